@@ -1,0 +1,1 @@
+"""ResLens: train, compare and explain residual networks for image classification."""

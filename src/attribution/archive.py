@@ -1,0 +1,36 @@
+"""Attributions on disk: one `.npz` an epoch, so that maps can be compared and drawn again without the network."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.attribution.gradcam import Attribution
+from src.files import replacing
+
+
+def save_attribution(path: Path, attribution: Attribution, **more: Any) -> None:
+    """Write `maps`, `logits`, `explained` (class indices), `layer` and `more` (arrays or numbers) to `path`.
+
+    The file is whole or not there at all, whenever the process dies. `numpy.load(path)` reads it, without pickle.
+    """
+    save_arrays(
+        path,
+        maps=attribution.maps,
+        logits=attribution.logits,
+        explained=attribution.targets,
+        layer=np.array(attribution.layer),
+        **more,
+    )
+
+
+def load_attribution(path: Path) -> Attribution:
+    """The attribution of a file that `save_attribution` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return Attribution(arrays["maps"], arrays["logits"], arrays["explained"], str(arrays["layer"]))
+
+
+def save_arrays(path: Path, **arrays: Any) -> None:
+    """As `numpy.savez_compressed`, but a reader never sees half a file: written beside, then renamed."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)

@@ -1,0 +1,130 @@
+"""Grad-CAM after every epoch: the same validation images, explained while the network learns."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
+
+from src import figures
+from src.attribution.archive import save_arrays, save_attribution
+from src.attribution.gradcam import Attribution, gradcam
+from src.attribution.layers import find_layer
+from src.errors import InputError
+from src.run import RunFolder
+
+log = logging.getLogger(__name__)
+
+Target = Literal["predicted", "true"]
+
+TAG = "gradcam/validation"
+"""One tag for all epochs, so that TensorBoard's slider plays the training."""
+
+
+class GradCAMCallback(lightning.pytorch.Callback):
+    """Explains a fixed batch of `images` validation images after every epoch; 000 is the untrained network.
+
+    Writes `gradcam/epoch_NNN.png` and `.npz` into the run folder (`trainer.default_root_dir`), `gradcam/images.npz`
+    once, and the picture to every TensorBoard logger. `target` chooses the class that a map explains, `layer` the layer
+    by name (default: the deepest with a map of at least 4×4).
+
+    It observes only: weights, gradients, modes and random state are those of a run without it. Maps that can't be made
+    are a warning, given once; a `layer` that does not exist ends the run before it begins (`InputError`).
+
+    `seconds` is what all of it has cost so far.
+    """
+
+    def __init__(
+        self, images: int = 8, target: Target = "predicted", layer: str | None = None, untrained: bool = True
+    ) -> None:
+        if images < 1:
+            raise InputError(f"callbacks.gradcam.images={images} is no number of images; take at least 1")
+        if target not in get_args(Target):
+            raise InputError(f"callbacks.gradcam.target={target} is unknown; take {' or '.join(get_args(Target))}")
+        self.images = images
+        self.target = target
+        self.layer = layer
+        self.untrained = untrained
+        self.seconds = 0.0
+        self._sample: tuple[torch.Tensor, torch.Tensor, list[str]] | None = None
+        self._warned = False
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        if self.layer is not None:
+            find_layer(pl_module.network, self.layer)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        # Not on_fit_start: there a resumed run does not know yet that it has been trained.
+        if self.untrained and trainer.global_step == 0:
+            self.explain(trainer, pl_module, epoch=0)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        self.explain(trainer, pl_module, epoch=trainer.current_epoch + 1)
+
+    def explain(self, trainer: lightning.Trainer, module: Any, epoch: int) -> None:
+        """Explain the fixed batch as `module.network` is now; write the picture, the arrays and the log entry."""
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        began = time.perf_counter()
+        try:
+            self._explain(trainer, module, epoch)
+        except (InputError, RuntimeError, OSError) as error:  # no map, no memory, no space: none is worth the training
+            if not self._warned:
+                log.warning("no Grad-CAM after epoch %d, the training goes on: %s", epoch, error)
+            self._warned = True
+        finally:
+            self.seconds += time.perf_counter() - began
+
+    def _explain(self, trainer: lightning.Trainer, module: Any, epoch: int) -> None:
+        folder = RunFolder(trainer.default_root_dir).gradcam
+        names: list[str] = trainer.datamodule.class_names  # type: ignore[attr-defined]
+        images, targets, paths = self._fixed_batch(trainer, folder)
+        with torch.no_grad():
+            normalised = module.normalise(images.to(module.device))
+        attribution = gradcam(module.network, normalised, targets if self.target == "true" else None, layer=self.layer)
+        self.layer = attribution.layer  # found once: the images stay the same size
+        save_attribution(
+            folder / f"epoch_{epoch:03d}.npz", attribution, targets=targets.numpy(), paths=np.array(paths), epoch=epoch
+        )
+        picture = draw(images.numpy(), attribution, targets.numpy(), names, f"epoch {epoch}")
+        figures.save_image(picture, folder / f"epoch_{epoch:03d}.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(TAG, picture, global_step=epoch, dataformats="HWC")
+
+    def _fixed_batch(self, trainer: lightning.Trainer, folder: Path) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+        """Images (n, C, S, S) uint8, targets (n,) and paths, taken once; `images.npz` keeps them for later figures."""
+        if self._sample is None:
+            images, targets, paths = trainer.datamodule.sample("val", self.images)  # type: ignore[attr-defined]
+            names = trainer.datamodule.class_names  # type: ignore[attr-defined]
+            self._sample = images.cpu(), torch.as_tensor(targets), [str(path) for path in paths]
+            save_arrays(
+                folder / "images.npz",
+                images=self._sample[0].numpy(),
+                targets=self._sample[1].numpy(),
+                paths=np.array(self._sample[2]),
+                class_names=np.array(names),
+            )
+        return self._sample
+
+
+def draw(
+    images: NDArray[np.uint8], attribution: Attribution, targets: NDArray[np.int64], names: Sequence[str], title: str
+) -> NDArray[np.uint8]:
+    """The Grad-CAM grid as pixels (H, W, 3): images (N, C, H, W), true classes `targets` (N,), classes by name."""
+    figure = figures.gradcam_grid(
+        images,
+        attribution.maps,
+        true=[names[target] for target in targets],
+        predicted=[names[predicted] for predicted in attribution.predicted],
+        confidences=attribution.confidences,
+        explained=[names[explained] for explained in attribution.targets],
+        title=f"Grad-CAM · {title} · {attribution.layer}",
+    )
+    return figures.to_image(figure)

@@ -1,0 +1,58 @@
+"""The run's history: one row an epoch in metrics.csv, one line an epoch on screen."""
+
+import logging
+import math
+import time
+from typing import Any
+
+import lightning as L
+
+from src.callbacks.progress import duration
+from src.callbacks.tensorboard import FIGURES
+from src.run import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+class History(L.Callback):
+    """Writes each epoch's figures when it ends. Epochs count from 1; 0 is the untrained network."""
+
+    def __init__(self, folder: RunFolder, monitor: str, mode: str) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.best_epoch = 0
+        self._folder = folder
+        self._monitor, self._sign = monitor, 1 if mode == "max" else -1
+        self._best = -math.inf
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        epoch = trainer.current_epoch + 1
+        names = [f"{split}/{figure}" for split in ("train", "val") for figure in FIGURES]
+        row: dict[str, Any] = {"epoch": epoch, "step": trainer.global_step}
+        row |= {name: metrics.get(name, math.nan) for name in names}
+        row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row["seconds"] = round(time.perf_counter() - self._start, 3)
+        row["images_per_second"] = round(metrics.get("images_per_second", math.nan), 1)
+        self.rows.append(row)
+        better = self._sign * metrics.get(self._monitor, -math.inf) > self._best
+        if better:
+            self._best, self.best_epoch = self._sign * metrics[self._monitor], epoch
+        if trainer.is_global_zero:
+            self._folder.write_history(self.rows)
+            log.info("%s", epoch_line(row, trainer.max_epochs, better))
+
+
+def epoch_line(row: dict[str, Any], epochs: int | None, best: bool) -> str:
+    """One epoch in a line of at most 100 columns; ★ marks the best one so far by `monitor`."""
+    total = f"/{epochs}" if epochs and epochs > 0 else ""
+    width = len(total) - 1
+    return (
+        f"epoch {row['epoch']:>{max(1, width)}}{total}"
+        f"  train loss {row['train/loss']:.3f} accuracy {row['train/accuracy']:.3f}"
+        f"  val loss {row['val/loss']:.3f} accuracy {row['val/accuracy']:.3f} f1 {row['val/f1']:.3f}"
+        f"  {row['images_per_second']:,.0f} images/s  {duration(row['seconds'])}{' ★' if best else ''}"
+    )

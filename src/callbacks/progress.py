@@ -1,0 +1,100 @@
+"""What a person sees while a network trains: a bar on a terminal, plain lines everywhere."""
+
+import logging
+import time
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import RichProgressBar
+from rich.console import Console
+
+from src.callbacks.throughput import Throughput
+
+log = logging.getLogger(__name__)
+
+
+class TrainingBar(RichProgressBar):
+    """Lightning's Rich bar with loss, accuracy and images/s of the last batches, counting epochs from 1."""
+
+    SECONDS_BETWEEN_READINGS = 0.5
+    """Reading a figure waits for a GPU, so that it happens by the clock and not by the batch."""
+
+    def __init__(self, throughput: Throughput) -> None:
+        super().__init__(refresh_rate=4)
+        self._throughput = throughput
+        self._outputs: dict[str, Any] = {}
+        self._read_at = 0.0
+        self._figures: dict[str, Any] = {}
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: dict[str, Any], batch: Any, batch_idx: int
+    ) -> None:
+        self._outputs = outputs
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        now = time.monotonic()
+        if self._outputs and now - self._read_at >= self.SECONDS_BETWEEN_READINGS:
+            self._read_at = now
+            self._figures = {
+                "loss": float(self._outputs["loss"]),
+                "accuracy": float(self._outputs["accuracy"]),
+                "images/s": f"{self._throughput.epoch_images_per_second:,.0f}",
+            }
+        return self._figures
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        last = self.trainer.max_epochs
+        return f"Epoch {current_epoch + 1}" + (f"/{last}" if last and last > 0 else "")
+
+
+class EpochEstimate(L.Callback):
+    """Says once, after the first batches, how long an epoch and all of them will take."""
+
+    BATCHES, SECONDS = 5, 1.0
+    """It waits for so many batches and seconds behind the first batch, which also starts workers and compiles."""
+
+    def __init__(self) -> None:
+        self._start: float | None = None
+        self._done = False
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if self._done or not trainer.is_global_zero:
+            return
+        now = time.perf_counter()
+        if self._start is None:
+            self._start = now
+            return
+        batches, total = batch_idx, int(trainer.num_training_batches)
+        waited = batches >= self.BATCHES and now - self._start >= self.SECONDS
+        if waited or (batch_idx + 1 >= total and batches > 0):
+            self._done = True
+            epoch = (now - self._start) / batches * total
+            epochs = trainer.max_epochs or 0
+            rest = f", {epochs} epochs about {duration(epochs * epoch)}" if epochs > 1 else ""
+            log.info("an epoch of %d batches takes about %s%s", total, duration(epoch), rest)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def progress_callbacks(console: Console, throughput: Throughput, bar: bool = True) -> list[L.Callback]:
+    """The bar where someone watches a terminal; in a pipe or a log file it would only leave control codes."""
+    bars: list[L.Callback] = [TrainingBar(throughput)] if bar and console.is_terminal else []
+    return [EpochEstimate(), *bars]

@@ -1,0 +1,172 @@
+"""RunFolder: the one place that knows which files a run has, and writes and reads them.
+
+The names and columns are a contract with users, reports and later verbs; README.md lists them.
+"""
+
+import csv
+import json
+import platform
+import secrets
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from src.errors import InputError
+from src.files import replacing, write_text
+
+if TYPE_CHECKING:  # the command line knows run folders, and starts without pandas
+    import numpy as np
+    import pandas as pd
+
+Status = Literal["running", "finished", "failed", "interrupted"]
+
+PACKAGES = ("reslens", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "grad-cam", "numpy", "pillow")
+
+
+def new_run_path(data: str, model: str, outputs: Path = Path("outputs")) -> Path:
+    """`outputs/<data>/<model>/<date>_<time>_<4 random hex>`: the hex keeps runs of one second apart."""
+    return outputs / data / model / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
+
+
+class RunFolder:
+    """One training and its folder. Making the object touches nothing; `start` creates the folder."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.record_file = self.path / "run.json"
+        self.history_file = self.path / "metrics.csv"
+        self.metrics_file = self.path / "metrics.json"
+        self.per_class_file = self.path / "per_class.csv"
+        self.predictions_file = self.path / "predictions.csv"
+        self.skipped_file = self.path / "skipped.csv"
+        self.checkpoints = self.path / "checkpoints"
+        self.best_checkpoint = self.checkpoints / "best.ckpt"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.gradcam = self.path / "gradcam"
+        self.figures = self.path / "figures"
+
+    @property
+    def shown(self) -> str:
+        """The path for people: relative to the current folder where it lies below it."""
+        here = Path.cwd()
+        return str(self.path.relative_to(here) if self.path.is_relative_to(here) else self.path)
+
+    # Writing -------------------------------------------------------------------------------------------------------
+
+    def start(self, *, command: str, seed: int, hardware: Mapping[str, Any]) -> None:
+        """Create the folder and `run.json` with status `running`.
+
+        Raises `InputError` where the folder holds a run already (two runs never share one) or can't be written.
+        """
+        if self.record_file.exists():
+            raise InputError(f"{self.path} holds a run already: name another folder, or leave hydra.run.dir out")
+        record = {
+            "command": command,
+            "seed": seed,
+            "status": "running",
+            "start": _now(),
+            "end": None,
+            "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+            "git_commit": _git_commit(),
+            "hardware": dict(hardware),
+        }
+        try:
+            self._write_json(self.record_file, record)
+        except OSError as error:
+            raise InputError(f"{self.path} can't be written ({error.strerror}): choose another hydra.run.dir") from None
+
+    def end(self, status: Status, error: str | None = None) -> None:
+        """Set the final status, and why, in `run.json`."""
+        record = self.record() | {"status": status, "end": _now()}
+        if error is not None:
+            record["error"] = error
+        self._write_json(self.record_file, record)
+
+    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """`metrics.csv`, one row an epoch. It is rewritten whole, so that no reader ever meets half a row."""
+        _write_csv(self.history_file, list(rows[0]), (row.values() for row in rows))
+
+    def write_metrics(self, metrics: Mapping[str, float | int]) -> None:
+        """`metrics.json`: the best checkpoint's figures, as fractions."""
+        self._write_json(self.metrics_file, dict(metrics))
+
+    def write_per_class(self, table: "pd.DataFrame") -> None:
+        with replacing(self.per_class_file) as temporary:
+            table.to_csv(temporary, index=False)
+
+    def write_predictions(
+        self, paths: Sequence[str], targets: "np.ndarray", probabilities: "np.ndarray", class_names: Sequence[str]
+    ) -> None:
+        """`predictions.csv`, one row a test image: path, target, predicted (class names), confidence in [0, 1]."""
+        predicted = probabilities.argmax(axis=1)
+        rows = (
+            (path, class_names[target], class_names[guess], f"{confidence:.6f}")
+            for path, target, guess, confidence in zip(
+                paths, targets, predicted, probabilities.max(axis=1), strict=True
+            )
+        )
+        _write_csv(self.predictions_file, ("path", "target", "predicted", "confidence"), rows)
+
+    def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
+        """`skipped.csv`: the path of each image that was left out, and why. Without any, the header alone."""
+        _write_csv(self.skipped_file, ("path", "reason"), skipped)
+
+    # Reading -------------------------------------------------------------------------------------------------------
+
+    def record(self) -> dict[str, Any]:
+        return json.loads(self.record_file.read_text(encoding="utf-8"))
+
+    def metrics(self) -> dict[str, float]:
+        return json.loads(self.metrics_file.read_text(encoding="utf-8"))
+
+    def history(self) -> "pd.DataFrame":
+        import pandas as pd
+
+        return pd.read_csv(self.history_file)
+
+    def predictions(self) -> "pd.DataFrame":
+        import pandas as pd
+
+        # A class may be called NA or null; those are names here, not missing values.
+        return pd.read_csv(self.predictions_file, keep_default_na=False)
+
+    @staticmethod
+    def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+        write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of this source tree, with `-dirty` behind it where files have changed since; None outside git."""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

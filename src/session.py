@@ -1,0 +1,276 @@
+"""One training from its configuration to its figures: data, network and Trainer are built, used and measured."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from rich import get_console
+
+from src import figures
+from src.analysis.classification import confusion_matrix, per_class
+from src.analysis.cost import count_parameters
+from src.callbacks.history import History
+from src.callbacks.predictions import Predictions
+from src.callbacks.progress import progress_callbacks
+from src.callbacks.tensorboard import FIGURES, TensorBoardCharts, log_picture, log_result, tensorboards
+from src.callbacks.throughput import Throughput
+from src.data import ImageDataModule
+from src.errors import InputError
+from src.networks import build_network
+from src.run import RunFolder
+from src.tables import as_text, metrics_table
+from src.training.classifier import ImageClassifier
+from src.training.hardware import describe_hardware, uses_cuda
+from src.training.precision import choose_memory_format, choose_precision, weight_uses
+
+log = logging.getLogger(__name__)
+
+TRAIN_IMAGES_MEASURED = 10_000
+"""Of the training set, at most so many images are measured again without augmentation: a stratified, seeded sample,
+whose accuracy has a standard error below 0.5 points, rather than a third of an epoch more on a large set."""
+
+TARGETS = ("src.callbacks.", "lightning.pytorch.callbacks.", "lightning.pytorch.loggers.")
+"""What a configuration may instantiate: our callbacks and Lightning's callbacks and loggers."""
+
+
+class Session:
+    """The parts of one training. Making it builds and checks all of them, and writes nothing but caches of the data."""
+
+    def __init__(self, cfg: DictConfig, folder: RunFolder) -> None:
+        self.cfg = cfg
+        self.folder = folder
+        settings = to_dict(cfg)
+        cuda = uses_cuda(cfg.trainer.accelerator)
+        uses = self._check_network(settings)
+        self.memory_format = choose_memory_format(cfg.memory_format, cuda=cuda, uses=uses)
+        self.throughput = Throughput()
+        self.history = History(folder, cfg.monitor, cfg.mode)
+        self.predictions = Predictions()
+        precision = choose_precision(cfg.trainer.precision, cuda=cuda, uses=uses)
+        self.trainer = self._build_trainer(settings["trainer"] | {"precision": precision})
+
+        self.data = ImageDataModule(**settings["data"], seed=cfg.seed)
+        self.data.prepare_data()
+        self.data.setup()
+        found = self.data.num_classes
+        if settings["model"]["num_classes"] not in (None, found):
+            raise InputError(f"model.num_classes={cfg.model.num_classes}, but data={cfg.data.name} has {found} classes")
+        self.module = ImageClassifier(
+            architecture=settings["model"] | {"num_classes": found, "image_size": cfg.data.image_size},
+            class_names=list(self.data.class_names),
+            preprocessing=self.data.preprocessing,
+            optimizer=settings["optimizer"],
+            scheduler=settings["scheduler"],
+            label_smoothing=cfg.label_smoothing,
+        )
+        self.module.memory_format = self.memory_format
+        self.module.network.to(memory_format=self.memory_format)
+        if cfg.compile:
+            self.module.network.compile()
+
+    def _check_network(self, settings: dict[str, Any]) -> float:
+        """Build the network without weights, so that a wrong setting is told before the data are read; its weight uses."""
+        cfg = self.cfg
+        if cfg.model.in_channels != cfg.data.in_channels:
+            raise InputError(
+                f"model.in_channels={cfg.model.in_channels} and data.in_channels={cfg.data.in_channels} differ: "
+                "set data.in_channels alone, and the network follows"
+            )
+        classes = settings["model"]["num_classes"] or 2
+        with torch.device("meta"):
+            network = build_network(**settings["model"] | {"num_classes": classes, "image_size": cfg.data.image_size})
+        return weight_uses(network, cfg.data.in_channels, cfg.data.image_size)
+
+    def _build_trainer(self, settings: dict[str, Any]) -> L.Trainer:
+        progress = progress_callbacks(get_console(), self.throughput, bar=settings.pop("enable_progress_bar"))
+        callbacks = [self.throughput, *progress, self.history, self.predictions, TensorBoardCharts()]
+        callbacks += [build(node, "callbacks") for node in self.cfg.callbacks.values() if node is not None]
+        if settings["enable_checkpointing"]:
+            callbacks.append(self._checkpoint())
+        loggers = [
+            build(node, "logger", save_dir=str(self.folder.path))
+            for node in self.cfg.logger.values()
+            if node is not None
+        ]
+        try:
+            return L.Trainer(
+                **settings,
+                callbacks=callbacks,
+                logger=loggers,
+                default_root_dir=self.folder.path,
+                enable_progress_bar=any(isinstance(callback, L.pytorch.callbacks.ProgressBar) for callback in progress),
+            )
+        except (MisconfigurationException, ValueError, TypeError) as error:
+            raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
+
+    def _checkpoint(self) -> ModelCheckpoint:
+        return ModelCheckpoint(
+            dirpath=self.folder.checkpoints,
+            filename=self.folder.best_checkpoint.stem,
+            monitor=self.cfg.monitor,
+            mode=self.cfg.mode,
+            save_last=True,
+            enable_version_counter=False,
+        )
+
+    def run(self) -> dict[str, float]:
+        """Measure, train, measure again; the contents of metrics.json."""
+        self._introduce()
+        metrics: dict[str, float] = {}
+        if self.cfg.baseline:
+            metrics |= self._measure({"baseline": self.data.evaluation_dataloader("test")})
+            log.info("before training: test accuracy %.3f", metrics["baseline/accuracy"])
+        start = time.perf_counter()
+        self.trainer.fit(self.module, datamodule=self.data)
+        seconds = time.perf_counter() - start
+        if self.cfg.test:
+            metrics |= self._measure_best()
+        metrics |= {
+            "best_epoch": self.history.best_epoch,
+            "epochs": len(self.history.rows),
+            "train_seconds": round(seconds, 3),
+            "images_per_second": round(self.throughput.images_per_second, 2),
+            "parameters": count_parameters(self.module.network),
+            "seed": self.cfg.seed,
+        }
+        if self.trainer.is_global_zero:
+            self._write(metrics)
+        return metrics
+
+    def _introduce(self) -> None:
+        data, trainer = self.data, self.trainer
+        side, channels = self.cfg.data.image_size, self.cfg.data.in_channels
+        if data.skipped:
+            log.info("%d files left out, listed in %s", len(data.skipped), self.folder.skipped_file)
+        log.info(
+            "%s on %s: %s train, %s validation and %s test images of %d classes, %d×%d×%d",
+            self.cfg.model.name,
+            self.cfg.data.name,
+            *(f"{data.size(split):,}" for split in ("train", "val", "test")),
+            data.num_classes,
+            *(side, side, channels),
+        )
+        log.info(
+            "%s parameters, %s, %s, on %s",
+            f"{count_parameters(self.module.network):,}",
+            trainer.precision,
+            str(self.memory_format).removeprefix("torch."),
+            (describe_hardware()["gpus"] or [describe_hardware()["cpu"]])[0],
+        )
+
+    def _measure_best(self) -> dict[str, float]:
+        """Figures of the best checkpoint on the test set, the validation set, and training images without augmentation."""
+        best = self.folder.best_checkpoint
+        loaders = {
+            "best_train": self.data.evaluation_dataloader("train", limit=TRAIN_IMAGES_MEASURED),
+            "best_val": self.data.evaluation_dataloader("val"),
+            "test": self.data.evaluation_dataloader("test"),
+        }
+        metrics = self._measure(loaders, checkpoint=str(best) if best.exists() else None)
+        return {name.removeprefix("best_"): value for name, value in metrics.items()}
+
+    def _measure(self, loaders: Mapping[str, Any], checkpoint: str | None = None) -> dict[str, float]:
+        self.module.evaluated = tuple(loaders)
+        self.trainer.test(self.module, dataloaders=list(loaders.values()), ckpt_path=checkpoint, verbose=False)
+        figures_of = tuple(f"{split}/{figure}" for split in loaders for figure in FIGURES)
+        return {name: float(self.trainer.callback_metrics[name]) for name in figures_of}
+
+    def _write(self, metrics: dict[str, float]) -> None:
+        """All files that come after training."""
+        folder, step = self.folder, self.trainer.global_step
+        folder.write_metrics(metrics)
+        if self.history.rows:
+            figure = figures.curves(folder.history(), self.history.best_epoch)
+            figures.save(figure, folder.figures / "curves.png")
+        if self.cfg.test:
+            names, targets = self.data.class_names, self.predictions.targets
+            predicted = self.predictions.probabilities.argmax(axis=1)
+            paths = self.data.paths("test")[: len(targets)]
+            folder.write_predictions(paths, targets, self.predictions.probabilities, names)
+            folder.write_per_class(per_class(targets, predicted, names))
+            matrix = figures.confusion_matrix(confusion_matrix(targets, predicted, len(names)), names)
+            figures.save(matrix, folder.figures / "confusion_matrix.png")
+            log_picture(self.trainer, "confusion_matrix/test", figures.to_image(matrix), step)
+        # train/* and val/* stay out: their tags hold the curves.
+        final = {name: value for name, value in metrics.items() if not name.startswith(("train/", "val/", "seed"))}
+        log_result(self.trainer, to_dict(self.cfg), final, step)
+        for logger in tensorboards(self.trainer):
+            logger.close()
+
+
+def run_training(cfg: DictConfig, folder: RunFolder, command: str) -> dict[str, float]:
+    """One run in `folder`, from configuration to figures; what metrics.json holds.
+
+    Raises `InputError` while nothing is begun, `RunFailed` where the loss is not finite.
+    """
+    lightning_log = logging.getLogger("lightning")
+    lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours
+    lightning_log.propagate = True
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    session = Session(cfg, folder)
+    main_process = session.trainer.is_global_zero
+    if main_process:
+        folder.start(command=command, seed=cfg.seed, hardware=describe_hardware())
+        folder.write_skipped((skipped.path, skipped.reason) for skipped in session.data.skipped)
+    with recorded(folder, main_process):
+        metrics = session.run()
+    if main_process:
+        _sum_up(metrics, folder)
+    return metrics
+
+
+@contextmanager
+def recorded(folder: RunFolder, main_process: bool) -> Iterator[None]:
+    """Keep the status in run.json true, whatever happens in the block."""
+    try:
+        yield
+    except BaseException as error:
+        # Lightning answers Ctrl-C with SystemExit behind the KeyboardInterrupt.
+        interrupted = isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
+        if main_process:
+            folder.end("interrupted" if interrupted else "failed", error=None if interrupted else str(error))
+        if interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    if main_process:
+        folder.end("finished")
+
+
+def _sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
+    rows = (("baseline", "before training"), ("train", "train"), ("val", "validation"), ("test", "test"))
+    log.info("\n%s\n", as_text(metrics_table(metrics, rows, ("accuracy", "precision", "recall", "f1", "loss"))))
+    log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
+    log.info("run folder   %s", folder.shown)
+    log.info("TensorBoard  tensorboard --logdir outputs")
+
+
+def build(node: DictConfig, group: str, **arguments: Any) -> Any:
+    """The callback or logger that a configuration node names.
+
+    Raises `InputError` for a target outside `TARGETS` (a configuration from elsewhere must not name code), and for
+    arguments that it doesn't take.
+    """
+    target = node.get("_target_", None)
+    if not isinstance(target, str) or not target.startswith(TARGETS):
+        allowed = ", ".join(f"{prefix}*" for prefix in TARGETS)
+        raise InputError(f"{group}: _target_={target} is not allowed; take one of {allowed}")
+    try:
+        return instantiate(node, **arguments)
+    except Exception as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, InputError):
+            raise cause from None
+        raise InputError(f"{group}: {target} can't be made: {str(cause).splitlines()[0]}") from error
+
+
+def to_dict(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain dicts, lists and values."""
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]

@@ -1,0 +1,30 @@
+"""Tables for people: figures in, a Rich table or plain text out."""
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+
+from rich.console import Console
+from rich.table import Table
+
+
+def metrics_table(metrics: Mapping[str, float], rows: Sequence[tuple[str, str]], columns: Sequence[str]) -> Table:
+    """One row a split, one column a figure: `metrics["test/accuracy"]` stands in row `test`, column `accuracy`.
+
+    `rows` are (split, its name on screen). Splits without figures are left out.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table.add_column("")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for split, label in rows:
+        values = [metrics.get(f"{split}/{column}") for column in columns]
+        if any(value is not None for value in values):
+            table.add_row(label, *("–" if value is None else f"{value:.4f}" for value in values))
+    return table
+
+
+def as_text(table: Table, width: int = 120) -> str:
+    """The table as plain lines, without control codes."""
+    output = StringIO()
+    Console(file=output, width=width, force_terminal=False, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in output.getvalue().rstrip("\n").split("\n"))

@@ -1,0 +1,36 @@
+"""`python -m src.train`: one run, from the configuration to a tested network and its pictures."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.cli import main
+from src.config import check_config
+from src.run import RunFolder, new_run_path
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def train(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, float]:
+    """Train as the composed configuration says; give back what the run's metrics.json holds.
+
+    `folder` is the run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`. Raises `InputError`
+    before anything is begun where the configuration or the data can't be meant, `RunFailed` where the loss diverges.
+    """
+    check_config(cfg)
+    from src.session import run_training  # torch and Lightning, only now
+
+    folder = folder or _hydra_folder() or new_run_path(cfg.data.name, cfg.model.name)
+    return run_training(cfg, RunFolder(folder), command=shlex.join(sys.orig_argv))
+
+
+def _hydra_folder() -> str | None:
+    from hydra.core.hydra_config import HydraConfig
+
+    return HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else None
+
+
+if __name__ == "__main__":
+    main("train", train)

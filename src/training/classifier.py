@@ -1,0 +1,152 @@
+"""ImageClassifier: the LightningModule around any network of the table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
+
+from src.errors import RunFailed
+from src.networks import build_network
+from src.training.optimizers import build_optimizer, build_schedule
+
+STEPS_BETWEEN_CHECKS = 32
+"""On a GPU the loss is looked at every so many steps: each look waits for the device."""
+
+
+class ImageClassifier(L.LightningModule):
+    """Cross-entropy training of a network on uint8 images, with accuracy and macro precision, recall and F1.
+
+    All arguments are plain values and become the checkpoint's hyper-parameters, so that a checkpoint can be used
+    without anything else: `architecture` is what `build_network` takes, `preprocessing` what turns a file into the
+    network's input (image_size, in_channels, mean and std of the channels in [0, 1], interpolation), `optimizer` and
+    `scheduler` what `src.training.optimizers` takes.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        architecture: dict[str, Any],
+        class_names: list[str],
+        preprocessing: dict[str, Any],
+        optimizer: dict[str, Any],
+        scheduler: dict[str, Any],
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.class_names = class_names
+        self.network: nn.Module = build_network(**architecture)
+        self.memory_format = torch.contiguous_format
+        # Not in the state dict: they are in `preprocessing`, and a value has one home.
+        for name in ("mean", "std"):
+            values = torch.tensor(preprocessing[name], dtype=torch.float32).view(1, -1, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+        self.evaluated: tuple[str, ...] = ("test",)
+        splits = ("train", "val", "test", "baseline", "best_train", "best_val")
+        self.metrics = nn.ModuleDict({f"{split}_": _metrics(len(class_names), f"{split}/") for split in splits})
+        self._finite = torch.tensor(True)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 (N, C, H, W) in 0…255 -> float32 (images / 255 - mean) / std, in the network's memory layout."""
+        scaled = images.to(self.mean.device, memory_format=self.memory_format).float()
+        return scaled.div_(255).sub_(self.mean).div_(self.std)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 images (N, C, H, W) -> logits (N, classes)."""
+        return self.network(self.normalise(images))
+
+    # Training ------------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        images, targets = batch
+        logits = self(images)
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.hparams["label_smoothing"])
+        self._check_finite(loss.detach(), batch_idx)
+        self._measure("train", logits.detach(), targets, loss.detach())
+        return {"loss": loss, "accuracy": (logits.detach().argmax(dim=1) == targets).float().mean()}
+
+    def on_train_epoch_end(self) -> None:
+        self._stop_unless_finite("in the last steps of the epoch")
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        images, targets = batch
+        logits = self(images)
+        self._measure("val", logits, targets, F.cross_entropy(logits, targets))
+
+    def on_validation_epoch_end(self) -> None:
+        """Stop before a checkpoint of this state can be written: Lightning saves after this hook."""
+        self._stop_unless_finite("in the last steps of the epoch")
+        if not self.trainer.sanity_checking and not torch.isfinite(self.trainer.callback_metrics["val/loss"]):
+            raise RunFailed(self._advice("the validation loss is not finite"))
+
+    # Evaluation ----------------------------------------------------------------------------------------------------
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Measure data loader i under the name `evaluated[i]`; the logits, (N, classes), go to the callbacks."""
+        images, targets = batch
+        logits = self(images)
+        self._measure(self.evaluated[dataloader_idx], logits, targets, F.cross_entropy(logits, targets))
+        return logits
+
+    def _measure(self, split: str, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
+        """Add a batch to the split's metrics. They live on the device and are read once an epoch: no host sync here."""
+        metrics = self.metrics[f"{split}_"]
+        metrics["loss"].update(loss, weight=len(targets))
+        metrics["figures"].update(logits.argmax(dim=1), targets)
+        self.log(f"{split}/loss", metrics["loss"], on_step=False, on_epoch=True, add_dataloader_idx=False)
+        self.log_dict(metrics["figures"], on_step=False, on_epoch=True, add_dataloader_idx=False)
+
+    # Optimisation --------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = build_optimizer(self.network, **self.hparams["optimizer"])
+        steps = int(self.trainer.estimated_stepping_batches)
+        epochs = self.trainer.max_epochs if self.trainer.max_epochs and self.trainer.max_epochs > 0 else 1
+        schedule = build_schedule(optimizer, steps=steps, steps_per_epoch=steps / epochs, **self.hparams["scheduler"])
+        if schedule is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # NaN and infinity ----------------------------------------------------------------------------------------------
+
+    def _check_finite(self, loss: Tensor, batch_idx: int) -> None:
+        self._finite = self._finite.to(loss.device) & torch.isfinite(loss)
+        if loss.device.type == "cpu" or batch_idx % STEPS_BETWEEN_CHECKS == 0:
+            self._stop_unless_finite(f"step {batch_idx + 1}")
+
+    def _stop_unless_finite(self, when: str) -> None:
+        if not self._finite:
+            raise RunFailed(self._advice(f"the training loss is not finite (epoch {self.current_epoch + 1}, {when})"))
+
+    def _advice(self, what: str) -> str:
+        rate = self.hparams["optimizer"]["lr"]
+        return (
+            f"{what}: try a smaller learning rate (optimizer.lr={rate:g} now), trainer.gradient_clip_val=1, "
+            "or trainer.precision=32-true"
+        )
+
+
+def _metrics(num_classes: int, prefix: str) -> nn.ModuleDict:
+    """The mean loss over images, and micro accuracy beside macro precision, recall and F1 (all classes count alike)."""
+    settings: Mapping[str, Any] = {"num_classes": num_classes, "validate_args": False}
+    figures = {
+        "accuracy": MulticlassAccuracy(average="micro", **settings),
+        "precision": MulticlassPrecision(average="macro", **settings),
+        "recall": MulticlassRecall(average="macro", **settings),
+        "f1": MulticlassF1Score(average="macro", **settings),
+    }
+    return nn.ModuleDict({"loss": MeanMetric(), "figures": MetricCollection(figures, prefix=prefix)})
