@@ -8,8 +8,10 @@ import itertools
 import logging
 import os
 import re
+import secrets
 import shutil
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,7 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich import get_console
 
 from src.config import check_config, keys, nearest
-from src.errors import InputError, RunFailed
+from src.errors import InputError, RunError
 from src.run import RunFolder
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -40,6 +42,9 @@ JOBS_CHECKED = 64
 """Of a sweep, so many combinations are composed and checked before the first run; each costs some 50 ms."""
 
 log = logging.getLogger(__name__)
+
+# `${hex:4}`: keeps two runs of the same second apart. Cached, so that a configuration names one folder and not several.
+OmegaConf.register_new_resolver("hex", lambda digits: secrets.token_hex(digits)[:digits], use_cache=True, replace=True)
 
 
 class ConsoleHandler(logging.Handler):
@@ -60,7 +65,7 @@ def main(verb: str, task: Callable[[DictConfig], Any]) -> NoReturn:
     """
     try:
         code = _run(verb, task, sys.argv[1:])
-    except (InputError, RunFailed) as error:
+    except (InputError, RunError) as error:
         code = _report(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -104,7 +109,7 @@ def _run(verb: str, task: Callable[[DictConfig], Any], argv: Sequence[str]) -> i
     return _report(failures[0]) if len(failures) == 1 else max(_report(failure) for failure in failures)
 
 
-# Arguments -------------------------------------------------------------------------------------------------------------
+# Arguments -----------------------------------------------------------------------------------------------------------
 
 
 def quote_paths(argv: Sequence[str]) -> list[str]:
@@ -169,10 +174,10 @@ def _compose(verb: str, overrides: list[str], multirun: bool) -> DictConfig:
 
 
 def _without_hydra(cfg: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
-# Errors ----------------------------------------------------------------------------------------------------------------
+# Errors --------------------------------------------------------------------------------------------------------------
 
 
 def _explain(verb: str, error: Exception) -> str:
@@ -207,7 +212,7 @@ def _line(error: BaseException) -> str:
 
 def _report(error: BaseException) -> int:
     """Say what went wrong on stderr and give the exit code. Our own two errors take a line, a bug its traceback."""
-    expected = isinstance(error, (InputError, RunFailed))
+    expected = isinstance(error, (InputError, RunError))
     if not expected or os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exception(error)
     if expected:
@@ -215,11 +220,11 @@ def _report(error: BaseException) -> int:
     return 2 if isinstance(error, InputError) else 1
 
 
-# Folders ---------------------------------------------------------------------------------------------------------------
+# Folders -------------------------------------------------------------------------------------------------------------
 
 
 def _reserve(cfg: DictConfig, argv: Sequence[str]) -> tuple[Path, list[str]]:
-    """Choose the run's folder now, so that it is known what this process made: (first folder that is missing, overrides).
+    """Choose the run's folder now, so that it is known what this process makes: (first missing folder, overrides).
 
     Raises `InputError` where the folder holds a run already or can't be made. A distributed run's other processes
     (`LOCAL_RANK` is set) are told their folder by the first.
@@ -234,9 +239,12 @@ def _reserve(cfg: DictConfig, argv: Sequence[str]) -> tuple[Path, list[str]]:
         return missing, []
     if not multirun and RunFolder(folder).record_file.exists():
         raise InputError(f"{folder} holds a run already: name another folder, or leave hydra.run.dir out")
-    home = folder if folder.exists() else missing.parent
-    if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
-        raise InputError(f"{home} is not a folder that can be written: name another one with {key}=FOLDER")
+    try:  # permissions don't tell: root passes them on a file system that is read-only
+        with tempfile.TemporaryDirectory(dir=folder if folder.exists() else missing.parent):
+            pass
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise InputError(f"{folder} can't be written ({reason}): name another folder with {key}=FOLDER") from None
     return missing, [f"{key}={_quote(str(folder))}"]
 
 

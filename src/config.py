@@ -52,7 +52,9 @@ class Choice:
         return "take " + " or ".join(str(option).lower() for option in self.options)
 
 
-FIGURES = tuple(f"{split}/{name}" for split in ("val", "train") for name in ("accuracy", "loss", "precision", "recall", "f1"))
+FIGURES = tuple(
+    f"{split}/{name}" for split in ("val", "train") for name in ("accuracy", "loss", "precision", "recall", "f1")
+)
 SWITCH = Choice((True, False))
 
 RULES: Mapping[str, Number | Choice] = {
@@ -150,7 +152,7 @@ def keys(cfg: Any, prefix: str = "") -> list[str]:
     """All settings of a configuration as dotted names, inner nodes included."""
     names: list[str] = []
     if isinstance(cfg, DictConfig):
-        for key in cfg:
+        for key in map(str, cfg):
             name = f"{prefix}{key}"
             names += [name, *keys(cfg._get_node(key), f"{name}.")]
     return names

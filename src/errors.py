@@ -8,5 +8,5 @@ class InputError(ValueError):
     """Something the user can put right. The message names the value and the remedy in one line. Exit code 2."""
 
 
-class RunFailed(RuntimeError):
+class RunError(RuntimeError):
     """A run that began well and cannot go on. The message says what happened and what to try. Exit code 1."""

@@ -26,7 +26,7 @@ DPI = 100
 
 PANEL = 168  # pixels of an image's longer side: 21 × 8, 6 × 28, 3 × 56
 GAP, LINE, HEADER, FOOTER = 12, 16, 32, 34  # pixels around the panels
-CAPTION_LENGTH = 46  # characters that fit over a pair of panels
+CAPTION_LENGTH = 44  # characters that fit over a pair of panels
 HEAT = colormaps["inferno"]
 EPSILON = 1e-7  # the package's own, `pytorch_grad_cam.utils.image.scale_cam_image`
 

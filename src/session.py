@@ -17,6 +17,7 @@ from rich import get_console
 from src import figures
 from src.analysis.classification import confusion_matrix, per_class
 from src.analysis.cost import count_parameters
+from src.attribution.layers import find_layer
 from src.callbacks.history import History
 from src.callbacks.predictions import Predictions
 from src.callbacks.progress import progress_callbacks
@@ -77,7 +78,7 @@ class Session:
             self.module.network.compile()
 
     def _check_network(self, settings: dict[str, Any]) -> float:
-        """Build the network without weights, so that a wrong setting is told before the data are read; its weight uses."""
+        """Build the network without weights: a wrong setting is told before the data are read. Gives its weight uses."""
         cfg = self.cfg
         if cfg.model.in_channels != cfg.data.in_channels:
             raise InputError(
@@ -87,6 +88,9 @@ class Session:
         classes = settings["model"]["num_classes"] or 2
         with torch.device("meta"):
             network = build_network(**settings["model"] | {"num_classes": classes, "image_size": cfg.data.image_size})
+        layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
+        if layer is not None:
+            find_layer(network, layer)
         return weight_uses(network, cfg.data.in_channels, cfg.data.image_size)
 
     def _build_trainer(self, settings: dict[str, Any]) -> L.Trainer:
@@ -167,7 +171,7 @@ class Session:
         )
 
     def _measure_best(self) -> dict[str, float]:
-        """Figures of the best checkpoint on the test set, the validation set, and training images without augmentation."""
+        """Figures of the best checkpoint on test, validation and training images, all without augmentation."""
         best = self.folder.best_checkpoint
         loaders = {
             "best_train": self.data.evaluation_dataloader("train", limit=TRAIN_IMAGES_MEASURED),
@@ -180,8 +184,10 @@ class Session:
     def _measure(self, loaders: Mapping[str, Any], checkpoint: str | None = None) -> dict[str, float]:
         self.module.evaluated = tuple(loaders)
         self.trainer.test(self.module, dataloaders=list(loaders.values()), ckpt_path=checkpoint, verbose=False)
-        figures_of = tuple(f"{split}/{figure}" for split in loaders for figure in FIGURES)
-        return {name: float(self.trainer.callback_metrics[name]) for name in figures_of}
+        names = [f"{split}/{figure}" for split in loaders for figure in FIGURES]
+        metrics = {name: float(self.trainer.callback_metrics[name]) for name in names}
+        # A macro average in float32 can be 1.0000001.
+        return {name: value if name.endswith("/loss") else min(value, 1.0) for name, value in metrics.items()}
 
     def _write(self, metrics: dict[str, float]) -> None:
         """All files that come after training."""
@@ -203,13 +209,13 @@ class Session:
         final = {name: value for name, value in metrics.items() if not name.startswith(("train/", "val/", "seed"))}
         log_result(self.trainer, to_dict(self.cfg), final, step)
         for logger in tensorboards(self.trainer):
-            logger.close()
+            logger.experiment.close()
 
 
 def run_training(cfg: DictConfig, folder: RunFolder, command: str) -> dict[str, float]:
     """One run in `folder`, from configuration to figures; what metrics.json holds.
 
-    Raises `InputError` while nothing is begun, `RunFailed` where the loss is not finite.
+    Raises `InputError` while nothing is begun, `RunError` where the loss is not finite.
     """
     lightning_log = logging.getLogger("lightning")
     lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours

@@ -17,7 +17,7 @@ def train(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, floa
     """Train as the composed configuration says; give back what the run's metrics.json holds.
 
     `folder` is the run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`. Raises `InputError`
-    before anything is begun where the configuration or the data can't be meant, `RunFailed` where the loss diverges.
+    before anything is begun where the configuration or the data can't be meant, `RunError` where the loss diverges.
     """
     check_config(cfg)
     from src.session import run_training  # torch and Lightning, only now

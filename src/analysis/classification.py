@@ -9,8 +9,8 @@ import pandas as pd
 def per_class(targets: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]) -> pd.DataFrame:
     """One row a class: class, support (images of that class), precision, recall, f1, as fractions.
 
-    A class that is never predicted has precision 0 and one without images recall 0, as scikit-learn's `zero_division=0`.
-    `targets` and `predicted` are class indices of shape (N,).
+    A class that is never predicted has precision 0 and one without images recall 0 (scikit-learn's
+    `zero_division=0`). `targets` and `predicted` are class indices of shape (N,).
     """
     from sklearn.metrics import precision_recall_fscore_support
 

@@ -55,7 +55,7 @@ class GradCAMCallback(lightning.pytorch.Callback):
         self._sample: tuple[torch.Tensor, torch.Tensor, list[str]] | None = None
         self._warned = False
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:  # noqa: ARG002
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         if self.layer is not None:
             find_layer(pl_module.network, self.layer)
 

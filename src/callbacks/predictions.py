@@ -5,6 +5,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from src.training.classifier import ImageClassifier
+
 
 class Predictions(L.Callback):
     """The logits and targets of the data loader that is measured as `test`, in its order."""
@@ -19,7 +21,7 @@ class Predictions(L.Callback):
     def on_test_batch_end(  # type: ignore[override]
         self,
         trainer: L.Trainer,
-        pl_module: L.LightningModule,
+        pl_module: ImageClassifier,
         outputs: Tensor,
         batch: tuple[Tensor, Tensor],
         batch_idx: int,

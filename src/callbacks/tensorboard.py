@@ -26,9 +26,6 @@ class RunLogger(TensorBoardLogger):
         """Keep the file open: Lightning calls this after each of measuring, training and measuring again."""
         self.experiment.flush()
 
-    def close(self) -> None:
-        self.experiment.close()
-
 
 class TensorBoardCharts(L.Callback):
     """A Custom Scalars tab with train and val of each figure in one chart."""

@@ -29,29 +29,29 @@ def build_resnet(
 ) -> torchvision_resnet.ResNet:
     """A torchvision ResNet, (N, in_channels, H, W) -> (N, num_classes).
 
-    `stem="imagenet"` is the paper's 7×7 convolution of stride 2, `"small"` the 3×3 of stride 1 that its section 4.2 uses
-    on CIFAR; `"auto"` takes the small one for images of 64 px and less. `stem_pool` keeps the 3×3 max pooling of stride 2
-    behind it; `"auto"` keeps it with the ImageNet stem only.
+    `stem="imagenet"` is the paper's 7×7 convolution of stride 2, `"small"` the 3×3 of stride 1 that its section 4.2
+    uses on CIFAR; `"auto"` takes the small one for images of 64 px and less. `stem_pool` keeps the 3×3 max pooling of
+    stride 2 behind it; `"auto"` keeps it with the ImageNet stem only.
 
     Raises `InputError` for an unknown stem, and for an image from which not even `layer1` has a map of 4×4 left, too
     little to learn from or to explain.
     """
-    stem, pool = resolve_stem(image_size, stem, stem_pool)
-    stride = (2 if stem == "imagenet" else 1) * (2 if pool else 1)
+    kind, pool = resolve_stem(image_size, stem, stem_pool)
+    stride = (2 if kind == "imagenet" else 1) * (2 if pool else 1)
     if -(-image_size // stride) < 4:  # rounded up, as a padded convolution of stride 2 does
         raise InputError(
-            f"data.image_size={image_size} is too small for {depth} with stem={stem}, stem_pool={str(pool).lower()}: "
+            f"data.image_size={image_size} is too small for {depth} with stem={kind}, stem_pool={str(pool).lower()}: "
             f"take at least {3 * stride + 1} pixels, or model.stem=small model.stem_pool=false (from 4 pixels)"
         )
     network: torchvision_resnet.ResNet = getattr(torchvision_resnet, depth)(num_classes=num_classes)
     width = network.conv1.out_channels
-    if stem == "small":
+    if kind == "small":
         network.conv1 = nn.Conv2d(in_channels, width, kernel_size=3, stride=1, padding=1, bias=False)
     elif in_channels != 3:
         network.conv1 = nn.Conv2d(in_channels, width, kernel_size=7, stride=2, padding=3, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
     if not pool:
-        network.maxpool = nn.Identity()  # type: ignore[assignment]  # torchvision annotates the pooling's own class
+        network.maxpool = nn.Identity()
     return network
 
 

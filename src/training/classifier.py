@@ -1,14 +1,14 @@
 """ImageClassifier: the LightningModule around any network of the table."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassF1Score,
@@ -16,7 +16,7 @@ from torchmetrics.classification import (
     MulticlassRecall,
 )
 
-from src.errors import RunFailed
+from src.errors import RunError
 from src.networks import build_network
 from src.training.optimizers import build_optimizer, build_schedule
 
@@ -57,7 +57,9 @@ class ImageClassifier(L.LightningModule):
             self.register_buffer(name, values, persistent=False)
         self.evaluated: tuple[str, ...] = ("test",)
         splits = ("train", "val", "test", "baseline", "best_train", "best_val")
-        self.metrics = nn.ModuleDict({f"{split}_": _metrics(len(class_names), f"{split}/") for split in splits})
+        # `train` alone is a method of every module, hence the underscores.
+        self.losses = nn.ModuleDict({f"{split}_": MeanMetric() for split in splits})
+        self.figures = nn.ModuleDict({f"{split}_": _figures(len(class_names), f"{split}/") for split in splits})
         self._finite = torch.tensor(True)
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -77,6 +79,8 @@ class ImageClassifier(L.LightningModule):
         loss = F.cross_entropy(logits, targets, label_smoothing=self.hparams["label_smoothing"])
         self._check_finite(loss.detach(), batch_idx)
         self._measure("train", logits.detach(), targets, loss.detach())
+        self.log("train/loss_step", loss.detach())
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         return {"loss": loss, "accuracy": (logits.detach().argmax(dim=1) == targets).float().mean()}
 
     def on_train_epoch_end(self) -> None:
@@ -91,7 +95,7 @@ class ImageClassifier(L.LightningModule):
         """Stop before a checkpoint of this state can be written: Lightning saves after this hook."""
         self._stop_unless_finite("in the last steps of the epoch")
         if not self.trainer.sanity_checking and not torch.isfinite(self.trainer.callback_metrics["val/loss"]):
-            raise RunFailed(self._advice("the validation loss is not finite"))
+            raise RunError(self._advice("the validation loss is not finite"))
 
     # Evaluation ----------------------------------------------------------------------------------------------------
 
@@ -104,11 +108,12 @@ class ImageClassifier(L.LightningModule):
 
     def _measure(self, split: str, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
         """Add a batch to the split's metrics. They live on the device and are read once an epoch: no host sync here."""
-        metrics = self.metrics[f"{split}_"]
-        metrics["loss"].update(loss, weight=len(targets))
-        metrics["figures"].update(logits.argmax(dim=1), targets)
-        self.log(f"{split}/loss", metrics["loss"], on_step=False, on_epoch=True, add_dataloader_idx=False)
-        self.log_dict(metrics["figures"], on_step=False, on_epoch=True, add_dataloader_idx=False)
+        mean_loss = cast(MeanMetric, self.losses[f"{split}_"])
+        figures = cast(MetricCollection, self.figures[f"{split}_"])
+        mean_loss.update(loss, weight=len(targets))
+        figures.update(logits.argmax(dim=1), targets)
+        self.log(f"{split}/loss", mean_loss, on_step=False, on_epoch=True, add_dataloader_idx=False)
+        self.log_dict(figures, on_step=False, on_epoch=True, add_dataloader_idx=False)
 
     # Optimisation --------------------------------------------------------------------------------------------------
 
@@ -130,7 +135,13 @@ class ImageClassifier(L.LightningModule):
 
     def _stop_unless_finite(self, when: str) -> None:
         if not self._finite:
-            raise RunFailed(self._advice(f"the training loss is not finite (epoch {self.current_epoch + 1}, {when})"))
+            raise RunError(self._advice(f"the training loss is not finite (epoch {self.current_epoch + 1}, {when})"))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to save a broken network: a weight can overflow in a step whose loss was still finite."""
+        values = [tensor for tensor in checkpoint["state_dict"].values() if tensor.is_floating_point()]
+        if not torch.stack([value.isfinite().all() for value in values]).all():
+            raise RunError(self._advice(f"a weight is not finite (epoch {self.current_epoch + 1})"))
 
     def _advice(self, what: str) -> str:
         rate = self.hparams["optimizer"]["lr"]
@@ -140,13 +151,13 @@ class ImageClassifier(L.LightningModule):
         )
 
 
-def _metrics(num_classes: int, prefix: str) -> nn.ModuleDict:
-    """The mean loss over images, and micro accuracy beside macro precision, recall and F1 (all classes count alike)."""
+def _figures(num_classes: int, prefix: str) -> MetricCollection:
+    """Micro accuracy beside macro precision, recall and F1, in which all classes count alike."""
     settings: Mapping[str, Any] = {"num_classes": num_classes, "validate_args": False}
-    figures = {
+    figures: dict[str, Metric | MetricCollection] = {
         "accuracy": MulticlassAccuracy(average="micro", **settings),
         "precision": MulticlassPrecision(average="macro", **settings),
         "recall": MulticlassRecall(average="macro", **settings),
         "f1": MulticlassF1Score(average="macro", **settings),
     }
-    return nn.ModuleDict({"loss": MeanMetric(), "figures": MetricCollection(figures, prefix=prefix)})
+    return MetricCollection(figures, prefix=prefix)

@@ -27,7 +27,9 @@ def uses_cuda(accelerator: str) -> bool:
     """
     present = torch.cuda.is_available()
     if accelerator in ("gpu", "cuda") and not present and not torch.backends.mps.is_available():
-        raise InputError(f"trainer.accelerator={accelerator}: torch finds no GPU on this machine; take trainer=cpu or auto")
+        raise InputError(
+            f"trainer.accelerator={accelerator}: torch finds no GPU on this machine; take trainer=cpu or auto"
+        )
     return present and accelerator in ("auto", "gpu", "cuda")
 
 

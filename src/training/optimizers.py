@@ -54,9 +54,7 @@ def build_schedule(
     if name == "cosine":
         factor = partial(cosine_factor, warmup=warmup, steps=steps, final=settings["final"])
     else:
-        factor = partial(
-            step_factor, warmup=warmup, every=settings["every"] * steps_per_epoch, gamma=settings["gamma"]
-        )
+        factor = partial(step_factor, warmup=warmup, every=settings["every"] * steps_per_epoch, gamma=settings["gamma"])
     return LambdaLR(optimizer, factor)
 
 

@@ -1,0 +1,33 @@
+"""Shared by all tests: configurations composed as the command line does, and a cache that isn't the user's own."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# Before torch is imported, here and in the processes that tests start: on a machine where other work is running, two
+# threads that wait for each other took five times as long as one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESLENS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def config() -> Callable[..., DictConfig]:
+    """`config("model=simple_cnn", …)`: the composed train configuration."""
+
+    def composed(*overrides: str) -> DictConfig:
+        with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+            return compose("train", overrides=list(overrides))
+
+    return composed

@@ -1,0 +1,150 @@
+"""The command line as a user meets it: real processes, their exit codes, their one line, and what they leave behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from PIL import Image
+
+from src.cli import quote_paths
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "src.train", *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def fails(result: subprocess.CompletedProcess[str], *words: str, code: int = 2) -> None:
+    """One line on stderr with these words, this exit code, and no traceback."""
+    assert result.returncode == code, result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+
+
+def photos(folder: Path, **classes: int) -> Path:
+    """A folder of class folders with so many grey images each."""
+    for name, count in classes.items():
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            Image.new("RGB", (16, 16), (index, 100, 50)).save(folder / name / f"{index}.png")
+    return folder
+
+
+def test_help_lists_groups_and_settings_without_importing_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['train', '--help']\n"
+        "try: runpy.run_module('src.train', run_name='__main__')\n"
+        "except SystemExit as end: code = end.code\n"
+        "print('exit', code, 'heavy', [m for m in ('torch', 'lightning', 'pandas', 'numpy') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "model: resnet101, resnet152, resnet18, resnet34, resnet50, simple_cnn" in result.stdout
+    assert "batch_size: 64" in result.stdout
+    assert result.stdout.splitlines()[-1] == "exit 0 heavy []"
+
+
+def test_a_config_error_does_not_import_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['train', 'trainer.max_epochs=0']\n"
+        "try: runpy.run_module('src.train', run_name='__main__')\n"
+        "except SystemExit as end: code = end.code\n"
+        "print('exit', code, 'torch' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stdout == "exit 2 False\n"
+
+
+def test_cfg_job_shows_the_composed_configuration(tmp_path: Path) -> None:
+    result = run("--cfg", "job", "model=resnet50", "data=catsdogs", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "name: resnet50" in result.stdout
+    assert "name: catsdogs" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model=resnet51"], ["model=resnet51 is unknown; nearest: resnet50"]),
+        (["data=catdogs"], ["data=catdogs is unknown; nearest: catsdogs"]),
+        (["trainer.max_epoch=3"], ["'trainer.max_epoch' is not a setting; nearest: trainer.max_epochs"]),
+        (["lr=0.1"], ["'lr' is not a setting", "optimizer.lr"]),
+        (["modle=resnet18"], ["'modle' is not a setting; nearest: mode, model"]),
+        (["resnet50"], ["'resnet50' is not understood: settings are written as name=value"]),
+        (["seed=1,2"], ["seed=1,2 names several values: put -m before it"]),
+        (["data.batch_size=0"], ["data.batch_size=0 is not possible"]),
+        (["optimizer.lr=-1"], ["optimizer.lr=-1 is not possible"]),
+        (["-m", "model=resnet18,resnet51", "seed=1,2"], ["model=resnet51 is unknown"]),
+        (["-m", "optimizer.lr=0.1,-1"], ["optimizer.lr=-1 is not possible"]),
+        (["data=folder"], ["data.root has no default: say data.root=…"]),
+        (["hydra.run.dir=/proc/run"], ["/proc/run can't be written"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_wrong_configuration_takes_one_line_and_leaves_nothing(
+    arguments: list[str], words: list[str], tmp_path: Path
+) -> None:
+    fails(run(*arguments, cwd=tmp_path), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_data_take_one_line_and_leave_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    single = photos(tmp_path / "ä (single) = [1, 2]", cat=5)
+    fails(run("data=folder", f"data.root={single}", cwd=home), "cat", str(single))
+    assert list(home.iterdir()) == []
+
+
+def test_the_traceback_comes_back_on_request(tmp_path: Path) -> None:
+    result = run("trainer.max_epochs=0", cwd=tmp_path, HYDRA_FULL_ERROR="1")
+    assert result.returncode == 2
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: trainer.max_epochs=0")
+
+
+def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    fails(run("hydra.run.dir=run", cwd=tmp_path), "holds a run already")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+
+
+def test_an_error_leaves_a_folder_of_the_users_own_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    fails(run("hydra.run.dir=mine", "trainer=gpu", cwd=tmp_path, CUDA_VISIBLE_DEVICES=""), "torch finds no GPU")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    "path", ["a b", "ä(1)[2]", "x=y,z", "it's", "back\\slash", "end\\", "~tilde", "{a: b}", "'half", "a'\\'b"]
+)
+def test_paths_are_taken_raw(path: str) -> None:
+    (quoted,) = quote_paths([f"data.root=/data/{path}"])
+    (override,) = OverridesParser.create().parse_overrides([quoted])
+    assert override.value() == f"/data/{path}"
+
+
+def test_the_home_folder_is_found_and_other_settings_are_left_alone() -> None:
+    assert quote_paths(["data.root=~/x"]) == [f"data.root='{Path.home()}/x'"]
+    untouched = ["seed=1,2", "data.root='quoted'", "resume=null", "--help", "model=resnet18"]
+    assert quote_paths(untouched) == untouched

@@ -1,0 +1,63 @@
+"""Imports point only to the left: data · networks · figures · tables ◀ attribution · analysis ◀ … ◀ the verbs."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parent.parent / "src"
+
+LAYERS = [
+    {"errors", "files"},
+    {"data", "networks", "figures", "tables", "config"},
+    {"attribution", "analysis"},
+    {"run"},
+    {"training"},
+    {"callbacks"},
+    {"session"},
+    {"inference", "studies"},
+    {"cli"},
+    {"train", "evaluate", "predict", "explain", "audit", "benchmark", "report", "export", "app"},
+]
+
+
+def part(path: Path) -> str:
+    return path.relative_to(SRC).parts[0].removesuffix(".py")
+
+
+def layer(name: str) -> int:
+    return next(number for number, names in enumerate(LAYERS) if name in names)
+
+
+def imported_parts(path: Path) -> set[str]:
+    """The parts of `src` that a file imports, inside functions too; those for type checkers alone count as well."""
+    parts = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "src":
+            parts |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("src."):
+            parts.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            parts |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("src.")}
+    return parts
+
+
+FILES = sorted(path for path in SRC.rglob("*.py") if path != SRC / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))
+def test_imports_point_to_the_left(path: Path) -> None:
+    own = part(path)
+    for other in imported_parts(path) - {own}:
+        assert layer(other) < layer(own) or (own == "attribution" and other == "figures"), f"{own} imports {other}"
+
+
+def test_no_file_hides_a_module_of_the_standard_library() -> None:
+    assert not [path for path in FILES if path.stem in sys.stdlib_module_names and path.stem != "__init__"]
+
+
+def test_all_packages_are_installed() -> None:
+    named = (SRC.parent / "pyproject.toml").read_text()
+    packages = {".".join(path.parent.relative_to(SRC.parent).parts) for path in SRC.rglob("__init__.py")}
+    assert [package for package in packages if f'"{package}"' not in named] == []

@@ -1,0 +1,59 @@
+"""Learning-rate schedules by their formulas, and which weights decay."""
+
+import math
+
+import pytest
+import torch
+
+from src.errors import InputError
+from src.networks import build_network
+from src.training.optimizers import build_optimizer, build_schedule, cosine_factor, step_factor
+
+
+def test_norms_and_biases_do_not_decay() -> None:
+    network = build_network("resnet18", num_classes=10, image_size=8)
+    optimizer = build_optimizer(network, "sgd", lr=0.1, weight_decay=0.01, momentum=0.9)
+    decay, free = optimizer.param_groups
+    assert (decay["weight_decay"], free["weight_decay"]) == (0.01, 0.0)
+    assert {parameter.ndim for parameter in decay["params"]} == {2, 4}
+    assert {parameter.ndim for parameter in free["params"]} == {1}
+    assert len(decay["params"]) + len(free["params"]) == len(list(network.parameters()))
+
+
+def test_frozen_weights_are_left_out() -> None:
+    network = build_network("simple_cnn", num_classes=10, image_size=8).requires_grad_(False)
+    network.fc.requires_grad_(True)
+    groups = build_optimizer(network, "adamw", lr=0.1, weight_decay=0.01).param_groups
+    assert [len(group["params"]) for group in groups] == [1, 1]
+
+
+def test_cosine_rises_to_one_and_falls_to_its_end() -> None:
+    factors = [cosine_factor(step, warmup=4, steps=20, final=0.1) for step in range(21)]
+    assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert factors[12] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 2)))
+    assert factors[20] == pytest.approx(0.1)
+
+
+def test_step_divides_every_so_many_epochs() -> None:
+    factors = [step_factor(step, warmup=2, every=10, gamma=0.1) for step in (0, 2, 9, 10, 25)]
+    assert factors == pytest.approx([1 / 3, 1, 1, 0.1, 0.01])
+
+
+def test_a_run_shorter_than_its_warm_up_still_reaches_the_rate() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = build_schedule(optimizer, "cosine", steps=6, steps_per_epoch=6, warmup_epochs=5, final=0.0)
+    rates = []
+    for _ in range(6):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert max(rates) == 1.0
+
+
+def test_unknown_names_are_told() -> None:
+    network = build_network("simple_cnn", num_classes=10, image_size=8)
+    with pytest.raises(InputError, match="optimizer 'adam' is unknown: take sgd or adamw"):
+        build_optimizer(network, "adam", lr=0.1, weight_decay=0.0)
+    optimizer = build_optimizer(network, "sgd", lr=0.1, weight_decay=0.0)
+    with pytest.raises(InputError, match="scheduler 'cos' is unknown"):
+        build_schedule(optimizer, "cos", steps=10, steps_per_epoch=5)
