@@ -78,7 +78,7 @@ class Session:
             self.module.network.compile()
 
     def _check_network(self, settings: dict[str, Any]) -> float:
-        """Build the network without weights: a wrong setting is told before the data are read. Gives its weight uses."""
+        """Build the network without weights: a wrong setting is told before the data are read; its weight uses."""
         cfg = self.cfg
         if cfg.model.in_channels != cfg.data.in_channels:
             raise InputError(

@@ -67,14 +67,14 @@ class Classifier(lightning.LightningModule):
     def normalise(self, images: Tensor) -> Tensor:
         return images.to(self.device).float() / 255 - 0.5
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         images, targets = batch
         jitter = random.random() + np.random.rand()
         loss = nn.functional.cross_entropy(self.network(self.normalise(images) + 0.01 * jitter), targets)
         self.losses.append(loss.detach())
         return loss
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.log("val/loss", nn.functional.cross_entropy(self.network(self.normalise(batch[0])), batch[1]))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -1,0 +1,39 @@
+"""What `auto` chooses, from what the hardware has and how often a weight is used."""
+
+import pytest
+import torch
+
+from src.networks import build_network
+from src.training import precision
+from src.training.precision import choose_memory_format, choose_precision, weight_uses
+
+
+def test_weight_uses_by_hand() -> None:
+    """A 1×1 convolution meets each pixel once: 16 uses of 4×4 pixels; a linear layer's weights are used once."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 5, 1, bias=False), torch.nn.Flatten())
+    assert weight_uses(network, in_channels=1, image_size=4) == 16
+    assert weight_uses(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3, bias=False)), 1, 4) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "stem", "bf16"),
+    [("resnet18", 224, "auto", True), ("resnet50", 128, "auto", True), ("resnet18", 28, "small", True),
+     ("resnet18", 28, "imagenet", False), ("resnet18", 8, "small", False)],
+)  # fmt: skip
+def test_small_images_are_not_slowed_down(
+    name: str, size: int, stem: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
+    network = build_network(name, num_classes=10, image_size=size, stem=stem)
+    uses = weight_uses(network, 3, size)
+    assert choose_precision("auto", cuda=False, uses=uses) == ("bf16-mixed" if bf16 else "32-true")
+    expected = torch.channels_last if bf16 else torch.contiguous_format
+    assert choose_memory_format("auto", cuda=False, uses=uses) == expected
+
+
+def test_what_the_user_says_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
+    assert choose_precision("auto", cuda=False, uses=100) == "32-true"
+    assert choose_precision("bf16-true", cuda=False, uses=1) == "bf16-true"
+    assert choose_memory_format("channels_last", cuda=False, uses=1) == torch.channels_last
+    assert choose_memory_format("contiguous", cuda=True, uses=100) == torch.contiguous_format
