@@ -1,0 +1,30 @@
+"""Random changes to a whole batch of images in memory, each image by its own draw.
+
+In NumPy, on one thread: PyTorch would divide each of these short steps among its threads, and where another job has the
+cores that took 50 ms a batch of CIFAR-10 instead of 3 (2 cores, one of them busy).
+"""
+
+import numpy as np
+
+from src.data.transforms import Augmentation
+
+
+def augment_batch(images: np.ndarray, augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:
+    """Shifts and mirrors uint8 images (N, C, H, W), each image its own way. `images` itself stays as it is."""
+    if augmentation.shift > 0:
+        images = shift_batch(images, augmentation.shift, random)
+    if augmentation.flip:
+        mirrored = random.random(len(images)) < 0.5
+        images = np.where(mirrored[:, None, None, None], images[..., ::-1], images)
+    return images
+
+
+def shift_batch(images: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
+    """Each image moved by whole pixels, uniform in -most…most down and right, black where nothing comes in."""
+    count, channels, height, width = images.shape
+    down, right = random.integers(0, 2 * most + 1, size=(2, count))
+    padded = np.zeros((count, channels, height + 2 * most, width + 2 * most), dtype=images.dtype)
+    padded[..., most : most + height, most : most + width] = images
+    # a view (N, C, 2·most+1, 2·most+1, H, W): every place that the image can be seen from
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
+    return windows[np.arange(count), :, down, right]

@@ -1,0 +1,38 @@
+"""A data set before it is divided: where its images are, which class each shows, and what was left out."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was left out: `path` relative to the data set's root, and why ("empty file", "not an image", …)."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImageCollection:
+    """All images of a data set, those of all its splits together.
+
+    Attributes:
+        root: the data set's own folder; `paths` and `skipped` are relative to it.
+        class_names: what a target is an index into.
+        targets: int64 (N,).
+        paths: N names: of a file below `root`, or, of an image that has no file, such as "mnist/test/00042".
+        published: the splits that the publisher made, as indices into `targets`; always "train".
+        images: uint8 (N, C, H, W) where the images are held in memory, else None: they are read from `root / path`.
+        skipped: the files that are not among the N.
+    """
+
+    root: Path
+    class_names: list[str]
+    targets: np.ndarray
+    paths: list[str]
+    published: dict[str, np.ndarray]
+    images: torch.Tensor | None = None
+    skipped: list[Skipped] = field(default_factory=list)

@@ -1,0 +1,140 @@
+"""Images and targets by the batch, from memory or from files, and the loader around them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from src.data.augmentation import augment_batch
+from src.data.batches import Batch, EpochBatchSampler
+from src.data.processes import fork_context, quiet_fork
+from src.data.transforms import Augmentation, Geometry, load_augmented, load_image
+from src.errors import RunError
+
+# images uint8 (N, C, S, S), targets int64 (N,)
+ImagesAndTargets = tuple[torch.Tensor, torch.Tensor]
+
+
+class ImageDataset(Dataset[ImagesAndTargets]):
+    """A split that returns whole batches: PyTorch's loader calls `__getitems__` with what the batch sampler gave it.
+
+    `augmentation` is None for evaluation. What is random is drawn from (seed, epoch, index) for files and from
+    (seed, epoch, batch) in memory, so it depends neither on workers nor on what was drawn before.
+    """
+
+    def __init__(self, targets: np.ndarray, geometry: Geometry, augmentation: Augmentation | None, seed: int) -> None:
+        self.targets = targets
+        self.geometry = geometry
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> ImagesAndTargets:
+        images, targets = self.__getitems__(Batch(0, 0, np.array([index])))
+        return images[0], targets[0]
+
+    def __getitems__(self, batch: Batch) -> ImagesAndTargets:
+        return self.images(batch), torch.from_numpy(self.targets[batch.indices])
+
+    def images(self, batch: Batch) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class MemoryDataset(ImageDataset):
+    """A split of images held in memory.
+
+    Args:
+        images: uint8 (M, C, H, W), those of all splits.
+        indices: which of them, and of `targets` (M,), belong to this split.
+    """
+
+    def __init__(self, images: torch.Tensor, targets: np.ndarray, indices: np.ndarray, *settings: Any) -> None:
+        super().__init__(targets[indices], *settings)
+        self.pixels = images.numpy()  # shares the memory; see `src.data.augmentation` for why NumPy
+        self.indices = indices
+
+    def images(self, batch: Batch) -> torch.Tensor:
+        images = fit(torch.from_numpy(self.pixels[self.indices[batch.indices]]), self.geometry)
+        if self.augmentation is None:
+            return images
+        random = np.random.default_rng((self.seed, batch.epoch, batch.number))
+        return torch.from_numpy(augment_batch(images.numpy(), self.augmentation, random))
+
+
+class FileDataset(ImageDataset):
+    """A split of image files, decoded when asked for."""
+
+    def __init__(
+        self, root: Path, paths: Sequence[str], targets: np.ndarray, indices: np.ndarray, *settings: Any
+    ) -> None:
+        super().__init__(targets[indices], *settings)
+        self.root = root
+        self.paths = [paths[i] for i in indices]
+
+    def images(self, batch: Batch) -> torch.Tensor:
+        return torch.stack([self.image(batch.epoch, int(index)) for index in batch.indices])
+
+    def image(self, epoch: int, index: int) -> torch.Tensor:
+        path = self.root / self.paths[index]
+        try:
+            if self.augmentation is None:
+                return load_image(path, self.geometry)
+            random = np.random.default_rng((self.seed, epoch, index))
+            return load_augmented(path, self.geometry, self.augmentation, random)
+        except Exception as error:  # it was whole when the folder was scanned
+            raise RunError(f"{path} has changed since training began ({error}): restore it, then resume.") from error
+
+
+def fit(images: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """uint8 (N, C, H, W) at the size and with the channels wanted; square images of a set that is held in memory."""
+    if images.shape[1] != geometry.in_channels:
+        images = to_grey(images) if geometry.in_channels == 1 else images.expand(-1, 3, -1, -1)
+    if images.shape[-1] == geometry.image_size:
+        return images.contiguous()
+    size = (geometry.image_size, geometry.image_size)
+    return functional.interpolate(images.contiguous(), size, mode=geometry.interpolation, antialias=True)
+
+
+def to_grey(images: torch.Tensor) -> torch.Tensor:
+    """Luma (ITU-R 601) of uint8 (N, 3, H, W) as Pillow rounds it: (N, 1, H, W)."""
+    weights = torch.tensor([19595, 38470, 7471], dtype=torch.int32)[:, None, None]
+    return ((images.int() * weights).sum(1, keepdim=True) + 32768 >> 16).to(torch.uint8)
+
+
+class ImageLoader(DataLoader[Any]):
+    """PyTorch's loader for an `ImageDataset`. In workers PyTorch itself runs on one thread."""
+
+    def __init__(self, dataset: ImageDataset, batches: EpochBatchSampler, num_workers: int) -> None:
+        super().__init__(
+            dataset,
+            batch_sampler=batches,  # type: ignore[arg-type]  # a Batch, not a list of indices
+            collate_fn=as_it_is,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            multiprocessing_context=fork_context() if num_workers > 0 else None,
+        )
+
+    def __iter__(self) -> Iterator[ImagesAndTargets]:  # type: ignore[override]
+        """A generator: workers begin at the first `next`, because Lightning resumes with `iter` before `set_epoch`."""
+        with quiet_fork():
+            iterator = super().__iter__()
+        try:
+            yield from iterator
+        except RunError as error:
+            if self.num_workers > 0:  # left to the garbage collector, each worker would be waited for for 5 s
+                iterator._shutdown_workers()  # type: ignore[attr-defined]
+                self._iterator = None
+            # PyTorch puts a worker's whole traceback into the message: its last line is ours
+            raise RunError(str(error).splitlines()[-1].removeprefix("src.errors.RunError: ")) from error
+
+
+def as_it_is(batch: Any) -> Any:
+    """The data set has made the batch already."""
+    return batch

@@ -1,0 +1,151 @@
+"""Files from the network: into a temporary name, checked, then renamed; a failure leaves nothing behind."""
+
+import contextlib
+import hashlib
+import http.client
+import io
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from src.errors import InputError
+
+BLOCK = 1 << 20  # bytes
+TIMEOUT = 30  # seconds without a byte
+
+
+def download_file(url: str, target: Path, *, sha256: str, size: int) -> None:
+    """Puts the file at `url` at `target`, with a progress bar on a terminal.
+
+    Args:
+        size: bytes; more are not read, fewer are an error.
+
+    Raises:
+        InputError: no network, no space, no permission, or not the file that was expected.
+    """
+    remedy = f"Download it elsewhere and put it at {target}"
+    temporary = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(target.parent).free < size:
+            raise InputError(f"{target.parent} has less than the {size / 1e6:.0f} MB free that {url} needs: free some.")
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            digest = fetch(url, file, size)
+            file.flush()
+            os.fsync(file.fileno())
+        if digest != sha256:
+            raise InputError(f"{url} gave another file than expected (sha256 {digest[:12]}…). {remedy}.")
+        Path(temporary).replace(target)
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it still holds the connection
+        raise InputError(f"cannot download {url} ({describe(error)}). {remedy}.") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def fetch(url: str, file: io.BufferedIOBase, size: int) -> str:
+    """Copies at most `size` bytes (and one, to notice a longer file) into `file`; returns their SHA-256."""
+    digest = hashlib.sha256()
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(f"Downloading {url} ({size / 1e6:.0f} MB)", soft_wrap=True)
+    columns = (TextColumn("Downloading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with (
+        urllib.request.urlopen(url, timeout=TIMEOUT) as response,
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+    ):
+        task = progress.add_task("", total=size)
+        left = size + 1
+        while left > 0 and (block := response.read(min(BLOCK, left))):
+            left -= len(block)
+            digest.update(block)
+            file.write(block)
+            progress.advance(task, len(block))
+    return digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe(error: BaseException) -> str:
+    """An error in a few words on one line."""
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    return " ".join(str(reason).split())[:200] or type(error).__name__
+
+
+def download_with_torchvision(
+    root: Path, folder: str, archives: Sequence[str], download: Callable[[Path], object]
+) -> None:
+    """Lets torchvision download and unpack a data set beside `root / folder`, and moves it there when it is complete.
+
+    Args:
+        archives: what it downloads, relative to `root`. Those that are there already are used; none is kept.
+        download: torchvision's own, given the folder to put it in.
+
+    Raises:
+        InputError: it did not work out. It names the archives and where to put them. Nothing is left behind.
+    """
+    staging = None
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=root, prefix=".downloading-"))
+        for name in archives:
+            if (root / name).is_file():
+                (staging / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(root / name, staging / name)
+        with patience(), quiet_unless_terminal(f"Downloading {folder} to {root}"):
+            download(staging)
+        for name in archives:
+            (staging / name).unlink(missing_ok=True)
+        move_into(staging / folder, root / folder)
+    except (OSError, RuntimeError, EOFError, http.client.HTTPException) as error:
+        wanted = ", ".join(str(root / name) for name in archives)
+        raise InputError(f"cannot download {folder} ({describe(error)}). Put there by hand: {wanted}.") from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def move_into(source: Path, target: Path) -> None:
+    """Renames `source` to `target`; where that is a folder already, its contents, one by one."""
+    if source.is_dir() and target.is_dir():
+        for child in sorted(source.iterdir()):
+            move_into(child, target / child.name)
+    else:
+        source.replace(target)
+
+
+@contextlib.contextmanager
+def patience() -> Iterator[None]:
+    """torchvision sets no time limit: without one a dead network holds a run for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@contextlib.contextmanager
+def quiet_unless_terminal(line: str) -> Iterator[None]:
+    """torchvision's progress bars on a terminal; elsewhere one line instead of them."""
+    print(line, file=sys.stderr)
+    if sys.stderr.isatty():
+        yield
+    else:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield

@@ -1,0 +1,165 @@
+"""Folders of images: one folder a class, with or without train, val and test above them."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.data.collection import ImageCollection, Skipped
+from src.data.scan import FoundFile, scan
+from src.errors import InputError
+
+SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+NO_CLASSES = {"__MACOSX"}  # what macOS packs into a zip
+LAYOUT = "wanted is one folder a class, {root}/<class>/<image>, with or without train, val and test above the classes"
+
+
+@dataclass
+class Listing:
+    """The files of a folder of class folders, not opened yet. `targets[i]` and `splits[i]` belong to `files[i]`."""
+
+    root: Path
+    class_names: list[str]
+    files: list[FoundFile]
+    targets: list[int]
+    splits: list[str]
+    skipped: list[Skipped]
+
+
+def find_splits(root: Path) -> dict[str, str]:
+    """Split → folder below `root`, in the order train, val, test; {"train": "."} where the class folders lie in `root`.
+
+    Raises:
+        InputError: no such folder, two folders for one split, or splits without train.
+    """
+    if not root.is_dir():
+        raise InputError(
+            f"the data folder {str(root)!r} does not exist: set data.root; {LAYOUT.format(root='data.root')}."
+        )
+    folders = subfolders(root)
+    named = [name for name in folders if name.lower() in SPLIT_FOLDERS]
+    # a class may be called "train", beside a class "bus": only train beside another split, or nothing else, is a split
+    if not named or (len(named) == 1 and len(folders) > 1):
+        return {"train": "."}
+    if others := sorted(set(folders) - set(named)):
+        raise InputError(f"{root} holds {named} and also {others}: move these elsewhere, they belong to no split.")
+    found: dict[str, str] = {}
+    for name in named:
+        split = SPLIT_FOLDERS[name.lower()]
+        if split in found:
+            raise InputError(
+                f"{root} holds both {found[split]!r} and {name!r} for the split {split}: keep one of them."
+            )
+        found[split] = name
+    if "train" not in found:
+        raise InputError(f"{root} holds {named} but no 'train': add the folder with the training images.")
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
+def list_classes(root: Path, splits: Mapping[str, str]) -> Listing:
+    """All files of all splits, labelled by class names that every split shares.
+
+    Raises:
+        InputError: fewer than two classes, a class that train lacks, or class folders without a file (all are named).
+    """
+    classes = {split: subfolders(root / folder) for split, folder in splits.items()}
+    names = classes["train"]
+    if len(names) < 2:
+        raise InputError(complaint_about_classes(root / splits["train"], names))
+    for split, found in classes.items():
+        if unknown := sorted(set(found) - set(names)):
+            raise InputError(f"{root / splits[split]} has classes that train lacks, {unknown}: add or remove them.")
+    listing = Listing(root, names, [], [], [], [])
+    empty = []
+    for split, folder in splits.items():
+        for name in classes[split]:
+            below = Path(folder, name)
+            files, skipped = list_files(root, below)
+            if not files:
+                empty.append(str(below))
+            listing.files += files
+            listing.targets += [names.index(name)] * len(files)
+            listing.splits += [split] * len(files)
+            listing.skipped += skipped
+    if empty:
+        raise InputError(f"no images in these class folders of {root}: {', '.join(empty)}: fill or remove them.")
+    return listing
+
+
+def complaint_about_classes(folder: Path, names: Sequence[str]) -> str:
+    wanted = LAYOUT.format(root=folder)
+    if names:
+        return f"{folder} holds one class only, {names[0]!r}: at least two are needed; {wanted}."
+    images = sum(entry.is_file() for entry in os.scandir(folder))
+    return f"{folder} holds {images} files and no class folders: {wanted}."
+
+
+def collect(listing: Listing, names: Mapping[str, str] | None = None) -> ImageCollection:
+    """The listed files that are whole images. `names` gives class folders readable names, which are then sorted."""
+    reasons = scan(listing.root, listing.files)
+    return select(listing, reasons, names)
+
+
+def select(listing: Listing, reasons: Sequence[str | None], names: Mapping[str, str] | None = None) -> ImageCollection:
+    """A collection of the files without a reason against them."""
+    readable = [name if names is None else names.get(name, name) for name in listing.class_names]
+    class_names = sorted(readable)
+    index = np.array([class_names.index(name) for name in readable])
+    good = np.array([reason is None for reason in reasons], dtype=bool)
+    splits = np.array(listing.splits)[good]
+    bad = [Skipped(file.path, why) for file, why in zip(listing.files, reasons, strict=True) if why is not None]
+    return ImageCollection(
+        root=listing.root,
+        class_names=class_names,
+        targets=index[np.array(listing.targets, dtype=np.int64)[good]],
+        paths=[file.path for file, keep in zip(listing.files, good, strict=True) if keep],
+        published={split: np.flatnonzero(splits == split) for split in dict.fromkeys(listing.splits)},
+        skipped=sorted(listing.skipped + bad, key=lambda skipped: skipped.path),
+    )
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Names of the folders directly below, sorted, without dot-folders. Raises InputError if it can't be opened."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if not e.name.startswith(".") and e.name not in NO_CLASSES]
+    except OSError as error:
+        raise InputError(f"cannot open {folder}: {error.strerror}. Check data.root and its permissions.") from error
+    return sorted(name for name in names if (folder / name).is_dir())
+
+
+def list_files(root: Path, below: Path) -> tuple[list[FoundFile], list[Skipped]]:
+    """The files in `root / below` and its subfolders, sorted, without dot-files; and what is neither file nor folder.
+
+    Links are followed; a folder that was seen already is not entered again, so that a loop of links ends.
+    """
+    files: list[FoundFile] = []
+    skipped: list[Skipped] = []
+    pending, seen = [below], set()
+    while pending:
+        folder = pending.pop()
+        try:
+            status = (root / folder).stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(root / folder) as entries:
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            skipped.append(Skipped(folder.as_posix(), (error.strerror or "cannot be opened").lower()))
+            continue
+        for entry in visible:
+            path = f"{folder.as_posix()}/{entry.name}"
+            try:
+                if entry.is_dir():
+                    pending.append(folder / entry.name)
+                elif entry.is_file():
+                    status = entry.stat()
+                    files.append(FoundFile(path, status.st_size, status.st_mtime_ns))
+                else:
+                    skipped.append(Skipped(path, "broken link" if entry.is_symlink() else "not a regular file"))
+            except OSError as error:  # a link to itself, or a file that has just gone
+                skipped.append(Skipped(path, (error.strerror or "cannot be found").lower()))
+    return sorted(files), skipped

@@ -1,0 +1,131 @@
+"""From an image file to pixels: the one way in which training, prediction and the web page read a picture."""
+
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from src.errors import InputError
+
+# What may be opened. Left to itself Pillow also tries formats that start other programs (EPS runs Ghostscript) and some
+# without a signature, which take any bytes for a picture.
+FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+
+# Pillow's own limit against decompression bombs (it raises at this many pixels and merely warns at half of it).
+MAX_PIXELS = 178_956_970
+
+EXIF_ORIENTATION = 0x0112
+# EXIF 2.32, tag 274: what undoes each orientation. 1 is upright.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# A picture's odd metadata is no news to someone who trains a network, and what can't be read is listed with its reason.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class UnreadableImageError(InputError):
+    """A file that cannot become a picture; `reason` is short enough for a table ("empty file", "truncated", …)."""
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason or message
+
+
+def read_image(source: Path | str | BinaryIO, in_channels: int = 3, shorter_side: int | None = None) -> Image.Image:
+    """The first frame of an image file, upright, on white where it is transparent, 8 bits a channel.
+
+    Args:
+        in_channels: 1 gives mode L (luma, ITU-R 601), 3 gives RGB.
+        shorter_side: the pixels that are needed of the shorter side. A JPEG that has at least twice as many is decoded
+            at a half, quarter or eighth of its size, which is several times faster and, with that reserve, hardly
+            differs after resizing (https://pillow.readthedocs.io/en/stable/reference/Image.html, `reducing_gap`).
+
+    Raises:
+        UnreadableImageError: empty, truncated, not an image, too large, or broken otherwise.
+    """
+    name = source if isinstance(source, str | Path) else getattr(source, "name", "the image")
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            if shorter_side is not None:
+                image.draft(None, (2 * shorter_side, 2 * shorter_side))
+            image.load()
+            orientation = exif_orientation(image)  # asked last: Pillow turns a TIFF upright itself while it loads it
+            picture = to_channels(image, in_channels)
+    except Exception as error:  # Pillow's decoders raise nearly anything on broken input
+        reason = reason_of(error, source)
+        raise UnreadableImageError(f"{str(name)!r} cannot be read: {reason}. Give another image.", reason) from error
+    return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
+
+
+def reason_of(error: Exception, source: Path | str | BinaryIO) -> str:
+    """A few words for why `source` could not be decoded."""
+    text = " ".join(str(error).split())
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"too large (over {MAX_PIXELS / 1e6:.0f} million pixels)"
+    if isinstance(error, UnidentifiedImageError):
+        return "empty file" if is_empty(source) else "not an image"
+    if isinstance(error, FileNotFoundError):
+        return "missing"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if isinstance(error, MemoryError):
+        return "too large for the memory"
+    if isinstance(error, EOFError) or "truncated" in text.lower():
+        return "truncated"
+    return f"cannot be decoded: {text or type(error).__name__}"[:200]
+
+
+def is_empty(source: Path | str | BinaryIO) -> bool:
+    if isinstance(source, str | Path):
+        return Path(source).stat().st_size == 0
+    source.seek(0)
+    return not source.read(1)
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """EXIF orientation 1…8; 1 (upright) where there is none or the EXIF block itself is broken."""
+    try:
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception:  # a broken EXIF block says nothing about the orientation and leaves the pixels alone
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def to_channels(image: Image.Image, in_channels: int) -> Image.Image:
+    """Any of Pillow's modes as L (1 channel) or RGB (3), transparency laid on white."""
+    mode = "L" if in_channels == 1 else "RGB"
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(to_8_bits(np.asarray(image), image.mode)).convert(mode)
+    if image.has_transparency_data:
+        page = Image.new("RGBA", image.size, "white")
+        page.alpha_composite(image.convert("RGBA"))
+        return page.convert("RGB").convert(mode)
+    if image.mode == "P":  # straight to L would take the luma of a palette that has been rounded already
+        image = image.convert("RGB")
+    return image.convert(mode)
+
+
+def to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
+    """Grey values of 16 bits (modes I;16 and I), of 32 bits (I) or floats (F), any shape, as uint8 of the same shape.
+
+    16 bits: 0…65535 becomes 0…255, rounded. Floats within 0…1 are fractions, within 0…255 as they are. Anything else
+    has no agreed range and is stretched from its own minimum to its own maximum.
+    """
+    grey = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = float(grey.min()), float(grey.max())
+    narrow, wide = (65535.0, 65535.0) if mode.startswith("I") else (1.0, 255.0)
+    top = narrow if high <= narrow else wide
+    if low < 0 or high > top:
+        grey, top = grey - low, (high - low) or 1.0
+    return np.rint(grey * (255.0 / top)).astype(np.uint8)

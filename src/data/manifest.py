@@ -1,0 +1,47 @@
+"""What is remembered of a data folder's files, so that a second start need not decode them again."""
+
+import json
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import PIL
+
+from src.data.cache import cache_file, write_cache
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+
+
+class Entry(NamedTuple):
+    """A file as it was when it was decoded: bytes, time of change in ns, and what is wrong with it (None: nothing)."""
+
+    size: int
+    mtime_ns: int
+    reason: str | None
+
+
+def read_manifest(root: Path) -> dict[str, Entry]:
+    """Path relative to `root` → Entry. Empty where there is no manifest, or none that can be trusted."""
+    path = cache_file(root, "manifest.json")
+    if path is None or not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+        if content["made_by"] != made_by():
+            return {}
+        return {name: Entry(int(size), int(mtime), reason) for name, (size, mtime, reason) in content["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.info("the manifest %s is broken (%s): reading the files again", path, type(error).__name__)
+        return {}
+
+
+def write_manifest(root: Path, entries: dict[str, Entry]) -> None:
+    content = json.dumps({"made_by": made_by(), "root": str(root), "files": entries}).encode("ascii")
+    write_cache(cache_file(root, "manifest.json"), lambda file: file.write(content))
+
+
+def made_by() -> list[int | str]:
+    """Another Pillow may read what this one can't, so its verdicts are asked for anew."""
+    return [VERSION, PIL.__version__]

@@ -1,0 +1,150 @@
+"""Data sets that fit in memory: their images are one uint8 tensor."""
+
+import hashlib
+import logging
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from src.data.cache import cache_file, write_cache
+from src.data.collection import ImageCollection
+from src.data.download import download_with_torchvision
+from src.data.folders import Listing, find_splits, list_classes, select
+from src.data.images import UnreadableImageError
+from src.data.processes import map_files
+from src.data.transforms import Geometry, load_image
+from src.errors import InputError
+
+log = logging.getLogger(__name__)
+
+DIGITS = [str(digit) for digit in range(10)]
+
+
+def in_memory(
+    name: str, root: Path, class_names: Sequence[str], parts: dict[str, tuple[torch.Tensor, Sequence[int]]]
+) -> ImageCollection:
+    """A collection of the published parts: split → (images uint8 (N, C, H, W), targets (N,))."""
+    ends = np.cumsum([len(targets) for _, targets in parts.values()])
+    starts = [0, *ends[:-1]]
+    return ImageCollection(
+        root=root,
+        class_names=list(class_names),
+        targets=np.concatenate([np.asarray(targets, dtype=np.int64) for _, targets in parts.values()]),
+        paths=[f"{name}/{split}/{i:05d}" for split, (_, targets) in parts.items() for i in range(len(targets))],
+        published={split: np.arange(a, b) for split, a, b in zip(parts, starts, ends, strict=True)},
+        images=torch.cat([images for images, _ in parts.values()]),
+    )
+
+
+def digits(root: Path, *, download: bool) -> ImageCollection:  # noqa: ARG001
+    """scikit-learn's 8×8 digits, which come with the package; 0…16 become 0…255."""
+    from sklearn.datasets import load_digits  # takes a second: only who asks for digits waits
+
+    pixels, targets = load_digits(return_X_y=True)
+    images = torch.from_numpy(np.rint(pixels * (255 / 16)).astype(np.uint8)).reshape(-1, 1, 8, 8)
+    return in_memory("digits", root, DIGITS, {"train": (images, targets)})
+
+
+def mnist(root: Path, *, download: bool) -> ImageCollection:
+    """torchvision's MNIST in `root/MNIST/raw`."""
+    from torchvision.datasets import MNIST
+
+    def read(train: bool) -> tuple[torch.Tensor, Sequence[int]]:
+        part = MNIST(str(root), train=train)
+        return part.data[:, None], part.targets.tolist()
+
+    def fetch(folder: Path) -> None:
+        MNIST(str(folder), download=True)
+
+    try:
+        parts = {"train": read(True), "test": read(False)}
+    except (RuntimeError, ValueError) as error:
+        if "not found" not in str(error):  # an IDX file that is cut short
+            raise InputError(f"{root / 'MNIST' / 'raw'} is damaged: remove it to download it again.") from error
+        if not download:
+            raise InputError(f"no MNIST in {root}: set data.root to the folder that holds MNIST/raw.") from error
+        archives = [f"MNIST/raw/{file}" for file, _ in MNIST.resources]
+        download_with_torchvision(root, "MNIST", archives, fetch)
+        return mnist(root, download=False)
+    return in_memory("mnist", root, DIGITS, parts)
+
+
+def cifar10(root: Path, *, download: bool) -> ImageCollection:
+    """Class folders in `root/cifar10/{train,test}`, or torchvision's `root/cifar-10-batches-py`."""
+    from torchvision.datasets import CIFAR10
+
+    if (root / "cifar10").is_dir():
+        folder = root / "cifar10"
+        return decode_into_memory(list_classes(folder, find_splits(folder)), Geometry(image_size=32, in_channels=3))
+
+    def read(train: bool) -> tuple[torch.Tensor, Sequence[int]]:
+        part = CIFAR10(str(root), train=train)
+        names[:] = part.classes
+        return torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), part.targets
+
+    def fetch(folder: Path) -> None:
+        CIFAR10(str(folder), download=True)
+
+    names: list[str] = []
+    try:
+        parts = {"train": read(True), "test": read(False)}
+    except RuntimeError as error:
+        if not download:
+            raise InputError(f"no CIFAR-10 in {root}: set data.root to the folder that holds it.") from error
+        download_with_torchvision(root, CIFAR10.base_folder, [CIFAR10.filename], fetch)
+        return cifar10(root, download=False)
+    return in_memory("cifar10", root, names, parts)
+
+
+def decode_into_memory(listing: Listing, geometry: Geometry) -> ImageCollection:
+    """Small image files as one tensor, remembered in the cache as long as no file changes."""
+    content = repr([(*file, target) for file, target in zip(listing.files, listing.targets, strict=True)])
+    fingerprint = hashlib.sha256(f"1 {geometry} {content}".encode()).hexdigest()
+    path = cache_file(listing.root, "images.npz")
+    remembered = read_array(path, fingerprint)
+    if remembered is None:
+        work = partial(decode_all, listing.root, geometry)
+        decoded = map_files(work, [file.path for file in listing.files], "Reading images")
+        images = np.stack([image for image, _ in decoded])
+        reasons = [reason for _, reason in decoded]
+        arrays = {
+            "fingerprint": np.array(fingerprint),
+            "images": images,
+            "reasons": np.array([r or "" for r in reasons]),
+        }
+        write_cache(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    else:
+        images, reasons = remembered
+    good = np.array([reason is None for reason in reasons])
+    return replace(select(listing, reasons), images=torch.from_numpy(images[good]))
+
+
+def decode_all(root: Path, geometry: Geometry, paths: Sequence[str]) -> list[tuple[np.ndarray, str | None]]:
+    """For each file its pixels, uint8 (C, S, S), and None; or zeros and the reason why it can't be read."""
+    results: list[tuple[np.ndarray, str | None]] = []
+    for path in paths:
+        try:
+            results.append((load_image(root / path, geometry).numpy(), None))
+        except UnreadableImageError as error:
+            blank = np.zeros((geometry.in_channels, geometry.image_size, geometry.image_size), dtype=np.uint8)
+            results.append((blank, error.reason))
+    return results
+
+
+def read_array(path: Path | None, fingerprint: str) -> tuple[np.ndarray, list[str | None]] | None:
+    """The images and reasons that were remembered, or None where nothing was, or something else, or it is broken."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if str(arrays["fingerprint"]) != fingerprint:
+                return None
+            return arrays["images"], [str(reason) or None for reason in arrays["reasons"]]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.info("the cache %s is broken (%s): reading the images again", path, type(error).__name__)
+        return None

@@ -1,0 +1,68 @@
+"""What a user may ask of a data set, checked before anything is read."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from src.data.sources import nearest
+from src.data.transforms import INTERPOLATIONS, Augmentation
+from src.errors import InputError
+
+
+def whole_number(key: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{key}={value} is no whole number of at least {least}: give one.")
+    return value
+
+
+def fraction(key: str, value: Any, *, ends: bool) -> float:
+    """A number between 0 and 1; `ends`: these two included."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not (0 <= value <= 1 if ends else 0 < value < 1):
+        raise InputError(f"{key}={value} is out of range: give a fraction between 0 and 1.")
+    return float(value)
+
+
+def channel_statistics(key: str, values: Iterable[float], in_channels: int) -> list[float]:
+    """A mean or standard deviation for each channel, in units of the full range 0…1.
+
+    One value serves all channels; three become their average where one channel is wanted.
+    """
+    numbers = [float(value) for value in values]
+    if len(numbers) not in (1, 3):
+        raise InputError(f"{key}={numbers} has {len(numbers)} values: give one or three.")
+    if any(not 0 <= number <= 1 or (key == "data.std" and number == 0) for number in numbers):
+        raise InputError(f"{key}={numbers} is out of range: give fractions of the full range, between 0 and 1.")
+    if len(numbers) == in_channels:
+        return numbers
+    return numbers * 3 if in_channels == 3 else [sum(numbers) / 3]
+
+
+def one_of(key: str, value: Any, choices: Iterable[Any]) -> Any:
+    choices = list(choices)
+    if value not in choices:
+        raise InputError(f"{key}={value}: choose one of {', '.join(map(str, choices))}.")
+    return value
+
+
+def interpolation(value: str) -> str:
+    return str(one_of("data.interpolation", value, INTERPOLATIONS))
+
+
+def augmentation(options: Mapping[str, Any] | None, in_memory: bool) -> Augmentation | None:
+    """The `augment` key of a configuration. None or {}: none."""
+    if not options:
+        return None
+    known = [field.name for field in fields(Augmentation)]
+    for key in options:
+        if key not in known:
+            raise InputError(f"data.augment.{key} is unknown{nearest(key, known)}; there are {', '.join(known)}.")
+    chosen = Augmentation(**options)
+    one_of("data.augment.flip", chosen.flip, (True, False))
+    whole_number("data.augment.shift", chosen.shift, 0)
+    fraction("data.augment.color", chosen.color, ends=True)
+    if fraction("data.augment.scale", chosen.scale, ends=True) == 0:
+        raise InputError("data.augment.scale=0 leaves nothing of an image: give the least area, such as 0.35.")
+    if in_memory and (chosen.scale < 1 or chosen.color > 0):
+        raise InputError("data.augment: scale and color are for image files; this data set knows flip and shift.")
+    return chosen

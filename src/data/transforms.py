@@ -1,0 +1,129 @@
+"""From a decoded picture to a network's input size: fixed for evaluation, random for training."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance
+
+from src.data.images import read_image
+
+INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+# Width to height of a random crop, as in GoogLeNet (https://arxiv.org/abs/1409.4842) and in torchvision's
+# RandomResizedCrop, whose rejection sampling `random_box` follows.
+ASPECT_RATIOS = (3 / 4, 4 / 3)
+ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a network's input looks like: a square of `image_size` pixels with `in_channels` channels."""
+
+    image_size: int
+    in_channels: int
+    interpolation: str = "bilinear"
+
+    @property
+    def resampling(self) -> Image.Resampling:
+        return INTERPOLATIONS[self.interpolation]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training changes at random. All zero or False: nothing.
+
+    Attributes:
+        flip: mirror left and right, every second image.
+        shift: move by up to this many pixels of the input in each direction; what comes in from outside is black.
+        scale: least area of a random crop, as a fraction of the image; 1.0 is no random crop. Image files only.
+        color: brightness, contrast and saturation by a factor within 1 ± this. Image files only.
+    """
+
+    flip: bool = False
+    shift: int = 0
+    scale: float = 1.0
+    color: float = 0.0
+
+
+def load_image(source: Path | str | BinaryIO, geometry: Geometry) -> torch.Tensor:
+    """An image file as evaluation and prediction see it: uint8 (C, S, S). Raises `UnreadableImageError`."""
+    picture = read_image(source, geometry.in_channels, geometry.image_size)
+    return to_tensor(resize_and_crop(picture, geometry.image_size, geometry.resampling))
+
+
+def load_augmented(
+    source: Path | str | BinaryIO, geometry: Geometry, augmentation: Augmentation, random: np.random.Generator
+) -> torch.Tensor:
+    """An image file as training sees it: uint8 (C, S, S). All that is random comes from `random`."""
+    size = geometry.image_size
+    if augmentation.scale < 1:
+        # the smallest crop's shorter side still has the pixels that the input needs
+        needed = math.ceil(size / math.sqrt(augmentation.scale * ASPECT_RATIOS[0]))
+        picture = read_image(source, geometry.in_channels, needed)
+        box = random_box(picture.size, augmentation.scale, random)
+        picture = picture.resize((size, size), geometry.resampling, box=box, reducing_gap=2.0)
+    else:
+        picture = resize_and_crop(read_image(source, geometry.in_channels, size), size, geometry.resampling)
+    if augmentation.flip and random.random() < 0.5:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if augmentation.color > 0:
+        picture = jitter_color(picture, augmentation.color, random)
+    if augmentation.shift > 0:
+        down, right = (int(n) for n in random.integers(-augmentation.shift, augmentation.shift + 1, size=2))
+        shifted = Image.new(picture.mode, picture.size)
+        shifted.paste(picture, (right, down))
+        picture = shifted
+    return to_tensor(picture)
+
+
+def resize_and_crop(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
+    """The shorter side resized to `size`, antialiased, then the central square: torchvision's Resize, CenterCrop."""
+    width, height = picture.size
+    if width <= height:
+        resized = (size, max(size, int(size * height / width)))
+    else:
+        resized = (max(size, int(size * width / height)), size)
+    if resized != picture.size:
+        picture = picture.resize(resized, resampling)
+    left, top = round((resized[0] - size) / 2), round((resized[1] - size) / 2)
+    return picture if resized == (size, size) else picture.crop((left, top, left + size, top + size))
+
+
+def random_box(
+    size: tuple[int, int], least_area: float, random: np.random.Generator
+) -> tuple[float, float, float, float]:
+    """A random crop (left, top, right, bottom) in pixels of an image of `size` (width, height).
+
+    Its area is uniform in [least_area, 1] of the image's, the logarithm of its aspect ratio uniform in `ASPECT_RATIOS`.
+    """
+    width, height = size
+    for _ in range(ATTEMPTS):
+        area = width * height * random.uniform(least_area, 1.0)
+        ratio = math.exp(random.uniform(math.log(ASPECT_RATIOS[0]), math.log(ASPECT_RATIOS[1])))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(random.integers(0, width - w + 1)), int(random.integers(0, height - h + 1))
+            return (left, top, left + w, top + h)
+    side = min(width, height)  # a strip rather than a picture: its central square
+    left, top = (width - side) // 2, (height - side) // 2
+    return (left, top, left + side, top + side)
+
+
+def jitter_color(picture: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
+    enhancers = [ImageEnhance.Brightness, ImageEnhance.Contrast]
+    if picture.mode == "RGB":
+        enhancers.append(ImageEnhance.Color)
+    for enhancer in enhancers:
+        picture = enhancer(picture).enhance(random.uniform(1 - strength, 1 + strength))
+    return picture
+
+
+def to_tensor(picture: Image.Image) -> torch.Tensor:
+    """A picture of mode L or RGB as uint8 (C, H, W), contiguous."""
+    pixels = np.array(picture)  # a copy: PyTorch wants memory it may write to
+    pixels = pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return torch.from_numpy(pixels)

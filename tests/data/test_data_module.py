@@ -1,0 +1,223 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from sklearn.datasets import load_digits
+
+from src.data import ImageDataModule
+from src.data.sources import SOURCES
+from src.errors import InputError, RunError
+
+SPLITS = ("train", "val", "test")
+CONF = Path(__file__).parents[2] / "conf" / "data"
+
+
+@pytest.fixture
+def folder(make_folder) -> Path:
+    return make_folder({"ant": 20, "bee": 30})
+
+
+def read(loader) -> tuple[torch.Tensor, torch.Tensor]:
+    images, targets = zip(*loader, strict=True)
+    return torch.cat(images), torch.cat(targets)
+
+
+def test_digits_arrive_unchanged_with_their_targets(make_module):
+    data = make_module("digits", in_channels=1, batch_size=64)
+    data.setup()
+    pixels, targets = load_digits(return_X_y=True)
+    assert [data.size(split) for split in SPLITS] == [1455, 162, 180]
+    for split in SPLITS:
+        images, labels = read(data.evaluation_dataloader(split))
+        rows = [int(path.split("/")[2]) for path in data.paths(split)]
+        assert images.dtype == torch.uint8
+        assert labels.dtype == torch.int64
+        np.testing.assert_array_equal(images[:, 0].reshape(-1, 64), np.rint(pixels[rows] * 255 / 16))
+        np.testing.assert_array_equal(labels, targets[rows])
+        np.testing.assert_array_equal(labels, data.targets(split))
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_any_size_and_number_of_channels(make_module, folder, in_channels):
+    for name, root in (("digits", folder), ("folder", folder)):
+        data = make_module(name, root=root, in_channels=in_channels, image_size=17)
+        data.setup()
+        images, _ = next(iter(data.train_dataloader()))
+        assert images.shape == (4, in_channels, 17, 17)
+        assert images.dtype == torch.uint8
+        assert images.is_contiguous()
+
+
+def test_memory_and_files_agree(make_module, make_folder):
+    """What is resized in memory and what is resized from a file differ by rounding only."""
+    root = make_folder({"train/cat": 5, "train/dog": 5, "test/cat": 5, "test/dog": 5}, name="cifar10")
+    for in_channels, size in ((1, 32), (3, 48), (1, 20)):
+        pair = [
+            make_module(name, root=path, in_channels=in_channels, image_size=size)
+            for name, path in (("cifar10", root.parent), ("folder", root))
+        ]
+        for data in pair:
+            data.setup()
+        in_memory, from_files = (read(data.test_dataloader())[0].int() for data in pair)
+        # the one resizes to 32 px first: compare what stays the same, the mean of each image
+        assert (in_memory.float().mean((1, 2, 3)) - from_files.float().mean((1, 2, 3))).abs().max() < 3
+
+
+def test_paths_lead_to_the_images(make_module, folder):
+    data = make_module(root=folder)
+    data.setup()
+    for split in SPLITS:
+        for path, target in zip(data.paths(split), data.targets(split), strict=True):
+            assert (data.data_root / path).is_file()
+            assert path.split("/")[0] == data.class_names[target]
+    everything = [path for split in SPLITS for path in data.paths(split)]
+    assert len(set(everything)) == len(everything) == 50
+
+
+AUGMENT = {"flip": True, "shift": 1, "scale": 0.5, "color": 0.2}
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_an_epoch_is_a_function_of_seed_and_epoch(make_module, folder, workers):
+    def epochs(seed: int, workers: int, numbers) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        data = make_module(root=folder, seed=seed, num_workers=workers, augment=AUGMENT)
+        data.setup()
+        loader, found = data.train_dataloader(), []
+        for number in numbers:
+            loader.batch_sampler.set_epoch(number)
+            found.append(read(loader))
+        return found
+
+    def same(a, b) -> bool:
+        return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+    reference = epochs(0, 0, [0, 1, 2])
+    assert not same(reference[0], reference[1])
+    torch.manual_seed(99)
+    assert same(epochs(0, workers, [2])[0], reference[2])  # without having seen epochs 0 and 1
+    assert same(epochs(0, workers, [1, 0])[1], reference[0])
+    assert not same(epochs(1, workers, [0])[0], reference[0])
+
+
+def test_memory_augmentation_repeats_too(make_module):
+    def epoch(number: int) -> torch.Tensor:
+        data = make_module("digits", in_channels=1, batch_size=64, augment={"shift": 1, "flip": True})
+        data.setup()
+        loader = data.train_dataloader()
+        loader.batch_sampler.set_epoch(number)
+        return read(loader)[0]
+
+    assert torch.equal(epoch(3), epoch(3))
+    assert not torch.equal(epoch(3).sort(0)[0], epoch(4).sort(0)[0])
+
+
+def test_training_shows_every_image_once(make_module, folder):
+    data = make_module(root=folder, batch_size=13)  # 41 of train: 13 + 13 + 13 + 2
+    data.setup()
+    batches = [targets for _, targets in data.train_dataloader()]
+    assert min(map(len, batches)) >= 2
+    np.testing.assert_array_equal(np.sort(torch.cat(batches)), np.sort(data.targets("train")))
+
+
+def test_evaluation_subset(make_module, folder):
+    data = make_module(root=folder, augment={"flip": True})
+    data.setup()
+    images, targets = read(data.evaluation_dataloader("train", limit=10))
+    assert np.bincount(targets).tolist() == [4, 6]
+    assert torch.equal(images, read(data.evaluation_dataloader("train", limit=10))[0])
+    assert len(read(data.evaluation_dataloader("train", limit=1000))[1]) == data.size("train")
+
+
+def test_sample(make_module, folder):
+    data = make_module(root=folder, augment=AUGMENT)
+    data.setup()
+    images, targets, paths = data.sample("val", 4)
+    assert sorted(targets) == [0, 0, 1, 1]
+    all_images = read(data.val_dataloader())[0]
+    for image, path in zip(images, paths, strict=True):
+        assert torch.equal(image, all_images[data.paths("val").index(path)])
+    assert data.sample("val", 4)[2] == paths
+    assert len(data.sample("val", 1000)[2]) == data.size("val")
+
+
+def test_preprocessing_is_plain(make_module):
+    assert make_module("digits", in_channels=3).preprocessing == {
+        "image_size": 8,
+        "in_channels": 3,
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+        "interpolation": "bilinear",
+    }
+    grey = make_module(in_channels=1, mean=[0.1, 0.2, 0.6], std=[0.2, 0.2, 0.2], root="x").preprocessing
+    assert grey["mean"] == pytest.approx([0.3])
+
+
+def test_setup_twice_looks_once(make_module, folder, monkeypatch):
+    data = make_module(root=folder)
+    data.setup("fit")
+    monkeypatch.setattr("src.data.module.find_images", None)
+    data.prepare_data()
+    data.setup("test")
+    assert data.num_classes == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "imagenet22"}, r"data=imagenet22 is unknown \(did you mean imagenette\?\)"),
+        ({"colour": 1}, r"data\.colour is no option"),
+        ({"image_size": 0}, r"data\.image_size=0"),
+        ({"image_size": 22.5}, r"data\.image_size=22\.5"),
+        ({"in_channels": 2}, r"data\.in_channels=2: choose one of 1, 3"),
+        ({"batch_size": -1}, r"data\.batch_size=-1"),
+        ({"num_workers": "many"}, r"data\.num_workers=many"),
+        ({"val_fraction": 0}, r"data\.val_fraction=0"),
+        ({"test_fraction": 1.0}, r"data\.test_fraction=1\.0"),
+        ({"max_skipped": 2}, r"data\.max_skipped=2"),
+        ({"seed": -1}, "seed=-1"),
+        ({"mean": [0.5, 0.5]}, r"data\.mean=.* has 2 values"),
+        ({"mean": [123.0]}, r"data\.mean=\[123\.0\] is out of range"),
+        ({"std": [0.0]}, r"data\.std=\[0\.0\] is out of range"),
+        ({"interpolation": "cubic"}, "choose one of bilinear, bicubic"),
+        ({"augment": {"flop": True}}, r"data\.augment\.flop is unknown \(did you mean flip\?\)"),
+        ({"augment": {"shift": -1}}, r"data\.augment\.shift=-1"),
+        ({"augment": {"scale": 0.0}}, "leaves nothing"),
+        ({"augment": {"color": 3}}, r"data\.augment\.color=3"),
+        ({"name": "digits", "augment": {"scale": 0.5}}, "scale and color are for image files"),
+    ],
+)
+def test_absurd_values_are_refused_at_once(make_module, options, message):
+    with pytest.raises(InputError, match=message) as caught:
+        make_module(**{"name": "folder", "root": "nowhere", **options})
+    assert "\n" not in str(caught.value)
+
+
+def test_another_number_of_classes(make_module, folder):
+    with pytest.raises(InputError, match=r"data\.num_classes=3, but .* has 2 classes"):
+        make_module(root=folder, num_classes=3).setup()
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_builds(path):
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert config["name"] == path.stem
+    data = ImageDataModule(**config)
+    assert len(data.mean) == len(data.std) == config["in_channels"]
+    keys = "name root image_size in_channels num_classes mean std batch_size num_workers val_fraction test_fraction"
+    assert set(config) - {"target"} == {*keys.split(), "max_skipped", "interpolation", "augment"}
+
+
+def test_there_is_a_configuration_for_every_source():
+    assert {path.stem for path in CONF.glob("*.yaml")} == set(SOURCES)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_that_goes_during_training_is_named_in_one_line(make_module, folder, workers):
+    data = make_module(root=folder, num_workers=workers)
+    data.setup()
+    (data.data_root / data.paths("train")[5]).unlink()
+    with pytest.raises(RunError, match=rf"^{data.data_root / data.paths('train')[5]} has changed") as caught:
+        read(data.train_dataloader())
+    assert "\n" not in str(caught.value)

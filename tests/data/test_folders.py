@@ -1,0 +1,105 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from src.data.folders import collect, find_splits, list_classes, list_files
+from src.errors import InputError
+
+
+def read(root: Path):
+    return collect(list_classes(root, find_splits(root)))
+
+
+def test_class_folders(make_folder):
+    found = read(make_folder({"dog": 2, "cat": 3, ".git": 1, "__MACOSX": 1}))
+    assert found.class_names == ["cat", "dog"]
+    assert found.paths == ["cat/000.png", "cat/001.png", "cat/002.png", "dog/000.png", "dog/001.png"]
+    assert found.targets.tolist() == [0, 0, 0, 1, 1]
+    assert {name: indices.tolist() for name, indices in found.published.items()} == {"train": [0, 1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
+def test_splits_share_one_set_of_labels(make_folder, val):
+    root = make_folder({"train/ant": 1, "train/bee": 1, "train/cat": 1, f"{val}/cat": 1, "test/bee": 1, "test/cat": 1})
+    found = read(root)
+    labels = {split: found.targets[indices].tolist() for split, indices in found.published.items()}
+    assert labels == {"train": [0, 1, 2], "val": [2], "test": [1, 2]}  # ImageFolder would call val's cat 0
+
+
+def test_a_class_may_be_called_train(make_folder):
+    assert read(make_folder({"bus": 1, "train": 1, "car": 1})).class_names == ["bus", "car", "train"]
+
+
+def test_nested_folders_dot_files_and_odd_names(make_folder, save_image):
+    root = make_folder({"cat/images": 2, "cat/more/still more": 1, "dog": 1})
+    (root / "cat" / ".DS_Store").write_bytes(b"x")
+    (root / "labels.csv").write_bytes(b"x")
+    odd = "é = [1], 🐈 \n" + "x" * 150 + ".png"
+    save_image(root / "dog" / odd)
+    assert [path for path in read(root).paths if path.startswith("dog")] == ["dog/000.png", f"dog/{odd}"]
+    assert len(read(root).paths) == 5
+
+
+def test_names_that_are_no_text(make_folder, save_image):
+    root = make_folder({"cat": 1, "dog": 1})
+    name = os.fsdecode(b"\xff\xfe.png")
+    save_image(root / "dog" / "tmp.png")
+    (root / "dog" / "tmp.png").rename(root / "dog" / name)
+    for _ in range(2):  # the second time from the manifest
+        assert f"dog/{name}" in read(root).paths
+
+
+def test_links_are_followed_and_loops_end(make_folder, tmp_path):
+    root = make_folder({"cat": 1, "dog": 1})
+    elsewhere = make_folder({"more": 2}, name="elsewhere")
+    (root / "cat" / "more").symlink_to(elsewhere / "more")
+    (root / "cat" / "loop").symlink_to(root / "cat")
+    (root / "cat" / "self").symlink_to(root / "cat" / "self")
+    (root / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(root / "cat" / "pipe")
+    files, skipped = list_files(root, Path("cat"))
+    assert [file.path for file in files] == ["cat/000.png", "cat/more/000.png", "cat/more/001.png"]
+    reasons = {item.path: item.reason for item in skipped}
+    assert reasons["cat/gone.png"] == "broken link"
+    assert reasons["cat/pipe"] == "not a regular file"
+    assert set(reasons) == {"cat/gone.png", "cat/pipe", "cat/self"}
+    (root / "eel").symlink_to(root / "eel")  # no class: it leads nowhere
+    assert read(root).class_names == ["cat", "dog"]
+
+
+def test_bad_files_are_listed_not_read(make_folder):
+    root = make_folder({"cat": 2, "dog": 2})
+    (root / "dog" / "empty.jpg").touch()
+    (root / "cat" / "Thumbs.db").write_bytes(bytes(99))
+    found = read(root)
+    assert [(item.path, item.reason) for item in found.skipped] == [
+        ("cat/Thumbs.db", "not an image"),
+        ("dog/empty.jpg", "empty file"),
+    ]
+    assert len(found.paths) == len(found.targets) == 4
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"cat": 2}, "one class only, 'cat'"),
+        ({"train/cat": 2}, "one class only, 'cat'"),
+        ({"cat": 1, "dog": 0, "eel": 0}, "no images in these class folders of .*: dog, eel"),
+        ({"train/cat": 1, "train/dog": 1, "val/cat": 1, "val/dog": 0}, "val/dog"),
+        ({"train/cat": 1, "train/dog": 1, "val/eel": 1, "val/cat": 1}, r"classes that train lacks, \['eel'\]"),
+        ({"test/cat": 1, "val/cat": 1}, "no 'train'"),
+        ({"train/cat": 1, "val/cat": 1, "valid/cat": 1}, "'val' and 'valid'"),
+        ({"train/cat": 1, "val/cat": 1, "other/cat": 1}, r"and also \['other'\]"),
+        ({".": 3}, "3 files and no class folders: wanted is"),
+    ],
+)
+def test_what_a_user_can_put_right(make_folder, counts, message):
+    with pytest.raises(InputError, match=message) as caught:
+        read(make_folder(counts))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere' does not exist: set data\.root"):
+        read(tmp_path / "nowhere")

@@ -1,0 +1,57 @@
+"""On the data in `data/`, where it is there."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.data import ImageDataModule
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+def needs(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not (DATA / name).is_dir(), reason=f"data/{name} is not here (shared/data/unpack data)")
+
+
+def build(name: str, **options) -> ImageDataModule:
+    settings = {"image_size": 32, "in_channels": 3, "mean": [0.5], "std": [0.5], "root": DATA, **options}
+    return ImageDataModule(name=name, **settings)
+
+
+@needs("PetImages")
+def test_cats_and_dogs_leave_out_exactly_four_files():
+    first = build("catsdogs")
+    first.setup()
+    assert [(skipped.path, skipped.reason) for skipped in first.skipped] == [
+        ("Cat/666.jpg", "empty file"),
+        ("Cat/Thumbs.db", "not an image"),
+        ("Dog/1170.jpg", "empty file"),
+        ("Dog/Thumbs.db", "not an image"),
+    ]
+    assert sum(first.size(split) for split in ("train", "val", "test")) == 2998
+    start = time.perf_counter()
+    second = build("catsdogs")
+    second.setup()
+    assert time.perf_counter() - start < 1
+    assert second.paths("test") == first.paths("test")
+
+
+@needs("MNIST")
+def test_mnist_is_published_with_a_test_split():
+    data = build("mnist", image_size=28, in_channels=1)
+    data.setup()
+    assert [data.size(split) for split in ("train", "val", "test")] == [54000, 6000, 10000]
+    pixels = data.collection.images[data.collection.published["train"]].float() / 255
+    assert (round(pixels.mean().item(), 4), round(pixels.std().item(), 4)) == (0.1307, 0.3081)
+    assert np.bincount(data.targets("test")).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+@needs("tiny-imagenet-200")
+def test_a_folder_of_real_photographs_in_nested_folders():
+    data = build("folder", root=DATA / "tiny-imagenet-200" / "train", image_size=64)
+    data.setup()
+    assert data.num_classes == 40
+    assert {path.split("/")[1] for path in data.paths("val")} == {"images"}
+    assert set(np.bincount(data.targets("test"))) == {50}
