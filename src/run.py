@@ -8,7 +8,8 @@ import json
 import platform
 import secrets
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -84,6 +85,21 @@ class RunFolder:
         if error is not None:
             record["error"] = error
         self._write_json(self.record_file, record)
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Keep the status in `run.json` true, however the block ends. Ctrl-C leaves it as `KeyboardInterrupt`."""
+        try:
+            yield
+        except BaseException as error:
+            # Lightning answers Ctrl-C with SystemExit behind the KeyboardInterrupt.
+            interrupted = isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
+            if interrupted:
+                self.end("interrupted")
+                raise KeyboardInterrupt from error
+            self.end("failed", error=str(error))
+            raise
+        self.end("finished")
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """`metrics.csv`, one row an epoch. It is rewritten whole, so that no reader ever meets half a row."""

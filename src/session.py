@@ -2,13 +2,12 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +17,7 @@ from src import figures
 from src.analysis.classification import confusion_matrix, per_class
 from src.analysis.cost import count_parameters
 from src.attribution.layers import find_layer
+from src.callbacks.configured import build
 from src.callbacks.history import History
 from src.callbacks.predictions import Predictions
 from src.callbacks.progress import progress_callbacks
@@ -37,9 +37,6 @@ log = logging.getLogger(__name__)
 TRAIN_IMAGES_MEASURED = 10_000
 """Of the training set, at most so many images are measured again without augmentation: a stratified, seeded sample,
 whose accuracy has a standard error below 0.5 points, rather than a third of an epoch more on a large set."""
-
-TARGETS = ("src.callbacks.", "lightning.pytorch.callbacks.", "lightning.pytorch.loggers.")
-"""What a configuration may instantiate: our callbacks and Lightning's callbacks and loggers."""
 
 
 class Session:
@@ -130,7 +127,7 @@ class Session:
         self._introduce()
         metrics: dict[str, float] = {}
         if self.cfg.baseline:
-            metrics |= self._measure({"baseline": self.data.evaluation_dataloader("test")})
+            metrics |= self._measure({"baseline": self.data.evaluation_dataloader("test", whole=True)})
             log.info("before training: test accuracy %.3f", metrics["baseline/accuracy"])
         start = time.perf_counter()
         self.trainer.fit(self.module, datamodule=self.data)
@@ -174,9 +171,9 @@ class Session:
         """Figures of the best checkpoint on test, validation and training images, all without augmentation."""
         best = self.folder.best_checkpoint
         loaders = {
-            "best_train": self.data.evaluation_dataloader("train", limit=TRAIN_IMAGES_MEASURED),
-            "best_val": self.data.evaluation_dataloader("val"),
-            "test": self.data.evaluation_dataloader("test"),
+            "best_train": self.data.evaluation_dataloader("train", limit=TRAIN_IMAGES_MEASURED, whole=True),
+            "best_val": self.data.evaluation_dataloader("val", whole=True),
+            "test": self.data.evaluation_dataloader("test", whole=True),
         }
         metrics = self._measure(loaders, checkpoint=str(best) if best.exists() else None)
         return {name.removeprefix("best_"): value for name, value in metrics.items()}
@@ -226,28 +223,11 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str) -> dict[str, 
     if main_process:
         folder.start(command=command, seed=cfg.seed, hardware=describe_hardware())
         folder.write_skipped((skipped.path, skipped.reason) for skipped in session.data.skipped)
-    with recorded(folder, main_process):
+    with folder.recorded() if main_process else nullcontext():
         metrics = session.run()
     if main_process:
         _sum_up(metrics, folder)
     return metrics
-
-
-@contextmanager
-def recorded(folder: RunFolder, main_process: bool) -> Iterator[None]:
-    """Keep the status in run.json true, whatever happens in the block."""
-    try:
-        yield
-    except BaseException as error:
-        # Lightning answers Ctrl-C with SystemExit behind the KeyboardInterrupt.
-        interrupted = isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
-        if main_process:
-            folder.end("interrupted" if interrupted else "failed", error=None if interrupted else str(error))
-        if interrupted:
-            raise KeyboardInterrupt from error
-        raise
-    if main_process:
-        folder.end("finished")
 
 
 def _sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
@@ -256,25 +236,6 @@ def _sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
     log.info("run folder   %s", folder.shown)
     log.info("TensorBoard  tensorboard --logdir outputs")
-
-
-def build(node: DictConfig, group: str, **arguments: Any) -> Any:
-    """The callback or logger that a configuration node names.
-
-    Raises `InputError` for a target outside `TARGETS` (a configuration from elsewhere must not name code), and for
-    arguments that it doesn't take.
-    """
-    target = node.get("_target_", None)
-    if not isinstance(target, str) or not target.startswith(TARGETS):
-        allowed = ", ".join(f"{prefix}*" for prefix in TARGETS)
-        raise InputError(f"{group}: _target_={target} is not allowed; take one of {allowed}")
-    try:
-        return instantiate(node, **arguments)
-    except Exception as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, InputError):
-            raise cause from None
-        raise InputError(f"{group}: {target} can't be made: {str(cause).splitlines()[0]}") from error
 
 
 def to_dict(cfg: DictConfig) -> dict[str, Any]:

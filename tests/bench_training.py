@@ -1,11 +1,12 @@
-"""Training images/s of ResLens beside a bare PyTorch loop and beside Lightning's defaults, in turn, in one process.
+"""Training images/s of ResLens beside a bare PyTorch loop and beside fp32, Lightning's default, in one process.
 
-    python -m tests.bench_training [--root data] [--batches 16] [--rounds 5]
+    python -m tests.bench_training [--root data] [--batches 4] [--rounds 10]
 
 ResNet-18 on photographs of cats and dogs at 224², batch 32 (`data=catsdogs`; `--data folder` takes a folder of your
-own). All three read the same images through the same loader. The bare loop has the same network, precision, layout and
-optimizer and nothing else; Lightning's defaults are fp32 and contiguous. These machines are shared, so that only the
-ratios of a round mean something: their median over the rounds is printed, with the smallest and the largest.
+own). The three take turns every few batches inside one training, because these machines are shared and their speed
+changes within seconds: only the ratios of a round mean something. All read through the same kind of loader. The bare
+loop has the same network, precision, layout and optimizer and nothing else; the fp32 loop is that in fp32 and
+contiguous, which is what Lightning's Trainer does by itself, without the Trainer's own cost.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,63 +29,70 @@ from src.run import RunFolder
 from src.session import Session
 from src.training.optimizers import build_optimizer
 
-WARM_UP = 3
-"""Batches before the clock starts: workers start, oneDNN compiles its kernels."""
 
+class Turns(L.Callback):
+    """Times so many batches of the training that it watches, then so many of each other loop, and so on."""
 
-class Clock(L.Callback):
-    """Images a second behind the first batches of the epoch."""
+    def __init__(self, batches: int, others: dict[str, Iterator[int]]) -> None:
+        self.batches = batches
+        self.others = others
+        self.rates: dict[str, list[float]] = {name: [] for name in ("reslens", *others)}
+        self._images = 0
+        self._start = 0.0
 
-    def __init__(self) -> None:
-        self.times: list[float] = []
-        self.images: list[int] = []
+    def on_train_start(self, trainer: L.Trainer, module: Any) -> None:
+        self._start = time.perf_counter()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.tick(len(batch[1]))
-
-    def tick(self, images: int) -> None:
-        self.times.append(time.perf_counter())
-        self.images.append(images)
-
-    @property
-    def rate(self) -> float:
-        return sum(self.images[WARM_UP:]) / (self.times[-1] - self.times[WARM_UP - 1])
+        self._images += len(batch[1])
+        if (batch_idx + 1) % self.batches:
+            return
+        self.rates["reslens"].append(self._images / (time.perf_counter() - self._start))
+        for name, steps in self.others.items():
+            start = time.perf_counter()
+            images = sum(next(steps) for _ in range(self.batches))
+            self.rates[name].append(images / (time.perf_counter() - start))
+        print("  ".join(f"{name} {rates[-1]:.1f}" for name, rates in self.rates.items()), "images/s", flush=True)
+        self._images, self._start = 0, time.perf_counter()
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--data", default="catsdogs")
     options.add_argument("--root", type=Path, default=Path("data"))
-    options.add_argument("--batches", type=int, default=16)
-    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--batches", type=int, default=4, help="of each loop in a round")
+    options.add_argument("--rounds", type=int, default=10)
     arguments = options.parse_args()
     warnings.filterwarnings("ignore")
-    rates: dict[str, list[float]] = {"reslens": [], "bare loop": [], "lightning defaults": []}
-    gradcam = []
-    for number in range(arguments.rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            rates["reslens"].append(trained(arguments, Path(folder)))
-        rates["bare loop"].append(bare(arguments))
-        rates["lightning defaults"].append(
-            trained(arguments, None, "trainer.precision=32-true", "memory_format=contiguous")
+    others = {
+        "bare loop": loop(arguments),
+        "fp32 loop": loop(arguments, "trainer.precision=32-true", "memory_format=contiguous"),
+    }
+    turns = Turns(arguments.batches, others)
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session(
+            config(arguments, f"trainer.max_steps={arguments.batches * (arguments.rounds + 1)}"), RunFolder(folder)
         )
-        with tempfile.TemporaryDirectory() as folder:
-            seconds, images = explained(arguments, Path(folder))
-        gradcam.append(seconds * rates["reslens"][-1] / images)
-        shown = "  ".join(f"{name} {values[-1]:.1f}" for name, values in rates.items())
-        print(f"round {number + 1}: {shown} images/s  Grad-CAM {seconds:.2f} s", flush=True)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {config(arguments).data.batch_size}")
-    for name in ("bare loop", "lightning defaults"):
-        ratios = [ours / other for ours, other in zip(rates["reslens"], rates[name], strict=True)]
-        print(f"reslens / {name}: {spread(ratios)}")
-    print(f"Grad-CAM callback / epoch: {spread(gradcam)}")
+        session.trainer.callbacks.append(turns)
+        session.trainer.fit(session.module, datamodule=session.data)
+        callback = next(c for c in session.trainer.callbacks if isinstance(c, GradCAMCallback))
+        seconds = []
+        for _ in range(arguments.rounds):
+            start = time.perf_counter()
+            callback.explain(session.trainer, session.module, epoch=1)
+            seconds.append(time.perf_counter() - start)
+        precision, images = session.trainer.precision, session.data.size("train")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {precision}; the first round is a warm-up")
+    ours = turns.rates["reslens"][1:]
+    for name in others:
+        show(f"reslens / {name}", [a / b for a, b in zip(ours, turns.rates[name][1:], strict=True)])
+    show("seconds of a Grad-CAM callback", seconds)
+    show("Grad-CAM callback / epoch", [second * statistics.median(ours) / images for second in seconds])
 
 
-def spread(values: Iterable[float]) -> str:
-    values = sorted(values)
-    return (
-        f"median {statistics.median(values):.3f} (smallest {values[0]:.3f}, largest {values[-1]:.3f}, n {len(values)})"
-    )
+def show(what: str, values: list[float]) -> None:
+    low, high = min(values), max(values)
+    print(f"{what}: median {statistics.median(values):.4f}, from {low:.4f} to {high:.4f}, n = {len(values)}")
 
 
 def config(arguments: argparse.Namespace, *overrides: str) -> DictConfig:
@@ -92,53 +100,27 @@ def config(arguments: argparse.Namespace, *overrides: str) -> DictConfig:
         return compose(
             "train",
             overrides=[
-                f"data={arguments.data}", f"data.root='{arguments.root}'", "model=resnet18", "callbacks=none",
-                "trainer.max_epochs=1", f"trainer.limit_train_batches={arguments.batches}",
+                f"data={arguments.data}", f"data.root='{arguments.root}'", "model=resnet18", "baseline=false",
                 "trainer.limit_val_batches=1", "trainer.num_sanity_val_steps=0", "trainer.enable_checkpointing=false",
                 "trainer.enable_progress_bar=false", *overrides,
             ],
         )  # fmt: skip
 
 
-def trained(arguments: argparse.Namespace, folder: Path | None, *overrides: str) -> float:
-    """Our own Trainer, with all that a run has; without a folder, no logger."""
-    extra = () if folder else ("logger=none",)
-    session = Session(config(arguments, *overrides, *extra), RunFolder(folder or Path(tempfile.gettempdir()) / "none"))
-    clock = Clock()
-    session.trainer.callbacks.append(clock)
-    if folder is None:
-        session.trainer.callbacks = [clock]
-    session.trainer.fit(session.module, datamodule=session.data)
-    return clock.rate
-
-
-def bare(arguments: argparse.Namespace) -> float:
-    """The loop that one writes without a framework: no metrics, no log, no checks."""
-    session = Session(config(arguments), RunFolder("none"))
-    module, settings = session.module, session.module.hparams["optimizer"]
-    optimizer = build_optimizer(module.network, **settings)
-    bf16 = session.trainer.precision == "bf16-mixed"
-    clock = Clock()
+def loop(arguments: argparse.Namespace, *overrides: str) -> Iterator[int]:
+    """The loop that one writes without a framework, a batch at a time: no metrics, no log, no checks."""
+    session = Session(config(arguments, *overrides), RunFolder("none"))
+    module, bf16 = session.module, session.trainer.precision == "bf16-mixed"
+    optimizer = build_optimizer(module.network, **module.hparams["optimizer"])
     module.train()
-    for number, (images, targets) in enumerate(session.data.train_dataloader()):
-        if number == arguments.batches:
-            break
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = F.cross_entropy(module(images), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        clock.tick(len(targets))
-    return clock.rate
-
-
-def explained(arguments: argparse.Namespace, folder: Path) -> tuple[float, int]:
-    """Seconds of the Grad-CAM callback, with picture, arrays and log, and the training images of an epoch."""
-    overrides = ("trainer.limit_train_batches=2", "callbacks=default", "baseline=false")
-    session = Session(config(arguments, *overrides), RunFolder(folder))
-    session.trainer.fit(session.module, datamodule=session.data)
-    callback = next(c for c in session.trainer.callbacks if isinstance(c, GradCAMCallback))
-    return callback.seconds, session.data.size("train")
+    while True:
+        for images, targets in session.data.train_dataloader():
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                loss = F.cross_entropy(module(images), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            yield len(targets)
 
 
 if __name__ == "__main__":

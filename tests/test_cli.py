@@ -9,7 +9,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
-from src.cli import quote_paths
+from src.overrides import quote_paths
 
 ROOT = Path(__file__).parent.parent
 

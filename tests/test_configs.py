@@ -10,11 +10,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from src.callbacks.configured import build
 from src.config import RULES, check_config, keys, nearest
 from src.data import ImageDataModule
 from src.errors import InputError
 from src.networks import NETWORKS, build_network
-from src.session import build, to_dict
+from src.session import to_dict
 from src.training.optimizers import build_optimizer, build_schedule
 
 CONF = Path(__file__).parent.parent / "conf"

@@ -11,6 +11,7 @@ SRC = Path(__file__).parent.parent / "src"
 LAYERS = [
     {"errors", "files"},
     {"data", "networks", "figures", "tables", "config"},
+    {"overrides"},
     {"attribution", "analysis"},
     {"run"},
     {"training"},

@@ -187,17 +187,18 @@ class ImageDataModule(LightningDataModule):
     def test_dataloader(self) -> ImageLoader:
         return self.evaluation_dataloader("test")
 
-    def evaluation_dataloader(self, split: str, limit: int | None = None) -> ImageLoader:
+    def evaluation_dataloader(self, split: str, limit: int | None = None, *, whole: bool = False) -> ImageLoader:
         """No augmentation, in the order of `paths(split)`; in a distributed run, one process's share.
 
         Args:
             limit: at most so many images, a seeded choice with the classes in the split's proportions.
+            whole: every process gets all images. All do the same work then, and each has the predictions of all.
         """
         chosen = None
         if limit is not None and limit < self.size(split):
             chosen = stratified_subset(self.targets(split), limit, self.seed)
         # without gradients twice as many images fit
-        return self.loader(self.dataset(split, None, chosen), 2 * self.batch_size, training=False)
+        return self.loader(self.dataset(split, None, chosen), 2 * self.batch_size, training=False, whole=whole)
 
     def sample(self, split: str, n: int) -> tuple[torch.Tensor, np.ndarray, list[str]]:
         """At most `n` images as evaluation sees them, the classes in turn; the same ones every time.
@@ -219,7 +220,8 @@ class ImageDataModule(LightningDataModule):
             return MemoryDataset(found.images, found.targets, indices, *settings_)
         return FileDataset(found.root, found.paths, found.targets, indices, *settings_)
 
-    def loader(self, dataset: ImageDataset, batch_size: int, *, training: bool) -> ImageLoader:
+    def loader(self, dataset: ImageDataset, batch_size: int, *, training: bool, whole: bool = False) -> ImageLoader:
+        alone = whole or self.trainer is None
         # Lightning's switch for overfitting on purpose wants the same batches every epoch
         overfit = getattr(self.trainer, "overfit_batches", 0) > 0
         batches = EpochBatchSampler(
@@ -228,8 +230,8 @@ class ImageDataModule(LightningDataModule):
             shuffle=training and not overfit,
             seed=self.seed,
             smallest=2 if training else 1,
-            rank=self.trainer.global_rank if self.trainer is not None else 0,
-            world_size=self.trainer.world_size if self.trainer is not None else 1,
+            rank=0 if alone else self.trainer.global_rank,  # type: ignore[union-attr]
+            world_size=1 if alone else self.trainer.world_size,  # type: ignore[union-attr]
         )
         return ImageLoader(dataset, batches, self.worker_count())
 

@@ -1,0 +1,127 @@
+"""What was typed behind a verb: paths taken raw, and the configuration of each run composed and checked beforehand."""
+
+import itertools
+import os
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.config import check_config, keys, nearest
+from src.errors import InputError
+
+CONF = Path(__file__).parent.parent / "conf"
+
+RAW_PATHS = ("data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights")
+"""Overrides whose value is a path and not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
+
+JOBS_CHECKED = 64
+"""Of a sweep, so many combinations are composed and checked before the first run; each costs some 50 ms."""
+
+# `${hex:4}`: keeps two runs of the same second apart. Cached, so that a configuration names one folder and not several.
+OmegaConf.register_new_resolver("hex", lambda digits: secrets.token_hex(digits)[:digits], use_cache=True, replace=True)
+
+
+def quote_paths(argv: Sequence[str]) -> list[str]:
+    """The arguments with the values of `RAW_PATHS` in Hydra's quotes, and a leading `~` replaced by the home folder."""
+    quoted = []
+    for argument in argv:
+        key, equals, value = argument.partition("=")
+        already = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+        if equals and key.lstrip("+") in RAW_PATHS and value not in ("null", "") and not already:
+            path = os.path.expanduser(value) if value.startswith("~") else value  # noqa: PTH111
+            argument = f"{key}={quote(path)}"
+        quoted.append(argument)
+    return quoted
+
+
+def quote(text: str) -> str:
+    """Hydra's single quotes: a backslash escapes a quote, and itself where it stands before one or at the end."""
+    escaped = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", text)
+    trailing = escaped[len(escaped.rstrip("\\")) :]
+    return f"'{escaped}{trailing}'"
+
+
+def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
+    """Compose the configuration of each run that these overrides ask for, and check it; give back the first one.
+
+    Raises `InputError` for an unknown option or setting, a value that can't be read or can't be meant.
+    """
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        try:
+            parsed = OverridesParser.create().parse_overrides(list(overrides))
+        except HydraException as error:
+            raise InputError(_syntax(error)) from error
+        sweeps = [override for override in parsed if override.is_sweep_override()]
+        fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
+        first = _compose(verb, fixed, multirun)
+        multirun = multirun or first.hydra.mode == RunMode.MULTIRUN
+        if sweeps and not multirun:
+            raise InputError(f"{sweeps[0].input_line} names several values: put -m before it for a sweep")
+        for combination in itertools.islice(_combinations(sweeps), JOBS_CHECKED):
+            checked = _compose(verb, [*fixed, *combination], multirun)
+            if verb == "train":
+                check_config(_without_hydra(checked))
+        return first
+
+
+def compose_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
+    """The verb's configuration with these overrides, unchecked, Hydra's own part included."""
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        return _compose(verb, list(overrides), multirun)
+
+
+def _combinations(sweeps: Sequence[Override]) -> Iterator[tuple[str, ...]]:
+    """All combinations of the values of a sweep, as overrides; one empty combination where nothing is swept."""
+    values = [
+        [f"{sweep.get_key_element()}={value}" for value in sweep.sweep_string_iterator()]
+        for sweep in sweeps
+        if sweep.is_discrete_sweep()
+    ]
+    return itertools.product(*values)
+
+
+def _compose(verb: str, overrides: list[str], multirun: bool) -> DictConfig:
+    extra = ["hydra.mode=MULTIRUN"] if multirun else []
+    try:
+        return compose(verb, [*overrides, *extra], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(_explain(verb, error)) from error
+
+
+def _without_hydra(cfg: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+
+
+def _explain(verb: str, error: Exception) -> str:
+    """One line for what Hydra says in several: the value, and the nearest right ones."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"{group}={option} is unknown; nearest: {nearest(option, list(error.options))}"
+    text = str(error)
+    if match := re.match(r"Could not (?:override|append to config) '([^']+)'", text):
+        name = match[1]
+        known = keys(_without_hydra(compose(verb, return_hydra_config=True)))
+        if name not in known:
+            return f"{name!r} is not a setting; nearest: {nearest(name, known)}"
+    if isinstance(error, OverrideParseException):
+        return _syntax(error)
+    cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ is not None else ""
+    return text.splitlines()[0] + cause
+
+
+def _syntax(error: Exception) -> str:
+    override = getattr(error, "override", None)
+    if override is None:
+        return str(error).splitlines()[0]
+    if "=" not in override:
+        return f"{override!r} is not understood: settings are written as name=value, such as model=resnet50"
+    return f"{override!r} can't be read: put its value in quotes within quotes, \"name='value'\""
