@@ -35,6 +35,8 @@ class ConsoleHandler(logging.Handler):
     """
 
     def emit(self, record: logging.LogRecord) -> None:
+        if os.environ.get("LOCAL_RANK", "0") != "0":  # the first process of a distributed run speaks for all
+            return
         if record.name.split(".")[0] == "src" or record.name == "__main__" or record.levelno >= logging.ERROR:
             get_console().print(self.format(record), markup=False, highlight=False, soft_wrap=True)
 
@@ -57,15 +59,13 @@ def main(verb: str, task: Callable[[DictConfig], Any]) -> NoReturn:
 def _run(verb: str, task: Callable[[DictConfig], Any], argv: Sequence[str]) -> int:
     argv = quote_paths(argv)
     args = get_args_parser().parse_args(argv)
-    makes_runs = not (args.help or args.hydra_help or args.cfg or args.info or args.shell_completion)
-    made: list[Path] = []
-    if makes_runs:
-        folder, pinned = _reserve(check_overrides(verb, args.overrides, multirun=args.multirun), argv)
-        made, argv = [folder], [*argv, *pinned]
-    elif args.cfg or args.help:
+    made: Path | None = None
+    if args.cfg or args.help:
         compose_overrides(verb, args.overrides, multirun=args.multirun)
-
-    failures: list[BaseException] = []
+    elif not (args.hydra_help or args.info or args.shell_completion):
+        made, pinned = _reserve(check_overrides(verb, args.overrides, multirun=args.multirun))
+        argv = [*argv, *pinned]
+    failures: list[tuple[str, Exception]] = []
 
     def job(cfg: DictConfig) -> Any:
         """The task, with its failure kept for us: Hydra would print several lines and exit with 1."""
@@ -73,24 +73,38 @@ def _run(verb: str, task: Callable[[DictConfig], Any], argv: Sequence[str]) -> i
         try:
             return task(cfg)
         except Exception as error:
-            failures.append(error)
-            _discard_unstarted(error)
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                log.error("run %s failed: %s", " ".join(HydraConfig.get().overrides.task), _line(error))
+            failures.append((" ".join(HydraConfig.get().overrides.task), error))
+            if not isinstance(error, InputError):
+                logging.getLogger("traceback").warning("the run failed", exc_info=error)  # for train.log alone
+            _discard_unstarted(error, made)
+            if _is_sweep():
+                log.info("run %s failed: %s", failures[-1][0], _line(error))
                 error.__traceback__ = None  # it would keep the run's network in memory
             return None
 
     sys.argv = [sys.argv[0], *argv]
     hydra.main(config_path=str(CONF), config_name=verb, version_base="1.3")(job)()
+    if failures and made is not None:
+        _remove_empty(made)
+    return _report_all(failures)
+
+
+def _is_sweep() -> bool:
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+# Errors ---------------------------------------------------------------------------------------------------------------
+
+
+def _report_all(failures: Sequence[tuple[str, Exception]]) -> int:
+    """The exit code of all runs together, with one line on stderr for those that failed."""
     if not failures:
         return 0
-    for folder in made:
-        _remove_empty(folder)
-    return _report(failures[0]) if len(failures) == 1 else max(_report(failure) for failure in failures)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    if len(failures) == 1:
+        return _report(failures[0][1])
+    runs = "; ".join(f"{overrides} ({_line(error)})" for overrides, error in failures)
+    print(f"error: {len(failures)} runs failed: {runs}", file=sys.stderr)
+    return 2 if all(isinstance(error, InputError) for _, error in failures) else 1
 
 
 def _report(error: BaseException) -> int:
@@ -103,27 +117,31 @@ def _report(error: BaseException) -> int:
     return 2 if isinstance(error, InputError) else 1
 
 
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 # Folders -------------------------------------------------------------------------------------------------------------
 
 
-def _reserve(cfg: DictConfig, argv: Sequence[str]) -> tuple[Path, list[str]]:
-    """Choose the run's folder now, so that it is known what this process makes: (first missing folder, overrides).
+def _reserve(cfg: DictConfig) -> tuple[Path | None, list[str]]:
+    """Choose the folder now, so that it is known what this process makes of it: (first missing folder, overrides).
 
     Raises `InputError` where the folder holds a run already or can't be made. A distributed run's other processes
     (`LOCAL_RANK` is set) are told their folder by the first.
     """
-    multirun = cfg.hydra.mode == RunMode.MULTIRUN or any(a in ("-m", "--multirun") for a in argv)
+    if "LOCAL_RANK" in os.environ:
+        return None, []
+    multirun = cfg.hydra.mode == RunMode.MULTIRUN
     key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
     folder = Path(str(OmegaConf.select(cfg, key))).absolute()
-    missing = folder
-    while not missing.parent.exists():
-        missing = missing.parent
-    if "LOCAL_RANK" in os.environ:
-        return missing, []
     if not multirun and RunFolder(folder).record_file.exists():
         raise InputError(f"{folder} holds a run already: name another folder, or leave hydra.run.dir out")
+    missing = None if folder.exists() else folder
+    while missing is not None and not missing.parent.exists():
+        missing = missing.parent
     try:  # permissions don't tell: root passes them on a file system that is read-only
-        with tempfile.TemporaryDirectory(dir=folder if folder.exists() else missing.parent):
+        with tempfile.TemporaryDirectory(dir=missing.parent if missing is not None else folder):
             pass
     except OSError as error:
         reason = (error.strerror or "").lower()
@@ -131,8 +149,8 @@ def _reserve(cfg: DictConfig, argv: Sequence[str]) -> tuple[Path, list[str]]:
     return missing, [f"{key}={quote(str(folder))}"]
 
 
-def _discard_unstarted(error: BaseException) -> None:
-    """Remove the folder that Hydra made for a run which never began: one without run.json, after an input error."""
+def _discard_unstarted(error: BaseException, made: Path | None) -> None:
+    """Remove what Hydra wrote for a run that never began: one without run.json, after an input error."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     if not isinstance(error, InputError) or RunFolder(folder).record_file.exists():
         return
@@ -142,12 +160,12 @@ def _discard_unstarted(error: BaseException) -> None:
             handler.close()
     shutil.rmtree(folder / ".hydra", ignore_errors=True)
     (folder / f"{HydraConfig.get().job.name}.log").unlink(missing_ok=True)
-    if not any(folder.iterdir()):
+    if (made is not None or _is_sweep()) and not any(folder.iterdir()):
         folder.rmdir()
 
 
 def _remove_empty(top: Path) -> None:
-    """Remove `top` where nothing but empty folders and a sweep's own record is in it."""
+    """Remove `top`, which this process made, where nothing but empty folders and a sweep's own record is in it."""
     files = [path for path in top.rglob("*") if not path.is_dir()]
     if all(path.name == "multirun.yaml" for path in files):
         shutil.rmtree(top, ignore_errors=True)

@@ -150,7 +150,7 @@ class Session:
         data, trainer = self.data, self.trainer
         side, channels = self.cfg.data.image_size, self.cfg.data.in_channels
         if data.skipped:
-            log.info("%d files left out, listed in %s", len(data.skipped), self.folder.skipped_file)
+            log.info("%d files left out, listed in %s/skipped.csv", len(data.skipped), self.folder.shown)
         log.info(
             "%s on %s: %s train, %s validation and %s test images of %d classes, %d×%d×%d",
             self.cfg.model.name,

@@ -133,6 +133,26 @@ def test_an_error_leaves_a_folder_of_the_users_own_alone(tmp_path: Path) -> None
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     fails(run("hydra.run.dir=mine", "trainer=gpu", cwd=tmp_path, CUDA_VISIBLE_DEVICES=""), "torch finds no GPU")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+    (tmp_path / "empty").mkdir()
+    fails(run("hydra.run.dir=empty", "model.stem=imagenet", cwd=tmp_path), "data.image_size=8 is too small")
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_run_that_fails_in_a_sweep_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    sweep = (
+        "-m",
+        "model=resnet18,simple_cnn",
+        "model.num_classes=10,7",
+        "trainer=debug",
+        "sweep=mixed",
+        "callbacks=none",
+    )
+    result = run(*sweep, cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
+    fails(result, "2 runs failed: ", "model=resnet18 model.num_classes=7", "model=simple_cnn model.num_classes=7")
+    assert result.stdout.count("failed: ") == 2
+    folder = tmp_path / "outputs" / "sweeps" / "mixed"
+    assert sorted(path.parent.name for path in folder.rglob("metrics.json")) == ["0", "2"]
+    assert sorted(path.name for path in folder.iterdir()) == ["0", "2", "multirun.yaml"]
 
 
 @pytest.mark.parametrize(
