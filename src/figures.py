@@ -187,14 +187,19 @@ def _draw_curves(axes: Axes, metrics: pd.DataFrame, key: str) -> None:
             )
             ends += [(float(rows[column].iloc[-1]), float(rows["epoch"].iloc[-1]), label, colour)] if len(rows) else []
     axes.margins(x=0.04, y=0.12)
-    low, high = axes.get_ylim()
+    values = metrics[[column for column in styles if column in metrics]].to_numpy(dtype=float)
+    # A first epoch of loss 30 would press the rest of the curve flat.
+    log = key == "loss" and np.nanmin(values) > 0 and np.nanmax(values) > 30 * np.nanmin(values)
+    if log:
+        axes.set_yscale("log")
+    low, high = np.log10(axes.get_ylim()) if log else axes.get_ylim()
     apart = 0.07 * (high - low)  # or the labels of two lines that end alike would cover each other
     place = -np.inf
     for value, epoch, label, colour in sorted(ends):
-        place = max(value, place + apart)
+        place = max(np.log10(value) if log else value, place + apart)
         axes.annotate(
             label,
-            (epoch, place),
+            (epoch, 10**place if log else place),
             xytext=(8, 0),
             textcoords="offset points",
             va="center",
@@ -202,7 +207,8 @@ def _draw_curves(axes: Axes, metrics: pd.DataFrame, key: str) -> None:
             size=9,
             annotation_clip=False,
         )
-    axes.ticklabel_format(axis="y", useOffset=False)
+    if not log:
+        axes.ticklabel_format(axis="y", useOffset=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch", color=INK)
     axes.grid(axis="y", color="#e5e5e5", linewidth=0.8)
