@@ -47,19 +47,19 @@ class Choice:
     options: tuple[Any, ...]
 
     def problem(self, value: Any) -> str | None:
-        if any(value == option and isinstance(value, type(option)) for option in self.options):
+        if any(value == option and type(value) is type(option) for option in self.options):  # True is not 1
             return None
         return "take " + " or ".join(str(option).lower() for option in self.options)
 
 
-FIGURES = tuple(
+MONITORS = tuple(
     f"{split}/{name}" for split in ("val", "train") for name in ("accuracy", "loss", "precision", "recall", "f1")
 )
 SWITCH = Choice((True, False))
 
 RULES: Mapping[str, Number | Choice] = {
     "seed": Number(0, 2**32 - 1, whole=True),
-    "monitor": Choice(FIGURES),
+    "monitor": Choice(MONITORS),
     "mode": Choice(("max", "min")),
     "baseline": SWITCH,
     "test": SWITCH,
@@ -74,12 +74,12 @@ RULES: Mapping[str, Number | Choice] = {
     "data.image_size": Number(4, 4096, whole=True),
     "data.in_channels": Choice((1, 3)),
     "data.num_classes": Number(2, 100_000, whole=True),
-    "data.batch_size": Number(1, 65_536, whole=True),
+    "data.batch_size": Number(2, 65_536, whole=True),  # batch norm can't train on one image
     "data.num_workers": Number(0, 256, whole=True, words=("auto",)),
     "data.val_fraction": Number(0, 1, open=True),
     "data.test_fraction": Number(0, 1, open=True),
     "data.max_skipped": Number(0, 1),
-    "data.interpolation": Choice(("nearest", "bilinear", "bicubic")),
+    "data.interpolation": Choice(("bilinear", "bicubic")),
     "data.augment.shift": Number(0, 1024, whole=True),
     "data.augment.flip": SWITCH,
     "data.augment.scale": Number(0.01, 1),
@@ -88,6 +88,9 @@ RULES: Mapping[str, Number | Choice] = {
     "trainer.accumulate_grad_batches": Number(1, 1_000_000, whole=True),
     "trainer.check_val_every_n_epoch": Number(1, 1_000_000, whole=True),
     "trainer.gradient_clip_val": Number(0, 1e9),
+    "trainer.limit_train_batches": Number(0, 1e9, open=True),
+    "trainer.limit_val_batches": Number(0, 1e9, open=True),
+    "trainer.limit_test_batches": Number(0, 1e9, open=True),
     "trainer.log_every_n_steps": Number(1, 1_000_000, whole=True),
     "optimizer.lr": Number(0, 1000, open=True),
     "optimizer.momentum": Number(0, 0.9999),
@@ -101,7 +104,15 @@ RULES: Mapping[str, Number | Choice] = {
     "callbacks.gradcam.target": Choice(("predicted", "true")),
 }
 
-NULLABLE = {"model.num_classes", "data.num_classes", "trainer.gradient_clip_val", "trainer.log_every_n_steps"}
+NULLABLE = {
+    "model.num_classes",
+    "data.num_classes",
+    "trainer.gradient_clip_val",
+    "trainer.log_every_n_steps",
+    "trainer.limit_train_batches",
+    "trainer.limit_val_batches",
+    "trainer.limit_test_batches",
+}
 """Settings whose `null` means: counted, or Lightning's own default."""
 
 
@@ -124,8 +135,26 @@ def check_config(cfg: DictConfig) -> None:
         problem = RULES[key].problem(value)
         if problem:
             raise InputError(f"{key}={_plain(value)} is not possible: {problem}")
-    _check_statistics(cfg)
-    _check_direction(cfg)
+    try:
+        _check_kinds(cfg)
+        _check_statistics(cfg)
+        _check_direction(cfg)
+    except OmegaConfBaseException as error:  # a group or a key was taken out with ~
+        raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
+
+
+def _check_kinds(cfg: DictConfig) -> None:
+    """What is neither a number nor a choice: groups, paths and names."""
+    for group in ("model", "data", "trainer", "optimizer", "scheduler", "callbacks", "logger"):
+        if not isinstance(cfg[group], DictConfig):
+            raise InputError(f"{group}={cfg[group]} is not possible: choose one of the group's options")
+    if not isinstance(cfg.data.root, str) or not cfg.data.root.strip():
+        raise InputError(f"data.root={cfg.data.root!r} names no folder: say data.root=FOLDER")
+    if not isinstance(cfg.data.augment, DictConfig | None):
+        raise InputError(f"data.augment={cfg.data.augment} is not possible: take null or settings such as flip")
+    layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
+    if not isinstance(layer, str | None):
+        raise InputError(f"callbacks.gradcam.layer={layer} is not possible: take a name such as layer3, or null")
 
 
 def _check_statistics(cfg: DictConfig) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -57,9 +58,13 @@ def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = Fal
     """
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         try:
-            parsed = OverridesParser.create().parse_overrides(list(overrides))
+            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+            parsed = parser.parse_overrides(list(overrides))
         except HydraException as error:
             raise InputError(_syntax(error)) from error
+        for override in parsed:
+            if isinstance(override.value(), list) and (CONF / override.key_or_group).is_dir():
+                raise InputError(f"{override.input_line} names several options: choose one, or sweep over them with -m")
         sweeps = [override for override in parsed if override.is_sweep_override()]
         fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
         first = _compose(verb, fixed, multirun)

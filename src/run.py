@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # the command line knows run folders, and starts without pand
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
+NAMES: Literal["surrogateescape"] = "surrogateescape"
+"""How file names that are not UTF-8 pass through text files: byte by byte, as Python itself passes them."""
+
 PACKAGES = ("reslens", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "grad-cam", "numpy", "pillow")
 
 
@@ -54,6 +57,11 @@ class RunFolder:
         """The path for people: relative to the current folder where it lies below it."""
         here = Path.cwd()
         return str(self.path.relative_to(here) if self.path.is_relative_to(here) else self.path)
+
+    @property
+    def logdir(self) -> str:
+        """What to give to TensorBoard: `outputs` with all its runs where this is one of them, else the run itself."""
+        return "outputs" if self.path.absolute().is_relative_to(Path.cwd() / "outputs") else self.shown
 
     # Writing -------------------------------------------------------------------------------------------------------
 
@@ -88,16 +96,20 @@ class RunFolder:
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Keep the status in `run.json` true, however the block ends. Ctrl-C leaves it as `KeyboardInterrupt`."""
+        """Keep the status in `run.json` true, however the block ends.
+
+        Ctrl-C leaves it as `KeyboardInterrupt`, SIGTERM as `SystemExit(143)`. Lightning answers both with a
+        `SystemExit` of its own, the first with a KeyboardInterrupt behind it.
+        """
         try:
             yield
-        except BaseException as error:
-            # Lightning answers Ctrl-C with SystemExit behind the KeyboardInterrupt.
-            interrupted = isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
-            if interrupted:
-                self.end("interrupted")
+        except (KeyboardInterrupt, SystemExit) as error:
+            self.end("interrupted")
+            if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from error
-            self.end("failed", error=str(error))
+            raise SystemExit(143) from error
+        except BaseException as error:
+            self.end("failed", error=str(error) or type(error).__name__)
             raise
         self.end("finished")
 
@@ -147,7 +159,7 @@ class RunFolder:
         import pandas as pd
 
         # A class may be called NA or null; those are names here, not missing values.
-        return pd.read_csv(self.predictions_file, keep_default_na=False)
+        return pd.read_csv(self.predictions_file, keep_default_na=False, encoding_errors=NAMES)
 
     @staticmethod
     def _write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -155,7 +167,7 @@ class RunFolder:
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors=NAMES) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)

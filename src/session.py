@@ -1,6 +1,7 @@
 """One training from its configuration to its figures: data, network and Trainer are built, used and measured."""
 
 import logging
+import shlex
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -11,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich import get_console
 
 from src import figures
@@ -24,12 +26,13 @@ from src.callbacks.progress import progress_callbacks
 from src.callbacks.tensorboard import FIGURES, TensorBoardCharts, log_picture, log_result, tensorboards
 from src.callbacks.throughput import Throughput
 from src.data import ImageDataModule
-from src.errors import InputError
+from src.errors import InputError, RunError
 from src.networks import build_network
 from src.run import RunFolder
 from src.tables import as_text, metrics_table
 from src.training.classifier import ImageClassifier
 from src.training.hardware import describe_hardware, uses_cuda
+from src.training.optimizers import check_optimization
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
 
 log = logging.getLogger(__name__)
@@ -85,6 +88,7 @@ class Session:
         classes = settings["model"]["num_classes"] or 2
         with torch.device("meta"):
             network = build_network(**settings["model"] | {"num_classes": classes, "image_size": cfg.data.image_size})
+        check_optimization(settings["optimizer"], settings["scheduler"])
         layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
         if layer is not None:
             find_layer(network, layer)
@@ -109,7 +113,7 @@ class Session:
                 default_root_dir=self.folder.path,
                 enable_progress_bar=any(isinstance(callback, L.pytorch.callbacks.ProgressBar) for callback in progress),
             )
-        except (MisconfigurationException, ValueError, TypeError) as error:
+        except (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError) as error:
             raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
 
     def _checkpoint(self) -> ModelCheckpoint:
@@ -124,18 +128,23 @@ class Session:
 
     def run(self) -> dict[str, float]:
         """Measure, train, measure again; the contents of metrics.json."""
+        if self.trainer.is_global_zero:
+            self.folder.write_skipped((skipped.path, skipped.reason) for skipped in self.data.skipped)
         self._introduce()
         metrics: dict[str, float] = {}
         if self.cfg.baseline:
             metrics |= self._measure({"baseline": self.data.evaluation_dataloader("test", whole=True)})
             log.info("before training: test accuracy %.3f", metrics["baseline/accuracy"])
         start = time.perf_counter()
-        self.trainer.fit(self.module, datamodule=self.data)
+        try:
+            self.trainer.fit(self.module, datamodule=self.data)
+        except (MisconfigurationException, ValueError) as error:  # settings that only the loop can tell don't fit
+            raise RunError(f"the Trainer can't go on: {str(error).splitlines()[0]}") from error
         seconds = time.perf_counter() - start
         if self.cfg.test:
             metrics |= self._measure_best()
         metrics |= {
-            "best_epoch": self.history.best_epoch,
+            "best_epoch": self._best_epoch(),
             "epochs": len(self.history.rows),
             "train_seconds": round(seconds, 3),
             "images_per_second": round(self.throughput.images_per_second, 2),
@@ -178,6 +187,13 @@ class Session:
         metrics = self._measure(loaders, checkpoint=str(best) if best.exists() else None)
         return {name.removeprefix("best_"): value for name, value in metrics.items()}
 
+    def _best_epoch(self) -> int:
+        """The epoch, from 1, whose weights were kept as the best; the last one where no checkpoint was."""
+        best = self.folder.best_checkpoint
+        if not best.exists():
+            return len(self.history.rows)
+        return int(torch.load(best, map_location="cpu", weights_only=True, mmap=True)["epoch"]) + 1
+
     def _measure(self, loaders: Mapping[str, Any], checkpoint: str | None = None) -> dict[str, float]:
         self.module.evaluated = tuple(loaders)
         self.trainer.test(self.module, dataloaders=list(loaders.values()), ckpt_path=checkpoint, verbose=False)
@@ -191,7 +207,7 @@ class Session:
         folder, step = self.folder, self.trainer.global_step
         folder.write_metrics(metrics)
         if self.history.rows:
-            figure = figures.curves(folder.history(), self.history.best_epoch)
+            figure = figures.curves(folder.history(), int(metrics["best_epoch"]))
             figures.save(figure, folder.figures / "curves.png")
         if self.cfg.test:
             names, targets = self.data.class_names, self.predictions.targets
@@ -218,11 +234,13 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str) -> dict[str, 
     lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours
     lightning_log.propagate = True
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    session = Session(cfg, folder)
+    try:
+        session = Session(cfg, folder)
+    except OmegaConfBaseException as error:  # a setting was taken out with ~
+        raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
     main_process = session.trainer.is_global_zero
     if main_process:
         folder.start(command=command, seed=cfg.seed, hardware=describe_hardware())
-        folder.write_skipped((skipped.path, skipped.reason) for skipped in session.data.skipped)
     with folder.recorded() if main_process else nullcontext():
         metrics = session.run()
     if main_process:
@@ -235,7 +253,7 @@ def _sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
     log.info("\n%s\n", as_text(metrics_table(metrics, rows, ("accuracy", "precision", "recall", "f1", "loss"))))
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
     log.info("run folder   %s", folder.shown)
-    log.info("TensorBoard  tensorboard --logdir outputs")
+    log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))
 
 
 def to_dict(cfg: DictConfig) -> dict[str, Any]:

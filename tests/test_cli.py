@@ -1,6 +1,7 @@
 """The command line as a user meets it: real processes, their exit codes, their one line, and what they leave behind."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
 from src.overrides import quote_paths
+from src.run import RunFolder
 
 ROOT = Path(__file__).parent.parent
 
@@ -95,6 +97,12 @@ def test_cfg_job_shows_the_composed_configuration(tmp_path: Path) -> None:
         (["-m", "model=resnet18,resnet51", "seed=1,2"], ["model=resnet51 is unknown"]),
         (["-m", "optimizer.lr=0.1,-1"], ["optimizer.lr=-1 is not possible"]),
         (["data=folder"], ["data.root has no default: say data.root=…"]),
+        (["data.root="], ["names no folder"]),
+        (["model=[resnet18,resnet50]"], ["names several options"]),
+        (["-m", "model=glob(resnet*)", "data.image_size=2"], ["data.image_size=2 is not possible"]),
+        (["~model"], ["Missing key model: the configuration needs it"]),
+        (["hydra.run.dir=${nowhere}"], ["hydra.run.dir", "nowhere"]),
+        ([f"hydra.run.dir={'x' * 300}"], ["can't be written (file name too long)"]),
         (["hydra.run.dir=/proc/run"], ["/proc/run can't be written"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -121,11 +129,39 @@ def test_the_traceback_comes_back_on_request(tmp_path: Path) -> None:
     assert result.stderr.splitlines()[-1].startswith("error: trainer.max_epochs=0")
 
 
-def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("taken", ["run.json", ".hydra", "train.log"])
+def test_what_a_run_would_write_over_is_left_alone(tmp_path: Path, taken: str) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.json").write_text("{}")
+    (tmp_path / "run" / taken).write_text("{}")
     fails(run("hydra.run.dir=run", cwd=tmp_path), "holds a run already")
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+    assert [path.read_text() for path in (tmp_path / "run").iterdir()] == ["{}"]
+
+
+def test_a_sweep_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "outputs" / "sweeps" / "s" / "0").mkdir(parents=True)
+    (tmp_path / "outputs" / "sweeps" / "s" / "0" / "run.json").write_text("{}")
+    fails(run("-m", "seed=8,9", "sweep=s", cwd=tmp_path), "holds a sweep already: name another one with sweep=NAME")
+    assert [path.name for path in (tmp_path / "outputs" / "sweeps" / "s").rglob("*")] == ["0", "run.json"]
+
+
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_interrupted_says_so(tmp_path: Path, signal_number: int, code: int) -> None:
+    """In the middle of training, on a terminal that knows ASCII only."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "src.train", "model=simple_cnn", "trainer=cpu", "trainer.max_epochs=1000",
+         "callbacks=none", "hydra.run.dir=run"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch    2/1000"):
+            break
+    process.send_signal(signal_number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert RunFolder(tmp_path / "run").record()["status"] == "interrupted"
 
 
 def test_an_error_leaves_a_folder_of_the_users_own_alone(tmp_path: Path) -> None:
@@ -133,9 +169,6 @@ def test_an_error_leaves_a_folder_of_the_users_own_alone(tmp_path: Path) -> None
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     fails(run("hydra.run.dir=mine", "trainer=gpu", cwd=tmp_path, CUDA_VISIBLE_DEVICES=""), "torch finds no GPU")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
-    (tmp_path / "empty").mkdir()
-    fails(run("hydra.run.dir=empty", "model.stem=imagenet", cwd=tmp_path), "data.image_size=8 is too small")
-    assert list((tmp_path / "empty").iterdir()) == []
 
 
 def test_a_run_that_fails_in_a_sweep_is_told_and_the_others_go_on(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ FILES = sorted(path for path in SRC.rglob("*.py") if path != SRC / "__init__.py"
 def test_imports_point_to_the_left(path: Path) -> None:
     own = part(path)
     for other in imported_parts(path) - {own}:
-        assert layer(other) < layer(own) or (own == "attribution" and other == "figures"), f"{own} imports {other}"
+        assert layer(other) < layer(own), f"{own} imports {other}"
 
 
 def test_no_file_hides_a_module_of_the_standard_library() -> None:

@@ -57,7 +57,7 @@ def test_a_pipe_gets_plain_lines(demo: subprocess.CompletedProcess[str]) -> None
     assert [line.split()[:1] for line in lines if re.match(r"before training  |validation  |test  ", line)] == [
         ["before"], ["validation"], ["test"],
     ]  # fmt: skip
-    assert lines[-1] == "TensorBoard  tensorboard --logdir outputs"
+    assert lines[-1] == "TensorBoard  tensorboard --logdir run"
     assert "run folder   run" in lines
 
 
@@ -175,6 +175,9 @@ def test_the_seed_decides(tmp_path: Path, config: Config) -> None:
         ("trainer=debug", "trainer.enable_checkpointing=false", "trainer.accumulate_grad_batches=2"),
         ("test=false", "scheduler=step", "trainer.gradient_clip_val=1"),
         ("trainer.fast_dev_run=true",),
+        ("trainer.gradient_clip_val=1", "trainer.precision=bf16-mixed", "optimizer.momentum=0"),
+        ("trainer.gradient_clip_val=0.1", "trainer.gradient_clip_algorithm=value", "trainer.precision=bf16-true"),
+        ("trainer.max_steps=5", "scheduler=step", "trainer.overfit_batches=2", "trainer.val_check_interval=1.0"),
     ],
     ids=" ".join,
 )
@@ -183,6 +186,30 @@ def test_other_ways_to_train(tmp_path: Path, config: Config, overrides: tuple[st
     assert RunFolder(tmp_path / "run").record()["status"] == "finished"
     assert ("test/accuracy" in metrics) == ("test=false" not in overrides)
     assert ("baseline/accuracy" in metrics) == ("baseline=false" not in overrides)
+
+
+def test_an_epoch_without_validation_has_no_validation_figures(tmp_path: Path, config: Config) -> None:
+    """`check_val_every_n_epoch=2`: the best epoch is the best checkpoint's, and nothing is repeated."""
+    overrides = ("trainer.check_val_every_n_epoch=2", "monitor=val/loss", "mode=min", "trainer.max_epochs=4")
+    metrics = train(config(*QUICK, *overrides), tmp_path / "run")
+    history = RunFolder(tmp_path / "run").history()
+    assert history["val/loss"].isna().tolist() == [True, False, True, False]
+    assert metrics["best_epoch"] == history["val/loss"].idxmin() + 1
+
+
+def test_a_step_schedule_counts_real_epochs(tmp_path: Path, config: Config) -> None:
+    """23 batches an epoch: within 10 steps no epoch has passed, and the rate is still warming up."""
+    train(
+        config(
+            *QUICK,
+            "scheduler=step",
+            "trainer.max_steps=10",
+            "scheduler.warmup_epochs=0",
+            "trainer.val_check_interval=5",
+        ),
+        tmp_path / "run",
+    )
+    assert RunFolder(tmp_path / "run").history()["lr"].tolist() == [0.05]
 
 
 def test_a_compiled_network_trains_and_is_explained(

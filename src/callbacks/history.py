@@ -19,17 +19,26 @@ class History(L.Callback):
 
     def __init__(self, folder: RunFolder, monitor: str, mode: str) -> None:
         self.rows: list[dict[str, Any]] = []
-        self.best_epoch = 0
         self._folder = folder
         self._monitor, self._sign = monitor, 1 if mode == "max" else -1
         self._best = -math.inf
         self._start = 0.0
+        self._validated = False
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._start = time.perf_counter()
+        self._validated = False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        # Lightning keeps the last validation's figures; an epoch without one has none.
+        metrics = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if self._validated or not name.startswith("val/")
+        }
         epoch = trainer.current_epoch + 1
         names = [f"{split}/{figure}" for split in ("train", "val") for figure in FIGURES]
         row: dict[str, Any] = {"epoch": epoch, "step": trainer.global_step}
@@ -38,9 +47,9 @@ class History(L.Callback):
         row["seconds"] = round(time.perf_counter() - self._start, 3)
         row["images_per_second"] = round(metrics.get("images_per_second", math.nan), 1)
         self.rows.append(row)
-        better = self._sign * metrics.get(self._monitor, -math.inf) > self._best
+        better = self._monitor in metrics and self._sign * metrics[self._monitor] > self._best
         if better:
-            self._best, self.best_epoch = self._sign * metrics[self._monitor], epoch
+            self._best = self._sign * metrics[self._monitor]
         if trainer.is_global_zero:
             self._folder.write_history(self.rows)
             log.info("%s", epoch_line(row, trainer.max_epochs, better))
@@ -50,9 +59,11 @@ def epoch_line(row: dict[str, Any], epochs: int | None, best: bool) -> str:
     """One epoch in a line of at most 100 columns; ★ marks the best one so far by `monitor`."""
     total = f"/{epochs}" if epochs and epochs > 0 else ""
     width = len(total) - 1
+    validation = f"  val loss {row['val/loss']:.3f} accuracy {row['val/accuracy']:.3f} f1 {row['val/f1']:.3f}"
+    if math.isnan(row["val/loss"]):
+        validation = ""
     return (
         f"epoch {row['epoch']:>{max(1, width)}}{total}"
-        f"  train loss {row['train/loss']:.3f} accuracy {row['train/accuracy']:.3f}"
-        f"  val loss {row['val/loss']:.3f} accuracy {row['val/accuracy']:.3f} f1 {row['val/f1']:.3f}"
+        f"  train loss {row['train/loss']:.3f} accuracy {row['train/accuracy']:.3f}{validation}"
         f"  {row['images_per_second']:,.0f} images/s  {duration(row['seconds'])}{' ★' if best else ''}"
     )

@@ -23,7 +23,8 @@ class ImageCollection:
         root: the data set's own folder; `paths` and `skipped` are relative to it.
         class_names: what a target is an index into.
         targets: int64 (N,).
-        paths: N names: of a file below `root`, or, of an image that has no file, such as "mnist/test/00042".
+        paths: N names: of a file below `root`, or, of an image that has no file, such as "mnist/test/00042" or, where
+            one part only is published, "digits/00042".
         published: the splits that the publisher made, as indices into `targets`; always "train".
         images: uint8 (N, C, H, W) where the images are held in memory, else None: they are read from `root / path`.
         skipped: the files that are not among the N.

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from src.data.augmentation import augment_batch
 from src.data.batches import Batch, EpochBatchSampler
+from src.data.download import describe
 from src.data.processes import fork_context, quiet_fork
 from src.data.transforms import Augmentation, Geometry, load_augmented, load_image
 from src.errors import RunError
@@ -88,7 +89,14 @@ class FileDataset(ImageDataset):
             random = np.random.default_rng((self.seed, epoch, index))
             return load_augmented(path, self.geometry, self.augmentation, random)
         except Exception as error:  # it was whole when the folder was scanned
-            raise RunError(f"{path} has changed since training began ({error}): restore it, then resume.") from error
+            raise RunError(complaint(path, error)) from error
+
+
+def complaint(path: Path, error: Exception) -> str:
+    """Why an image that was whole at the beginning can't be had any more, and what to do."""
+    if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
+        return f"the memory is too small to read {path}: free some or lower data.num_workers, then resume."
+    return f"{path} has changed since training began ({describe(error)}): restore it, then resume."
 
 
 def fit(images: torch.Tensor, geometry: Geometry) -> torch.Tensor:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.client
 import io
+import logging
 import os
 import shutil
 import socket
@@ -14,27 +15,32 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich import get_console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from src.errors import InputError
+
+log = logging.getLogger(__name__)
 
 BLOCK = 1 << 20  # bytes
 TIMEOUT = 30  # seconds without a byte
 
 
-def download_file(url: str, target: Path, *, sha256: str, size: int) -> None:
+def download_file(url: str, target: Path, *, sha256: str, size: int, remedy: str | None = None) -> None:
     """Puts the file at `url` at `target`, with a progress bar on a terminal.
 
     Args:
         size: bytes; more are not read, fewer are an error.
+        remedy: what a user can do instead; None: put the file at `target` by hand.
 
     Raises:
         InputError: no network, no space, no permission, or not the file that was expected.
     """
-    remedy = f"Download it elsewhere and put it at {target}"
+    remedy = remedy or f"Download it elsewhere and put it at {target}"
     temporary = None
+    made: list[Path] = []
     try:
+        made = missing_folders(target.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(target.parent).free < size:
             raise InputError(f"{target.parent} has less than the {size / 1e6:.0f} MB free that {url} needs: free some.")
@@ -53,18 +59,29 @@ def download_file(url: str, target: Path, *, sha256: str, size: int) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+        remove_empty(made)
+
+
+def missing_folders(folder: Path) -> list[Path]:
+    """The folders that `folder.mkdir(parents=True)` will make, the deepest first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Removes the folders, the deepest first, up to one that is in use."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def fetch(url: str, file: io.BufferedIOBase, size: int) -> str:
     """Copies at most `size` bytes (and one, to notice a longer file) into `file`; returns their SHA-256."""
     digest = hashlib.sha256()
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.print(f"Downloading {url} ({size / 1e6:.0f} MB)", soft_wrap=True)
+    log.info("Downloading %s (%.0f MB)", url, size / 1e6)
     columns = (TextColumn("Downloading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with (
         urllib.request.urlopen(url, timeout=TIMEOUT) as response,
-        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+        Progress(*columns, console=get_console(), disable=not sys.stdout.isatty()) as progress,
     ):
         task = progress.add_task("", total=size)
         left = size + 1
@@ -100,14 +117,17 @@ def download_with_torchvision(
         InputError: it did not work out. It names the archives and where to put them. Nothing is left behind.
     """
     staging = None
+    made: list[Path] = []
     try:
+        made = missing_folders(root)
         root.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=root, prefix=".downloading-"))
         for name in archives:
             if (root / name).is_file():
                 (staging / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(root / name, staging / name)
-        with patience(), quiet_unless_terminal(f"Downloading {folder} to {root}"):
+        log.info("Downloading %s to %s", folder, root)
+        with patience(), bars_on_stdout():
             download(staging)
         for name in archives:
             (staging / name).unlink(missing_ok=True)
@@ -118,6 +138,7 @@ def download_with_torchvision(
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
+        remove_empty(made)
 
 
 def move_into(source: Path, target: Path) -> None:
@@ -141,11 +162,7 @@ def patience() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet_unless_terminal(line: str) -> Iterator[None]:
-    """torchvision's progress bars on a terminal; elsewhere one line instead of them."""
-    print(line, file=sys.stderr)
-    if sys.stderr.isatty():
+def bars_on_stdout() -> Iterator[None]:
+    """torchvision's progress bars on stdout if that is a terminal, else none: stderr is for the error alone."""
+    with contextlib.redirect_stderr(sys.stdout if sys.stdout.isatty() else io.StringIO()):
         yield
-    else:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield

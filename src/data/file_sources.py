@@ -44,9 +44,10 @@ def catsdogs(root: Path, *, download: bool) -> ImageCollection:
     images, archive = root / "PetImages", root / CATSDOGS_ZIP
     if not images.is_dir():
         if not download:
-            raise InputError(f"no cats and dogs in {root}: put the folder PetImages or {CATSDOGS_ZIP} there.")
+            raise InputError(f"no cats and dogs in {root}: put there {images} (the folder) or {archive}.")
         if not archive.is_file():
-            download_file(CATSDOGS_URL, archive, sha256=CATSDOGS_SHA256, size=CATSDOGS_BYTES)
+            remedy = f"Put there by hand: {images} (the folder) or {archive}"
+            download_file(CATSDOGS_URL, archive, sha256=CATSDOGS_SHA256, size=CATSDOGS_BYTES, remedy=remedy)
         elif archive.stat().st_size != CATSDOGS_BYTES or sha256_of(archive) != CATSDOGS_SHA256:
             raise InputError(
                 f"{archive} is not the published file (its sha256 differs): remove it to download it again."

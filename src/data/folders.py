@@ -11,7 +11,12 @@ from src.data.collection import ImageCollection, Skipped
 from src.data.scan import FoundFile, scan
 from src.errors import InputError
 
-SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# in lower case
+SPLIT_FOLDERS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 NO_CLASSES = {"__MACOSX"}  # what macOS packs into a zip
 LAYOUT = "wanted is one folder a class, {root}/<class>/<image>, with or without train, val and test above the classes"
 
@@ -28,23 +33,41 @@ class Listing:
     skipped: list[Skipped]
 
 
+def check_root(root: Path) -> None:
+    """Raises InputError if there is something else than a folder at `root`, or no telling. It may be missing."""
+    shown = repr(str(root) if len(str(root)) < 200 else f"{str(root)[:80]}…")
+    try:
+        wrong = root.exists() and not root.is_dir()
+    except OSError as error:  # a name that is too long, a parent that may not be entered
+        raise InputError(
+            f"cannot open the data folder {shown} ({error.strerror}): set data.root to another."
+        ) from error
+    if wrong:
+        raise InputError(f"the data folder {shown} is a file, not a folder: set data.root to the folder.")
+
+
 def find_splits(root: Path) -> dict[str, str]:
     """Split → folder below `root`, in the order train, val, test; {"train": "."} where the class folders lie in `root`.
 
     Raises:
-        InputError: no such folder, two folders for one split, or splits without train.
+        InputError: no such folder, splits beside other folders, two folders for one split, or splits without train.
     """
+    check_root(root)
     if not root.is_dir():
         raise InputError(
             f"the data folder {str(root)!r} does not exist: set data.root; {LAYOUT.format(root='data.root')}."
         )
     folders = subfolders(root)
     named = [name for name in folders if name.lower() in SPLIT_FOLDERS]
-    # a class may be called "train", beside a class "bus": only train beside another split, or nothing else, is a split
-    if not named or (len(named) == 1 and len(folders) > 1):
+    others = sorted(set(folders) - set(named))
+    # a class may be called "train", beside a class "bus": one such folder without classes of its own is no split
+    if not named or (others and len(named) == 1 and not holds_classes(root / named[0])):
         return {"train": "."}
-    if others := sorted(set(folders) - set(named)):
-        raise InputError(f"{root} holds {named} and also {others}: move these elsewhere, they belong to no split.")
+    if others:
+        raise InputError(
+            f"{root} holds the splits {named} and also {others}: move these elsewhere, or rename {named} if they are "
+            f"classes; {LAYOUT.format(root=root)}."
+        )
     found: dict[str, str] = {}
     for name in named:
         split = SPLIT_FOLDERS[name.lower()]
@@ -56,6 +79,15 @@ def find_splits(root: Path) -> dict[str, str]:
     if "train" not in found:
         raise InputError(f"{root} holds {named} but no 'train': add the folder with the training images.")
     return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
+def holds_classes(folder: Path) -> bool:
+    """Whether at least two folders below hold files other than dot-files."""
+    return sum(holds_files(folder / name) for name in subfolders(folder)) >= 2
+
+
+def holds_files(folder: Path) -> bool:
+    return any(not name.startswith(".") for _, _, files in os.walk(folder) for name in files)
 
 
 def list_classes(root: Path, splits: Mapping[str, str]) -> Listing:

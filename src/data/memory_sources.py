@@ -31,11 +31,13 @@ def in_memory(
     """A collection of the published parts: split → (images uint8 (N, C, H, W), targets (N,))."""
     ends = np.cumsum([len(targets) for _, targets in parts.values()])
     starts = [0, *ends[:-1]]
+    # the only part is divided by us: named "train", an image of our test split would look like one of training
+    prefixes = {split: f"{name}/{split}" if len(parts) > 1 else name for split in parts}
     return ImageCollection(
         root=root,
         class_names=list(class_names),
         targets=np.concatenate([np.asarray(targets, dtype=np.int64) for _, targets in parts.values()]),
-        paths=[f"{name}/{split}/{i:05d}" for split, (_, targets) in parts.items() for i in range(len(targets))],
+        paths=[f"{prefixes[split]}/{i:05d}" for split, (_, targets) in parts.items() for i in range(len(targets))],
         published={split: np.arange(a, b) for split, a, b in zip(parts, starts, ends, strict=True)},
         images=torch.cat([images for images, _ in parts.values()]),
     )
@@ -56,6 +58,8 @@ def mnist(root: Path, *, download: bool) -> ImageCollection:
 
     def read(train: bool) -> tuple[torch.Tensor, Sequence[int]]:
         part = MNIST(str(root), train=train)
+        if len(part.data) != len(part.targets):
+            raise ValueError(f"{len(part.data)} images and {len(part.targets)} labels")
         return part.data[:, None], part.targets.tolist()
 
     def fetch(folder: Path) -> None:
@@ -63,8 +67,8 @@ def mnist(root: Path, *, download: bool) -> ImageCollection:
 
     try:
         parts = {"train": read(True), "test": read(False)}
-    except (RuntimeError, ValueError) as error:
-        if "not found" not in str(error):  # an IDX file that is cut short
+    except (RuntimeError, ValueError, AssertionError, KeyError, TypeError, EOFError) as error:
+        if "not found" not in str(error):  # an IDX file that is cut short or has a header that means nothing
             raise InputError(f"{root / 'MNIST' / 'raw'} is damaged: remove it to download it again.") from error
         if not download:
             raise InputError(f"no MNIST in {root}: set data.root to the folder that holds MNIST/raw.") from error

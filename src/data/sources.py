@@ -8,6 +8,7 @@ from typing import Any
 
 from src.data.collection import ImageCollection
 from src.data.file_sources import catsdogs, folder, imagenette, pets
+from src.data.folders import check_root
 from src.data.memory_sources import cifar10, digits, mnist
 from src.errors import InputError
 
@@ -23,6 +24,7 @@ SOURCES: dict[str, Callable[..., ImageCollection]] = {
     "folder": folder,
 }
 IN_MEMORY = {"digits", "mnist", "cifar10"}
+BUNDLED = {"digits"}  # in a package: there is no folder to look at
 
 
 def check_source(name: str, options: Mapping[str, Any]) -> None:
@@ -48,6 +50,8 @@ def find_images(
     Raises:
         InputError: it can't be had, more than `max_skipped` of its files are unreadable, or all of a published split.
     """
+    if name not in BUNDLED:
+        check_root(root)
     collection = SOURCES[name](root, download=download, **options)
     bad, total = len(collection.skipped), len(collection.skipped) + len(collection.paths)
     if bad > max_skipped * total:

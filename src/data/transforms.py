@@ -18,6 +18,9 @@ INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamp
 ASPECT_RATIOS = (3 / 4, 4 / 3)
 ATTEMPTS = 10
 
+# Of a longer strip only the centre is resized: a line of 1 × 30000 pixels would become 224 × 6.7 million.
+LONGEST = 8  # times the shorter side
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -82,6 +85,7 @@ def load_augmented(
 
 def resize_and_crop(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
     """The shorter side resized to `size`, antialiased, then the central square: torchvision's Resize, CenterCrop."""
+    picture = shorten(picture)
     width, height = picture.size
     if width <= height:
         resized = (size, max(size, int(size * height / width)))
@@ -91,6 +95,16 @@ def resize_and_crop(picture: Image.Image, size: int, resampling: Image.Resamplin
         picture = picture.resize(resized, resampling)
     left, top = round((resized[0] - size) / 2), round((resized[1] - size) / 2)
     return picture if resized == (size, size) else picture.crop((left, top, left + size, top + size))
+
+
+def shorten(picture: Image.Image) -> Image.Image:
+    """The picture, or the centre of a strip longer than `LONGEST` times its shorter side."""
+    most = LONGEST * min(picture.size)
+    if max(picture.size) <= most:
+        return picture
+    width, height = (min(side, most) for side in picture.size)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))
 
 
 def random_box(

@@ -1,5 +1,6 @@
 """ImageClassifier: the LightningModule around any network of the table."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
@@ -63,9 +65,13 @@ class ImageClassifier(L.LightningModule):
         self._finite = torch.tensor(True)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) in 0…255 -> float32 (images / 255 - mean) / std, in the network's memory layout."""
+        """uint8 (N, C, H, W) in 0…255 -> (images / 255 - mean) / std, in the network's memory layout and number format.
+
+        It is computed in float32; only `trainer.precision=bf16-true` and its like have another format behind it.
+        """
         scaled = images.to(self.mean.device, memory_format=self.memory_format).float()
-        return scaled.div_(255).sub_(self.mean).div_(self.std)
+        scaled = scaled.div_(255).sub_(self.mean.float()).div_(self.std.float())
+        return scaled.to(next(self.network.parameters()).dtype)
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 images (N, C, H, W) -> logits (N, classes)."""
@@ -120,11 +126,28 @@ class ImageClassifier(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = build_optimizer(self.network, **self.hparams["optimizer"])
         steps = int(self.trainer.estimated_stepping_batches)
-        epochs = self.trainer.max_epochs if self.trainer.max_epochs and self.trainer.max_epochs > 0 else 1
-        schedule = build_schedule(optimizer, steps=steps, steps_per_epoch=steps / epochs, **self.hparams["scheduler"])
+        per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        schedule = build_schedule(optimizer, steps=steps, steps_per_epoch=per_epoch, **self.hparams["scheduler"])
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by norm or by value. Lightning itself refuses to for a fused optimizer in mixed precision, though only
+        the gradients of fp16 are scaled and have to be left to it."""
+        if gradient_clip_val is None:
+            return
+        if self.trainer.precision == "16-mixed":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(self.network.parameters(), gradient_clip_val)
+        else:
+            nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 
     # NaN and infinity ----------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ def test_digits_arrive_unchanged_with_their_targets(make_module):
     assert [data.size(split) for split in SPLITS] == [1455, 162, 180]
     for split in SPLITS:
         images, labels = read(data.evaluation_dataloader(split))
-        rows = [int(path.split("/")[2]) for path in data.paths(split)]
+        rows = [int(path.split("/")[1]) for path in data.paths(split)]
         assert images.dtype == torch.uint8
         assert labels.dtype == torch.int64
         np.testing.assert_array_equal(images[:, 0].reshape(-1, 64), np.rint(pixels[rows] * 255 / 16))
@@ -185,6 +185,7 @@ def test_setup_twice_looks_once(make_module, folder, monkeypatch):
         ({"augment": {"shift": -1}}, r"data\.augment\.shift=-1"),
         ({"augment": {"scale": 0.0}}, "leaves nothing"),
         ({"augment": {"color": 3}}, r"data\.augment\.color=3"),
+        ({"interpolation": "nearest"}, r"data\.interpolation=nearest: choose one of bilinear, bicubic\.$"),
         ({"name": "digits", "augment": {"scale": 0.5}}, "scale and color are for image files"),
     ],
 )
@@ -221,3 +222,16 @@ def test_a_file_that_goes_during_training_is_named_in_one_line(make_module, fold
     with pytest.raises(RunError, match=rf"^{data.data_root / data.paths('train')[5]} has changed") as caught:
         read(data.train_dataloader())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["src.data.datasets.load_image", "src.data.images.to_channels"])
+def test_too_little_memory_is_not_a_changed_file(make_module, folder, monkeypatch, place):
+    data = make_module(root=folder)
+    data.setup()
+
+    def fail(*_args):
+        raise MemoryError
+
+    monkeypatch.setattr(place, fail)
+    with pytest.raises(RunError, match=r"^the memory is too small to read .*\.png: .*num_workers"):
+        read(data.val_dataloader())

@@ -1,4 +1,6 @@
 import hashlib
+import logging
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -66,7 +68,28 @@ def test_a_failure_leaves_nothing(server, tmp_path, name, sha256, size, message)
     with pytest.raises(InputError, match=message) as caught:
         download_file(f"{server}/{name}", target, sha256=sha256, size=size)
     assert "\n" not in str(caught.value)
-    assert list(target.parent.iterdir()) == []
+    assert not target.parent.exists()
+
+
+def test_only_folders_that_were_made_and_are_empty_go(tmp_path):
+    (tmp_path / "own").mkdir()
+    for folder in ("own", "own/new/deep"):
+        with pytest.raises(InputError, match="cannot download"):
+            download_file("http://127.0.0.1:9/file.bin", tmp_path / folder / "file.bin", sha256=SHA256, size=9)
+        assert list(tmp_path.rglob("*")) == [tmp_path / "own"]
+
+
+def test_a_notice_is_logged_and_stderr_stays_empty(server, tmp_path, caplog, capfd):
+    def download(folder: Path) -> None:
+        print("50%", file=sys.stderr)
+        (folder / "set").mkdir()
+
+    with caplog.at_level(logging.INFO, logger="src"):
+        download_file(f"{server}/file.bin", tmp_path / "data" / "file.bin", sha256=SHA256, size=len(CONTENT))
+        download_with_torchvision(tmp_path / "data", "set", ["a.tgz"], download)
+    assert [record.name for record in caplog.records] == ["src.data.download"] * 2
+    assert all(record.message.startswith("Downloading ") for record in caplog.records)
+    assert capfd.readouterr().err == ""
 
 
 def test_no_network_says_where_to_put_the_file(tmp_path):
@@ -82,7 +105,7 @@ def test_interrupted(server, tmp_path, monkeypatch):
     monkeypatch.setattr("src.data.download.fetch", stop)
     with pytest.raises(KeyboardInterrupt):
         download_file(f"{server}/file.bin", tmp_path / "data" / "file.bin", sha256=SHA256, size=9)
-    assert list((tmp_path / "data").iterdir()) == []
+    assert not (tmp_path / "data").exists()
 
 
 def test_torchvision_download_appears_whole(tmp_path):
@@ -114,4 +137,14 @@ def test_torchvision_failure_leaves_nothing(tmp_path, error):
     with pytest.raises(InputError, match=r"cannot download set .*by hand: .*a\.tgz, .*b\.tgz") as caught:
         download_with_torchvision(tmp_path / "data", "set", ["a.tgz", "b.tgz"], download)
     assert "\n" not in str(caught.value)
-    assert list((tmp_path / "data").iterdir()) == []
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "catsdogs", "imagenette", "pets"])
+def test_without_network_no_empty_folder_stays(find, tmp_path, monkeypatch, capfd, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="cannot download"):
+        find(name, Path("data"), download=True)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""

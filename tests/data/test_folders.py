@@ -27,8 +27,21 @@ def test_splits_share_one_set_of_labels(make_folder, val):
     assert labels == {"train": [0, 1, 2], "val": [2], "test": [1, 2]}  # ImageFolder would call val's cat 0
 
 
-def test_a_class_may_be_called_train(make_folder):
-    assert read(make_folder({"bus": 1, "train": 1, "car": 1})).class_names == ["bus", "car", "train"]
+@pytest.mark.parametrize(
+    ("train", "val", "test"), [("Training", "Dev", "Testing"), ("TRAIN", "eval", "Test"), ("training", "VALID", "test")]
+)
+def test_other_names_of_splits(make_folder, train, val, test):
+    found = read(make_folder({f"{split}/{name}": 1 for split in (train, val, test) for name in ("cat", "dog")}))
+    assert found.class_names == ["cat", "dog"]
+    assert {split: len(indices) for split, indices in found.published.items()} == {"train": 2, "val": 2, "test": 2}
+
+
+@pytest.mark.parametrize("name", ["train", "test", "Dev"])
+def test_a_class_may_be_called_like_a_split(make_folder, name):
+    assert read(make_folder({"bus": 1, name: 1, "car": 1})).class_names == sorted(["bus", "car", name])
+    nested = make_folder({"bus": 1, f"{name}/more": 1, f"{name}/empty": 0}, name="nested")
+    (nested / name / "empty" / ".DS_Store").touch()
+    assert read(nested).class_names == sorted(["bus", name])
 
 
 def test_nested_folders_dot_files_and_odd_names(make_folder, save_image):
@@ -91,6 +104,11 @@ def test_bad_files_are_listed_not_read(make_folder):
         ({"test/cat": 1, "val/cat": 1}, "no 'train'"),
         ({"train/cat": 1, "val/cat": 1, "valid/cat": 1}, "'val' and 'valid'"),
         ({"train/cat": 1, "val/cat": 1, "other/cat": 1}, r"and also \['other'\]"),
+        (
+            {"train/cat": 1, "train/dog": 1, "unlabelled": 3},
+            r"the splits \['train'\] and also \['unlabelled'\].*wanted is",
+        ),
+        ({"Testing/cat": 1, "Testing/dog": 1, "more": 1}, r"\['Testing'\] and also \['more'\]"),
         ({".": 3}, "3 files and no class folders: wanted is"),
     ],
 )
@@ -98,6 +116,16 @@ def test_what_a_user_can_put_right(make_folder, counts, message):
     with pytest.raises(InputError, match=message) as caught:
         read(make_folder(counts))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["folder", "mnist", "catsdogs", "cifar10", "imagenette", "pets"])
+def test_a_root_that_is_a_file_or_no_path(find, tmp_path, name):
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(InputError, match=r"photo\.jpg' is a file, not a folder: set data\.root"):
+        find(name, tmp_path / "photo.jpg", download=True)
+    with pytest.raises(InputError, match=r"name too long\): set data\.root") as caught:
+        find(name, tmp_path / ("x" * 5000), download=True)
+    assert len(str(caught.value)) < 300
 
 
 def test_missing_folder(tmp_path):

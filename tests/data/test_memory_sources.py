@@ -37,6 +37,7 @@ def test_digits_are_scaled_to_8_bits(find, tmp_path):
     assert set(np.unique(found.images)) <= {round(value * 255 / 16) for value in range(17)}
     assert (found.images.min(), found.images.max()) == (0, 255)
     assert found.class_names == [str(digit) for digit in range(10)]
+    assert found.paths[42] == "digits/00042"  # no split is published
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -62,6 +63,18 @@ def test_mnist_cut_short(find, tmp_path):
     write_mnist(tmp_path / "MNIST" / "raw")
     file = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(InputError, match="is damaged"):
+        find("mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"garbage" * 9, b"", b"\0\0\x63\1" + bytes(8), b"\0\0\x08\1\0\0\0\x05" + bytes(5)],
+    ids=["garbage", "empty", "unknown type", "too few"],
+)
+def test_mnist_with_a_corrupt_header(find, tmp_path, content):
+    write_mnist(tmp_path / "MNIST" / "raw")
+    (tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").write_bytes(content)
     with pytest.raises(InputError, match="is damaged"):
         find("mnist", tmp_path)
 

@@ -37,6 +37,15 @@ def test_shape_and_channels():
     assert resize_and_crop(noise(500, 3), 8, Image.Resampling.BILINEAR).size == (8, 8)
 
 
+@pytest.mark.parametrize("size", [(1, 30000), (30000, 1)])
+def test_a_strip_is_not_blown_up(size, monkeypatch):
+    sizes = []
+    resize = Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", lambda self, to, *args: sizes.append(to) or resize(self, to, *args))
+    assert resize_and_crop(noise(*size), 224, Image.Resampling.BILINEAR).size == (224, 224)
+    assert max(sizes[0]) == 8 * 224
+
+
 def test_random_boxes_have_the_area_and_the_shape_asked_for():
     random = np.random.default_rng(0)
     boxes = np.array([random_box((200, 150), 0.35, random) for _ in range(2000)])
