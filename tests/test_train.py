@@ -239,3 +239,22 @@ def test_macro_figures_count_every_class_alike(run: RunFolder) -> None:
     matrix = pd.crosstab(run.predictions().target, run.predictions().predicted)
     recalls = [matrix.loc[name, name] / matrix.loc[name].sum() if name in matrix else 0.0 for name in matrix.index]
     assert run.metrics()["test/recall"] == pytest.approx(float(np.mean(recalls)), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_images_and_agree(tmp_path: Path) -> None:
+    """`trainer=ddp` on two CPU processes: one run folder, written by the first, with every test image once."""
+    subprocess.run(
+        [sys.executable, "-m", "src.train", *QUICK, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2",
+         "trainer.max_epochs=3", "hydra.run.dir=run"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=300, check=True,
+    )  # fmt: skip
+    run = RunFolder(tmp_path / "run")
+    predictions = run.predictions()
+    assert len(predictions) == predictions.path.nunique() == 180
+    accuracy = (predictions.target == predictions.predicted).mean()
+    assert run.metrics()["test/accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert run.record()["status"] == "finished"
+    assert run.history()["step"].tolist() == [12, 24, 36]  # 1,455 images in batches of 2 × 64
+    assert not list(run.path.glob("train_ddp*"))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
