@@ -49,8 +49,10 @@ class ConsoleHandler(logging.Handler):
                 self.gone = True
 
 
-def main(verb: str, task: Callable[[DictConfig], Any]) -> NoReturn:
-    """Run a verb with the arguments of this process, and exit.
+def main(
+    verb: str, task: Callable[[DictConfig], Any], summary: Callable[[Sequence[Any]], None] | None = None
+) -> NoReturn:
+    """Run a verb with the arguments of this process, and exit; `summary` gets what the tasks returned, in order.
 
     0: done. 2: the input was wrong, nothing was begun and nothing is left behind. 1: a run failed. 130: interrupted.
     """
@@ -61,7 +63,7 @@ def main(verb: str, task: Callable[[DictConfig], Any]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        code = _run(verb, task, sys.argv[1:])
+        code = _run(verb, task, summary, sys.argv[1:])
     except (InputError, RunError) as error:
         code = _report(error)
     except KeyboardInterrupt:
@@ -70,7 +72,17 @@ def main(verb: str, task: Callable[[DictConfig], Any]) -> NoReturn:
     sys.exit(code)
 
 
-def _run(verb: str, task: Callable[[DictConfig], Any], argv: Sequence[str]) -> int:
+def output_folder(cfg: DictConfig) -> Path:
+    """Where a verb writes: Hydra's folder of this job; outside Hydra `output` of the configuration."""
+    return Path(HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else cfg.output)
+
+
+def _run(
+    verb: str,
+    task: Callable[[DictConfig], Any],
+    summary: Callable[[Sequence[Any]], None] | None,
+    argv: Sequence[str],
+) -> int:
     argv = quote_paths(argv)
     args = get_args_parser().parse_args(argv)
     made: Path | None = None
@@ -82,12 +94,14 @@ def _run(verb: str, task: Callable[[DictConfig], Any], argv: Sequence[str]) -> i
     if _is_follower():
         argv = [*argv, "hydra/job_logging=disabled"]  # one train.log, the first process's
     failures: list[tuple[str, Exception]] = []
+    results: list[Any] = []
 
     def job(cfg: DictConfig) -> Any:
         """The task, with its failure kept for us: Hydra would print several lines and exit with 1."""
         logging.captureWarnings(True)
         try:
-            return task(cfg)
+            results.append(task(cfg))
+            return results[-1]
         except (KeyboardInterrupt, SystemExit):
             _discard_unstarted(made)
             raise
@@ -107,6 +121,8 @@ def _run(verb: str, task: Callable[[DictConfig], Any], argv: Sequence[str]) -> i
     finally:
         if made is not None:
             _remove_empty(made)
+    if summary is not None and results:
+        summary(results)
     return _report_all(failures)
 
 

@@ -117,9 +117,9 @@ NULLABLE = {
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Raise `InputError` for the first setting of a composed train configuration that can't be meant.
+    """Raise `InputError` for the first setting of a composed configuration that can't be meant.
 
-    Keys that a configuration doesn't have are passed over: a group's options have settings of their own.
+    Keys that a configuration doesn't have are passed over: each verb, and each option of a group, has its own.
     """
     try:
         values = {key: OmegaConf.select(cfg, key, default=_ABSENT) for key in RULES}
@@ -137,8 +137,10 @@ def check_config(cfg: DictConfig) -> None:
             raise InputError(f"{key}={_plain(value)} is not possible: {problem}")
     try:
         _check_kinds(cfg)
-        _check_statistics(cfg)
-        _check_direction(cfg)
+        if "data" in cfg:
+            _check_data(cfg)
+        if "monitor" in cfg:
+            _check_direction(cfg)
     except OmegaConfBaseException as error:  # a group or a key was taken out with ~
         raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
 
@@ -146,18 +148,18 @@ def check_config(cfg: DictConfig) -> None:
 def _check_kinds(cfg: DictConfig) -> None:
     """What is neither a number nor a choice: groups, paths and names."""
     for group in ("model", "data", "trainer", "optimizer", "scheduler", "callbacks", "logger"):
-        if not isinstance(cfg[group], DictConfig):
+        if group in cfg and not isinstance(cfg[group], DictConfig):
             raise InputError(f"{group}={cfg[group]} is not possible: choose one of the group's options")
-    if not isinstance(cfg.data.root, str) or not cfg.data.root.strip():
-        raise InputError(f"data.root={cfg.data.root!r} names no folder: say data.root=FOLDER")
-    if not isinstance(cfg.data.augment, DictConfig | None):
-        raise InputError(f"data.augment={cfg.data.augment} is not possible: take null or settings such as flip")
     layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
     if not isinstance(layer, str | None):
         raise InputError(f"callbacks.gradcam.layer={layer} is not possible: take a name such as layer3, or null")
 
 
-def _check_statistics(cfg: DictConfig) -> None:
+def _check_data(cfg: DictConfig) -> None:
+    if not isinstance(cfg.data.root, str) or not cfg.data.root.strip():
+        raise InputError(f"data.root={cfg.data.root!r} names no folder: say data.root=FOLDER")
+    if not isinstance(cfg.data.augment, DictConfig | None):
+        raise InputError(f"data.augment={cfg.data.augment} is not possible: take null or settings such as flip")
     for key in ("mean", "std"):
         values, channels = OmegaConf.select(cfg, f"data.{key}"), cfg.data.in_channels
         if not isinstance(values, ListConfig) or not all(isinstance(v, Real) and math.isfinite(v) for v in values):

@@ -24,6 +24,9 @@ CONF = Path(__file__).parent.parent / "conf"
 RAW_PATHS = ("data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights")
 """Overrides whose value is a path and not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
 
+NEEDED = ("model", "data", "trainer", "optimizer", "scheduler", "callbacks", "logger")
+"""Groups that can be chosen but not taken out with `~`; `callbacks=none` and `logger=none` are empty ones."""
+
 JOBS_CHECKED = 64
 """Of a sweep, so many combinations are composed and checked before the first run; each costs some 50 ms."""
 
@@ -63,6 +66,8 @@ def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = Fal
         except HydraException as error:
             raise InputError(_syntax(error)) from error
         for override in parsed:
+            if override.is_delete() and override.key_or_group in NEEDED:
+                raise InputError(f"{override.input_line}: the configuration needs it")
             if isinstance(override.value(), list) and (CONF / override.key_or_group).is_dir():
                 raise InputError(f"{override.input_line} names several options: choose one, or sweep over them with -m")
         sweeps = [override for override in parsed if override.is_sweep_override()]
@@ -72,9 +77,7 @@ def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = Fal
         if sweeps and not multirun:
             raise InputError(f"{sweeps[0].input_line} names several values: put -m before it for a sweep")
         for combination in itertools.islice(_combinations(sweeps), JOBS_CHECKED):
-            checked = _compose(verb, [*fixed, *combination], multirun)
-            if verb == "train":
-                check_config(_without_hydra(checked))
+            check_config(_without_hydra(_compose(verb, [*fixed, *combination], multirun)))
         return first
 
 

@@ -100,7 +100,7 @@ def test_cfg_job_shows_the_composed_configuration(tmp_path: Path) -> None:
         (["data.root="], ["names no folder"]),
         (["model=[resnet18,resnet50]"], ["names several options"]),
         (["-m", "model=glob(resnet*)", "data.image_size=2"], ["data.image_size=2 is not possible"]),
-        (["~model"], ["Missing key model: the configuration needs it"]),
+        (["~model"], ["~model: the configuration needs it"]),
         (["hydra.run.dir=${nowhere}"], ["hydra.run.dir", "nowhere"]),
         ([f"hydra.run.dir={'x' * 300}"], ["can't be written (file name too long)"]),
         (["hydra.run.dir=/proc/run"], ["/proc/run can't be written"]),

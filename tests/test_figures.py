@@ -13,6 +13,7 @@ from PIL import Image
 from pytorch_grad_cam.utils.image import scale_cam_image
 
 from src import figures
+from src.figures import gradcam
 
 
 def texts(figure: Figure) -> list[str]:
@@ -83,8 +84,8 @@ class TestGradcamGrid:
     def test_small_images_are_shown_pixel_by_pixel(self, side: int) -> None:
         images = np.random.default_rng(0).integers(0, 200, (1, 1, side, side), np.uint8)
         pixels = figures.to_image(self.draw(1, images=images))
-        top = figures.HEADER + figures.LINE + 6
-        panel = pixels[top : top + 168, figures.GAP : figures.GAP + 168, 0]
+        top = gradcam.HEADER + gradcam.LINE + 6
+        panel = pixels[top : top + 168, gradcam.GAP : gradcam.GAP + 168, 0]
         np.testing.assert_array_equal(panel, np.kron(images[0, 0], np.ones((168 // side, 168 // side), np.uint8)))
 
     @pytest.mark.parametrize("count", [1, 2, 4, 5])

@@ -63,7 +63,8 @@ def build_schedule(
 def check_optimization(optimizer: dict[str, Any], scheduler: dict[str, Any]) -> None:
     """Raise `InputError` where an optimizer or a schedule can't be made of these settings, before there is a run."""
     try:
-        made = build_optimizer(nn.Linear(1, 1), **optimizer)
+        with torch.random.fork_rng(devices=[]):  # the layer's weights must not shift those of the network to come
+            made = build_optimizer(nn.Linear(1, 1), **optimizer)
         build_schedule(made, steps=2, steps_per_epoch=1, **scheduler)
     except InputError:
         raise

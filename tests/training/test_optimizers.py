@@ -7,7 +7,13 @@ import torch
 
 from src.errors import InputError
 from src.networks import build_network
-from src.training.optimizers import build_optimizer, build_schedule, cosine_factor, step_factor
+from src.training.optimizers import (
+    build_optimizer,
+    build_schedule,
+    check_optimization,
+    cosine_factor,
+    step_factor,
+)
 
 
 def test_norms_and_biases_do_not_decay() -> None:
@@ -57,3 +63,10 @@ def test_unknown_names_are_told() -> None:
     optimizer = build_optimizer(network, "sgd", lr=0.1, weight_decay=0.0)
     with pytest.raises(InputError, match="scheduler 'cos' is unknown"):
         build_schedule(optimizer, "cos", steps=10, steps_per_epoch=5)
+
+
+def test_looking_at_settings_draws_nothing_from_the_global_generator() -> None:
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    check_optimization({"name": "sgd", "lr": 0.1, "weight_decay": 0.0}, {"name": "constant"})
+    assert torch.equal(state, torch.get_rng_state())

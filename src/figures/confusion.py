@@ -1,0 +1,42 @@
+"""The confusion matrix."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from src.figures.style import DPI, INK, shorten
+
+
+def confusion_matrix(counts: NDArray[np.integer], class_names: Sequence[str]) -> Figure:
+    """Rows are true classes, columns predicted ones; colour is the share of the row, the number the count.
+
+    `counts` (K, K). Colours follow the square root, or rare confusions would be as white as none. Up to 20 classes have
+    numbers in the cells, up to 40 are all named; above that every n-th is.
+    """
+    classes = len(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.5 * classes if classes <= 20 else 0.24 * classes, 2.4, 10))
+    figure = Figure(figsize=(side + 2.6, side + 1.6), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
+    step = -(-classes // 40)
+    ticks = np.arange(0, classes, step)
+    names = [shorten(name, 20) for name in class_names[::step]]
+    size = 9 if classes <= 20 else 7.5
+    axes.set_yticks(ticks, names, size=size, parse_math=False)
+    axes.set_xticks(ticks, names, size=size, parse_math=False)
+    if max(map(len, names)) * classes > 40:
+        axes.tick_params("x", rotation=90)
+    axes.set_xlabel("predicted", size=11, color=INK)
+    axes.set_ylabel("true", size=11, color=INK)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0 if step == 1 else 3)
+    if classes <= 20:
+        for row, column in np.ndindex(classes, classes):
+            colour = "white" if shares[row, column] > 0.45 else INK if counts[row, column] else "#b5b5b5"
+            axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", size=size, color=colour)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8, aspect=30)
+    return figure
