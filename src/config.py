@@ -71,6 +71,7 @@ RULES: Mapping[str, Number | Choice] = {
     "model.stem": Choice(("auto", "imagenet", "small")),
     "model.stem_pool": Choice(("auto", True, False)),
     "model.width": Number(1, 4096, whole=True),
+    "model.freeze": Number(1, 1_000_000, whole=True, words=("none", "backbone")),
     "data.image_size": Number(4, 4096, whole=True),
     "data.in_channels": Choice((1, 3)),
     "data.num_classes": Number(2, 100_000, whole=True),
@@ -80,6 +81,13 @@ RULES: Mapping[str, Number | Choice] = {
     "data.test_fraction": Number(0, 1, open=True),
     "data.max_skipped": Number(0, 1),
     "data.interpolation": Choice(("bilinear", "bicubic")),
+    "data.train_fraction": Number(0.0001, 1),
+    "data.max_images": Number(2, 1_000_000_000, whole=True),
+    "data.imbalance": Number(1, 1_000_000),
+    "data.balance": Choice(("none", "loss", "sampler")),
+    "data.classes": Number(2, 100_000, whole=True),
+    "data.class_seed": Number(0, 2**32 - 1, whole=True),
+    "data.cache_features": Choice(("auto", True, False)),
     "data.augment.shift": Number(0, 1024, whole=True),
     "data.augment.flip": SWITCH,
     "data.augment.scale": Number(0.01, 1),
@@ -95,6 +103,7 @@ RULES: Mapping[str, Number | Choice] = {
     "optimizer.lr": Number(0, 1000, open=True),
     "optimizer.momentum": Number(0, 0.9999),
     "optimizer.weight_decay": Number(0, 100),
+    "optimizer.layer_decay": Number(0.001, 1),
     "scheduler.warmup_epochs": Number(0, 1_000_000),
     "scheduler.final": Number(0, 1),
     "scheduler.warmup": Number(0, 1, open=True),
@@ -107,6 +116,8 @@ RULES: Mapping[str, Number | Choice] = {
 NULLABLE = {
     "model.num_classes",
     "data.num_classes",
+    "data.max_images",
+    "data.classes",
     "trainer.gradient_clip_val",
     "trainer.log_every_n_steps",
     "trainer.limit_train_batches",
@@ -150,6 +161,9 @@ def _check_kinds(cfg: DictConfig) -> None:
     for group in ("model", "data", "trainer", "optimizer", "scheduler", "callbacks", "logger"):
         if group in cfg and not isinstance(cfg[group], DictConfig):
             raise InputError(f"{group}={cfg[group]} is not possible: choose one of the group's options")
+    weights = OmegaConf.select(cfg, "model.weights")
+    if not isinstance(weights, str | None):
+        raise InputError(f"weights={weights} is not possible: take imagenet, a FILE, or null")
     layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
     if not isinstance(layer, str | None):
         raise InputError(f"callbacks.gradcam.layer={layer} is not possible: take a name such as layer3, or null")

@@ -1,7 +1,6 @@
 """One training from its configuration to its figures: data, network and Trainer are built, used and measured."""
 
 import logging
-import shlex
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -15,25 +14,25 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich import get_console
 
-from src import figures
-from src.analysis.classification import confusion_matrix, per_class
 from src.analysis.cost import count_parameters
 from src.attribution.layers import find_layer
 from src.callbacks.configured import build
 from src.callbacks.history import History
 from src.callbacks.predictions import Predictions
-from src.callbacks.progress import progress_callbacks
-from src.callbacks.tensorboard import FIGURES, TensorBoardCharts, log_picture, log_result, tensorboards
+from src.callbacks.progress import duration, progress_callbacks
+from src.callbacks.tensorboard import FIGURES, TensorBoardCharts, log_result, tensorboards
 from src.callbacks.throughput import Throughput
 from src.data import ImageDataModule
 from src.errors import InputError, RunError
-from src.networks import build_network
+from src.networks import architecture, build_network
+from src.networks.pretrained import check_fit, describe_fit, fit_weights, stem_of
+from src.results import draw_curves, sum_up, write_test
 from src.run import RunFolder
-from src.tables import as_text, metrics_table
 from src.training.classifier import ImageClassifier
 from src.training.hardware import describe_hardware, uses_cuda
 from src.training.optimizers import check_optimization
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
+from src.training.transfer import extract_features, features_stay_the_same, read_pretrained
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +48,13 @@ class Session:
         self.cfg = cfg
         self.folder = folder
         settings = to_dict(cfg)
+        self.weights, freeze = cfg.model.weights, cfg.model.freeze
+        settings["model"] = architecture(settings["model"])
+        pretrained = read_pretrained(self.weights, cfg.model.name)
+        if pretrained is not None and settings["model"].get("stem") == "auto":
+            settings["model"]["stem"] = stem_of(pretrained) or "auto"
         cuda = uses_cuda(cfg.trainer.accelerator)
-        uses = self._check_network(settings)
+        uses = self._check_network(settings, pretrained)
         self.memory_format = choose_memory_format(cfg.memory_format, cuda=cuda, uses=uses)
         self.throughput = Throughput()
         self.history = History(folder, cfg.monitor, cfg.mode)
@@ -59,6 +63,12 @@ class Session:
         self.trainer = self._build_trainer(settings["trainer"] | {"precision": precision})
 
         self.data = ImageDataModule(**settings["data"], seed=cfg.seed)
+        self.caches_features = features_stay_the_same(
+            self.data.cache_features,
+            freeze=freeze,
+            augmented=self.data.augmentation is not None,
+            processes=self.trainer.world_size,
+        )
         self.data.prepare_data()
         self.data.setup()
         found = self.data.num_classes
@@ -71,13 +81,18 @@ class Session:
             optimizer=settings["optimizer"],
             scheduler=settings["scheduler"],
             label_smoothing=cfg.label_smoothing,
+            class_weights=self.data.class_weights(),
+            freeze=freeze,
         )
+        self.fit = None if pretrained is None else fit_weights(self.module.network, pretrained, self.weights)
+        if freeze != "none" and pretrained is None:
+            log.warning("freeze=%s keeps random weights: weights=imagenet or weights=FILE gives trained ones", freeze)
         self.module.memory_format = self.memory_format
         self.module.network.to(memory_format=self.memory_format)
         if cfg.compile:
             self.module.network.compile()
 
-    def _check_network(self, settings: dict[str, Any]) -> float:
+    def _check_network(self, settings: dict[str, Any], pretrained: dict[str, torch.Tensor] | None) -> float:
         """Build the network without weights: a wrong setting is told before the data are read; its weight uses."""
         cfg = self.cfg
         if cfg.model.in_channels != cfg.data.in_channels:
@@ -88,6 +103,8 @@ class Session:
         classes = settings["model"]["num_classes"] or 2
         with torch.device("meta"):
             network = build_network(**settings["model"] | {"num_classes": classes, "image_size": cfg.data.image_size})
+        if pretrained is not None:
+            check_fit(network, pretrained, self.weights)
         check_optimization(settings["optimizer"], settings["scheduler"])
         layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
         if layer is not None:
@@ -136,6 +153,8 @@ class Session:
             metrics |= self._measure({"baseline": self.data.evaluation_dataloader("test", whole=True)})
             log.info("before training: test accuracy %.3f", metrics["baseline/accuracy"])
         start = time.perf_counter()
+        if self.caches_features:
+            self._keep_features()
         try:
             self.trainer.fit(self.module, datamodule=self.data)
         except (MisconfigurationException, ValueError) as error:  # settings that only the loop can tell don't fit
@@ -155,6 +174,19 @@ class Session:
             self._write(metrics)
         return metrics
 
+    def _write(self, metrics: dict[str, float]) -> None:
+        folder, trainer = self.folder, self.trainer
+        folder.write_metrics(metrics)
+        if self.history.rows:
+            draw_curves(folder, int(metrics["best_epoch"]))
+        if self.cfg.test:
+            write_test(folder, trainer, self.data, self.predictions)
+        # train/* and val/* stay out: their tags hold the curves.
+        final = {name: value for name, value in metrics.items() if not name.startswith(("train/", "val/", "seed"))}
+        log_result(trainer, to_dict(self.cfg), final, trainer.global_step)
+        for logger in tensorboards(trainer):
+            logger.experiment.close()
+
     def _introduce(self) -> None:
         data, trainer = self.data, self.trainer
         side, channels = self.cfg.data.image_size, self.cfg.data.in_channels
@@ -168,6 +200,8 @@ class Session:
             data.num_classes,
             *(side, side, channels),
         )
+        if self.fit is not None:
+            log.info("%s", describe_fit(self.fit, self.weights))
         log.info(
             "%s parameters, %s, %s, on %s",
             f"{count_parameters(self.module.network):,}",
@@ -175,6 +209,21 @@ class Session:
             str(self.memory_format).removeprefix("torch."),
             (describe_hardware()["gpus"] or [describe_hardware()["cpu"]])[0],
         )
+
+    def _keep_features(self) -> None:
+        """Show the frozen backbone every training and validation image once; the head then learns from what it saw."""
+        start = time.perf_counter()
+        for split in ("train", "val"):
+            loader = self.data.evaluation_dataloader(split)
+            features = extract_features(
+                self.module,
+                loader,
+                device=self.trainer.strategy.root_device,
+                context=self.trainer.precision_plugin.forward_context(),
+            )
+            self.data.keep_features(split, features)
+        images = self.data.size("train") + self.data.size("val")
+        log.info("features of %s images computed once, in %s", f"{images:,}", duration(time.perf_counter() - start))
 
     def _measure_best(self) -> dict[str, float]:
         """Figures of the best checkpoint on test, validation and training images, all without augmentation."""
@@ -202,28 +251,6 @@ class Session:
         # A macro average in float32 can be 1.0000001.
         return {name: value if name.endswith("/loss") else min(value, 1.0) for name, value in metrics.items()}
 
-    def _write(self, metrics: dict[str, float]) -> None:
-        """All files that come after training."""
-        folder, step = self.folder, self.trainer.global_step
-        folder.write_metrics(metrics)
-        if self.history.rows:
-            figure = figures.curves(folder.history(), int(metrics["best_epoch"]))
-            figures.save(figure, folder.figures / "curves.png")
-        if self.cfg.test:
-            names, targets = self.data.class_names, self.predictions.targets
-            predicted = self.predictions.probabilities.argmax(axis=1)
-            paths = self.data.paths("test")[: len(targets)]
-            folder.write_predictions(paths, targets, self.predictions.probabilities, names)
-            folder.write_per_class(per_class(targets, predicted, names))
-            matrix = figures.confusion_matrix(confusion_matrix(targets, predicted, len(names)), names)
-            figures.save(matrix, folder.figures / "confusion_matrix.png")
-            log_picture(self.trainer, "confusion_matrix/test", figures.to_image(matrix), step)
-        # train/* and val/* stay out: their tags hold the curves.
-        final = {name: value for name, value in metrics.items() if not name.startswith(("train/", "val/", "seed"))}
-        log_result(self.trainer, to_dict(self.cfg), final, step)
-        for logger in tensorboards(self.trainer):
-            logger.experiment.close()
-
 
 def run_training(cfg: DictConfig, folder: RunFolder, command: str) -> dict[str, float]:
     """One run in `folder`, from configuration to figures; what metrics.json holds.
@@ -244,16 +271,8 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str) -> dict[str, 
     with folder.recorded() if main_process else nullcontext():
         metrics = session.run()
     if main_process:
-        _sum_up(metrics, folder)
+        sum_up(metrics, folder)
     return metrics
-
-
-def _sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
-    rows = (("baseline", "before training"), ("train", "train"), ("val", "validation"), ("test", "test"))
-    log.info("\n%s\n", as_text(metrics_table(metrics, rows, ("accuracy", "precision", "recall", "f1", "loss"))))
-    log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
-    log.info("run folder   %s", folder.shown)
-    log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))
 
 
 def to_dict(cfg: DictConfig) -> dict[str, Any]:

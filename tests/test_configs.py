@@ -14,7 +14,7 @@ from src.callbacks.configured import build
 from src.config import RULES, check_config, keys, nearest
 from src.data import ImageDataModule
 from src.errors import InputError
-from src.networks import NETWORKS, build_network
+from src.networks import NETWORKS, architecture, build_network
 from src.session import to_dict
 from src.training.optimizers import build_optimizer, build_schedule
 
@@ -35,7 +35,7 @@ def test_every_model_builds(config: Config, name: str) -> None:
     cfg = config(f"model={name}")
     check_config(cfg)
     with torch.device("meta"):
-        network = build_network(**to_dict(cfg)["model"], image_size=cfg.data.image_size)
+        network = build_network(**architecture(to_dict(cfg)["model"]), image_size=cfg.data.image_size)
         assert network(torch.empty(2, cfg.data.in_channels, 8, 8)).shape == (2, 10)
 
 
@@ -127,6 +127,14 @@ def test_every_rule_is_for_a_setting_that_exists(config: Config) -> None:
         ("data.mean=[0.5,0.5]", "data.mean has 2 values for data.in_channels=1"),
         ("data.std=[0]", "data.std=[0] is not possible: all standard deviations are above 0"),
         ("model.stem=big", "model.stem=big is not possible: take auto or imagenet or small"),
+        (
+            "freeze=head",
+            "model.freeze=head is not possible: take a whole number between 1 and 1000000, or none, or back",
+        ),
+        ("freeze=0", "model.freeze=0"),
+        ("weights=7", "weights=7 is not possible: take imagenet, a FILE, or null"),
+        ("optimizer.layer_decay=0", "optimizer.layer_decay=0 is not possible"),
+        ("data.cache_features=maybe", "data.cache_features=maybe is not possible: take auto or true or false"),
         ("data.root=???", "data.root has no default: say data.root=…"),
         ("data.root=${nowhere}", "nowhere"),
     ],

@@ -16,6 +16,7 @@ LAYERS = [
     {"run"},
     {"training"},
     {"callbacks"},
+    {"results"},
     {"session"},
     {"inference", "studies"},
     {"cli"},

@@ -1,6 +1,6 @@
 """Which images come in which batch: a function of seed and epoch alone, so that a resumed run goes on as it was."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,11 +10,15 @@ from src.errors import InputError
 
 
 class Batch(NamedTuple):
-    """What a data set is asked for: `indices` (n,) into the data set, for batch `number` of `epoch` (both from 0)."""
+    """What a data set is asked for: `indices` (n,) into the data set, for batch `number` of `epoch` (both from 0).
+
+    `repeats` (n,) counts how often each image has been drawn already in this epoch: 0 unless classes are balanced.
+    """
 
     epoch: int
     number: int
     indices: np.ndarray
+    repeats: np.ndarray
 
 
 class EpochBatchSampler(Sampler[Batch]):
@@ -27,6 +31,12 @@ class EpochBatchSampler(Sampler[Batch]):
 
     The order is drawn from (seed, epoch), never from a global generator; `set_epoch` moves on. Lightning calls it at
     the start of each epoch if it finds it under `batch_sampler.sampler`.
+
+    Args:
+        shuffle: False: every epoch in the order of the data set, `balanced` or not.
+        balanced: the targets (size,): an epoch has as many draws as there are images, but as many of each class, within
+            one; see `balanced_draws`. None: each image once.
+        smallest: the images that a batch has at least.
     """
 
     def __init__(
@@ -36,6 +46,7 @@ class EpochBatchSampler(Sampler[Batch]):
         *,
         shuffle: bool,
         seed: int = 0,
+        balanced: np.ndarray | None = None,
         smallest: int = 1,
         rank: int = 0,
         world_size: int = 1,
@@ -45,6 +56,7 @@ class EpochBatchSampler(Sampler[Batch]):
         self.size = size
         self.shuffle = shuffle
         self.seed = seed
+        self.members = None if balanced is None else [np.flatnonzero(balanced == c) for c in np.unique(balanced)]
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
@@ -65,13 +77,53 @@ class EpochBatchSampler(Sampler[Batch]):
         """This epoch's order of all images, before it is divided into batches and shares."""
         if not self.shuffle:
             return np.arange(self.size)
-        return np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        if self.members is None:
+            return order
+        return balanced_draws(self.members, self.size, self.seed, self.epoch)[order]
 
     def __iter__(self) -> Iterator[Batch]:
         order, epoch = self.order(), self.epoch
+        repeats = count_repeats(order)
         ends = [*self.starts[1:], self.size]
         for number, (start, end) in enumerate(zip(self.starts, ends, strict=True)):
-            yield Batch(epoch, number, order[start:end][self.rank :: self.world_size])
+            share = slice(start + self.rank, end, self.world_size)
+            yield Batch(epoch, number, order[share], repeats[share])
 
     def __len__(self) -> int:
         return len(self.starts)
+
+
+def balanced_draws(members: Sequence[np.ndarray], size: int, seed: int, epoch: int) -> np.ndarray:
+    """The images (size,) of one epoch in which each of K classes comes size/K times, within one.
+
+    Draw t of the whole training, epoch after epoch, belongs to class t mod K. A class's own draws run through a
+    permutation of its images, then through the next: no image comes again before all others of its class have come,
+    and those of a class that is too large for one epoch come in the following ones. Both are functions of t, so any
+    epoch can be had without those before.
+
+    Args:
+        members: for each class the indices of its images.
+    """
+    draws = np.arange(epoch * size, (epoch + 1) * size)
+    turns, classes = np.divmod(draws, len(members))
+    chosen = np.empty(size, dtype=np.int64)
+    for number, images in enumerate(members):
+        mine = classes == number
+        rounds, places = np.divmod(turns[mine], len(images))
+        # a spawn key keeps these draws apart from those of the order and of the augmentation
+        orders = {
+            k: np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, k))).permutation(images)
+            for k in np.unique(rounds).tolist()
+        }
+        chosen[mine] = [orders[k][place] for k, place in zip(rounds.tolist(), places.tolist(), strict=True)]
+    return chosen
+
+
+def count_repeats(order: np.ndarray) -> np.ndarray:
+    """How often each element (N,) has come before in `order` (N,)."""
+    sorting = np.argsort(order, kind="stable")
+    _, starts, counts = np.unique(order[sorting], return_index=True, return_counts=True)
+    repeats = np.empty(len(order), dtype=np.int64)
+    repeats[sorting] = np.arange(len(order)) - np.repeat(starts, counts)
+    return repeats

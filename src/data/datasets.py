@@ -23,8 +23,9 @@ ImagesAndTargets = tuple[torch.Tensor, torch.Tensor]
 class ImageDataset(Dataset[ImagesAndTargets]):
     """A split that returns whole batches: PyTorch's loader calls `__getitems__` with what the batch sampler gave it.
 
-    `augmentation` is None for evaluation. What is random is drawn from (seed, epoch, index) for files and from
-    (seed, epoch, batch) in memory, so it depends neither on workers nor on what was drawn before.
+    `augmentation` is None for evaluation. What is random is drawn from (seed, epoch, index) for files (and,
+    where an image comes again within an epoch, how often it has come) and from (seed, epoch, batch) in memory, so it
+    depends neither on workers nor on what was drawn before.
     """
 
     def __init__(self, targets: np.ndarray, geometry: Geometry, augmentation: Augmentation | None, seed: int) -> None:
@@ -37,7 +38,7 @@ class ImageDataset(Dataset[ImagesAndTargets]):
         return len(self.targets)
 
     def __getitem__(self, index: int) -> ImagesAndTargets:
-        images, targets = self.__getitems__(Batch(0, 0, np.array([index])))
+        images, targets = self.__getitems__(Batch(0, 0, np.array([index]), np.array([0])))
         return images[0], targets[0]
 
     def __getitems__(self, batch: Batch) -> ImagesAndTargets:
@@ -68,6 +69,17 @@ class MemoryDataset(ImageDataset):
         return torch.from_numpy(augment_batch(images.numpy(), self.augmentation, random))
 
 
+class FeatureDataset(ImageDataset):
+    """A split of which a frozen network has seen everything: its features (N, F) take the place of the images."""
+
+    def __init__(self, features: torch.Tensor, targets: np.ndarray, geometry: Geometry, seed: int) -> None:
+        super().__init__(targets, geometry, None, seed)
+        self.features = features
+
+    def images(self, batch: Batch) -> torch.Tensor:
+        return self.features[torch.from_numpy(batch.indices)]
+
+
 class FileDataset(ImageDataset):
     """A split of image files, decoded when asked for."""
 
@@ -79,14 +91,15 @@ class FileDataset(ImageDataset):
         self.paths = [paths[i] for i in indices]
 
     def images(self, batch: Batch) -> torch.Tensor:
-        return torch.stack([self.image(batch.epoch, int(index)) for index in batch.indices])
+        draws = zip(batch.indices.tolist(), batch.repeats.tolist(), strict=True)
+        return torch.stack([self.image(batch.epoch, index, repeat) for index, repeat in draws])
 
-    def image(self, epoch: int, index: int) -> torch.Tensor:
+    def image(self, epoch: int, index: int, repeat: int) -> torch.Tensor:
         path = self.root / self.paths[index]
         try:
             if self.augmentation is None:
                 return load_image(path, self.geometry)
-            random = np.random.default_rng((self.seed, epoch, index))
+            random = np.random.default_rng((self.seed, epoch, index, repeat))
             return load_augmented(path, self.geometry, self.augmentation, random)
         except Exception as error:  # it was whole when the folder was scanned
             raise RunError(complaint(path, error)) from error

@@ -4,18 +4,21 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.archives import extract_zip
 from src.data.collection import ImageCollection, Skipped
-from src.data.download import download_file, download_with_torchvision, sha256_of
+from src.data.download import download_with_torchvision
 from src.data.folders import collect, find_splits, list_classes
+from src.data.published import PublishedZip, provide
 from src.data.scan import FoundFile, scan
 from src.errors import InputError
 
-CATSDOGS_ZIP = "kagglecatsanddogs_5340.zip"
-CATSDOGS_URL = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/{CATSDOGS_ZIP}"
-CATSDOGS_SHA256 = "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9"
-CATSDOGS_BYTES = 824_887_076
-CATSDOGS_UNPACKED = 2_000_000_000  # bytes at most; the real one has under 1 GB
+CATSDOGS = PublishedZip(
+    name="cats and dogs",
+    url="https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/kagglecatsanddogs_5340.zip",
+    folder="PetImages",
+    digest="sha256:b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9",
+    size=824_887_076,
+    most_bytes=2_000_000_000,  # the real one has under 1 GB
+)
 
 IMAGENETTE = "imagenette2-320"  # the shorter side has 320 pixels: enough for 224, and a quarter of the full download
 IMAGENETTE_CLASSES = {
@@ -41,19 +44,7 @@ def folder(root: Path, *, download: bool) -> ImageCollection:  # noqa: ARG001
 
 def catsdogs(root: Path, *, download: bool) -> ImageCollection:
     """Microsoft's 25,000 cats and dogs: `root/PetImages`, else the zip in `root`, else from the network."""
-    images, archive = root / "PetImages", root / CATSDOGS_ZIP
-    if not images.is_dir():
-        if not download:
-            raise InputError(f"no cats and dogs in {root}: put there {images} (the folder) or {archive}.")
-        if not archive.is_file():
-            remedy = f"Put there by hand: {images} (the folder) or {archive}"
-            download_file(CATSDOGS_URL, archive, sha256=CATSDOGS_SHA256, size=CATSDOGS_BYTES, remedy=remedy)
-        elif archive.stat().st_size != CATSDOGS_BYTES or sha256_of(archive) != CATSDOGS_SHA256:
-            raise InputError(
-                f"{archive} is not the published file (its sha256 differs): remove it to download it again."
-            )
-        extract_zip(archive, "PetImages", images, most_bytes=CATSDOGS_UNPACKED)
-    return collect(list_classes(images, {"train": "."}))
+    return collect(list_classes(provide(CATSDOGS, root, download=download), {"train": "."}))
 
 
 def imagenette(root: Path, *, download: bool) -> ImageCollection:

@@ -11,12 +11,14 @@ from lightning.pytorch import LightningDataModule
 from src.data import settings
 from src.data.batches import EpochBatchSampler
 from src.data.collection import ImageCollection, Skipped
-from src.data.datasets import FileDataset, ImageDataset, ImageLoader, MemoryDataset
+from src.data.datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
 from src.data.processes import cpu_count
 from src.data.sources import IN_MEMORY, check_source, find_images
-from src.data.splits import SPLITS, round_robin, split_dataset, stratified_subset
+from src.data.splits import SPLITS, round_robin, split_dataset, stratified_subset, thin_out
 from src.data.transforms import Augmentation, Geometry
 from src.errors import InputError
+
+BALANCES = ("none", "loss", "sampler")
 
 
 class ImageDataModule(LightningDataModule):
@@ -31,6 +33,13 @@ class ImageDataModule(LightningDataModule):
         mean, std: one value or one for each channel, as fractions of the full range.
         num_workers: processes that decode; "auto": none for a data set in memory, else one a core, at most 8.
         val_fraction, test_fraction: of the training images, where none are published. In (0, 1).
+        train_fraction: of the training images that are used. In (0, 1].
+        max_images: at most so many of them; None: all. Validation and test images stay the same, whatever is used.
+        imbalance: how many times larger the first class is made than the last, before the two above; 1: as it is.
+        balance: what is done about classes of unequal size: "none", "sampler" (training draws them evenly; not while
+            Lightning overfits on purpose) or "loss" (see `class_weights`).
+        cache_features: whether a frozen network sees each image once only, and training then goes on with what it saw;
+            "auto": where that gives the same. Who trains calls `keep_features`.
         max_skipped: the fraction of unreadable files from which on a data set is refused.
         augment: see `src.data.transforms.Augmentation`. None: nothing.
         seed: of the division, the order and the augmentation. Not negative.
@@ -57,6 +66,11 @@ class ImageDataModule(LightningDataModule):
         num_workers: int | str = "auto",
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
+        train_fraction: float = 1.0,
+        max_images: int | None = None,
+        imbalance: float = 1.0,
+        balance: str = "none",
+        cache_features: bool | str = "auto",
         max_skipped: float = 0.05,
         augment: Mapping[str, Any] | None = None,
         interpolation: str = "bilinear",
@@ -83,12 +97,20 @@ class ImageDataModule(LightningDataModule):
             "val_fraction": settings.fraction("data.val_fraction", val_fraction, ends=False),
             "test_fraction": settings.fraction("data.test_fraction", test_fraction, ends=False),
         }
+        self.thinning: dict[str, Any] = {
+            "imbalance": settings.at_least("data.imbalance", imbalance, 1),
+            "fraction": settings.share("data.train_fraction", train_fraction),
+            "max_images": None if max_images is None else settings.whole_number("data.max_images", max_images, 2),
+        }
+        self.balance = settings.one_of("data.balance", balance, BALANCES)
+        self.cache_features = settings.one_of("data.cache_features", cache_features, ("auto", True, False))
         self.max_skipped = settings.fraction("data.max_skipped", max_skipped, ends=True)
         self.augmentation = settings.augmentation(augment, name in IN_MEMORY)
         self.seed = settings.whole_number("seed", seed, 0)
         self.expected_classes = num_classes
         self.collection: ImageCollection | None = None
         self.splits: dict[str, np.ndarray] = {}
+        self.features: dict[str, torch.Tensor] = {}
 
     def prepare_data(self) -> None:
         """Downloads what is missing and checks every file once. In a distributed run one process does it for all."""
@@ -101,13 +123,15 @@ class ImageDataModule(LightningDataModule):
             return
         if self.collection is None:
             self.collection = self.find(download=self.trainer is None)
-        self.splits = split_dataset(
-            self.collection.targets,
+        targets = self.collection.targets
+        splits = split_dataset(
+            targets,
             self.collection.published,
             self.collection.class_names,
             seed=self.seed,
             **self.fractions,
         )
+        self.splits = splits | {"train": thin_out(splits["train"], targets, seed=self.seed, **self.thinning)}
 
     def find(self, *, download: bool) -> ImageCollection:
         found = find_images(
@@ -166,6 +190,17 @@ class ImageDataModule(LightningDataModule):
         """N paths relative to `data_root`; of an image without a file a name such as "mnist/test/00042"."""
         return [self.found.paths[i] for i in self.indices(split)]
 
+    def class_weights(self) -> list[float] | None:
+        """With balance "loss" the weight (K,) of each class in the loss, else None.
+
+        It is n / (K · n_c) of the training images, scikit-learn's "balanced": all classes weigh the same, and an image
+        weighs 1 on average.
+        """
+        if self.balance != "loss":
+            return None
+        counts = np.bincount(self.targets("train"), minlength=self.num_classes)
+        return (counts.sum() / (self.num_classes * counts)).tolist()
+
     def size(self, split: str) -> int:
         return len(self.indices(split))
 
@@ -177,12 +212,23 @@ class ImageDataModule(LightningDataModule):
             raise ValueError(f"split {split!r} is none of {SPLITS}")
         return self.splits[split]
 
+    def keep_features(self, split: str, features: torch.Tensor) -> None:
+        """From now on training and validation get these (N, F), one row for each of `paths(split)`, and no images.
+
+        All other loaders go on with images.
+        """
+        if len(features) != self.size(split):
+            raise ValueError(f"{len(features)} features for the {self.size(split)} images of {split}")
+        self.features[split] = features
+
     def train_dataloader(self) -> ImageLoader:
         """Augmented, in an order of its own every epoch; see `EpochBatchSampler` for what is promised of it."""
-        return self.loader(self.dataset("train", self.augmentation), self.batch_size, training=True)
+        dataset = self.feature_dataset("train") or self.dataset("train", self.augmentation)
+        return self.loader(dataset, self.batch_size, training=True)
 
     def val_dataloader(self) -> ImageLoader:
-        return self.evaluation_dataloader("val")
+        dataset = self.feature_dataset("val") or self.dataset("val", None)
+        return self.loader(dataset, 2 * self.batch_size, training=False)
 
     def test_dataloader(self) -> ImageLoader:
         return self.evaluation_dataloader("test")
@@ -220,6 +266,11 @@ class ImageDataModule(LightningDataModule):
             return MemoryDataset(found.images, found.targets, indices, *settings_)
         return FileDataset(found.root, found.paths, found.targets, indices, *settings_)
 
+    def feature_dataset(self, split: str) -> FeatureDataset | None:
+        if split not in self.features:
+            return None
+        return FeatureDataset(self.features[split], self.targets(split), self.geometry, self.seed)
+
     def loader(self, dataset: ImageDataset, batch_size: int, *, training: bool, whole: bool = False) -> ImageLoader:
         alone = whole or self.trainer is None
         # Lightning's switch for overfitting on purpose wants the same batches every epoch
@@ -229,11 +280,12 @@ class ImageDataModule(LightningDataModule):
             batch_size,
             shuffle=training and not overfit,
             seed=self.seed,
+            balanced=dataset.targets if training and self.balance == "sampler" else None,
             smallest=2 if training else 1,
             rank=0 if alone else self.trainer.global_rank,  # type: ignore[union-attr]
             world_size=1 if alone else self.trainer.world_size,  # type: ignore[union-attr]
         )
-        return ImageLoader(dataset, batches, self.worker_count())
+        return ImageLoader(dataset, batches, 0 if isinstance(dataset, FeatureDataset) else self.worker_count())
 
     def worker_count(self) -> int:
         if isinstance(self.num_workers, int):

@@ -1,10 +1,11 @@
 """What a user may ask of a data set, checked before anything is read."""
 
+import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from src.data.sources import nearest
 from src.data.transforms import INTERPOLATIONS, Augmentation
 from src.errors import InputError
 
@@ -20,6 +21,21 @@ def fraction(key: str, value: Any, *, ends: bool) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not (0 <= value <= 1 if ends else 0 < value < 1):
         raise InputError(f"{key}={value} is out of range: give a fraction between 0 and 1.")
+    return float(value)
+
+
+def share(key: str, value: Any) -> float:
+    """A number above 0 and at most 1."""
+    if fraction(key, value, ends=True) == 0:
+        raise InputError(f"{key}={value} leaves no image: give a fraction above 0, up to 1.")
+    return float(value)
+
+
+def at_least(key: str, value: Any, least: float) -> float:
+    """A finite number, `least` or more."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < least:
+        raise InputError(f"{key}={value} is no number of at least {least}: give one.")
     return float(value)
 
 
@@ -45,12 +61,18 @@ def one_of(key: str, value: Any, choices: Iterable[Any]) -> Any:
     return value
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known names most like a misspelt word, as ` (did you mean …?)`; nothing where none is."""
+    close = difflib.get_close_matches(word, list(known), n=2)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
+
+
 def interpolation(value: str) -> str:
     return str(one_of("data.interpolation", value, INTERPOLATIONS))
 
 
 def augmentation(options: Mapping[str, Any] | None, in_memory: bool) -> Augmentation | None:
-    """The `augment` key of a configuration. None or {}: none."""
+    """The `augment` key of a configuration. None where it changes nothing."""
     if not options:
         return None
     known = [field.name for field in fields(Augmentation)]
@@ -65,4 +87,4 @@ def augmentation(options: Mapping[str, Any] | None, in_memory: bool) -> Augmenta
         raise InputError("data.augment.scale=0 leaves nothing of an image: give the least area, such as 0.35.")
     if in_memory and (chosen.scale < 1 or chosen.color > 0):
         raise InputError("data.augment: scale and color are for image files; this data set knows flip and shift.")
-    return chosen
+    return chosen if chosen != Augmentation() else None

@@ -1,8 +1,7 @@
 """One table from a data set's name to the function that finds it."""
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,8 @@ from src.data.collection import ImageCollection
 from src.data.file_sources import catsdogs, folder, imagenette, pets
 from src.data.folders import check_root
 from src.data.memory_sources import cifar10, digits, mnist
+from src.data.settings import nearest
+from src.data.tiny_imagenet import tinyimagenet
 from src.errors import InputError
 
 # name → source(root, *, download, **its own options). With download=False it uses what is on the disk and never writes
@@ -21,6 +22,7 @@ SOURCES: dict[str, Callable[..., ImageCollection]] = {
     "catsdogs": catsdogs,
     "imagenette": imagenette,
     "pets": pets,
+    "tinyimagenet": tinyimagenet,
     "folder": folder,
 }
 IN_MEMORY = {"digits", "mnist", "cifar10"}
@@ -35,11 +37,6 @@ def check_source(name: str, options: Mapping[str, Any]) -> None:
     for key in options:
         if key not in known:
             raise InputError(f"data.{key} is no option of data={name}{nearest(key, known)}; remove it.")
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=2)
-    return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
 def find_images(

@@ -9,7 +9,7 @@ from src.errors import InputError
 SPLITS = ("train", "val", "test")
 
 # What a draw is for. Two draws with one seed must not be the same draw.
-TEST_DRAW, VAL_DRAW, SUBSET_DRAW, SAMPLE_DRAW = range(4)
+TEST_DRAW, VAL_DRAW, SUBSET_DRAW, SAMPLE_DRAW, IMBALANCE_DRAW, FRACTION_DRAW = range(6)
 
 
 def split_dataset(
@@ -64,14 +64,55 @@ def take_stratified(targets: np.ndarray, fraction: float, keep: int, random: np.
     return taken
 
 
+def thin_out(
+    train: np.ndarray, targets: np.ndarray, *, imbalance: float, fraction: float, max_images: int | None, seed: int
+) -> np.ndarray:
+    """Those of `train` (n,), indices into `targets` (N,), that are to be trained on, sorted.
+
+    First the set is made lopsided (see `long_tail`), then cut to `fraction` of what is left and to `max_images`, each
+    class keeping its share and at least one image. Of one seed, a smaller choice is part of every larger one.
+
+    Raises:
+        InputError: `max_images` is below the number of classes.
+    """
+    train = train[long_tail(targets[train], imbalance, seed)]
+    labels = targets[train]
+    classes = len(np.unique(labels))
+    if max_images is not None and max_images < classes:
+        raise InputError(f"data.max_images={max_images} is too few for {classes} classes: give at least {classes}.")
+    limit = max(round(fraction * len(train)), classes, 2)  # batch norm cannot train on a single image
+    order = stratified_order(labels, np.random.default_rng((seed, FRACTION_DRAW)))
+    firsts = np.sort(np.unique(labels[order], return_index=True)[1])  # one of each class comes before all others
+    order = np.concatenate([order[firsts], np.delete(order, firsts)])
+    return np.sort(train[order[: min(limit, max_images or limit)]])
+
+
+def long_tail(targets: np.ndarray, ratio: float, seed: int) -> np.ndarray:
+    """A mask (N,) that leaves class c of K with n·ratio^(-c/(K-1)) of its images, at least one and at most all.
+
+    The profile of Cui et al. (https://arxiv.org/abs/1901.05555, section 5.1): the classes shrink by a constant factor
+    in the order of their index. n is the size of the largest, down to a multiple of `ratio` where there is one: 144
+    images to 7.2, rounded, would not be 20 to 1, and 140 to 7 are.
+    """
+    counts = np.bincount(targets)
+    largest = np.floor(counts.max() / ratio + 1e-9) * ratio or counts.max()
+    steps = np.arange(len(counts)) / max(len(counts) - 1, 1)
+    wanted = np.maximum(np.rint(largest * ratio**-steps), 1)
+    return class_ranks(targets, np.random.default_rng((seed, IMBALANCE_DRAW))) < wanted[targets]
+
+
 def stratified_subset(targets: np.ndarray, limit: int, seed: int) -> np.ndarray:
     """Sorted indices of at most `limit` images, the classes in the proportions of `targets` (N,)."""
-    random = np.random.default_rng((seed, SUBSET_DRAW))
+    return np.sort(stratified_order(targets, np.random.default_rng((seed, SUBSET_DRAW)))[:limit])
+
+
+def stratified_order(targets: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """All indices into `targets` (N,) in an order whose first k have each class's share of k, within one, for any k."""
     ranks = class_ranks(targets, random)
-    # image r of n in its class stands at (r + u) / n: the first k of all have each class's share of k, within one
+    # image r of n in its class stands at (r + u) / n
     offsets = random.random(int(targets.max(initial=-1)) + 1)
     positions = (ranks + offsets[targets]) / np.bincount(targets)[targets]
-    return np.sort(np.argsort(positions, kind="stable")[:limit])
+    return np.argsort(positions, kind="stable")
 
 
 def round_robin(targets: np.ndarray, count: int, seed: int) -> np.ndarray:

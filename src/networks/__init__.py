@@ -1,13 +1,16 @@
 """Networks: one table from name to constructor, used by the configuration and by every checkpoint."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from src.errors import InputError
 from src.networks import resnet
+from src.networks.cifar_resnet import DEPTHS, CifarResNet
+from src.networks.mini_resnet import MiniResNet
 from src.networks.simple_cnn import SimpleCNN
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -17,7 +20,19 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "resnet101": resnet.resnet101,
     "resnet152": resnet.resnet152,
     "simple_cnn": SimpleCNN,
+    "mini_resnet_basic_post": partial(MiniResNet, "basic", "post"),
+    "mini_resnet_bottleneck_post": partial(MiniResNet, "bottleneck", "post"),
+    "mini_resnet_basic_pre": partial(MiniResNet, "basic", "pre"),
+    "mini_resnet_bottleneck_pre": partial(MiniResNet, "bottleneck", "pre"),
+    **{f"cifar_resnet{depth}": partial(CifarResNet, "resnet", depth) for depth in DEPTHS},
+    **{f"cifar_plain{depth}": partial(CifarResNet, "plain", depth) for depth in DEPTHS},
 }
+"""Every one ends in a linear layer called `fc`: its head, the only part that depends on the number of classes."""
+
+
+def architecture(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a configuration's model group what `build_network` takes: not where weights come from and which are frozen."""
+    return {key: value for key, value in model.items() if key not in ("weights", "freeze")}
 
 
 def build_network(

@@ -32,11 +32,15 @@ class ImageClassifier(L.LightningModule):
     All arguments are plain values and become the checkpoint's hyper-parameters, so that a checkpoint can be used
     without anything else: `architecture` is what `build_network` takes, `preprocessing` what turns a file into the
     network's input (image_size, in_channels, mean and std of the channels in [0, 1], interpolation), `optimizer` and
-    `scheduler` what `src.training.optimizers` takes.
+    `scheduler` what `src.training.optimizers` takes. `class_weights` weighs the training loss by the true class.
+
+    `freeze` is what stays as it is: `none`, the `backbone`, which is all but the head `fc`, or the backbone for the
+    first so many epochs. A frozen part is in evaluation mode: its batch norms use the statistics they came with.
     """
 
     mean: Tensor
     std: Tensor
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -47,16 +51,22 @@ class ImageClassifier(L.LightningModule):
         optimizer: dict[str, Any],
         scheduler: dict[str, Any],
         label_smoothing: float = 0.0,
+        class_weights: list[float] | None = None,
+        freeze: str | int = "none",
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
         self.class_names = class_names
         self.network: nn.Module = build_network(**architecture)
+        self._frozen = False
+        self._freeze(epoch=0)
         self.memory_format = torch.contiguous_format
         # Not in the state dict: they are in `preprocessing`, and a value has one home.
         for name in ("mean", "std"):
             values = torch.tensor(preprocessing[name], dtype=torch.float32).view(1, -1, 1, 1)
             self.register_buffer(name, values, persistent=False)
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
         self.evaluated: tuple[str, ...] = ("test",)
         splits = ("train", "val", "test", "baseline", "best_train", "best_val")
         # `train` alone is a method of every module, hence the underscores.
@@ -74,15 +84,49 @@ class ImageClassifier(L.LightningModule):
         return scaled.to(next(self.network.parameters()).dtype)
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 images (N, C, H, W) -> logits (N, classes)."""
+        """uint8 images (N, C, H, W), or their features (N, F) -> logits (N, classes)."""
+        if images.ndim == 2:
+            return self.network.fc(images)  # type: ignore[operator]  # every network of the table has one
         return self.network(self.normalise(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 images (N, C, H, W) -> what the head gets of them, (N, F)."""
+        head, self.network.fc = self.network.fc, nn.Identity()
+        try:
+            return self.network(self.normalise(images))
+        finally:
+            self.network.fc = head
+
+    # Freezing ------------------------------------------------------------------------------------------------------
+
+    def on_train_epoch_start(self) -> None:
+        self._freeze(self.current_epoch)
+
+    def _freeze(self, epoch: int) -> None:
+        """Freeze or thaw the backbone, as `epoch` (from 0) asks."""
+        freeze = self.hparams["freeze"]
+        self._frozen = epoch < freeze if isinstance(freeze, int) else freeze == "backbone"
+        for child in self._backbone():
+            child.requires_grad_(not self._frozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "ImageClassifier":
+        super().train(mode)
+        if self._frozen:
+            for child in self._backbone():
+                child.eval()
+        return self
+
+    def _backbone(self) -> list[nn.Module]:
+        return [child for name, child in self.network.named_children() if name != "fc"]
 
     # Training ------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         images, targets = batch
         logits = self(images)
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.hparams["label_smoothing"])
+        smoothing = self.hparams["label_smoothing"]
+        loss = F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
         self._check_finite(loss.detach(), batch_idx)
         self._measure("train", logits.detach(), targets, loss.detach())
         self.log("train/loss_step", loss.detach())

@@ -1,7 +1,12 @@
 """Small images made on the spot, and a cache of each test's own."""
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingTCPServer
 from typing import Any
 
 import numpy as np
@@ -65,6 +70,40 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(101, "Network is unreachable")
 
     monkeypatch.setattr("socket.getaddrinfo", refuse)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder; of "cut.bin" only a beginning, as where a connection is lost."""
+
+    def log_message(self, *_) -> None:
+        """Nothing: a test's screen is not a web server's log."""
+
+    def do_GET(self) -> None:
+        if not self.path.endswith("cut.bin"):
+            return super().do_GET()
+        content = Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        return self.wfile.write(content[:1000]) and None
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], str]]:
+    """The address of a web server on this machine for a folder."""
+    with ExitStack() as stack:
+
+        def start(folder: Path) -> str:
+            # not HTTPServer, which asks the DNS for its own name
+            handler = partial(QuietHandler, directory=str(folder))
+            server = stack.enter_context(ThreadingTCPServer(("127.0.0.1", 0), handler))
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_address[1]}"
+
+        yield start
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from src.data.batches import EpochBatchSampler
+from src.data.batches import EpochBatchSampler, balanced_draws, count_repeats
 from src.errors import InputError
 
 
@@ -52,3 +52,57 @@ def test_processes_share_every_image_once_in_equally_many_batches(size, smallest
 def test_more_processes_than_images():
     with pytest.raises(InputError, match="too few for 4 processes"):
         EpochBatchSampler(3, 4, shuffle=False, world_size=4)
+
+
+LOPSIDED = np.repeat([0, 1, 2], [70, 25, 5])[np.random.default_rng(1).permutation(100)]
+
+
+def balanced(epoch: int, seed: int = 4, **options) -> list:
+    sampler = EpochBatchSampler(100, 8, shuffle=True, seed=seed, balanced=LOPSIDED, **options)
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def test_a_balanced_epoch_is_as_long_and_even_and_a_function_of_seed_and_epoch():
+    epochs = [np.concatenate([batch.indices for batch in balanced(epoch)]) for epoch in range(6)]
+    for order in epochs:
+        assert sorted(np.bincount(LOPSIDED[order])) == [33, 33, 34]
+    assert np.bincount(LOPSIDED[np.concatenate(epochs)]).tolist() == [200, 200, 200]  # the odd one goes round
+    moving = EpochBatchSampler(100, 8, shuffle=True, seed=4, balanced=LOPSIDED)
+    for epoch in (0, 5, 3):
+        moving.set_epoch(epoch)
+        np.testing.assert_array_equal(orders(moving), epochs[epoch])
+    assert not np.array_equal(epochs[0], np.concatenate([batch.indices for batch in balanced(0, seed=5)]))
+    assert len(set(LOPSIDED[epochs[0][:8]])) == 3  # mixed, not class by class
+
+
+def test_no_image_is_drawn_again_before_all_others_of_its_class():
+    members = [np.flatnonzero(target == LOPSIDED) for target in range(3)]
+    draws = np.concatenate([balanced_draws(members, 100, seed=4, epoch=epoch) for epoch in range(9)])
+    for images in members:
+        stream = [image for image in draws if image in images]
+        rounds = [stream[i : i + len(images)] for i in range(0, 300 - len(images) + 1, len(images))]
+        assert all(sorted(once) == images.tolist() for once in rounds)
+        assert len({tuple(once) for once in rounds}) > 1  # each time in another order
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_processes_share_a_balanced_epoch(world_size):
+    shares = [balanced(2, rank=rank, world_size=world_size, smallest=2) for rank in range(world_size)]
+    assert len({len(share) for share in shares}) == 1
+    alone = np.concatenate([batch.indices for batch in balanced(2)])
+    together = np.concatenate([batch.indices for share in shares for batch in share])
+    assert sorted(together) == sorted(alone)
+    # a repeat has a number of its own, wherever it is drawn: each (image, repeat) is there once
+    drawn = [pair for share in shares for batch in share for pair in zip(batch.indices, batch.repeats, strict=True)]
+    assert len(set(drawn)) == 100
+    assert max(repeat for _, repeat in drawn) == 6  # 33 or 34 draws of 5 images
+
+
+def test_repeats_are_counted():
+    assert count_repeats(np.array([3, 1, 3, 3, 0, 1])).tolist() == [0, 0, 1, 2, 0, 1]
+    assert all((batch.repeats == 0).all() for batch in EpochBatchSampler(10, 4, shuffle=True))
+
+
+def test_without_shuffling_nothing_is_balanced():
+    assert orders(EpochBatchSampler(100, 8, shuffle=False, balanced=LOPSIDED)).tolist() == list(range(100))

@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,63 @@ def test_sample(make_module, folder):
     assert len(data.sample("val", 1000)[2]) == data.size("val")
 
 
+def test_only_training_gets_less(make_module):
+    def splits(seed: int = 0, **options) -> dict[str, list[str]]:
+        data = make_module("digits", in_channels=1, seed=seed, **options)
+        data.setup()
+        return {split: data.paths(split) for split in SPLITS}
+
+    whole = splits()
+    for options in ({"train_fraction": 0.1}, {"max_images": 50}, {"imbalance": 20}, {"balance": "sampler"}):
+        part = splits(**options)
+        assert (part["val"], part["test"]) == (whole["val"], whole["test"])
+        assert set(part["train"]) <= set(whole["train"])
+    assert len(splits(train_fraction=0.1)["train"]) == round(0.1 * 1455)
+    assert len(splits(max_images=50)["train"]) == 50
+    assert splits(seed=1)["test"] != whole["test"]
+
+
+# of 1,797 digits, with the seeds that existed before there were such settings
+@pytest.mark.parametrize(("seed", "digest"), [(0, "1dd757917363c293"), (1, "3697fb03f055b1d9")])
+def test_the_splits_of_a_seed_stay(make_module, seed, digest):
+    data = make_module("digits", in_channels=1, seed=seed)
+    data.setup()
+    rows = [int(path.split("/")[1]) for split in SPLITS for path in data.paths(split)]
+    assert hashlib.sha256(np.array(rows, dtype="<i8").tobytes()).hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_lopsided_digits_are_20_to_1(make_module, seed):
+    data = make_module("digits", in_channels=1, imbalance=20, seed=seed)
+    data.setup()
+    counts = np.bincount(data.targets("train")).tolist()
+    assert counts[0] / counts[9] == 20
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_class_weights_by_hand(make_module, make_folder):
+    root = make_folder({"train/ant": 6, "train/bee": 3, "train/cat": 1, "val/ant": 1, "test/ant": 1})
+    for balance, weights in (("loss", [10 / 18, 10 / 9, 10 / 3]), ("none", None), ("sampler", None)):
+        data = make_module(root=root, balance=balance)
+        data.setup()
+        assert data.class_weights() == (weights and pytest.approx(weights))
+    less = make_module(root=root, balance="loss", max_images=3)
+    less.setup()
+    assert less.class_weights() == [1.0, 1.0, 1.0]
+
+
+def test_sampled_evenly_in_training_alone(make_module, make_folder):
+    root = make_folder({"train/ant": 18, "train/bee": 2, "val/ant": 3, "test/bee": 1})
+    data = make_module(root=root, balance="sampler", augment=AUGMENT, image_size=12)
+    data.setup()
+    images, targets = read(data.train_dataloader())
+    assert np.bincount(targets).tolist() == [10, 10]
+    # each of the two bees comes five times, changed in another way each time
+    assert len({image.numpy().tobytes() for image, target in zip(images, targets, strict=True) if target == 1}) == 10
+    assert np.bincount(read(data.evaluation_dataloader("train"))[1]).tolist() == [18, 2]
+    assert np.bincount(read(data.val_dataloader())[1]).tolist() == [3]
+
+
 def test_preprocessing_is_plain(make_module):
     assert make_module("digits", in_channels=3).preprocessing == {
         "image_size": 8,
@@ -166,7 +224,7 @@ def test_setup_twice_looks_once(make_module, folder, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "imagenet22"}, r"data=imagenet22 is unknown \(did you mean imagenette\?\)"),
+        ({"name": "imagenet22"}, r"data=imagenet22 is unknown \(did you mean imagenette or tinyimagenet\?\)"),
         ({"colour": 1}, r"data\.colour is no option"),
         ({"image_size": 0}, r"data\.image_size=0"),
         ({"image_size": 22.5}, r"data\.image_size=22\.5"),
@@ -175,6 +233,13 @@ def test_setup_twice_looks_once(make_module, folder, monkeypatch):
         ({"num_workers": "many"}, r"data\.num_workers=many"),
         ({"val_fraction": 0}, r"data\.val_fraction=0"),
         ({"test_fraction": 1.0}, r"data\.test_fraction=1\.0"),
+        ({"train_fraction": 0}, r"data\.train_fraction=0 leaves no image"),
+        ({"train_fraction": 1.5}, r"data\.train_fraction=1\.5"),
+        ({"max_images": 1}, r"data\.max_images=1"),
+        ({"max_images": 2.5}, r"data\.max_images=2\.5"),
+        ({"imbalance": 0.5}, r"data\.imbalance=0\.5 is no number of at least 1"),
+        ({"imbalance": float("inf")}, r"data\.imbalance=inf"),
+        ({"balance": "weights"}, r"data\.balance=weights: choose one of none, loss, sampler"),
         ({"max_skipped": 2}, r"data\.max_skipped=2"),
         ({"seed": -1}, "seed=-1"),
         ({"mean": [0.5, 0.5]}, r"data\.mean=.* has 2 values"),
@@ -207,7 +272,9 @@ def test_every_configuration_builds(path):
     data = ImageDataModule(**config)
     assert len(data.mean) == len(data.std) == config["in_channels"]
     keys = "name root image_size in_channels num_classes mean std batch_size num_workers val_fraction test_fraction"
-    assert set(config) - {"target"} == {*keys.split(), "max_skipped", "interpolation", "augment"}
+    keys += " train_fraction max_images imbalance balance max_skipped interpolation cache_features augment"
+    assert set(config) - {"target", "classes", "class_seed"} == set(keys.split())
+    assert (config["train_fraction"], config["imbalance"], config["balance"]) == (1.0, 1.0, "none")
 
 
 def test_there_is_a_configuration_for_every_source():

@@ -1,12 +1,7 @@
 import hashlib
 import logging
 import sys
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from socketserver import ThreadingTCPServer
 from urllib.error import URLError
 
 import pytest
@@ -15,58 +10,42 @@ from src.data.download import download_file, download_with_torchvision
 from src.errors import InputError
 
 CONTENT = bytes(range(256)) * 5000
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_) -> None:
-        """Nothing: a test's screen is not a web server's log."""
-
-    def do_GET(self) -> None:
-        if not self.path.endswith("cut.bin"):
-            return super().do_GET()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
-        self.end_headers()
-        return self.wfile.write(CONTENT[:1000]) and None
+SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
+def server(serve, tmp_path: Path) -> str:
     (tmp_path / "served").mkdir()
-    (tmp_path / "served" / "file.bin").write_bytes(CONTENT)
-    handler = partial(QuietHandler, directory=str(tmp_path / "served"))
-    # not HTTPServer, which asks the DNS for its own name
-    with ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    for name in ("file.bin", "cut.bin"):
+        (tmp_path / "served" / name).write_bytes(CONTENT)
+    return serve(tmp_path / "served")
 
 
-def test_a_good_download(server, tmp_path):
+@pytest.mark.parametrize("digest", [SHA256, MD5])
+def test_a_good_download(server, tmp_path, digest):
     target = tmp_path / "data" / "file.bin"
-    download_file(f"{server}/file.bin", target, sha256=SHA256, size=len(CONTENT))
+    download_file(f"{server}/file.bin", target, digest=digest, size=len(CONTENT))
     assert target.read_bytes() == CONTENT
     assert list(target.parent.iterdir()) == [target]
 
 
 @pytest.mark.parametrize(
-    ("name", "sha256", "size", "message"),
+    ("name", "digest", "size", "message"),
     [
         ("missing.bin", SHA256, len(CONTENT), "cannot download .*missing.bin"),
-        ("file.bin", "0" * 64, len(CONTENT), "another file than expected"),
+        ("file.bin", f"sha256:{'0' * 64}", len(CONTENT), "another file than expected \\(sha256:[0-9a-f]{13}…"),
+        ("file.bin", f"md5:{'0' * 32}", len(CONTENT), "another file than expected \\(md5:[0-9a-f]{16}…"),
         ("file.bin", SHA256, 1000, "another file than expected"),
         ("cut.bin", SHA256, len(CONTENT), "cut.bin"),
         ("file.bin", SHA256, 1 << 60, "MB free"),
     ],
-    ids=["missing", "another", "longer", "cut", "disk full"],
+    ids=["missing", "another", "another by MD5", "longer", "cut", "disk full"],
 )
-def test_a_failure_leaves_nothing(server, tmp_path, name, sha256, size, message):
+def test_a_failure_leaves_nothing(server, tmp_path, name, digest, size, message):
     target = tmp_path / "data" / "file.bin"
     with pytest.raises(InputError, match=message) as caught:
-        download_file(f"{server}/{name}", target, sha256=sha256, size=size)
+        download_file(f"{server}/{name}", target, digest=digest, size=size)
     assert "\n" not in str(caught.value)
     assert not target.parent.exists()
 
@@ -75,7 +54,7 @@ def test_only_folders_that_were_made_and_are_empty_go(tmp_path):
     (tmp_path / "own").mkdir()
     for folder in ("own", "own/new/deep"):
         with pytest.raises(InputError, match="cannot download"):
-            download_file("http://127.0.0.1:9/file.bin", tmp_path / folder / "file.bin", sha256=SHA256, size=9)
+            download_file("http://127.0.0.1:9/file.bin", tmp_path / folder / "file.bin", digest=SHA256, size=9)
         assert list(tmp_path.rglob("*")) == [tmp_path / "own"]
 
 
@@ -85,7 +64,7 @@ def test_a_notice_is_logged_and_stderr_stays_empty(server, tmp_path, caplog, cap
         (folder / "set").mkdir()
 
     with caplog.at_level(logging.INFO, logger="src"):
-        download_file(f"{server}/file.bin", tmp_path / "data" / "file.bin", sha256=SHA256, size=len(CONTENT))
+        download_file(f"{server}/file.bin", tmp_path / "data" / "file.bin", digest=SHA256, size=len(CONTENT))
         download_with_torchvision(tmp_path / "data", "set", ["a.tgz"], download)
     assert [record.name for record in caplog.records] == ["src.data.download"] * 2
     assert all(record.message.startswith("Downloading ") for record in caplog.records)
@@ -94,7 +73,7 @@ def test_a_notice_is_logged_and_stderr_stays_empty(server, tmp_path, caplog, cap
 
 def test_no_network_says_where_to_put_the_file(tmp_path):
     with pytest.raises(InputError, match=r"put it at .*file\.bin"):
-        download_file("http://127.0.0.1:9/file.bin", tmp_path / "file.bin", sha256=SHA256, size=9)
+        download_file("http://127.0.0.1:9/file.bin", tmp_path / "file.bin", digest=SHA256, size=9)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -104,7 +83,7 @@ def test_interrupted(server, tmp_path, monkeypatch):
 
     monkeypatch.setattr("src.data.download.fetch", stop)
     with pytest.raises(KeyboardInterrupt):
-        download_file(f"{server}/file.bin", tmp_path / "data" / "file.bin", sha256=SHA256, size=9)
+        download_file(f"{server}/file.bin", tmp_path / "data" / "file.bin", digest=SHA256, size=9)
     assert not (tmp_path / "data").exists()
 
 
@@ -141,7 +120,7 @@ def test_torchvision_failure_leaves_nothing(tmp_path, error):
 
 
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("name", ["mnist", "cifar10", "catsdogs", "imagenette", "pets"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "catsdogs", "imagenette", "pets", "tinyimagenet"])
 def test_without_network_no_empty_folder_stays(find, tmp_path, monkeypatch, capfd, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="cannot download"):

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,14 @@ def test_catsdogs_folder(find, make_folder):
 def write_catsdogs_zip(root: Path, make_folder, monkeypatch: pytest.MonkeyPatch) -> Path:
     source = make_folder({"Cat": 4, "Dog": 4}, name="source")
     root.mkdir()
-    archive = root / file_sources.CATSDOGS_ZIP
+    archive = root / "kagglecatsanddogs_5340.zip"
     with zipfile.ZipFile(archive, "w") as content:
         for file in source.rglob("*.png"):
             content.write(file, f"PetImages/{file.relative_to(source)}")
         content.writestr("readme.txt", "read me")
-    monkeypatch.setattr(file_sources, "CATSDOGS_BYTES", archive.stat().st_size)
-    monkeypatch.setattr(file_sources, "CATSDOGS_SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
+    digest = f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}"
+    published = replace(file_sources.CATSDOGS, digest=digest, size=archive.stat().st_size)
+    monkeypatch.setattr(file_sources, "CATSDOGS", published)
     return archive
 
 

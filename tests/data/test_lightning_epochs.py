@@ -50,14 +50,14 @@ def fit(data: ImageDataModule, folder: Path, epochs: int, checkpoint: Path | Non
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*LeafSpec")
-@pytest.mark.parametrize("workers", [0, 2])
-def test_lightning_moves_the_epoch_on_and_takes_it_up_again(make_module, folder, tmp_path, workers):
+@pytest.mark.parametrize(("workers", "balance"), [(0, "none"), (2, "none"), (0, "sampler")])
+def test_lightning_moves_the_epoch_on_and_takes_it_up_again(make_module, folder, tmp_path, workers, balance):
     def data() -> ImageDataModule:
-        return make_module(root=folder, num_workers=workers)
+        return make_module(root=folder, num_workers=workers, balance=balance)
 
     whole = fit(data(), tmp_path, 3).seen
     assert len({tuple(targets) for targets in whole.values()}) == 3
-    expected = make_module(root=folder)
+    expected = make_module(root=folder, balance=balance)
     expected.setup()
     loader = expected.train_dataloader()
     loader.batch_sampler.set_epoch(1)
@@ -68,7 +68,9 @@ def test_lightning_moves_the_epoch_on_and_takes_it_up_again(make_module, folder,
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*LeafSpec")
-def test_overfitting_on_purpose_sees_the_same_batch(make_module, folder, tmp_path):
-    seen = fit(make_module(root=folder, augment={"flip": True, "scale": 0.5}), tmp_path, 3, overfit_batches=1).seen
+@pytest.mark.parametrize("balance", ["none", "sampler"])
+def test_overfitting_on_purpose_sees_the_same_batch(make_module, folder, tmp_path, balance):
+    data = make_module(root=folder, augment={"flip": True, "scale": 0.5}, balance=balance)
+    seen = fit(data, tmp_path, 3, overfit_batches=1).seen
     assert seen[0] == seen[1] == seen[2]
     assert len(seen[0]) == 4

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data import ImageDataModule
+from src.data import ImageDataModule, tiny_imagenet
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -55,3 +55,18 @@ def test_a_folder_of_real_photographs_in_nested_folders():
     assert data.num_classes == 40
     assert {path.split("/")[1] for path in data.paths("val")} == {"images"}
     assert set(np.bincount(data.targets("test"))) == {50}
+
+
+@needs("tiny-imagenet-200")
+def test_25_classes_of_tiny_imagenet():
+    data = build("tinyimagenet", image_size=64, classes=25, class_seed=303)
+    data.setup()
+    assert [data.size(split) for split in ("train", "val", "test")] == [11_250, 1_250, 1_250]
+    assert all(
+        (np.bincount(data.targets(split)) == n).all() for split, n in (("train", 450), ("val", 50), ("test", 50))
+    )
+    assert data.skipped == []
+    assert data.class_names[:4] == ["goldfish", "European fire salamander", "trilobite", "spiny lobster"]
+    assert len(set(data.class_names)) == data.num_classes == 25
+    other = tiny_imagenet.choose_classes((data.data_root / "wnids.txt").read_text().split(), 25, 304)
+    assert other != sorted({path.split("/")[1] for path in data.paths("train")})

@@ -1,7 +1,9 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from src.data.splits import round_robin, split_dataset, stratified_subset
+from src.data.splits import long_tail, round_robin, split_dataset, stratified_subset, thin_out
 from src.errors import InputError
 
 NAMES = ["ant", "bee", "cat"]
@@ -64,3 +66,50 @@ def test_round_robin_takes_the_classes_in_turn():
     assert sorted(np.bincount(TARGETS[chosen])) == [2, 3, 3]
     assert len(set(TARGETS[chosen[:3]])) == len(set(TARGETS[chosen[3:6]])) == 3
     assert sorted(round_robin(TARGETS, 1000, seed=0)) == list(range(181))
+
+
+def thin(targets=TARGETS, imbalance=1.0, fraction=1.0, max_images=None, seed=0) -> np.ndarray:
+    train = np.arange(0, 2 * len(targets), 2)  # every second image is for training
+    everything = np.repeat(targets, 2)
+    return thin_out(train, everything, imbalance=imbalance, fraction=fraction, max_images=max_images, seed=seed)
+
+
+def test_less_training_data_is_stratified_and_nested():
+    np.testing.assert_array_equal(thin(), np.arange(0, 362, 2))
+    chosen = [thin(fraction=fraction) for fraction in (0.001, 0.1, 0.3, 0.9, 1.0)]
+    assert [len(indices) for indices in chosen] == [3, 18, 54, 163, 181]
+    for fewer, more in pairwise(chosen):
+        assert set(fewer) < set(more)
+    for fraction, indices in zip((0.1, 0.3, 0.9), chosen[1:], strict=False):
+        counts = np.bincount(TARGETS[indices // 2])
+        assert np.abs(counts - fraction * np.array([100, 50, 31])).max() <= 1
+    assert not np.array_equal(chosen[1], thin(fraction=0.1, seed=1))
+    assert (
+        set(thin(max_images=7)) < set(chosen[1]) == set(thin(max_images=18)) == set(thin(fraction=0.3, max_images=18))
+    )
+
+
+def test_the_smallest_class_keeps_an_image():
+    targets = np.repeat([0, 1, 2], [500, 1, 2])
+    for options in ({"fraction": 0.001}, {"fraction": 0.01}, {"max_images": 3}, {"max_images": 30}):
+        assert set(targets[thin(targets, **options) // 2]) == {0, 1, 2}
+    with pytest.raises(InputError, match=r"^data\.max_images=2 is too few for 3 classes: give at least 3\.$"):
+        thin(targets, max_images=2)
+
+
+def test_a_lopsided_set_by_hand():
+    even = np.repeat(np.arange(5), 100)
+    # 100 · 16^(-c/4) = 100 · 2^-c, from 96 = 6 · 16
+    assert np.bincount(even[long_tail(even, 16, seed=0)]).tolist() == [96, 48, 24, 12, 6]
+    assert np.bincount(even[long_tail(even, 10_000, seed=0)]).tolist() == [100, 10, 1, 1, 1]
+    uneven = np.repeat([0, 1, 2], [10, 300, 80])
+    assert np.bincount(uneven[long_tail(uneven, 9, seed=0)]).tolist() == [10, 99, 33]  # 297, 99, 33, and 10 there are
+    assert long_tail(uneven, 1, seed=0).all()
+    assert (long_tail(even, 16, seed=0) <= long_tail(even, 4, seed=0)).all()
+    assert not np.array_equal(long_tail(even, 16, seed=0), long_tail(even, 16, seed=1))
+
+
+def test_lopsided_first_then_less():
+    even = np.repeat(np.arange(5), 100)
+    counts = np.bincount(even[thin(even, imbalance=16, fraction=0.5) // 2])
+    assert np.abs(counts - np.array([48, 24, 12, 6, 3])).max() <= 1

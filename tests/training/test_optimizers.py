@@ -19,18 +19,43 @@ from src.training.optimizers import (
 def test_norms_and_biases_do_not_decay() -> None:
     network = build_network("resnet18", num_classes=10, image_size=8)
     optimizer = build_optimizer(network, "sgd", lr=0.1, weight_decay=0.01, momentum=0.9)
-    decay, free = optimizer.param_groups
-    assert (decay["weight_decay"], free["weight_decay"]) == (0.01, 0.0)
-    assert {parameter.ndim for parameter in decay["params"]} == {2, 4}
-    assert {parameter.ndim for parameter in free["params"]} == {1}
-    assert len(decay["params"]) + len(free["params"]) == len(list(network.parameters()))
+    groups = optimizer.param_groups
+    assert {p.ndim for group in groups if group["weight_decay"] == 0.01 for p in group["params"]} == {2, 4}
+    assert {p.ndim for group in groups if group["weight_decay"] == 0.0 for p in group["params"]} == {1}
+    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
 
 
-def test_frozen_weights_are_left_out() -> None:
+def test_frozen_weights_stay_as_they_are() -> None:
+    """No decay, no momentum: a weight without a gradient is passed over."""
     network = build_network("simple_cnn", num_classes=10, image_size=8).requires_grad_(False)
     network.fc.requires_grad_(True)
-    groups = build_optimizer(network, "adamw", lr=0.1, weight_decay=0.01).param_groups
-    assert [len(group["params"]) for group in groups] == [1, 1]
+    optimizer = build_optimizer(network, "adamw", lr=0.1, weight_decay=0.5)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.eval()(torch.ones(2, 3, 8, 8)).square().sum().backward()
+    optimizer.step()
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_the_rate_falls_layer_by_layer_from_the_head() -> None:
+    network = build_network("resnet18", num_classes=10, image_size=8)
+    optimizer = build_optimizer(network, "sgd", lr=0.8, weight_decay=0.01, layer_decay=0.5)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    by_child = {name: {rates[id(p)] for p in child.parameters()} for name, child in network.named_children()}
+    assert by_child | {"relu": set(), "maxpool": set(), "avgpool": set()} == {
+        "fc": {0.8}, "layer4": {0.4}, "layer3": {0.2}, "layer2": {0.1}, "layer1": {0.05}, "conv1": {0.025},
+        "bn1": {0.025}, "relu": set(), "maxpool": set(), "avgpool": set(),
+    }  # fmt: skip
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(network.parameters()))
+    assert optimizer.param_groups[0]["lr"] == 0.8  # what is logged as lr
+    schedule = build_schedule(optimizer, "cosine", steps=10, steps_per_epoch=10, warmup_epochs=0, final=0.1)
+    assert schedule is not None
+    for _ in range(10):
+        optimizer.step()
+        schedule.step()
+    ends = [group["lr"] for group in optimizer.param_groups]
+    assert max(ends) == pytest.approx(0.08)
+    assert min(ends) == pytest.approx(0.0025)
 
 
 def test_cosine_rises_to_one_and_falls_to_its_end() -> None:

@@ -1,0 +1,134 @@
+"""Tiny-ImageNet in its publisher's layout: all of its classes, or a seeded choice of them."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from src.data.collection import ImageCollection, Skipped
+from src.data.folders import Listing, collect, list_files
+from src.data.published import PublishedZip, provide
+from src.data.scan import FoundFile
+from src.data.settings import whole_number
+from src.errors import InputError
+
+TINY_IMAGENET = PublishedZip(
+    name="Tiny-ImageNet",
+    # Plain http, which anyone on the way can change, and no checksum beside it: the MD5 that other projects check is
+    # all there is to know the file by.
+    url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    folder="tiny-imagenet-200",
+    digest="md5:90528d7ca1a48142e341f4ef8d21d0de",
+    size=248_100_043,
+    most_bytes=1_000_000_000,  # the real one has some 250 MB
+)
+ANNOTATIONS = "val/val_annotations.txt"
+
+
+def tinyimagenet(root: Path, *, download: bool, classes: int | None = None, class_seed: int = 0) -> ImageCollection:
+    """`root/tiny-imagenet-200`; its val is our test, because the labels of its test are not published.
+
+    Args:
+        classes: how many of the listed classes, at least 2; None: all.
+        class_seed: which ones; see `choose_classes`. Not negative.
+    """
+    if classes is not None:
+        whole_number("data.classes", classes, 2)
+    whole_number("data.class_seed", class_seed, 0)
+    base = provide(TINY_IMAGENET, root, download=download)
+    wnids = read_text(base / "wnids.txt").split()
+    if classes is not None and classes > len(set(wnids)):
+        raise InputError(
+            f"data.classes={classes}, but {base} has {len(set(wnids))} of them: give fewer, or null for all."
+        )
+    chosen = choose_classes(wnids, classes, class_seed)
+    return replace(collect(list_chosen(base, chosen)), class_names=readable_names(base / "words.txt", chosen))
+
+
+def choose_classes(wnids: Sequence[str], classes: int | None, seed: int) -> list[str]:
+    """The first `classes` of the WordNet IDs by the SHA-256 of "seed/wnid", sorted: their targets. None: all.
+
+    A hash rather than a random generator, whose draws may change with the version of Python or NumPy: the choice is the
+    same on every machine, whatever the order of the list, and the 10 classes of a seed are among its 25.
+    """
+    ranked = sorted(set(wnids), key=lambda wnid: hashlib.sha256(f"{seed}/{wnid}".encode()).digest())
+    return sorted(ranked[:classes])
+
+
+def list_chosen(base: Path, chosen: Sequence[str]) -> Listing:
+    """The files of the chosen classes, unopened; a target is an index into `chosen`.
+
+    Raises:
+        InputError: classes without a folder of training images, or without a line in the annotations of val.
+    """
+    folders = [Path("train", wnid, "images") for wnid in chosen]
+    if absent := [wnid for wnid, folder in zip(chosen, folders, strict=True) if not (base / folder).is_dir()]:
+        raise InputError(
+            f"{base}/wnids.txt lists {', '.join(absent)}, but there is no train/{absent[0]}/images: unpack it again."
+        )
+    listing = Listing(base, list(chosen), [], [], [], [])
+    for target, folder in enumerate(folders):
+        files, skipped = list_files(base, folder)
+        add(listing, "train", target, files, skipped)
+    labels = read_annotations(base / ANNOTATIONS)
+    if absent := sorted(set(chosen) - set(labels.values())):
+        raise InputError(f"{base / ANNOTATIONS} names no image of {', '.join(absent)}: unpack it again.")
+    for name, wnid in labels.items():
+        if wnid in chosen:
+            add(listing, "test", chosen.index(wnid), *find_file(base, f"val/images/{name}"))
+    return listing
+
+
+def add(listing: Listing, split: str, target: int, files: Sequence[FoundFile], skipped: Sequence[Skipped]) -> None:
+    listing.files += files
+    listing.targets += [target] * len(files)
+    listing.splits += [split] * len(files)
+    listing.skipped += skipped
+
+
+def find_file(base: Path, path: str) -> tuple[list[FoundFile], list[Skipped]]:
+    """A file that a list names, or why it is left out."""
+    try:
+        status = (base / path).stat()
+    except OSError:
+        return [], [Skipped(path, "missing")]
+    return [FoundFile(path, status.st_size, status.st_mtime_ns)], []
+
+
+def read_annotations(path: Path) -> dict[str, str]:
+    """Image → WordNet ID from lines such as `val_0.JPEG n03444034 0 32 44 62`; the box that follows is not used.
+
+    Raises:
+        InputError: a line without image and WordNet ID, a name that leads elsewhere, or an image with two labels.
+    """
+    labels: dict[str, str] = {}
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, wnid = [*line.split(), ""][:2]
+        if not wnid or Path(name).name != name or labels.get(name, wnid) != wnid:
+            raise InputError(
+                f"{path} is damaged in line {number}, {line[:60]!r}: remove its folder and unpack it again."
+            )
+        labels[name] = wnid
+    return labels
+
+
+def readable_names(path: Path, wnids: Sequence[str]) -> list[str]:
+    """For each WordNet ID its first synonym, with the ID where another has the same; the ID alone where none is listed.
+
+    Lines are such as `n01443537 goldfish, Carassius auratus`, with a tab after the ID.
+    """
+    lines = read_text(path).splitlines() if path.is_file() else []
+    words = {wnid: names.split(",")[0].strip() for wnid, _, names in (line.partition("\t") for line in lines)}
+    names = [words.get(wnid) or wnid for wnid in wnids]
+    shared = {name for name, count in Counter(names).items() if count > 1}
+    return [f"{name} ({wnid})" if name in shared else name for name, wnid in zip(names, wnids, strict=True)]
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is missing or damaged: remove its folder and unpack it again.") from error

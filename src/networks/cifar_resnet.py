@@ -1,0 +1,97 @@
+"""The CIFAR networks of He et al. 2015 (https://arxiv.org/abs/1512.03385, section 4.2), residual and plain.
+
+6n+2 layers: a 3×3 stem, three stages of n blocks of two 3×3 convolutions, a linear head. The shortcuts are the paper's
+option A and have no parameters, so a plain network has exactly the weights of the residual one of its depth.
+"""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from src.errors import InputError
+
+Kind = Literal["resnet", "plain"]
+
+DEPTHS = (20, 32, 44, 56, 110)
+"""The depths of the paper's figure 6: n = 3, 5, 7, 9, 18."""
+
+WIDTHS = (16, 32, 64)
+"""Channels of the three stages."""
+
+SMALLEST_IMAGE = 8
+"""Side in pixels of which the two strides leave 2×2: at 1×1, batch norm could not train on a batch of one."""
+
+
+class OptionA(nn.Module):
+    """The shortcut without parameters, (N, C, H, W) -> (N, channels, H/2, W/2): every other pixel, the rest zeros."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.pad(features[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.channels - features.shape[1]))
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions, (N, in_planes, H, W) -> (N, planes, H/stride, W/stride), in parallel to their shortcut.
+
+    `kind="plain"` has no shortcut. Parameter names are those of torchvision's `BasicBlock`.
+    """
+
+    def __init__(self, kind: Kind, in_planes: int, planes: int, stride: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.conv1 = nn.Conv2d(in_planes, planes, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.relu1 = nn.ReLU()  # one for each use, and not in place: methods that hook the gradients of ReLUs need both
+        self.conv2 = nn.Conv2d(planes, planes, kernel_size=3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.relu2 = nn.ReLU()
+        self.downsample = OptionA(planes) if kind == "resnet" and stride != 1 else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        out = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(features)))))
+        if self.kind == "resnet":
+            out = out + (features if self.downsample is None else self.downsample(features))
+        return self.relu2(out)
+
+
+class CifarResNet(nn.Module):
+    """(N, in_channels, S, S) -> (N, num_classes) for any S of 8 and more; `depth` counts the layers with weights."""
+
+    def __init__(self, kind: Kind, depth: int, *, num_classes: int, in_channels: int = 3, image_size: int = 32) -> None:
+        super().__init__()
+        if image_size < SMALLEST_IMAGE:
+            raise InputError(
+                f"data.image_size={image_size} is too small for cifar_{kind}{depth}: "
+                f"take at least {SMALLEST_IMAGE} pixels"
+            )
+        blocks = (depth - 2) // 6
+        self.conv1 = nn.Conv2d(in_channels, WIDTHS[0], kernel_size=3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
+        self.relu = nn.ReLU()
+        self.layer1 = _stage(kind, blocks, WIDTHS[0], WIDTHS[0], stride=1)  # (N, 16, S, S)
+        self.layer2 = _stage(kind, blocks, WIDTHS[0], WIDTHS[1], stride=2)  # (N, 32, S/2, S/2)
+        self.layer3 = _stage(kind, blocks, WIDTHS[1], WIDTHS[2], stride=2)  # (N, 64, S/4, S/4)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(WIDTHS[2], num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            # As in resnet.py, a block starts as the identity; without it the first steps of cifar_resnet110 at lr=0.1
+            # went from a loss of 5 to 50. But not where zeros are padded: those channels would be 0 before their ReLU,
+            # which passes no gradient there, and 48 of the 64 features stay 0 for ever.
+            if isinstance(module, Block) and module.kind == "resnet" and module.downsample is None:
+                nn.init.zeros_(module.bn2.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.relu(self.bn1(self.conv1(images)))
+        features = self.layer3(self.layer2(self.layer1(features)))
+        return self.fc(self.avgpool(features).flatten(1))
+
+
+def _stage(kind: Kind, blocks: int, in_planes: int, planes: int, stride: int) -> nn.Sequential:
+    first = Block(kind, in_planes, planes, stride)
+    return nn.Sequential(first, *(Block(kind, planes, planes, stride=1) for _ in range(blocks - 1)))

@@ -1,0 +1,42 @@
+"""What a run leaves behind when it ends: figures, tables of the test set, and a summary on screen."""
+
+import logging
+import shlex
+from collections.abc import Mapping
+
+import lightning as L
+
+from src import figures
+from src.analysis.classification import confusion_matrix, per_class
+from src.callbacks.predictions import Predictions
+from src.callbacks.tensorboard import log_picture
+from src.data import ImageDataModule
+from src.run import RunFolder
+from src.tables import as_text, metrics_table
+
+log = logging.getLogger(__name__)
+
+
+def draw_curves(folder: RunFolder, best_epoch: int) -> None:
+    """`figures/curves.png`, from metrics.csv."""
+    figures.save(figures.curves(folder.history(), best_epoch), folder.figures / "curves.png")
+
+
+def write_test(folder: RunFolder, trainer: L.Trainer, data: ImageDataModule, predictions: Predictions) -> None:
+    """What the best checkpoint made of the test set: image by image, class by class, and as a picture."""
+    names, targets = data.class_names, predictions.targets
+    predicted = predictions.probabilities.argmax(axis=1)
+    folder.write_predictions(data.paths("test")[: len(targets)], targets, predictions.probabilities, names)
+    folder.write_per_class(per_class(targets, predicted, names))
+    matrix = figures.confusion_matrix(confusion_matrix(targets, predicted, len(names)), names)
+    figures.save(matrix, folder.figures / "confusion_matrix.png")
+    log_picture(trainer, "confusion_matrix/test", figures.to_image(matrix), trainer.global_step)
+
+
+def sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
+    """Say how good the network is, and where everything lies."""
+    rows = (("baseline", "before training"), ("train", "train"), ("val", "validation"), ("test", "test"))
+    log.info("\n%s\n", as_text(metrics_table(metrics, rows, ("accuracy", "precision", "recall", "f1", "loss"))))
+    log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
+    log.info("run folder   %s", folder.shown)
+    log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))

@@ -1,0 +1,71 @@
+"""Training from pretrained weights: where they come from, and what a frozen backbone sees, computed once."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+from rich import get_console
+from rich.progress import track
+from torch import Tensor
+
+from src.errors import InputError
+from src.networks.pretrained import imagenet_weights, read_weights
+from src.run import RunFolder
+from src.training.classifier import ImageClassifier
+
+
+def read_pretrained(weights: str | None, name: str) -> dict[str, Tensor] | None:
+    """The state dict that `weights` means for the network `name`: `imagenet`, a file, or a run, whose best it takes.
+
+    None for None. Raises `InputError` where there is none to be had.
+    """
+    if weights is None:
+        return None
+    if weights == "imagenet":
+        return imagenet_weights(name)
+    path = Path(weights).expanduser()
+    return read_weights(RunFolder(path).best_checkpoint if path.is_dir() else path)
+
+
+def features_stay_the_same(wanted: bool | str, *, freeze: str | int, augmented: bool, processes: int) -> bool:
+    """Whether features are computed once and kept; `wanted` is `data.cache_features`.
+
+    Raises `InputError` where freezing, or keeping features, is asked for and can't be right.
+    """
+    if isinstance(freeze, int) and processes > 1:
+        # DistributedDataParallel notes at its start which weights have gradients.
+        raise InputError(f"freeze={freeze} needs a single process: take freeze=backbone, or trainer.devices=1")
+    remedies = {
+        "freeze=backbone": freeze == "backbone",
+        "data.augment=null": not augmented,
+        "trainer.devices=1": processes == 1,
+    }
+    missing = [remedy for remedy, there in remedies.items() if not there]
+    if wanted is True and missing:
+        raise InputError(f"data.cache_features=true needs features that stay the same: say {' '.join(missing)}")
+    return wanted is not False and not missing
+
+
+def extract_features(
+    module: ImageClassifier,
+    loader: Iterable[tuple[Tensor, Tensor]],
+    *,
+    device: torch.device,
+    context: AbstractContextManager[None],
+) -> Tensor:
+    """The features (N, F) of all images (N, C, S, S) of the loader, in its order, in CPU memory.
+
+    `context` is the precision that training has, such as autocast; the number format of the features is its. The
+    module is moved to `device` and has its modes back afterwards.
+    """
+    training = module.training
+    module.to(device).eval()
+    console = get_console()
+    batches = track(loader, "Features", console=console, transient=True, disable=not console.is_terminal)
+    try:
+        with torch.inference_mode(), context:
+            features = [module.features(images.to(device)).cpu() for images, _ in batches]
+    finally:
+        module.train(training)
+    return torch.cat(features)  # outside of inference_mode, or autograd would refuse them

@@ -1,0 +1,214 @@
+"""Pretrained weights: what is loaded, adapted, listed and refused. The files are made here; nothing is downloaded."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from src.errors import InputError
+from src.networks import build_network
+from src.networks.pretrained import check_fit, describe_fit, fit_weights, imagenet_weights, read_weights, stem_of
+
+
+def network(name: str = "resnet18", **arguments: int | str) -> nn.Module:
+    return build_network(name, **{"num_classes": 5, "image_size": 128} | arguments)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def trained() -> nn.Module:
+    """Stands for a trained ResNet-18: every value drawn, batch norm's statistics too."""
+    torch.manual_seed(1)
+    made = network()
+    for value in made.state_dict().values():
+        value.copy_(torch.rand_like(value) + 0.5 if value.is_floating_point() else value + 7)
+    return made
+
+
+@pytest.fixture(scope="module")
+def file(trained: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "näme = with [brackets].pth"
+    torch.save(trained.state_dict(), path)
+    return path
+
+
+def test_the_same_network_takes_everything(trained: nn.Module, file: Path) -> None:
+    other = network()
+    fit = fit_weights(other, read_weights(file), str(file))
+    assert (fit.adapted, fit.replaced, fit.absent, fit.unused) == ([], [], [], [])
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(other.eval()(images), trained.eval()(images))
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "checkpoint", "parallel", "half"])
+def test_files_as_others_write_them(kind: str, trained: nn.Module, tmp_path: Path) -> None:
+    state = trained.state_dict()
+    path = tmp_path / "weights.pth"
+    if kind == "safetensors":
+        path = tmp_path / "weights.safetensors"
+        save_file({name: value.contiguous() for name, value in state.items()}, path)
+    elif kind == "checkpoint":
+        torch.save({"epoch": 3, "state_dict": {f"network.{name}": v for name, v in state.items()}}, path)
+    elif kind == "parallel":
+        torch.save({"model": {f"module.{name}": value for name, value in state.items()}, "args": {"lr": 1}}, path)
+    else:
+        torch.save({name: v.half() if v.is_floating_point() else v for name, v in state.items()}, path)
+    other = network()
+    assert len(fit_weights(other, read_weights(path), "x").loaded) == len(state)
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(value, state[name], rtol=1e-3, atol=0)
+
+
+def test_a_head_for_other_classes_is_new_and_listed(trained: nn.Module, file: Path) -> None:
+    other = network(num_classes=3)
+    before = {name: value.clone() for name, value in other.fc.state_dict().items()}  # type: ignore[operator,union-attr]
+    fit = fit_weights(other, read_weights(file), "FILE")
+    assert fit.replaced == ["fc.weight (5×512, now 3×512)", "fc.bias (5, now 3)"]
+    assert "made anew: fc.weight (5×512, now 3×512)" in describe_fit(fit, "FILE")
+    assert all(torch.equal(value, before[name]) for name, value in other.fc.state_dict().items())  # type: ignore[operator,union-attr]
+    assert torch.equal(other.layer4[1].bn2.running_var, trained.layer4[1].bn2.running_var)  # type: ignore[index,union-attr]
+
+
+def test_the_first_convolution_is_summed_for_one_channel_and_repeated_for_three(trained: nn.Module, file: Path) -> None:
+    """A grey image gets the response that its colour copy got, and back."""
+    grey_network = network(in_channels=1)
+    fit = fit_weights(grey_network, read_weights(file), "x")
+    assert fit.adapted == ["conv1.weight"]
+    grey = torch.randn(2, 1, 64, 64)
+    wanted = trained.eval()(grey.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(grey_network.eval()(grey), wanted, rtol=1e-4, atol=1e-4)
+    colour_network = network()
+    assert fit_weights(colour_network, grey_network.state_dict(), "x").adapted == ["conv1.weight"]
+    torch.testing.assert_close(colour_network.eval()(grey.expand(-1, 3, -1, -1)), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_another_stem_keeps_the_rest(file: Path) -> None:
+    fit = fit_weights(network(stem="small"), read_weights(file), "x")
+    assert fit.replaced == ["conv1.weight (64×3×7×7, now 64×3×3×3)"]
+
+
+def test_what_is_missing_and_what_is_too_much_is_listed(trained: nn.Module) -> None:
+    state = {name: value for name, value in trained.state_dict().items() if not name.startswith("fc")}
+    del state["layer1.0.bn1.weight"]
+    fit = fit_weights(network(), state | {"projector.weight": torch.ones(2)}, "x")
+    assert (fit.absent, fit.unused) == (["layer1.0.bn1.weight", "fc.weight", "fc.bias"], ["projector.weight"])
+    assert "not in it, made anew: layer1.0.bn1.weight, fc.weight" in describe_fit(fit, "x")
+    assert "left out: projector.weight" in describe_fit(fit, "x")
+
+
+@pytest.mark.parametrize("name", ["resnet34", "resnet50", "resnet101", "cifar_resnet20", "mini_resnet_basic_pre"])
+def test_weights_of_another_architecture_are_refused_and_named(name: str) -> None:
+    other = network(name)
+    before = {key: value.clone() for key, value in other.state_dict().items()}
+    with pytest.raises(InputError, match="another network's: say model=resnet18"):
+        fit_weights(other, network().state_dict(), "FILE")
+    assert all(torch.equal(value, before[key]) for key, value in other.state_dict().items())
+    with torch.device("meta"):
+        small = network()
+    with pytest.raises(InputError, match=f"say model={name}"):
+        check_fit(small, other.state_dict(), "FILE")
+
+
+def test_weights_that_fit_nowhere_are_refused() -> None:
+    with pytest.raises(InputError, match="weights=FILE fit the model to 0% only"):
+        fit_weights(network(), {"encoder.weight": torch.ones(3, 3)}, "FILE")
+
+
+def test_no_two_networks_of_the_table_pass_for_each_other() -> None:
+    """But those of equal names and shapes, the plain and the residual CIFAR networks."""
+    from src.networks import NETWORKS
+
+    states: dict[str, dict[str, Tensor]] = {}
+    with torch.device("meta"):
+        networks = {name: network(name, image_size=64) for name in NETWORKS}
+        states = {name: made.state_dict() for name, made in networks.items()}
+
+    def fits(name: str, other: str) -> bool:
+        try:
+            check_fit(networks[name], states[other], "x")
+        except InputError:
+            return False
+        return True
+
+    pairs = {(name, other) for name in NETWORKS for other in NETWORKS if name < other and fits(name, other)}
+    assert pairs == {(f"cifar_plain{depth}", f"cifar_resnet{depth}") for depth in (20, 32, 44, 56, 110)}
+
+
+@pytest.mark.parametrize("size", [0, 10, 5_000, 20_000_000])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_truncated_file_takes_one_line(file: Path, tmp_path: Path, size: int, suffix: str) -> None:
+    whole = file
+    if suffix == ".safetensors":
+        whole = tmp_path / "whole.safetensors"
+        save_file({name: value.contiguous() for name, value in read_weights(file).items()}, whole)
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(whole.read_bytes()[:size])
+    with pytest.raises(InputError, match="get it again") as error:
+        read_weights(cut)
+    assert "\n" not in str(error.value)
+    assert str(cut) in str(error.value)
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    class Canary:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.system, (f"touch {tmp_path}/canary",)
+
+    torch.save({"conv1.weight": Canary()}, tmp_path / "evil.pth")
+    with pytest.raises(InputError, match="can't be loaded safely"):
+        read_weights(tmp_path / "evil.pth")
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [([torch.ones(2)], "holds list, not a state dict"), ({"epoch": 3}, "holds no tensors")],
+)
+def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: object, message: str) -> None:
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(InputError, match=message):
+        read_weights(tmp_path / "x.pth")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.tensor([1.0, torch.nan])}, tmp_path / "x.pth")
+    with pytest.raises(InputError, match=r"not finite in conv1\.weight"):
+        read_weights(tmp_path / "x.pth")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.pth is no file: name a \.pth or \.safetensors file"):
+        read_weights(tmp_path / "nowhere.pth")
+
+
+def test_the_stem_is_read_from_the_first_convolution() -> None:
+    assert stem_of(network().state_dict()) == "imagenet"
+    assert stem_of(network(stem="small").state_dict()) == "small"
+    assert stem_of({}) is None
+
+
+class TestImageNet:
+    def test_a_file_in_torchs_cache_is_taken(
+        self, trained: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+        torch.save(trained.state_dict(), tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth")
+        assert torch.equal(imagenet_weights("resnet18")["conv1.weight"], trained.state_dict()["conv1.weight"])
+
+    def test_offline_the_line_says_which_file_goes_where(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "HTTP_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+        with pytest.raises(InputError) as error:
+            imagenet_weights("resnet50")
+        wanted = tmp_path / "hub" / "checkpoints" / "resnet50-11ad3fa6.pth"
+        assert str(error.value).endswith(f"put that file at {wanted}")
+        assert "\n" not in str(error.value)
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+    def test_a_network_without_any_is_told_so(self) -> None:
+        with pytest.raises(InputError, match="there are none for model=simple_cnn"):
+            imagenet_weights("simple_cnn")
