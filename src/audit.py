@@ -1,0 +1,96 @@
+"""`python -m src.audit`: what is in a data set before training on it, on a page, in audit.json and in two pictures."""
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.cli import main, output_folder
+from src.config import check_config
+from src.errors import RunError
+from src.files import write_text
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from src.data import ImageDataModule
+    from src.data.audit import Audit
+
+log = logging.getLogger(__name__)
+
+CLASSES, GROUPS, IMAGES = 20, 8, 6  # rows of samples.png and of duplicates.png, and the columns of the latter
+
+
+def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]:
+    """Look at the data set of the composed configuration; give back what audit.json holds.
+
+    `folder` is where the files are written; None takes Hydra's, or outside Hydra `cfg.output`. Raises `InputError`
+    where there is no such data set, and with `strict`, when all is written, `RunError` where it is not sound.
+    """
+    check_config(cfg)
+    from omegaconf import OmegaConf
+    from rich import get_console
+
+    from src.data import ImageDataModule  # torch, only now
+    from src.data.audit import audit_images
+    from src.data.audit_page import page
+
+    settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
+    data = ImageDataModule(**settings, seed=cfg.seed)
+    data.prepare_data()
+    data.setup()
+    result = audit_images(data)
+    content = result.as_dict()
+    path = Path(folder or output_folder(cfg))
+    write_text(path / "audit.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    written = ["audit.json", *draw(data, result, path, cfg.samples)]
+    get_console().print(page(result), soft_wrap=True)
+    log.info("\nwritten: %s", ", ".join(str(path / name) for name in written))
+    if cfg.strict and not result.sound:
+        raise RunError(f"{result.verdict} {path / 'audit.json'} has all; strict=false only reports.")
+    return content
+
+
+def draw(data: "ImageDataModule", result: "Audit", folder: Path, columns: int) -> list[str]:
+    """Draw samples.png, and duplicates.png where there are any; the names of what was written."""
+    import numpy as np
+
+    from src import figures
+    from src.data.audit import count, picture
+    from src.data.splits import class_ranks
+    from src.figures.samples import duplicates, samples
+
+    targets = data.targets("train")
+    ranks = class_ranks(targets, np.random.default_rng(data.seed))
+    rows = []
+    for target in range(min(CLASSES, data.num_classes)):
+        chosen = np.flatnonzero((targets == target) & (ranks < columns))
+        dataset = data.dataset("train", None, chosen)
+        rows.append([dataset[i][0].numpy() for i in range(len(chosen))])
+    left_out = data.num_classes - len(rows)
+    note = f"and {left_out} {'class' if left_out == 1 else 'classes'} more" if left_out else ""
+    title = f"{data.source}: training images as the network sees them"
+    figures.save(samples(rows, result.class_names[: len(rows)], title, note), folder / "samples.png")
+    groups = result.groups[:GROUPS]
+    if not groups:
+        return ["samples.png"]
+    more = len(result.groups) - len(groups)
+    pictures = duplicates(
+        [[picture(data.found, i) for i in group.indices[:IMAGES]] for group in groups],
+        [
+            [
+                f"{figures.shorten(path, 26)}\n{split}\n{figures.shorten(name)}"
+                for path, split, name in group.images[:IMAGES]
+            ]
+            for group in groups
+        ],
+        [f"{len(group.images)} images: {group.title}" for group in groups],
+        f"{data.source}: {count(len(result.groups), 'group')} of duplicates",
+        f"{more} more in audit.json" if more else "",
+    )
+    figures.save(pictures, folder / "duplicates.png")
+    return ["samples.png", "duplicates.png"]
+
+
+if __name__ == "__main__":
+    main("audit", audit)

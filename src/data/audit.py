@@ -1,0 +1,204 @@
+"""What is in a data set: counts, sizes, kinds of files, what was left out, and which images are there twice."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from src.data.collection import ImageCollection
+from src.data.duplicates import LEAST_CONTRAST, PHOTOGRAPH, SMALL, SMALL_SIDE, find_duplicates
+from src.data.images import read_image
+from src.data.module import ImageDataModule
+from src.data.signatures import Signature, read_signatures, to_picture
+from src.data.splits import SPLITS
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Images that show the same picture.
+
+    Attributes:
+        exact: whether all have the same pixels, once decoded.
+        images: (path, split, class name) of each, at least two.
+        indices: which images of the collection they are.
+    """
+
+    exact: bool
+    images: list[tuple[str, str, str]]
+    indices: list[int]
+
+    @property
+    def across_splits(self) -> bool:
+        """Leakage: what is measured on one split was trained on, or chosen by, in another."""
+        return len({split for _, split, _ in self.images}) > 1
+
+    @property
+    def across_classes(self) -> bool:
+        """A contradiction: at most one of the labels is right."""
+        return len({name for _, _, name in self.images}) > 1
+
+    @property
+    def title(self) -> str:
+        """A few words: "near, across splits and classes"."""
+        crossed = ["splits"] * self.across_splits + ["classes"] * self.across_classes
+        relation = f"across {' and '.join(crossed)}" if crossed else "within a split"
+        return f"{'exact' if self.exact else 'near'}, {relation}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "kind": "exact" if self.exact else "near",
+            "across_splits": self.across_splits,
+            "across_classes": self.across_classes,
+            "images": [{"path": path, "split": split, "class": name} for path, split, name in self.images],
+        }
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found, of the images of all splits together.
+
+    Attributes:
+        counts: int64 (K, 3): images of each class in train, val and test.
+        widths, heights: int (N,), in pixels, upright.
+        modes, formats: how many images of each.
+        skipped: (path, reason) of the files that were left out.
+        groups: those across splits or classes first.
+    """
+
+    source: str
+    root: str
+    seed: int
+    class_names: list[str]
+    counts: np.ndarray
+    widths: np.ndarray
+    heights: np.ndarray
+    modes: Counter[str]
+    formats: Counter[str]
+    skipped: list[tuple[str, str]]
+    groups: list[DuplicateGroup]
+
+    @property
+    def imbalance(self) -> float:
+        """How many times as many training images the largest class has as the smallest."""
+        return float(self.counts[:, 0].max() / self.counts[:, 0].min())
+
+    @property
+    def leaks(self) -> list[DuplicateGroup]:
+        return [group for group in self.groups if group.across_splits]
+
+    @property
+    def contradictions(self) -> list[DuplicateGroup]:
+        return [group for group in self.groups if group.across_classes]
+
+    @property
+    def sound(self) -> bool:
+        """No leakage and no contradiction. Duplicates within a split and a class only weigh a picture twice."""
+        return not self.leaks and not self.contradictions
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if self.sound:
+            rest = f"; {count(len(self.groups), 'group')} of duplicates within a split" if self.groups else ""
+            return f"Ready to train: no duplicates across splits or classes{rest}."
+        found = []
+        if self.leaks:
+            found.append(f"{count(len(self.leaks), 'picture')} in more than one split (measurements would flatter)")
+        if self.contradictions:
+            found.append(f"{count(len(self.contradictions), 'picture')} in more than one class (labels contradict)")
+        return f"Look at these before training: {' and '.join(found)}."
+
+    def as_dict(self) -> dict[str, Any]:
+        """What audit.json holds."""
+        groups = self.groups
+        inside = [group for group in groups if not group.across_splits and not group.across_classes]
+        return {
+            "data": self.source,
+            "root": self.root,
+            "seed": self.seed,
+            "images": dict(zip(SPLITS, self.counts.sum(axis=0).tolist(), strict=True)),
+            "classes": {
+                name: dict(zip(SPLITS, row.tolist(), strict=True))
+                for name, row in zip(self.class_names, self.counts, strict=True)
+            },
+            "imbalance": self.imbalance,
+            "width": extent(self.widths),
+            "height": extent(self.heights),
+            "modes": dict(self.modes.most_common()),
+            "formats": dict(self.formats.most_common()),
+            "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
+            "duplicates": {
+                "exact": sum(group.exact for group in groups),
+                "near": sum(not group.exact for group in groups),
+                "across_splits": len(self.leaks),
+                "across_classes": len(self.contradictions),
+                "within": len(inside),
+                "groups": [group.as_dict() for group in groups],
+            },
+            "rules": {
+                "photograph": PHOTOGRAPH._asdict(),
+                "small": SMALL._asdict(),
+                "small_side": SMALL_SIDE,
+                "least_contrast": LEAST_CONTRAST,
+            },
+            "sound": self.sound,
+            "verdict": self.verdict,
+        }
+
+
+def audit_images(data: ImageDataModule) -> Audit:
+    """Reads every image of every split once and compares all with all. `data` is set up.
+
+    Raises:
+        UnreadableImageError: a file has changed since it was checked.
+    """
+    found = data.found
+    indices = np.concatenate([data.indices(split) for split in SPLITS])
+    splits = np.concatenate([[split] * data.size(split) for split in SPLITS])
+    signatures = read_signatures(found, indices)
+    groups = [
+        describe_group(found, indices[group], splits[group], [signatures[i] for i in group])
+        for group in find_duplicates(signatures)
+    ]
+    return Audit(
+        source=data.source,
+        root=str(found.root),
+        seed=data.seed,
+        class_names=list(found.class_names),
+        counts=np.stack([np.bincount(data.targets(s), minlength=len(found.class_names)) for s in SPLITS], axis=1),
+        widths=np.array([signature.width for signature in signatures]),
+        heights=np.array([signature.height for signature in signatures]),
+        modes=Counter(signature.mode for signature in signatures),
+        formats=Counter(signature.format for signature in signatures),
+        skipped=[(skipped.path, skipped.reason) for skipped in found.skipped],
+        groups=sorted(groups, key=lambda group: -group.across_splits - group.across_classes),
+    )
+
+
+def describe_group(
+    found: ImageCollection, indices: np.ndarray, splits: np.ndarray, signatures: Sequence[Signature]
+) -> DuplicateGroup:
+    names = (found.class_names[target] for target in found.targets[indices])
+    return DuplicateGroup(
+        exact=len({signature.digest for signature in signatures}) == 1,
+        images=list(zip((found.paths[i] for i in indices), splits.tolist(), names, strict=True)),
+        indices=indices.tolist(),
+    )
+
+
+def picture(found: ImageCollection, index: int) -> Image.Image:
+    """An image of the collection as it is: upright, RGB, of its own size."""
+    if found.images is not None:
+        return to_picture(found.images[index].numpy())
+    return read_image(found.root / found.paths[index])
+
+
+def extent(values: np.ndarray) -> dict[str, float]:
+    return {"min": int(values.min()), "median": float(np.median(values)), "max": int(values.max())}
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

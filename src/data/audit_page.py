@@ -1,0 +1,115 @@
+"""An audit on screen: one page."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from src.data.audit import Audit, DuplicateGroup, count, extent
+from src.data.splits import SPLITS
+
+MOST_CLASSES = 20  # named one by one; of more, the largest and the smallest are
+ENDS = 5  # how many of them
+FIRST_GROUPS = 5
+FIRST_IMAGES = 4
+
+
+def page(audit: Audit) -> Group:
+    """Classes, sizes, files, duplicates, and a sentence that says what to make of it."""
+    total = count(int(audit.counts.sum()), "image")
+    parts: list[RenderableType] = [
+        Text(f"{audit.source}: {total} of {len(audit.class_names)} classes in {audit.root}", style="bold"),
+        Text(f"Split as training splits it with seed={audit.seed}.\n"),
+        class_table(audit.class_names, audit.counts),
+        Text(""),
+        facts(audit),
+    ]
+    if audit.groups:
+        parts += [Text(""), *(describe(group) for group in audit.groups[:FIRST_GROUPS])]
+        if (more := len(audit.groups) - FIRST_GROUPS) > 0:
+            parts.append(Text(f"  … and {more:,} more: audit.json"))
+    parts += [Text(""), Text(audit.verdict, style="bold" if audit.sound else "bold red")]
+    return Group(*parts)
+
+
+def class_table(names: Sequence[str], counts: np.ndarray) -> Table:
+    """Images of each class and split; `counts` (K, 3)."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table.add_column("class", max_width=40, overflow="ellipsis", no_wrap=True)
+    for split in (*SPLITS, "all"):
+        table.add_column(split, justify="right")
+
+    def add(name: str, row: np.ndarray) -> None:
+        table.add_row(Text(name), *(f"{n:,}" for n in row), f"{row.sum():,}")
+
+    if len(names) <= MOST_CLASSES:
+        for name, row in zip(names, counts, strict=True):
+            add(name, row)
+    else:
+        order = np.argsort(-counts.sum(axis=1), kind="stable")
+        for i in order[:ENDS]:
+            add(names[i], counts[i])
+        table.add_row(f"… {len(names) - 2 * ENDS} classes between")
+        for i in order[-ENDS:]:
+            add(names[i], counts[i])
+        table.add_row(
+            "median class", *(f"{n:,.0f}" for n in np.median(counts, axis=0)), f"{np.median(counts.sum(1)):,.0f}"
+        )
+    add("all", counts.sum(axis=0))
+    return table
+
+
+def facts(audit: Audit) -> Table:
+    """A line each: balance, sizes, files, what was left out, what is there twice."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    width, height = extent(audit.widths), extent(audit.heights)
+    groups = audit.groups
+    exact = sum(group.exact for group in groups)
+    rows = {
+        "balance": "all classes have equally many training images, within 1 %"
+        if audit.imbalance < 1.01
+        else f"the largest class has {audit.imbalance:.3g} times the training images of the smallest",
+        "width": f"{width['min']} to {width['max']} pixels, median {width['median']:g}",
+        "height": f"{height['min']} to {height['max']} pixels, median {height['median']:g}",
+        "mode": tally(audit.modes),
+        "format": tally(audit.formats),
+        "left out": left_out(audit.skipped),
+        "duplicates": "none"
+        if not groups
+        else f"{count(len(groups), 'group')} ({exact} exact, {len(groups) - exact} near): {len(audit.leaks)} across "
+        f"splits, {len(audit.contradictions)} across classes",
+    }
+    for name, text in rows.items():
+        table.add_row(name, Text(text))
+    return table
+
+
+def tally(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in counts.most_common())
+
+
+def left_out(skipped: Iterable[tuple[str, str]]) -> str:
+    """ "3 files: 2 empty file (a.jpg, …), 1 not an image (b.db)" """
+    by_reason: dict[str, list[str]] = {}
+    for path, reason in skipped:
+        by_reason.setdefault(reason, []).append(path)
+    if not by_reason:
+        return "nothing"
+    texts = [
+        f"{len(paths)} {reason} ({', '.join(paths[:2])}{', …' if len(paths) > 2 else ''})"
+        for reason, paths in by_reason.items()
+    ]
+    return f"{count(sum(map(len, by_reason.values())), 'file')}: {', '.join(texts)}"
+
+
+def describe(group: DuplicateGroup) -> Text:
+    """A group in a line: what is wrong with it, then its images."""
+    images = [f"{path} ({split}, {name})" for path, split, name in group.images[:FIRST_IMAGES]]
+    if (more := len(group.images) - FIRST_IMAGES) > 0:
+        images.append(f"{more} more")
+    return Text(f"  {group.title}: {' = '.join(images)}")

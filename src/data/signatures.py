@@ -1,0 +1,81 @@
+"""What an audit keeps of an image: its size and kind, a digest of its pixels, a perceptual hash and a thumbnail."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from src.data.collection import ImageCollection
+from src.data.images import FORMATS, read_image
+from src.data.processes import map_files
+
+SIDE = 32  # pixels of a thumbnail: what `imagehash.phash` looks at
+HELD = "array"  # the format of an image that is held in memory
+
+
+class Signature(NamedTuple):
+    """3 kB an image.
+
+    Attributes:
+        width, height: in pixels, upright (EXIF).
+        mode: Pillow's, of the file: RGB, L, P, CMYK, I;16, …
+        format: JPEG, PNG, …, or "array".
+        digest: 16 bytes, the same for two images exactly when their upright RGB pixels are.
+        phash: 64 bits; see https://www.hackerfactor.com/blog/index.php?/archives/432-Looks-Like-It.html
+        thumbnail: uint8 (SIDE, SIDE, 3), the whole image without regard to its shape.
+    """
+
+    width: int
+    height: int
+    mode: str
+    format: str
+    digest: bytes
+    phash: int
+    thumbnail: np.ndarray
+
+
+def read_signatures(found: ImageCollection, indices: np.ndarray) -> list[Signature]:
+    """One for each of the `indices` (n,) of the collection; every image is decoded once and whole, on all cores.
+
+    Raises:
+        UnreadableImageError: a file has changed since it was checked.
+    """
+    if found.images is None:
+        paths = [found.paths[i] for i in indices]
+        return map_files(partial(sign_files, found.root), paths, "Looking at images")
+    arrays = list(found.images.numpy()[indices])
+    return map_files(sign_arrays, arrays, "Looking at images")  # type: ignore[arg-type]  # what it takes is pickled
+
+
+def sign_files(root: Path, paths: Sequence[str]) -> list[Signature]:
+    return [sign_file(root / path) for path in paths]
+
+
+def sign_file(path: Path) -> Signature:
+    picture = read_image(path)
+    with Image.open(path, formats=FORMATS) as image:  # the header alone
+        return sign(picture, image.mode, image.format or "")
+
+
+def sign_arrays(arrays: Sequence[np.ndarray]) -> list[Signature]:
+    return [sign(to_picture(array), "L" if len(array) == 1 else "RGB", HELD) for array in arrays]
+
+
+def to_picture(array: np.ndarray) -> Image.Image:
+    """uint8 (C, H, W), C of 1 or 3, as an RGB picture."""
+    return Image.fromarray(np.broadcast_to(array, (3, *array.shape[1:])).transpose(1, 2, 0).copy())
+
+
+def sign(picture: Image.Image, mode: str, format: str) -> Signature:
+    """Of an upright RGB picture."""
+    small = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    pixels = hashlib.sha256(repr(picture.size).encode() + picture.tobytes())
+    bits = np.packbits(imagehash.phash(small).hash)
+    return Signature(
+        *picture.size, mode, format, pixels.digest()[:16], int.from_bytes(bits.tobytes()), np.asarray(small)
+    )
