@@ -46,6 +46,7 @@ class RunFolder:
         self.per_class_file = self.path / "per_class.csv"
         self.predictions_file = self.path / "predictions.csv"
         self.skipped_file = self.path / "skipped.csv"
+        self.cost_file = self.path / "cost.json"
         self.checkpoints = self.path / "checkpoints"
         self.best_checkpoint = self.checkpoints / "best.ckpt"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
@@ -121,6 +122,10 @@ class RunFolder:
         """`metrics.json`: the best checkpoint's figures, as fractions."""
         self._write_json(self.metrics_file, dict(metrics))
 
+    def write_cost(self, cost: Mapping[str, Any]) -> None:
+        """`cost.json`: parameters, MACs, latency, memory and speed, and the device that they were measured on."""
+        self._write_json(self.cost_file, cost)
+
     def write_per_class(self, table: "pd.DataFrame") -> None:
         with replacing(self.per_class_file) as temporary:
             table.to_csv(temporary, index=False)
@@ -149,6 +154,9 @@ class RunFolder:
 
     def metrics(self) -> dict[str, float]:
         return json.loads(self.metrics_file.read_text(encoding="utf-8"))
+
+    def cost(self) -> dict[str, Any]:
+        return json.loads(self.cost_file.read_text(encoding="utf-8"))
 
     def history(self) -> "pd.DataFrame":
         import pandas as pd

@@ -29,6 +29,7 @@ from src.networks.pretrained import check_fit, describe_fit, fit_weights, stem_o
 from src.results import draw_curves, sum_up, write_test
 from src.run import RunFolder
 from src.training.classifier import ImageClassifier
+from src.training.cost import classifier_cost
 from src.training.hardware import describe_hardware, uses_cuda
 from src.training.optimizers import check_optimization
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 TRAIN_IMAGES_MEASURED = 10_000
 """Of the training set, at most so many images are measured again without augmentation: a stratified, seeded sample,
 whose accuracy has a standard error below 0.5 points, rather than a third of an epoch more on a large set."""
+
+COST_SECONDS = 8.0
+"""What the timed passes for cost.json may take: enough for all of them but with large networks on a CPU."""
 
 
 class Session:
@@ -181,6 +185,8 @@ class Session:
             draw_curves(folder, int(metrics["best_epoch"]))
         if self.cfg.test:
             write_test(folder, trainer, self.data, self.predictions)
+        if self.cfg.cost:
+            self._write_cost()
         # train/* and val/* stay out: their tags hold the curves.
         final = {name: value for name, value in metrics.items() if not name.startswith(("train/", "val/", "seed"))}
         log_result(trainer, to_dict(self.cfg), final, trainer.global_step)
@@ -224,6 +230,24 @@ class Session:
             self.data.keep_features(split, features)
         images = self.data.size("train") + self.data.size("val")
         log.info("features of %s images computed once, in %s", f"{images:,}", duration(time.perf_counter() - start))
+
+    def _write_cost(self) -> None:
+        """cost.json: what the network costs here. Whatever goes wrong with it, the training was a success."""
+        size = self.cfg.data.batch_size
+        try:
+            figures = classifier_cost(
+                self.module,
+                device=self.trainer.strategy.root_device,
+                precision=str(self.trainer.precision),
+                batch_size=size,
+                training_batch_size=size,
+                budget=COST_SECONDS,
+                training_images_per_second=self.throughput.images_per_second,
+            )
+        except Exception as error:
+            log.warning("no cost.json: %s", str(error).splitlines()[0])
+            return
+        self.folder.write_cost({"model": self.cfg.model.name, "data": self.cfg.data.name, **figures})
 
     def _measure_best(self) -> dict[str, float]:
         """Figures of the best checkpoint on test, validation and training images, all without augmentation."""

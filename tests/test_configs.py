@@ -15,6 +15,7 @@ from src.config import RULES, check_config, keys, nearest
 from src.data import ImageDataModule
 from src.errors import InputError
 from src.networks import NETWORKS, architecture, build_network
+from src.overrides import compose_overrides
 from src.session import to_dict
 from src.training.optimizers import build_optimizer, build_schedule
 
@@ -102,6 +103,8 @@ def test_a_configuration_cannot_name_code_from_elsewhere() -> None:
 def test_every_rule_is_for_a_setting_that_exists(config: Config) -> None:
     groups = {group: options(group) for group in ("model", "data", "scheduler", "optimizer")}
     known = {key for group, names in groups.items() for name in names for key in keys(config(f"{group}={name}"))}
+    for verb in ("audit", "benchmark"):
+        known |= set(keys(compose_overrides(verb, [])))
     assert set(RULES) <= known
 
 

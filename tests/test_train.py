@@ -68,7 +68,7 @@ def test_every_file_of_the_run_folder_is_there(run: RunFolder) -> None:
     assert len(events) == 1
     assert names - events - pictures == {
         ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "run.json", "metrics.csv", "metrics.json",
-        "per_class.csv", "predictions.csv", "skipped.csv", "train.log", "checkpoints/best.ckpt",
+        "per_class.csv", "predictions.csv", "skipped.csv", "cost.json", "train.log", "checkpoints/best.ckpt",
         "checkpoints/last.ckpt", "gradcam/images.npz", "figures/curves.png", "figures/confusion_matrix.png",
     }  # fmt: skip
     assert pictures < names

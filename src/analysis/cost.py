@@ -1,8 +1,30 @@
-"""What a network costs: parameters and multiply-accumulates."""
+"""What a network costs: parameters, multiply-accumulates, latency and memory."""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from src.analysis.latency import latency_figures, time_passes
+from src.analysis.memory import peak_memory
+
+PRECISIONS: dict[str, tuple[torch.dtype | None, torch.dtype | None]] = {
+    "32-true": (torch.float32, None),
+    "bf16-mixed": (None, torch.bfloat16),
+    "16-mixed": (None, torch.float16),
+    "bf16-true": (torch.bfloat16, None),
+    "16-true": (torch.float16, None),
+    "64-true": (torch.float64, None),
+}
+"""Lightning's names: (number format of weights and images, that of autocast), None where it is left as it is."""
+
+Progress = Callable[[str, float], None]
+"""Told what is being measured and which share of it is done, in [0, 1]."""
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -18,11 +40,115 @@ def count_macs(network: nn.Module, in_channels: int, image_size: int) -> int:
     """
     shape = (1, in_channels, image_size, image_size)
     meta = {name: tensor.to("meta") for name, tensor in network.state_dict().items()}
-    training = network.training
+    image = torch.empty(shape, device="meta", dtype=next(network.parameters()).dtype)
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()  # batch norm would refuse a single value a channel, and count its batches
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            torch.func.functional_call(network, meta, (torch.empty(shape, device="meta"),))
+            torch.func.functional_call(network, meta, (image,))
     finally:
-        network.train(training)
+        for module, training in modes:  # each its own: a frozen part is in eval mode while the rest trains
+            module.training = training
     return counter.get_total_flops() // 2
+
+
+def measure_cost(
+    network: nn.Module,
+    *,
+    in_channels: int,
+    image_size: int,
+    batch_size: int,
+    device: torch.device,
+    precision: str = "32-true",
+    memory_format: torch.memory_format = torch.contiguous_format,
+    passes: int = 100,
+    warmups: int = 10,
+    budget: float | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """What using the network costs on this device: the figures of cost.json that need no training, as plain values.
+
+    `parameters`, `macs` of one image; `latency_ms_{mean,median,p95}` of one image and `batch_latency_ms_…` of
+    `batch_size` images, each over `…latency_passes` passes; `inference_images_per_second` at that batch size;
+    `inference_peak_memory_mib`: weights and activations of one image, in MiB (see `peak_memory`).
+
+    The passes are those of an evaluation: random normalised images (N, C, H, W) that lie on the device, eval mode, no
+    gradients, uncompiled, in `precision` (a key of `PRECISIONS`) and `memory_format`. A copy of the network runs: the
+    network itself, its hooks and torch's random state notice nothing. `budget`, in seconds, is what the passes may
+    take; see `time_passes`.
+    """
+
+    def run(copied: nn.Module, images: torch.Tensor) -> None:
+        # Entered anew for each pass, as in an evaluation: autocast may keep converted weights until its block ends.
+        with torch.inference_mode(), autocast(device, precision):
+            copied(images)
+        synchronise(device)
+
+    def prepare(count: int) -> tuple[nn.Module, torch.Tensor]:
+        copied = bare_copy(network, device, precision, memory_format).eval()
+        return copied, _random_images(count, in_channels, image_size, next(copied.parameters()), memory_format)
+
+    def timed(what: str, count: int, prefix: str) -> dict[str, float | int]:
+        copied, images = prepare(count)
+        times = time_passes(
+            lambda: run(copied, images),
+            passes=passes,
+            warmups=warmups,
+            budget=None if budget is None else budget / 2,
+            on_pass=None if progress is None else lambda share: progress(what, share),
+        )
+        return latency_figures(times, prefix)
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        cost: dict[str, Any] = {
+            "parameters": count_parameters(network),
+            "macs": count_macs(bare_copy(network, device, precision, memory_format), in_channels, image_size),
+            **timed("one image", 1, ""),
+            "batch_size": batch_size,
+            **timed(f"{batch_size} images", batch_size, "batch_"),
+        }
+        seconds = cost["batch_latency_ms_mean"] / 1000
+        cost["inference_images_per_second"] = round(batch_size / seconds, 2)
+        cost["inference_peak_memory_mib"] = mebibytes(
+            peak_memory(lambda: prepare(1), lambda parts: run(*parts), device)
+        )
+    return cost
+
+
+def bare_copy(
+    network: nn.Module, device: torch.device, precision: str, memory_format: torch.memory_format
+) -> nn.Module:
+    """A copy on the device without gradients, compilation and the hooks of others, in that number format and layout."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    # deepcopy takes what it finds in the memo for copied already.
+    memo: dict[int, Any] = {id(getattr(module, name)): OrderedDict() for module in network.modules() for name in hooks}
+    copied = copy.deepcopy(network, memo)
+    return copied.to(device, PRECISIONS[precision][0]).to(memory_format=memory_format)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """The number formats of this precision inside of the block; autocast of what surrounds it is off."""
+    dtype = PRECISIONS[precision][1]
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all it was asked for; a CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def mebibytes(size: int) -> float:
+    """Bytes in MiB, to a tenth."""
+    return round(size / 2**20, 1)
+
+
+def _random_images(
+    count: int, in_channels: int, image_size: int, like: torch.Tensor, memory_format: torch.memory_format
+) -> torch.Tensor:
+    """Standard normal (count, C, S, S) on the device and in the number format of `like`, always the same values."""
+    images = torch.randn(
+        (count, in_channels, image_size, image_size), generator=torch.Generator(like.device).manual_seed(0),
+        device=like.device, dtype=torch.float32,
+    )  # fmt: skip
+    return images.to(like.dtype, memory_format=memory_format)

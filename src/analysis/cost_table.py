@@ -1,0 +1,70 @@
+"""The costs of several networks beside each other, for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from src.tables import as_text
+
+SETTINGS = {
+    "data": "data",
+    "image_size": "pixels",
+    "in_channels": "channels",
+    "num_classes": "classes",
+    "batch_size": "batch",
+    "training_batch_size": "training batch",
+    "precision": "precision",
+    "memory_format": "layout",
+    "device": "device",
+    "threads": "threads",
+}
+"""What figures depend on: key of cost.json -> name. A column where the networks differ, else told once below."""
+
+
+def costs_text(costs: Sequence[Mapping[str, Any]]) -> str:
+    """One row a network, from what cost.json holds, and below what all have in common."""
+    shared = [key for key in SETTINGS if len({cost.get(key) for cost in costs}) == 1]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("\nmodel")
+    differing = [key for key in SETTINGS if key not in shared]
+    for key in differing:
+        table.add_column(f"\n{SETTINGS[key]}")
+    for header in ("\nparameters", "\nMACs", "latency\nmean ms", "\nmedian", "\np95", "inference\nimages/s",
+                   "training\nimages/s", "inference\nMiB", "training\nMiB"):  # fmt: skip
+        table.add_column(header, justify="right")
+    for cost in costs:
+        table.add_row(str(cost["model"]), *(str(cost[key]) for key in differing), *_figures(cost))
+    first = costs[0]
+    common = [f"{SETTINGS[key]} {first[key]}" for key in shared if first.get(key) is not None]
+    notes = [
+        ", ".join(common),
+        f"latency and inference MiB: one image, {_passes(costs, 'latency_passes')}; "
+        f"inference images/s: {_passes(costs, 'batch_latency_passes')} of a batch",
+    ]
+    return "\n".join([as_text(table), "", *(note for note in notes if note)])
+
+
+def _figures(cost: Mapping[str, Any]) -> list[str]:
+    latency = [cost[f"latency_ms_{name}"] for name in ("mean", "median", "p95")]
+    speeds = [cost["inference_images_per_second"], cost["training_images_per_second"]]
+    memory = [cost["inference_peak_memory_mib"], cost["training_peak_memory_mib"]]
+    return [f"{cost['parameters']:,}", _short(cost["macs"]), *map(_number, [*latency, *speeds, *memory])]
+
+
+def _passes(costs: Sequence[Mapping[str, Any]], key: str) -> str:
+    """`100 passes`, or `12 to 100 passes` where a budget ended some."""
+    low, high = min(cost[key] for cost in costs), max(cost[key] for cost in costs)
+    return f"{low} passes" if low == high else f"{low} to {high} passes"
+
+
+def _short(count: int) -> str:
+    """1,814,073,344 as `1.81 G`."""
+    for factor, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= factor:
+            return f"{count / factor:.3g} {letter}" if count < 999.5 * factor else f"{count / factor:,.0f} {letter}"
+    return str(count)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
