@@ -86,7 +86,8 @@ class ImageClassifier(L.LightningModule):
     def forward(self, images: Tensor) -> Tensor:
         """uint8 images (N, C, H, W), or their features (N, F) -> logits (N, classes)."""
         if images.ndim == 2:
-            return self.network.fc(images)  # type: ignore[operator]  # every network of the table has one
+            head = cast(nn.Linear, self.network.fc)  # every network of the table has one
+            return head(images.to(head.weight.dtype))
         return self.network(self.normalise(images))
 
     def features(self, images: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from src.training.classifier import ImageClassifier
 from src.training.transfer import features_stay_the_same
 
 Config = Callable[..., DictConfig]
-QUICK = ("model=simple_cnn", "trainer=cpu", "trainer.precision=32-true", "callbacks=none", "logger=none")
+QUICK = ("model=simple_cnn", "trainer=cpu", "trainer.precision=32-true", "callbacks=none", "logger=none", "cost=false")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,14 @@ def test_a_backbone_thaws_after_its_epochs(file: Path, tmp_path: Path, config: C
         assert same(saved(run), before) is frozen
     changed = {name for name, value in saved(tmp_path / "2").items() if not torch.equal(value, before[name])}
     assert changed == before.keys()  # all weights, and all statistics of batch norm
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_features_are_kept_in_any_number_format(file: Path, tmp_path: Path, config: Config, precision: str) -> None:
+    options = (f"weights={file}", "freeze=backbone", f"trainer.precision={precision}", "trainer.max_epochs=2")
+    for baseline in ("true", "false"):
+        metrics = train(config(*QUICK, *options, f"baseline={baseline}"), tmp_path / baseline)
+        assert metrics["test/accuracy"] > 0.3
 
 
 def test_features_computed_once_give_the_same_network(file: Path, tmp_path: Path, config: Config) -> None:
@@ -177,7 +185,7 @@ def test_a_file_with_another_stem_decides_the_stem(tmp_path: Path, config: Confi
 
     torch.manual_seed(0)
     torch.save(build_network("resnet18", num_classes=3, image_size=224).state_dict(), tmp_path / "big.pth")
-    overrides = ("model=resnet18", "trainer=cpu", "data.image_size=32", "callbacks=none", "logger=none")
+    overrides = ("model=resnet18", "trainer=cpu", "data.image_size=32", "callbacks=none", "logger=none", "cost=false")
     session = Session(config(*overrides, f"weights={tmp_path / 'big.pth'}"), RunFolder(tmp_path / "run"))
     assert session.module.network.conv1.kernel_size == (7, 7)  # type: ignore[union-attr]
     assert session.module.hparams["architecture"]["stem"] == "imagenet"
