@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -170,6 +171,8 @@ def _check_kinds(cfg: DictConfig) -> None:
     weights = OmegaConf.select(cfg, "model.weights")
     if not isinstance(weights, str | None):
         raise InputError(f"weights={weights} is not possible: take imagenet, a FILE, or null")
+    if weights not in (None, "imagenet") and not Path(weights).expanduser().exists():
+        raise InputError(f"weights={weights} is no file: name a .pth or .safetensors file, or take imagenet or null")
     layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
     if not isinstance(layer, str | None):
         raise InputError(f"callbacks.gradcam.layer={layer} is not possible: take a name such as layer3, or null")

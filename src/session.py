@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -24,8 +25,8 @@ from src.callbacks.tensorboard import FIGURES, TensorBoardCharts, log_result, te
 from src.callbacks.throughput import Throughput
 from src.data import ImageDataModule
 from src.errors import InputError, RunError
-from src.networks import architecture, build_network
-from src.networks.pretrained import check_fit, describe_fit, fit_weights, stem_of
+from src.networks import build_network
+from src.networks.pretrained import check_fit, describe_fit, fit_weights
 from src.results import draw_curves, sum_up, write_test
 from src.run import RunFolder
 from src.training.classifier import ImageClassifier
@@ -33,7 +34,7 @@ from src.training.cost import classifier_cost
 from src.training.hardware import describe_hardware, uses_cuda
 from src.training.optimizers import check_optimization
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
-from src.training.transfer import extract_features, features_stay_the_same, read_pretrained
+from src.training.transfer import extract_features, features_stay_the_same, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,8 @@ class Session:
         self.folder = folder
         settings = to_dict(cfg)
         self.weights, freeze = cfg.model.weights, cfg.model.freeze
-        settings["model"] = architecture(settings["model"])
         pretrained = read_pretrained(self.weights, cfg.model.name)
-        if pretrained is not None and settings["model"].get("stem") == "auto":
-            settings["model"]["stem"] = stem_of(pretrained) or "auto"
+        settings["model"] = resolve_architecture(settings["model"], pretrained)
         cuda = uses_cuda(cfg.trainer.accelerator)
         uses = self._check_network(settings, pretrained)
         self.memory_format = choose_memory_format(cfg.memory_format, cuda=cuda, uses=uses)
@@ -72,6 +71,7 @@ class Session:
             freeze=freeze,
             augmented=self.data.augmentation is not None,
             processes=self.trainer.world_size,
+            limited=cfg.trainer.fast_dev_run or cfg.trainer.limit_train_batches is not None,
         )
         self.data.prepare_data()
         self.data.setup()
@@ -89,12 +89,20 @@ class Session:
             freeze=freeze,
         )
         self.fit = None if pretrained is None else fit_weights(self.module.network, pretrained, self.weights)
-        if freeze != "none" and pretrained is None:
-            log.warning("freeze=%s keeps random weights: weights=imagenet or weights=FILE gives trained ones", freeze)
+        if freeze != "none":
+            self._look_at_freeze(freeze, pretrained is not None)
         self.module.memory_format = self.memory_format
         self.module.network.to(memory_format=self.memory_format)
         if cfg.compile:
             self.module.network.compile()
+
+    def _look_at_freeze(self, freeze: str | int, trained: bool) -> None:
+        if not trained:
+            log.warning("freeze=%s keeps random weights: weights=imagenet or weights=FILE gives trained ones", freeze)
+        epochs = self.trainer.max_epochs
+        if isinstance(freeze, int) and epochs is not None and 0 <= epochs <= freeze:
+            log.warning("freeze=%d lasts for all of the %d epochs: nothing but the head will learn", freeze, epochs)
+        warnings.filterwarnings("ignore", "Found .* module.s. in eval mode at the start of training")  # they are meant
 
     def _check_network(self, settings: dict[str, Any], pretrained: dict[str, torch.Tensor] | None) -> float:
         """Build the network without weights: a wrong setting is told before the data are read; its weight uses."""
@@ -242,7 +250,8 @@ class Session:
                 batch_size=size,
                 training_batch_size=size,
                 budget=COST_SECONDS,
-                training_images_per_second=self.throughput.images_per_second,
+                # A head that learns from kept features says nothing about the network's speed.
+                training_images_per_second=None if self.caches_features else self.throughput.images_per_second,
             )
         except Exception as error:
             log.warning("no cost.json: %s", str(error).splitlines()[0])

@@ -52,6 +52,14 @@ def test_a_network_is_trained_explained_and_kept(tmp_path: Path, config: Config,
     check(RunFolder(tmp_path / "run"), cfg)
 
 
+@pytest.mark.parametrize("options", [("freeze=backbone",), ("freeze=1", "optimizer.layer_decay=0.5")], ids=" ".join)
+def test_a_resnet_is_fine_tuned_explained_and_kept(tmp_path: Path, config: Config, options: tuple[str, ...]) -> None:
+    torch.save(build_network("resnet18", num_classes=4, image_size=16).state_dict(), tmp_path / "colour.pth")
+    cfg = config(*QUICK, f"weights={tmp_path / 'colour.pth'}", "trainer.max_epochs=2", *options)
+    train(cfg, tmp_path / "run")
+    check(RunFolder(tmp_path / "run"), cfg)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -1,6 +1,7 @@
 """Tiny-ImageNet in its publisher's layout: all of its classes, or a seeded choice of them."""
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,8 @@ from src.data.published import PublishedZip, provide
 from src.data.scan import FoundFile
 from src.data.settings import whole_number
 from src.errors import InputError
+
+log = logging.getLogger(__name__)
 
 TINY_IMAGENET = PublishedZip(
     name="Tiny-ImageNet",
@@ -38,6 +41,10 @@ def tinyimagenet(root: Path, *, download: bool, classes: int | None = None, clas
     whole_number("data.class_seed", class_seed, 0)
     base = provide(TINY_IMAGENET, root, download=download)
     wnids = read_text(base / "wnids.txt").split()
+    if len(set(wnids)) < 2:
+        raise InputError(f"{base}/wnids.txt lists {len(set(wnids))} classes: remove its folder and unpack it again.")
+    if classes is None and class_seed:
+        log.warning("data.class_seed=%d has no effect: data.classes=N says how many classes it draws", class_seed)
     if classes is not None and classes > len(set(wnids)):
         raise InputError(
             f"data.classes={classes}, but {base} has {len(set(wnids))} of them: give fewer, or null for all."
@@ -74,6 +81,8 @@ def list_chosen(base: Path, chosen: Sequence[str]) -> Listing:
     labels = read_annotations(base / ANNOTATIONS)
     if absent := sorted(set(chosen) - set(labels.values())):
         raise InputError(f"{base / ANNOTATIONS} names no image of {', '.join(absent)}: unpack it again.")
+    if not (base / "val" / "images").is_dir():
+        raise InputError(f"{base} has no val/images: unpack it again.")
     for name, wnid in labels.items():
         if wnid in chosen:
             add(listing, "test", chosen.index(wnid), *find_file(base, f"val/images/{name}"))

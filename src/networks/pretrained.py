@@ -1,5 +1,7 @@
 """Pretrained weights: read from a file or from torchvision, and fitted to a network with other classes or channels."""
 
+import contextlib
+import io
 import logging
 import pickle
 import socket
@@ -24,7 +26,10 @@ LEAST_SHARE = 0.9
 """Of what lies between first convolution and head so much must be the same in file and network. Less is another
 architecture: ResNet-18 and ResNet-34 share half, and a network would be left half untrained."""
 
-WRAPPERS = ("module.", "_orig_mod.", "network.", "model.")
+KEYS = ("state_dict", "model", "model_state_dict")
+"""Under which training scripts keep the state dict."""
+
+WRAPPERS = ("module.", "_orig_mod.", "network.", "model.", "net.", "backbone.", "encoder.", "resnet.")
 """Put before all names by DataParallel, torch.compile, our own checkpoints and other people's."""
 
 SECONDS_WITHOUT_A_BYTE = 30
@@ -49,32 +54,43 @@ class Fit:
     unused: list[str]
 
 
-def read_weights(path: Path | str) -> dict[str, Tensor]:
+def read_weights(path: Path | str, model: str | None = None) -> dict[str, Tensor]:
     """The state dict in a `.safetensors` file, or in what `torch.save` wrote (`.pth`, `.pt`, `.ckpt`).
 
     Nothing in the file is executed (`weights_only`). What training scripts wrap around a state dict is taken off: a
-    dictionary with `state_dict` or `model` in it, and prefixes such as `module.`.
+    dictionary with one of `KEYS` in it, and the prefixes `WRAPPERS`.
 
-    Raises `InputError` for a file that is missing, damaged, no state dict or not finite.
+    Raises `InputError` for a file that is missing, damaged, no state dict or not finite, and for a checkpoint of ours
+    that says that it is of another network than `model`.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(f"weights={path} is no file: name a .pth or .safetensors file, or take imagenet or null")
     content = _read(path)
-    for key in ("state_dict", "model"):
+    own = _own_name(content)
+    if model is not None and own not in (None, model):
+        raise InputError(f"weights={path} are those of {own}: say model={own}, or take the weights of {model}")
+    for key in KEYS:
         content = content[key] if isinstance(content, Mapping) and isinstance(content.get(key), Mapping) else content
     if not isinstance(content, Mapping):
         raise InputError(f"weights={path} holds {type(content).__name__}, not a state dict: save network.state_dict()")
     state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    for prefix in WRAPPERS:
-        named = {name: value for name, value in state.items() if name.startswith(prefix)}
-        state = {name.removeprefix(prefix): value for name, value in named.items()} or state
+    while prefix := next((prefix for prefix in WRAPPERS if any(name.startswith(prefix) for name in state)), ""):
+        state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if not state:
         raise InputError(f"weights={path} holds no tensors: save network.state_dict()")
     broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise InputError(f"weights={path} is not finite in {_few(broken)}: take another checkpoint of that training")
     return state
+
+
+def _own_name(content: Any) -> str | None:
+    """The network that a checkpoint of ours is of; None for what others wrote."""
+    try:
+        return content["hyper_parameters"]["architecture"]["name"]
+    except (KeyError, TypeError, IndexError):
+        return None
 
 
 def _read(path: Path) -> Any:
@@ -91,7 +107,8 @@ def _read(path: Path) -> Any:
             "get it again, or save network.state_dict() alone"
         ) from error
     except Exception as error:  # each library has its own for a truncated file
-        reason = (str(error) or type(error).__name__).splitlines()[0][:150]
+        sentence = str(error).partition(". ")[0].splitlines()[:1]
+        reason = sentence[0][:120] if sentence and not sentence[0].isdigit() else type(error).__name__
         raise InputError(f"weights={path} is damaged or no file of weights ({reason}): get it again") from error
 
 
@@ -111,7 +128,8 @@ def imagenet_weights(name: str) -> dict[str, Tensor]:
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(SECONDS_WITHOUT_A_BYTE)  # torch's downloader would wait for ever
         try:
-            weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
+            with contextlib.redirect_stdout(io.StringIO()):  # torch says there what we have said
+                weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
         except (OSError, RuntimeError) as error:
             reason = str(getattr(error, "reason", error)).splitlines()[0]
             raise InputError(
@@ -128,11 +146,19 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> N
     The network may be on the meta device. Two networks whose weights have the same names and shapes, such as
     cifar_resnet20 and cifar_plain20, can't be told apart.
     """
-    share = _share(network.state_dict(), state, _first_convolution(network))
-    if share < LEAST_SHARE:
+    own = network.state_dict()
+    share = _share(own, state, _first_convolution(network))
+    if share >= LEAST_SHARE:
+        return
+    if own.keys() == state.keys():
+        name = next(name for name in own if own[name].shape != state[name].shape and not name.startswith(HEAD))
         raise InputError(
-            f"weights={source} fit the model to {share:.0%} only, so they are another network's{_suggestion(state)}"
+            f"weights={source} are of such a network, but of other sizes ({name} is {_shape(state[name])} there and "
+            f"{_shape(own[name])} here): take the data.image_size and the model settings of that training"
         )
+    raise InputError(
+        f"weights={source} fit the model to {share:.0%} only, so they are another network's{_suggestion(state)}"
+    )
 
 
 def fit_weights(network: nn.Module, state: Mapping[str, Tensor], source: str) -> Fit:

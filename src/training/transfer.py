@@ -1,8 +1,9 @@
 """Training from pretrained weights: where they come from, and what a frozen backbone sees, computed once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich import get_console
@@ -10,7 +11,8 @@ from rich.progress import track
 from torch import Tensor
 
 from src.errors import InputError
-from src.networks.pretrained import imagenet_weights, read_weights
+from src.networks import architecture
+from src.networks.pretrained import imagenet_weights, read_weights, stem_of
 from src.run import RunFolder
 from src.training.classifier import ImageClassifier
 
@@ -25,12 +27,29 @@ def read_pretrained(weights: str | None, name: str) -> dict[str, Tensor] | None:
     if weights == "imagenet":
         return imagenet_weights(name)
     path = Path(weights).expanduser()
-    return read_weights(RunFolder(path).best_checkpoint if path.is_dir() else path)
+    if path.is_dir():
+        path = RunFolder(path).best_checkpoint
+        if not path.is_file():
+            raise InputError(
+                f"weights={weights} is a folder without {path.parent.name}/{path.name}: name a run or a file"
+            )
+    return read_weights(path, name)
 
 
-def features_stay_the_same(wanted: bool | str, *, freeze: str | int, augmented: bool, processes: int) -> bool:
+def resolve_architecture(model: Mapping[str, Any], pretrained: Mapping[str, Tensor] | None) -> dict[str, Any]:
+    """What `build_network` takes of a configuration's model group; `stem=auto` follows conv1 of the weights."""
+    settings = architecture(model)
+    if pretrained is not None and settings.get("stem") == "auto":
+        settings["stem"] = stem_of(pretrained) or "auto"
+    return settings
+
+
+def features_stay_the_same(
+    wanted: bool | str, *, freeze: str | int, augmented: bool, processes: int, limited: bool = False
+) -> bool:
     """Whether features are computed once and kept; `wanted` is `data.cache_features`.
 
+    A training that is `limited` to some batches has no use for the features of all images, unless they are wanted.
     Raises `InputError` where freezing, or keeping features, is asked for and can't be right.
     """
     if isinstance(freeze, int) and processes > 1:
@@ -44,7 +63,7 @@ def features_stay_the_same(wanted: bool | str, *, freeze: str | int, augmented: 
     missing = [remedy for remedy, there in remedies.items() if not there]
     if wanted is True and missing:
         raise InputError(f"data.cache_features=true needs features that stay the same: say {' '.join(missing)}")
-    return wanted is not False and not missing
+    return wanted is True or (wanted == "auto" and not missing and not limited)
 
 
 def extract_features(

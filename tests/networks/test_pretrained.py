@@ -42,7 +42,7 @@ def test_the_same_network_takes_everything(trained: nn.Module, file: Path) -> No
     assert torch.equal(other.eval()(images), trained.eval()(images))
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "checkpoint", "parallel", "half"])
+@pytest.mark.parametrize("kind", ["safetensors", "checkpoint", "parallel", "compiled", "half"])
 def test_files_as_others_write_them(kind: str, trained: nn.Module, tmp_path: Path) -> None:
     state = trained.state_dict()
     path = tmp_path / "weights.pth"
@@ -53,6 +53,8 @@ def test_files_as_others_write_them(kind: str, trained: nn.Module, tmp_path: Pat
         torch.save({"epoch": 3, "state_dict": {f"network.{name}": v for name, v in state.items()}}, path)
     elif kind == "parallel":
         torch.save({"model": {f"module.{name}": value for name, value in state.items()}, "args": {"lr": 1}}, path)
+    elif kind == "compiled":
+        torch.save({"model_state_dict": {f"model._orig_mod.{name}": value for name, value in state.items()}}, path)
     else:
         torch.save({name: v.half() if v.is_floating_point() else v for name, v in state.items()}, path)
     other = network()
@@ -109,6 +111,21 @@ def test_weights_of_another_architecture_are_refused_and_named(name: str) -> Non
         small = network()
     with pytest.raises(InputError, match=f"say model={name}"):
         check_fit(small, other.state_dict(), "FILE")
+
+
+def test_a_checkpoint_of_ours_says_whose_weights_it_has(tmp_path: Path) -> None:
+    """The plain CIFAR networks have the same names and shapes as the residual ones."""
+    state = {f"network.{name}": value for name, value in network("cifar_resnet20").state_dict().items()}
+    content = {"hyper_parameters": {"architecture": {"name": "cifar_resnet20"}}, "state_dict": state}
+    torch.save(content, tmp_path / "best.ckpt")
+    assert len(read_weights(tmp_path / "best.ckpt", "cifar_resnet20")) == len(state)
+    with pytest.raises(InputError, match=r"those of cifar_resnet20: say model=cifar_resnet20, or take the weights of"):
+        read_weights(tmp_path / "best.ckpt", "cifar_plain20")
+
+
+def test_the_same_network_of_another_size_is_told_apart() -> None:
+    with pytest.raises(InputError, match=r"of other sizes \(fc1.weight is .* take the data.image_size"):
+        fit_weights(network("simple_cnn", image_size=28), network("simple_cnn", image_size=64).state_dict(), "FILE")
 
 
 def test_weights_that_fit_nowhere_are_refused() -> None:

@@ -15,7 +15,7 @@ from src.networks import build_network
 from src.run import RunFolder
 from src.train import train
 from src.training.classifier import ImageClassifier
-from src.training.transfer import features_stay_the_same
+from src.training.transfer import features_stay_the_same, read_pretrained
 
 Config = Callable[..., DictConfig]
 QUICK = ("model=simple_cnn", "trainer=cpu", "trainer.precision=32-true", "callbacks=none", "logger=none", "cost=false")
@@ -126,6 +126,28 @@ def test_features_are_kept_where_that_is_right_only(settings: dict[str, object],
     if not right:
         with pytest.raises(InputError, match="cache_features=true needs features that stay the same: say "):
             features_stay_the_same(True, **settings)  # type: ignore[arg-type]
+
+
+def test_a_training_on_a_few_batches_does_not_look_at_all_images() -> None:
+    settings = {"freeze": "backbone", "augmented": False, "processes": 1, "limited": True}
+    assert features_stay_the_same("auto", **settings) is False  # type: ignore[arg-type]
+    assert features_stay_the_same(True, **settings) is True  # type: ignore[arg-type]
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder without checkpoints/best\.ckpt: name a run or a file"):
+        read_pretrained(str(tmp_path), "resnet18")
+
+
+def test_cost_json_has_the_speed_of_the_network_and_not_that_of_its_head(
+    file: Path, tmp_path: Path, config: Config
+) -> None:
+    speeds = {}
+    for cached in ("true", "false"):
+        options = ("freeze=backbone", f"data.cache_features={cached}", "trainer.max_epochs=1", "cost=true")
+        train(config(*QUICK, f"weights={file}", *options), tmp_path / cached)
+        speeds[cached] = RunFolder(tmp_path / cached).cost()["training_images_per_second"]
+    assert speeds["true"] < 5 * speeds["false"]
 
 
 def test_thawing_needs_one_process() -> None:
