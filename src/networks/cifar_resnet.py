@@ -77,14 +77,11 @@ class CifarResNet(nn.Module):
         self.layer3 = _stage(kind, blocks, WIDTHS[1], WIDTHS[2], stride=2)  # (N, 64, S/4, S/4)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(WIDTHS[2], num_classes)
+        # No norm begins at zero, unlike in resnet.py: a plain network could not, and the two are here to differ in their
+        # shortcuts alone. Depth 110 wants a warm-up of the learning rate, as in the paper; ours is on by default.
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            # As in resnet.py, a block starts as the identity; without it the first steps of cifar_resnet110 at lr=0.1
-            # went from a loss of 5 to 50. But not where zeros are padded: those channels would be 0 before their ReLU,
-            # which passes no gradient there, and 48 of the 64 features stay 0 for ever.
-            if isinstance(module, Block) and module.kind == "resnet" and module.downsample is None:
-                nn.init.zeros_(module.bn2.weight)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.relu(self.bn1(self.conv1(images)))

@@ -29,10 +29,9 @@ class PostBlock(nn.Module):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for number, conv in enumerate(_convolutions(kind, in_channels, width, stride), start=1):
             layers[f"conv{number}"] = conv
-            layers[f"bn{number}"] = norm = nn.BatchNorm2d(conv.out_channels)
+            layers[f"bn{number}"] = nn.BatchNorm2d(conv.out_channels)
             layers[f"relu{number}"] = nn.ReLU()
         layers.popitem()  # the last ReLU waits for the addition
-        nn.init.zeros_(norm.weight)  # each block starts as its shortcut; resnet.py says why
         self.branch = nn.Sequential(layers)
         self.downsample = nn.Sequential()
         if in_channels != width or stride != 1:
@@ -48,8 +47,8 @@ class PreBlock(nn.Module):
     """shortcut + branch(ReLU(norm(x))), nothing behind the addition: (N, C, H, W) -> (N, width, H/s, W/s).
 
     The shortcut is x itself, or a projection of ReLU(norm(x)), as in the authors' own code
-    (https://github.com/KaimingHe/resnet-1k-layers). The branch ends in a convolution, so it has no last norm to start
-    at zero; the norm before the network's pooling keeps the sum of all branches in bounds instead.
+    (https://github.com/KaimingHe/resnet-1k-layers). Its branch ends in a convolution, without a last norm that could
+    begin at zero as in resnet.py; for a fair comparison none does in `PostBlock` either.
     """
 
     def __init__(self, kind: Kind, in_channels: int, width: int, stride: int) -> None:

@@ -91,17 +91,14 @@ def test_a_plain_block_has_no_shortcut(kind: str) -> None:
     assert torch.equal(block(features), features if kind == "resnet" else torch.zeros_like(features))
 
 
-def test_residual_blocks_begin_as_the_identity_but_never_where_zeros_are_padded() -> None:
-    fresh = {kind: build_network(f"cifar_{kind}32", num_classes=10) for kind in KINDS}
-    weights = {
-        kind: {
-            name: block.bn2.weight.unique().tolist() for name, block in network.named_modules() if hasattr(block, "bn2")
-        }
-        for kind, network in fresh.items()
-    }
-    assert {name for name, weight in weights["resnet"].items() if weight == [1]} == {"layer2.0", "layer3.0"}
-    assert sum(weight == [0] for weight in weights["resnet"].values()) == 13
-    assert all(weight == [1] for weight in weights["plain"].values())
+def test_plain_and_residual_networks_begin_with_the_same_weights() -> None:
+    """They are here to be compared, and differ in their shortcuts alone."""
+    states = []
+    for kind in KINDS:
+        torch.manual_seed(4)
+        states.append(build_network(f"cifar_{kind}32", num_classes=10).state_dict())
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,7 +106,7 @@ def test_a_gradient_reaches_every_single_weight(kind: str) -> None:
     torch.manual_seed(0)
     network = build_network(f"cifar_{kind}20", num_classes=10, image_size=16)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
-    for _ in range(3):  # behind a norm that begins at zero, gradients come with the second step
+    for _ in range(2):
         optimizer.zero_grad()
         F.cross_entropy(network(torch.randn(16, 3, 16, 16)), torch.arange(16) % 10).backward()
         optimizer.step()
