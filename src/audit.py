@@ -47,7 +47,7 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     get_console().print(page(result), soft_wrap=True)
     log.info("\nwritten: %s", ", ".join(str(path / name) for name in written))
     if cfg.strict and not result.sound:
-        raise RunError(f"{result.verdict} {path / 'audit.json'} has all; strict=false only reports.")
+        raise RunError(f"the data set is not sound, see {path / 'audit.json'}; strict=false only reports")
     return content
 
 

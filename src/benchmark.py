@@ -78,20 +78,23 @@ def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Any, str]":
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from src.networks import architecture
+    from src.networks.pretrained import check_fit
     from src.training.classifier import ImageClassifier
     from src.training.hardware import uses_cuda
     from src.training.optimizers import check_optimization
     from src.training.precision import choose_memory_format, choose_precision, weight_uses
+    from src.training.transfer import read_pretrained, resolve_architecture
 
     cuda = uses_cuda(cfg.trainer.accelerator)
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     constant = {"name": "constant"}
     check_optimization(settings["optimizer"], constant)
+    pretrained = read_pretrained(cfg.model.weights, cfg.model.name)
+    network = resolve_architecture(settings["model"], pretrained)
     classes = cfg.model.num_classes or _count_classes(settings["data"])
     try:
         module = ImageClassifier(
-            architecture=architecture(settings["model"]) | {"num_classes": classes, "image_size": cfg.data.image_size},
+            architecture=network | {"num_classes": classes, "image_size": cfg.data.image_size},
             class_names=[str(number) for number in range(classes)],
             preprocessing={name: settings["data"][name] for name in ("mean", "std")},
             optimizer=settings["optimizer"],
@@ -101,6 +104,8 @@ def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Any, str]":
         )
     except OmegaConfBaseException as error:  # a setting was taken out with ~
         raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
+    if pretrained is not None:
+        check_fit(module.network, pretrained, cfg.model.weights)
     uses = weight_uses(module.network, cfg.data.in_channels, cfg.data.image_size)
     module.memory_format = choose_memory_format(cfg.memory_format, cuda=cuda, uses=uses)
     precision = choose_precision(cfg.trainer.precision, cuda=cuda, uses=uses)

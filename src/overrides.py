@@ -4,7 +4,7 @@ import itertools
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -34,17 +34,39 @@ JOBS_CHECKED = 64
 OmegaConf.register_new_resolver("hex", lambda digits: secrets.token_hex(digits)[:digits], use_cache=True, replace=True)
 
 
+def list_groups(chosen: Mapping[str, str]) -> str:
+    """`model: resnet101, …` for each group that was chosen from, a line each: the groups that the verb has."""
+    groups = sorted(group for group in chosen if not group.startswith("hydra/"))
+    options = {group: sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in groups}
+    return "\n".join(f"{group}: {', '.join(names)}" for group, names in options.items())
+
+
+OmegaConf.register_new_resolver("groups", list_groups, replace=True)  # for --help
+
+
 def quote_paths(argv: Sequence[str]) -> list[str]:
-    """The arguments with the values of `RAW_PATHS` in Hydra's quotes, and a leading `~` replaced by the home folder."""
+    """The arguments with the values of `RAW_PATHS` in Hydra's quotes, and a leading `~` replaced by the home folder.
+
+    In a sweep (`-m`) a comma separates paths, unless there is a file or folder of the whole name. `output` is one
+    folder, for all of the sweep.
+    """
+    sweep = any(argument in ("-m", "--multirun") for argument in argv)
     quoted = []
     for argument in argv:
         key, equals, value = argument.partition("=")
         already = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-        if equals and key.lstrip("+") in RAW_PATHS and value not in ("null", "") and not already:
-            path = os.path.expanduser(value) if value.startswith("~") else value  # noqa: PTH111
-            argument = f"{key}={quote(path)}"
+        if equals and key.lstrip("+") in RAW_PATHS and not already:
+            several = sweep and key != "output" and not Path(value).exists()
+            values = value.split(",") if several else [value]
+            argument = f"{key}={','.join(map(_quote_path, values))}"
         quoted.append(argument)
     return quoted
+
+
+def _quote_path(path: str) -> str:
+    if path in ("null", ""):
+        return path
+    return quote(os.path.expanduser(path) if path.startswith("~") else path)  # noqa: PTH111
 
 
 def quote(text: str) -> str:
@@ -102,28 +124,44 @@ def _compose(verb: str, overrides: list[str], multirun: bool) -> DictConfig:
     try:
         return compose(verb, [*overrides, *extra], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(_explain(verb, error)) from error
+        raise InputError(_explain(verb, overrides, error)) from error
 
 
 def _without_hydra(cfg: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
-def _explain(verb: str, error: Exception) -> str:
-    """One line for what Hydra says in several: the value, and the nearest right ones."""
+def _explain(verb: str, overrides: Sequence[str], error: Exception) -> str:
+    """One line for what Hydra says in several: the value, and the remedy or the nearest right ones."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option} is unknown; nearest: {nearest(option, list(error.options))}"
     text = str(error)
-    if match := re.match(r"Could not (?:override|append to config) '([^']+)'", text):
-        name = match[1]
-        known = keys(_without_hydra(compose(verb, return_hydra_config=True)))
-        if name not in known:
-            return f"{name!r} is not a setting; nearest: {nearest(name, known)}"
+    if match := re.match(r"Could not append to config. An item is already at '([^']+)'", text):
+        typed = next((word for word in overrides if word.startswith(f"+{match[1]}=")), f"{match[1]}=…")
+        return f"{match[1]!r} is a setting already: say {typed.lstrip('+')} without +"
+    if match := re.match(r"Could not (?:override|append to config|delete from config\.) '([^']+)'", text):
+        return _explain_unknown(verb, overrides, match[1]) or text.splitlines()[0]
+    if match := re.match(r"Multiple values for (\S+)\.", text):
+        return f"{match[1]} is chosen already: say {match[1]}=OPTION, once and without +"
     if isinstance(error, OverrideParseException):
         return _syntax(error)
     cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ is not None else ""
     return text.splitlines()[0] + cause
+
+
+def _explain_unknown(verb: str, overrides: Sequence[str], name: str) -> str | None:
+    """Why there is no setting `name` beside the options that the overrides choose; None where there is one."""
+    chosen = [word for word in overrides if (CONF / word.partition("=")[0]).is_dir()]
+    cfg = compose(verb, chosen, return_hydra_config=True)
+    known = keys(_without_hydra(cfg))
+    if name in known:
+        return None
+    group, _, setting = name.partition(".")
+    option = cfg.hydra.runtime.choices.get(group)
+    if option is not None and name in keys(_without_hydra(compose(verb, return_hydra_config=True))):
+        return f"{group}={option} has no setting {setting}: leave {name} out, or choose another {group}"
+    return f"{name!r} is not a setting; nearest: {nearest(name, known)}"
 
 
 def _syntax(error: Exception) -> str:

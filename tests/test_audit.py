@@ -66,7 +66,7 @@ def test_a_leak_is_shown_and_written_and_with_strict_fails(photos: Path, tmp_pat
         assert len(set(np.asarray(samples)[36 : 36 + 96, 190 : 190 + 96].reshape(-1, 3).sum(1).tolist())) > 20
     strict = run("data=folder", f"data.root={photos}", "strict=true", "output=strict", cwd=tmp_path)
     assert strict.returncode == 1
-    assert strict.stderr.startswith("error: Look at these before training: 1 picture in more than one split")
+    assert strict.stderr.startswith("error: the data set is not sound, see ")
     assert strict.stderr.count("\n") == 1
     assert json.loads((tmp_path / "strict/audit.json").read_text()) == content
     assert (tmp_path / "strict/duplicates.png").exists()

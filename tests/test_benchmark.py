@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 
 from src import benchmark
+from src.analysis.cost import count_macs
 from src.errors import InputError
+from src.networks import build_network
 
 ROOT = Path(__file__).parent.parent
 
@@ -60,6 +63,65 @@ def test_data_are_not_needed_where_the_number_of_classes_is_given(tmp_path: Path
     assert measured(tmp_path, *chosen, "data.num_classes=7")["num_classes"] == 7
     with pytest.raises(InputError, match=r"data.num_classes can't be counted: .*nothing.*; or say data.num_classes="):
         measured(tmp_path, *chosen)
+
+
+def test_the_stem_is_that_of_the_weights_as_in_training(tmp_path: Path) -> None:
+    other = build_network("resnet18", num_classes=5, in_channels=3, image_size=64, stem="imagenet")
+    torch.save(other.state_dict(), tmp_path / "seven.pth")
+    chosen = ("model=resnet18", "data.image_size=64", "data.num_classes=10", "batch_size=1", "data.batch_size=2")
+    cost = measured(tmp_path, *chosen, f"weights={tmp_path}/seven.pth")
+    same = build_network("resnet18", num_classes=10, in_channels=1, image_size=64, stem="imagenet")
+    assert cost["macs"] == count_macs(same, 1, 64)
+    with pytest.raises(InputError, match="they are another network's: say model=resnet18"):
+        measured(tmp_path, *chosen, f"weights={tmp_path}/seven.pth", "model=resnet34")
+    with pytest.raises(InputError, match=r"weights=nosuch is no file"):
+        measured(tmp_path, *chosen, "weights=nosuch")
+
+
+@pytest.mark.parametrize("mode", [[], ["-m"]], ids=["single", "sweep"])
+@pytest.mark.parametrize("word", ["output", "folder"])
+def test_a_folder_that_is_not_empty_is_refused(mode: list[str], word: str, tmp_path: Path) -> None:
+    key = {"output": "output", "folder": "hydra.sweep.dir" if mode else "hydra.run.dir"}[word]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "cost.json").write_text("keep")
+    result = run(*mode, *SMALL, f"{key}=mine", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == f"error: {key}=mine is not empty: name another folder\n"
+    assert [(path.name, path.read_text()) for path in (tmp_path / "mine").iterdir()] == [("cost.json", "keep")]
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("", "output= names no folder"),
+        ("null", "output=null names no folder"),
+        ("/proc/x", "name another folder with output=FOLDER"),
+    ],
+)
+def test_an_output_that_is_no_folder_is_refused(output: str, words: str, tmp_path: Path) -> None:
+    result = run(*SMALL, f"output={output}", cwd=tmp_path)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_folder_of_the_users_is_taken_and_stays_empty_where_all_runs_fail(tmp_path: Path) -> None:
+    (tmp_path / "a,b").mkdir()
+    result = run("-m", *SMALL, "model.in_channels=3", "output=a,b", cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["a,b"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "groups"), [("audit", ["data"]), ("benchmark", ["data", "model", "optimizer", "trainer"])]
+)
+def test_help_lists_the_groups_of_the_verb(verb: str, groups: list[str], tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", f"src.{verb}", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    lines = result.stdout.split("Groups: ")[1].split("\n\n")[1].split("\n")
+    assert [line.split(": ")[0] for line in lines] == groups
 
 
 def test_a_sweep_prints_one_table(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
+from src.cli import Reserved
 from src.overrides import quote_paths
 from src.run import RunFolder
 
@@ -101,6 +102,13 @@ def test_cfg_job_shows_the_composed_configuration(tmp_path: Path) -> None:
         (["model=[resnet18,resnet50]"], ["names several options"]),
         (["-m", "model=glob(resnet*)", "data.image_size=2"], ["data.image_size=2 is not possible"]),
         (["~model"], ["~model: the configuration needs it"]),
+        (["model=simple_cnn", "model.stem=small"], ["model=simple_cnn has no setting stem: leave model.stem out"]),
+        (["model=simple_cnn", "model.widht=8"], ["'model.widht' is not a setting; nearest: model.width"]),
+        (["+seed=3"], ["'seed' is a setting already: say seed=3 without +"]),
+        (["+model=resnet50"], ["model is chosen already: say model=OPTION, once and without +"]),
+        (["~sed"], ["'sed' is not a setting; nearest: seed"]),
+        (["-m", "seed=1,2", "sweep="], ["sweep= names no folder"]),
+        (["hydra.run.dir="], ["hydra.run.dir= names no folder"]),
         (["hydra.run.dir=${nowhere}"], ["hydra.run.dir", "nowhere"]),
         ([f"hydra.run.dir={'x' * 300}"], ["can't be written (file name too long)"]),
         (["hydra.run.dir=/proc/run"], ["/proc/run can't be written"]),
@@ -127,6 +135,26 @@ def test_the_traceback_comes_back_on_request(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "Traceback" in result.stderr
     assert result.stderr.splitlines()[-1].startswith("error: trainer.max_epochs=0")
+
+
+def test_a_single_run_of_a_sweep_that_fails_gives_1_where_others_are_done(tmp_path: Path) -> None:
+    sweep = ("-m", "model=simple_cnn", "model.num_classes=10,7", "trainer=debug", "sweep=mixed", "callbacks=none")
+    fails(run(*sweep, cwd=tmp_path, CUDA_VISIBLE_DEVICES=""), "model.num_classes=7", code=1)
+
+
+def test_only_what_came_in_since_the_start_is_ever_removed(tmp_path: Path) -> None:
+    reserved = Reserved(tmp_path, "hydra.sweep.dir", None, frozenset({"0", "notes.log"}))
+    assert [reserved.is_ours(tmp_path / name) for name in ("1", "1/.hydra", "train.log")] == [True] * 3
+    others = [tmp_path, tmp_path.parent / "x", *(tmp_path / name for name in ("0", "0/.hydra", "notes.log"))]
+    assert not any(map(reserved.is_ours, others))
+
+
+def test_a_sweep_leaves_folders_of_the_users_own_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "outputs" / "sweeps" / "s"
+    (mine / "0").mkdir(parents=True)
+    fails(run("-m", "seed=1,2", "sweep=s", "trainer=gpu", cwd=tmp_path, CUDA_VISIBLE_DEVICES=""), "torch finds no GPU")
+    assert (mine / "0").is_dir()
+    assert not (mine / "1").exists()
 
 
 @pytest.mark.parametrize("taken", ["run.json", ".hydra", "train.log"])
@@ -181,7 +209,8 @@ def test_a_run_that_fails_in_a_sweep_is_told_and_the_others_go_on(tmp_path: Path
         "callbacks=none",
     )
     result = run(*sweep, cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
-    fails(result, "2 runs failed: ", "model=resnet18 model.num_classes=7", "model=simple_cnn model.num_classes=7")
+    runs = ("model=resnet18 model.num_classes=7", "model=simple_cnn model.num_classes=7")
+    fails(result, "2 runs failed: ", *runs, code=1)  # not 2: the others are done
     assert result.stdout.count("failed: ") == 2
     folder = tmp_path / "outputs" / "sweeps" / "mixed"
     assert sorted(path.parent.name for path in folder.rglob("metrics.json")) == ["0", "2"]

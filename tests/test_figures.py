@@ -164,3 +164,13 @@ def test_pyplot_is_never_asked() -> None:
     figures.curves(TestCurves.history(2), best_epoch=1)
     assert "pyplot" not in Path(figures.__file__).read_text().replace("no pyplot", "")
     assert (pyplot.get_fignums() if pyplot else []) == before
+
+
+def test_names_of_any_characters_are_drawn() -> None:
+    name = "w\udcfc\x1b[2J\nx"
+    assert figures.shorten(name) == "w\ufffd\ufffd[2J x"
+    figure = figures.confusion_matrix(np.eye(2, dtype=int), [name, "b"])
+    figures.to_image(figure)
+    grid = TestGradcamGrid().draw(1, true=[name], predicted=["b"], explained=[name], title=name)
+    figures.to_image(grid)
+    assert not any("\udcfc" in text or "\x1b" in text for text in texts(figure) + texts(grid))

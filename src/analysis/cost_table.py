@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from src.tables import as_text
@@ -22,19 +23,32 @@ SETTINGS = {
 """What figures depend on: key of cost.json -> name. A column where the networks differ, else told once below."""
 
 
+FIGURES = ("\nparameters", "\nMACs", "latency\nmean ms", "\nmedian", "\np95", "inference\nimages/s",
+           "training\nimages/s", "inference\nMiB", "training\nMiB")  # fmt: skip
+"""The headers of what `_figures` gives."""
+
+WIDTH = 120
+"""Of one table in characters; a wider one becomes two."""
+
+
 def costs_text(costs: Sequence[Mapping[str, Any]]) -> str:
-    """One row a network, from what cost.json holds, and below what all have in common."""
+    """One row a network, from what cost.json holds, and below what all have in common.
+
+    Where settings that differ make it too wide they get a table of their own, and numbers tell what belongs together.
+    """
     shared = [key for key in SETTINGS if len({cost.get(key) for cost in costs}) == 1]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("\nmodel")
     differing = [key for key in SETTINGS if key not in shared]
-    for key in differing:
-        table.add_column(f"\n{SETTINGS[key]}")
-    for header in ("\nparameters", "\nMACs", "latency\nmean ms", "\nmedian", "\np95", "inference\nimages/s",
-                   "training\nimages/s", "inference\nMiB", "training\nMiB"):  # fmt: skip
-        table.add_column(header, justify="right")
-    for cost in costs:
-        table.add_row(str(cost["model"]), *(str(cost[key]) for key in differing), *_figures(cost))
+    names = [[str(cost["model"])] for cost in costs]
+    settings = [[str(cost.get(key, "")) for key in differing] for cost in costs]
+    figures = [_figures(cost) for cost in costs]
+    headers = [f"\n{SETTINGS[key]}" for key in differing]
+    tables = [_table(["\nmodel", *headers], FIGURES, names, settings, figures)]
+    if differing and max(map(len, tables[0].split("\n"))) > WIDTH:
+        numbers = [[str(number)] for number in range(1, len(costs) + 1)]
+        tables = [
+            _table(["", "model", *(header.strip() for header in headers)], [], numbers, names, settings),
+            _table(["\n", "\nmodel"], FIGURES, numbers, names, figures),
+        ]
     first = costs[0]
     common = [f"{SETTINGS[key]} {first[key]}" for key in shared if first.get(key) is not None]
     notes = [
@@ -42,7 +56,19 @@ def costs_text(costs: Sequence[Mapping[str, Any]]) -> str:
         f"latency and inference MiB: one image, {_passes(costs, 'latency_passes')}; "
         f"inference images/s: {_passes(costs, 'batch_latency_passes')} of a batch",
     ]
-    return "\n".join([as_text(table), "", *(note for note in notes if note)])
+    return "\n".join(["\n\n".join(tables), "", *(note for note in notes if note)])
+
+
+def _table(left: Sequence[str], right: Sequence[str], *parts: Sequence[Sequence[str]]) -> str:
+    """Columns set to the left and to the right, as wide as they need; a row has a cell or more of each part."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for header in left:
+        table.add_column(header, no_wrap=True)
+    for header in right:
+        table.add_column(header, no_wrap=True, justify="right")
+    for cells in zip(*parts, strict=True):
+        table.add_row(*(escape(cell) for part in cells for cell in part))
+    return as_text(table, width=10_000)
 
 
 def _figures(cost: Mapping[str, Any]) -> list[str]:

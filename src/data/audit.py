@@ -15,6 +15,8 @@ from src.data.module import ImageDataModule
 from src.data.signatures import Signature, read_signatures, to_picture
 from src.data.splits import SPLITS
 
+MOST_SKIPPED = 0.05  # of all files: training's own data.max_skipped, from which on it refuses a data set
+
 
 @dataclass(frozen=True)
 class DuplicateGroup:
@@ -65,6 +67,7 @@ class Audit:
         widths, heights: int (N,), in pixels, upright.
         modes, formats: how many images of each.
         skipped: (path, reason) of the files that were left out.
+        files: how many there are, those left out among them.
         groups: those across splits or classes first.
     """
 
@@ -78,6 +81,7 @@ class Audit:
     modes: Counter[str]
     formats: Counter[str]
     skipped: list[tuple[str, str]]
+    files: int
     groups: list[DuplicateGroup]
 
     @property
@@ -95,8 +99,13 @@ class Audit:
 
     @property
     def sound(self) -> bool:
-        """No leakage and no contradiction. Duplicates within a split and a class only weigh a picture twice."""
-        return not self.leaks and not self.contradictions
+        """No leakage, no contradiction and few unreadable files. Duplicates within a class only weigh more."""
+        return not self.leaks and not self.contradictions and not self.damaged
+
+    @property
+    def damaged(self) -> bool:
+        """More than `MOST_SKIPPED` of the files can't be read."""
+        return len(self.skipped) > MOST_SKIPPED * self.files
 
     @property
     def verdict(self) -> str:
@@ -109,7 +118,9 @@ class Audit:
             found.append(f"{count(len(self.leaks), 'picture')} in more than one split (measurements would flatter)")
         if self.contradictions:
             found.append(f"{count(len(self.contradictions), 'picture')} in more than one class (labels contradict)")
-        return f"Look at these before training: {' and '.join(found)}."
+        if self.damaged:
+            found.append(f"{len(self.skipped):,} of {self.files:,} files can't be read, more than {MOST_SKIPPED:.0%}")
+        return f"Look at these before training: {', '.join([*found[:-2], ' and '.join(found[-2:])])}."
 
     def as_dict(self) -> dict[str, Any]:
         """What audit.json holds."""
@@ -174,6 +185,7 @@ def audit_images(data: ImageDataModule) -> Audit:
         modes=Counter(signature.mode for signature in signatures),
         formats=Counter(signature.format for signature in signatures),
         skipped=[(skipped.path, skipped.reason) for skipped in found.skipped],
+        files=len(found.paths) + len(found.skipped),
         groups=sorted(groups, key=lambda group: -group.across_splits - group.across_classes),
     )
 

@@ -1,15 +1,17 @@
-"""An audit on screen: one page."""
+"""An audit on screen: one page. Names are shown without the control characters that they may hold."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from src.data.audit import Audit, DuplicateGroup, count, extent
 from src.data.splits import SPLITS
+from src.figures.style import printable
+from src.tables import as_text
 
 MOST_CLASSES = 20  # named one by one; of more, the largest and the smallest are
 ENDS = 5  # how many of them
@@ -20,10 +22,10 @@ FIRST_IMAGES = 4
 def page(audit: Audit) -> Group:
     """Classes, sizes, files, duplicates, and a sentence that says what to make of it."""
     total = count(int(audit.counts.sum()), "image")
-    parts: list[RenderableType] = [
-        Text(f"{audit.source}: {total} of {len(audit.class_names)} classes in {audit.root}", style="bold"),
+    parts = [
+        Text(f"{audit.source}: {total} of {len(audit.class_names)} classes in {printable(audit.root)}", style="bold"),
         Text(f"Split as training splits it with seed={audit.seed}.\n"),
-        class_table(audit.class_names, audit.counts),
+        Text(as_text(class_table(audit.class_names, audit.counts))),
         Text(""),
         facts(audit),
     ]
@@ -43,7 +45,7 @@ def class_table(names: Sequence[str], counts: np.ndarray) -> Table:
         table.add_column(split, justify="right")
 
     def add(name: str, row: np.ndarray) -> None:
-        table.add_row(Text(name), *(f"{n:,}" for n in row), f"{row.sum():,}")
+        table.add_row(Text(printable(name)), *(f"{n:,}" for n in row), f"{row.sum():,}")
 
     if len(names) <= MOST_CLASSES:
         for name, row in zip(names, counts, strict=True):
@@ -62,11 +64,8 @@ def class_table(names: Sequence[str], counts: np.ndarray) -> Table:
     return table
 
 
-def facts(audit: Audit) -> Table:
-    """A line each: balance, sizes, files, what was left out, what is there twice."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+def facts(audit: Audit) -> Text:
+    """A line each, however long: balance, sizes, files, what was left out, what is there twice."""
     width, height = extent(audit.widths), extent(audit.heights)
     groups = audit.groups
     exact = sum(group.exact for group in groups)
@@ -84,9 +83,8 @@ def facts(audit: Audit) -> Table:
         else f"{count(len(groups), 'group')} ({exact} exact, {len(groups) - exact} near): {len(audit.leaks)} across "
         f"splits, {len(audit.contradictions)} across classes",
     }
-    for name, text in rows.items():
-        table.add_row(name, Text(text))
-    return table
+    lines = [Text.assemble((f"{name:<13}", "bold"), text) for name, text in rows.items()]
+    return Text("\n").join(lines)
 
 
 def tally(counts: Counter[str]) -> str:
@@ -101,7 +99,7 @@ def left_out(skipped: Iterable[tuple[str, str]]) -> str:
     if not by_reason:
         return "nothing"
     texts = [
-        f"{len(paths)} {reason} ({', '.join(paths[:2])}{', …' if len(paths) > 2 else ''})"
+        f"{len(paths)} {reason} ({printable(', '.join(paths[:2]))}{', …' if len(paths) > 2 else ''})"
         for reason, paths in by_reason.items()
     ]
     return f"{count(sum(map(len, by_reason.values())), 'file')}: {', '.join(texts)}"
@@ -109,7 +107,7 @@ def left_out(skipped: Iterable[tuple[str, str]]) -> str:
 
 def describe(group: DuplicateGroup) -> Text:
     """A group in a line: what is wrong with it, then its images."""
-    images = [f"{path} ({split}, {name})" for path, split, name in group.images[:FIRST_IMAGES]]
+    images = [printable(f"{path} ({split}, {name})") for path, split, name in group.images[:FIRST_IMAGES]]
     if (more := len(group.images) - FIRST_IMAGES) > 0:
         images.append(f"{more} more")
     return Text(f"  {group.title}: {' = '.join(images)}")

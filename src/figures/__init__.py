@@ -7,6 +7,16 @@ they are, without matplotlib's mathematics between dollar signs.
 from src.figures.confusion import confusion_matrix
 from src.figures.curves import curves
 from src.figures.gradcam import gradcam_grid, scale_maps
-from src.figures.style import save, save_image, shorten, to_image
+from src.figures.style import printable, save, save_image, shorten, to_image
 
-__all__ = ["confusion_matrix", "curves", "gradcam_grid", "save", "save_image", "scale_maps", "shorten", "to_image"]
+__all__ = [
+    "confusion_matrix",
+    "curves",
+    "gradcam_grid",
+    "printable",
+    "save",
+    "save_image",
+    "scale_maps",
+    "shorten",
+    "to_image",
+]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.figures.style import INK, VERMILLION, pixel_axes, shorten
+from src.figures.style import INK, VERMILLION, pixel_axes, printable, shorten
 
 PANEL = 168  # pixels of an image's longer side: 21 × 8, 6 × 28, 3 × 56
 GAP, LINE, HEADER, FOOTER = 12, 16, 32, 34  # pixels around the panels
@@ -79,7 +79,7 @@ def gradcam_grid(
     canvas[bottom - 6 : bottom + 6, GAP + 12 : GAP + 72] = _colours(np.linspace(0, 1, 60))
     axes.text(GAP, bottom, "0", size=8, color=INK, va="center")
     axes.text(GAP + 77, bottom, "1  each map scaled to its own maximum", size=8, color=INK, va="center")
-    axes.text(GAP, HEADER / 2 + 2, title, size=11, weight="bold", color=INK, va="center", parse_math=False)
+    axes.text(GAP, HEADER / 2 + 2, printable(title), size=11, weight="bold", color=INK, va="center", parse_math=False)
     axes.imshow(canvas, interpolation="nearest", extent=(0, canvas.shape[1], canvas.shape[0], 0))
     return axes.figure  # type: ignore[return-value]  # a SubFigure only where one was asked for
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.figures.style import GREY, INK, pixel_axes, shorten
+from src.figures.style import GREY, INK, pixel_axes, printable, shorten
 
 PANEL = 96  # pixels of a sample's side
 BOX = 176  # pixels of the square that a duplicate is fitted into
@@ -59,7 +59,7 @@ def duplicates(
 
 def _empty(height: int, width: int, title: str) -> tuple[Axes, NDArray[np.uint8]]:
     axes = pixel_axes(height, width)
-    axes.text(GAP, HEADER / 2, title, size=11, weight="bold", color=INK, va="center", parse_math=False)
+    axes.text(GAP, HEADER / 2, printable(title), size=11, weight="bold", color=INK, va="center", parse_math=False)
     return axes, np.full((height, width, 3), 255, np.uint8)
 
 

@@ -1,5 +1,6 @@
 """What all figures share: colours, names shortened, axes in pixels, and the way into a file."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,20 @@ BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe & Ito 2008: t
 DPI = 100
 
 
+def printable(text: str) -> str:
+    """`text` on one line, as a picture or a terminal can show it: of the same length, without control characters.
+
+    White space becomes blanks; other control characters (an escape sequence would clear the screen) and surrogates,
+    which stand for bytes of a file name that are not UTF-8 and which matplotlib refuses, become U+FFFD.
+    """
+    return "".join(
+        " " if char.isspace() else "\ufffd" if unicodedata.category(char) in ("Cc", "Cs") else char for char in text
+    )
+
+
 def shorten(name: str, length: int = 24) -> str:
-    """`name` on one line, its middle left out where it is longer than `length` characters."""
-    name = " ".join(name.split())
+    """`name`, printable and on one line, its middle left out where it is longer than `length` characters."""
+    name = " ".join(printable(name).split())
     half = (length - 1) // 2
     return name if len(name) <= length else f"{name[: length - half - 1]}…{name[-half:]}"
 

@@ -77,7 +77,7 @@ class CifarResNet(nn.Module):
         self.layer3 = _stage(kind, blocks, WIDTHS[1], WIDTHS[2], stride=2)  # (N, 64, S/4, S/4)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(WIDTHS[2], num_classes)
-        # No norm begins at zero, unlike in resnet.py: a plain network could not, and the two are here to differ in their
+        # No norm begins at zero, unlike in resnet.py: a plain network could not, and the two are to differ in their
         # shortcuts alone. Depth 110 wants a warm-up of the learning rate, as in the paper; ours is on by default.
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

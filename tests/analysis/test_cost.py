@@ -199,3 +199,23 @@ def test_the_table_tells_once_what_networks_have_in_common() -> None:
     assert "data digits, batch 4" in lines[5]
     assert "1 to 2 passes" in lines[6]
     assert max(map(len, lines[:4])) <= 120
+
+
+def test_names_and_figures_stay_whole_however_many_settings_differ() -> None:
+    first = cost_of(network(), passes=2, warmups=1) | {
+        "model": "cifar_resnet110", "data": "digits", "precision": "32-true", "memory_format": "contiguous",
+        "training_batch_size": 64, "training_images_per_second": 1234.5, "training_peak_memory_mib": 4.2,
+        "macs": 7_600_000,
+    }  # fmt: skip
+    second = first | {
+        "model": "cifar_resnet20", "data": "tinyimagenet", "image_size": 64, "in_channels": 3, "num_classes": 200,
+        "precision": "bf16-mixed", "memory_format": "channels_last", "training_batch_size": 128,
+    }  # fmt: skip
+    text = costs_text([first, second])
+    settings, figures, _ = (block.split("\n") for block in text.split("\n\n"))
+    assert settings[1].split() == ["1", "cifar_resnet110", "digits", "8", "1", "10", "64", "32-true", "contiguous"]
+    assert settings[2].split()[-3:] == ["128", "bf16-mixed", "channels_last"]
+    assert [row.split()[:2] for row in figures[2:]] == [["1", "cifar_resnet110"], ["2", "cifar_resnet20"]]
+    assert "7.6 M" in figures[2]
+    assert "…" not in text
+    assert max(map(len, settings + figures)) <= 120

@@ -121,6 +121,28 @@ def test_resized_and_recompressed_copies_are_near(tmp_path, scale, quality):
         assert [group.tolist() for group in find_duplicates(signatures)] == [[0, 1]]
 
 
+@pytest.mark.parametrize(("side", "quality"), [(32, 40), (31, 50), (28, 50), (24, 80)])
+def test_small_copies_of_large_images_are_near(tmp_path, side, quality):
+    for seed in range(10):
+        picture = photograph(seed)
+        picture.resize((side * 4 // 3, side)).save(tmp_path / "copy.jpg", quality=quality)
+        signatures = [sign(picture, "RGB", ""), sign_file(tmp_path / "copy.jpg"), sign(photograph(99), "RGB", "")]
+        assert [group.tolist() for group in find_duplicates(signatures)] == [[0, 1]]
+
+
+def test_many_unreadable_files_and_names_of_any_characters_are_reported(photos, look):
+    for i in range(4):
+        (photos / f"train/cat/bad{i}.jpg").touch()
+    shutil.copy(photos / "train/dog/0.png", photos / "test/dog/a\x1b[2J\nb\udcfc.png")
+    audit = look(photos, max_skipped=1.0)
+    assert not audit.sound
+    assert "4 of 29 files can't be read, more than 5%" in audit.verdict
+    text = as_text(page(audit))
+    assert "test/dog/a\ufffd[2J b\ufffd.png" in " ".join(text.split())
+    assert "\x1b" not in text
+    assert audit.groups[0].images[1][0] == "test/dog/a\x1b[2J\nb\udcfc.png"
+
+
 def test_a_changed_detail_of_a_small_drawing_is_another_drawing():
     random = np.random.default_rng(0)
     drawing = random.integers(0, 2, (8, 8)).repeat(3, axis=1).repeat(3, axis=0).astype(np.uint8) * 255
