@@ -31,9 +31,9 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     from omegaconf import OmegaConf
     from rich import get_console
 
+    from src.analysis.audit_page import page
     from src.data import ImageDataModule  # torch, only now
     from src.data.audit import audit_images
-    from src.data.audit_page import page
 
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
     data = ImageDataModule(**settings, seed=cfg.seed)

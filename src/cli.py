@@ -207,11 +207,13 @@ def _reserve(cfg: DictConfig) -> Reserved | None:
     key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
     word = _word_of(cfg, key)
     try:
-        value, named = OmegaConf.select(cfg, key), OmegaConf.select(cfg, word)
+        named = OmegaConf.select(cfg, word)
+        if named is None or not str(named).strip():
+            said = f"{word}={'null' if named is None else named}"
+            raise InputError(f"{said} names no folder: name one, or leave {word} out")
+        value = OmegaConf.select(cfg, key)
     except OmegaConfBaseException as error:
         raise InputError(f"{word}: {str(error).splitlines()[0]}") from error
-    if named is None or not str(named).strip():
-        raise InputError(f"{word}={'null' if named is None else named} names no folder: name one, or leave {word} out")
     folder = Path(os.path.abspath(str(value)))  # noqa: PTH100  # as Hydra makes it, without ..
     made = None
     try:
@@ -233,7 +235,8 @@ def _reserve(cfg: DictConfig) -> Reserved | None:
 
 def _word_of(cfg: DictConfig, key: str) -> str:
     """The setting by which the user says where to write: what was typed, else what the verb has for it, else `key`."""
-    typed = {word.lstrip("+").partition("=")[0] for word in [*cfg.hydra.overrides.hydra, *cfg.hydra.overrides.task]}
+    overrides: Any = OmegaConf.to_container(cfg.hydra.overrides, resolve=False)
+    typed = {word.lstrip("+").partition("=")[0] for words in overrides.values() for word in words}
     words = (key, "output", "sweep") if key == "hydra.sweep.dir" else (key, "output")
     return next((word for word in words if word in typed), "output" if "output" in cfg else key)
 

@@ -67,7 +67,6 @@ RULES: Mapping[str, Number | Choice] = {
     "compile": SWITCH,
     "strict": SWITCH,
     "samples": Number(1, 64, whole=True),
-    "batch_size": Number(1, 65_536, whole=True),
     "budget": Number(0, 86_400, open=True),
     "cost": SWITCH,
     "memory_format": Choice(("auto", "channels_last", "contiguous")),
@@ -116,6 +115,7 @@ RULES: Mapping[str, Number | Choice] = {
     "scheduler.every": Number(1, 1_000_000, whole=True),
     "scheduler.gamma": Number(0, 1, open=True),
     "callbacks.gradcam.images": Number(1, 256, whole=True),
+    "batch_size": Number(1, 65_536, whole=True),  # behind data.batch_size, which it is by default
     "callbacks.gradcam.target": Choice(("predicted", "true")),
 }
 

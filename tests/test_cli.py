@@ -57,7 +57,7 @@ def test_help_lists_groups_and_settings_without_importing_torch(tmp_path: Path) 
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
-    assert "model: resnet101, resnet152, resnet18, resnet34, resnet50, simple_cnn" in result.stdout
+    assert "resnet101, resnet152, resnet18, resnet34, resnet50, simple_cnn" in result.stdout
     assert "batch_size: 64" in result.stdout
     assert result.stdout.splitlines()[-1] == "exit 0 heavy []"
 

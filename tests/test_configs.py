@@ -64,7 +64,7 @@ def test_a_trainer_option_has_all_of_lightnings_arguments_and_no_others(config: 
 def test_every_optimizer_and_schedule_takes_steps(config: Config, name: str, schedule: str) -> None:
     cfg = config(f"optimizer={name}", f"scheduler={schedule}")
     check_config(cfg)
-    optimizer = build_optimizer(nn.Linear(2, 2), **to_dict(cfg)["optimizer"])
+    optimizer = build_optimizer(nn.Sequential(nn.Linear(2, 2)), **to_dict(cfg)["optimizer"])
     scheduler = build_schedule(optimizer, steps=20, steps_per_epoch=5, **to_dict(cfg)["scheduler"])
     rates = []
     for _ in range(20):

@@ -19,7 +19,9 @@ def test_commands_were_found() -> None:
 
 
 @pytest.mark.parametrize(("verb", "command"), COMMANDS)
-def test_a_command_is_understood(verb: str, command: str) -> None:
+def test_a_command_is_understood(verb: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet18.pth").touch()
     arguments = [word for word in quote_paths(shlex.split(command)) if not word.startswith("--") and word != "job"]
     overrides = [argument for argument in arguments if argument != "-m"]
     assert check_overrides(verb, overrides, multirun="-m" in arguments)

@@ -147,7 +147,7 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> N
     cifar_resnet20 and cifar_plain20, can't be told apart.
     """
     own = network.state_dict()
-    share = _share(own, state, _first_convolution(network))
+    share = common_share(own, state, _first_convolution(network))
     if share >= LEAST_SHARE:
         return
     if own.keys() == state.keys():
@@ -218,7 +218,7 @@ def _shape(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape))
 
 
-def _share(own: Mapping[str, Tensor], state: Mapping[str, Tensor], first: str) -> float:
+def common_share(own: Mapping[str, Tensor], state: Mapping[str, Tensor], first: str) -> float:
     """The part of all that lies between first convolution and head that file and network have in common.
 
     It is counted in tensors and in single weights, and the smaller part counts: the Mini-ResNets with the norm before
@@ -250,7 +250,7 @@ def _suggestion(state: Mapping[str, Tensor]) -> str:
     with torch.device("meta"):
         for name in NETWORKS:
             network = build_network(name, num_classes=2, image_size=64)
-            if _share(network.state_dict(), state, _first_convolution(network)) >= LEAST_SHARE:
+            if common_share(network.state_dict(), state, _first_convolution(network)) >= LEAST_SHARE:
                 return f": say model={name}"
     return ": take the file of the same model"
 

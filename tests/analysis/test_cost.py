@@ -205,7 +205,7 @@ def test_names_and_figures_stay_whole_however_many_settings_differ() -> None:
     first = cost_of(network(), passes=2, warmups=1) | {
         "model": "cifar_resnet110", "data": "digits", "precision": "32-true", "memory_format": "contiguous",
         "training_batch_size": 64, "training_images_per_second": 1234.5, "training_peak_memory_mib": 4.2,
-        "macs": 7_600_000,
+        "macs": 7_600_000, "image_size": 8, "in_channels": 1, "num_classes": 10,
     }  # fmt: skip
     second = first | {
         "model": "cifar_resnet20", "data": "tinyimagenet", "image_size": 64, "in_channels": 3, "num_classes": 200,
