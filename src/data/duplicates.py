@@ -33,8 +33,8 @@ class Rule(NamedTuple):
 
 
 # At 16 pixels, which leaves out most of the noise of compression, no two of 3,000 of Tiny ImageNet reach 0.76, and of
-# 3,000 cats and dogs one pair is above 0.71, a true one. All of CIFAR-10 has 188 groups; the 60 weakest are true. Of 30 cats' own copies whose
-# shorter side has 28 pixels, in quality 50, all are found, of 30 of Tiny ImageNet's (64 pixels) 26.
+# 3,000 cats and dogs one pair is above 0.71, a true one. All of CIFAR-10 has 188 groups; the 60 weakest are true. Of 30
+# cats' own copies whose shorter side has 28 pixels, in quality 50, all are found, of 30 of Tiny ImageNet's 26.
 PHOTOGRAPH = Rule(bits=8, side=16, correlation=0.97, difference=32)
 # Small drawings are alike without being copies: 804 of 1.6 million pairs of the 8×8 digits are above 0.95, and of
 # MNIST's 70,000 images no two reach 0.995.
