@@ -32,6 +32,10 @@ JOBS_CHECKED = 64
 
 # `${hex:4}`: keeps two runs of the same second apart. Cached, so that a configuration names one folder and not several.
 OmegaConf.register_new_resolver("hex", lambda digits: secrets.token_hex(digits)[:digits], use_cache=True, replace=True)
+# `${full_or_quick:10,2}`: a study's setting, and what it is with quick=true.
+OmegaConf.register_new_resolver(
+    "full_or_quick", lambda full, quick, *, _root_: quick if _root_.get("quick") is True else full, replace=True
+)
 
 
 def list_groups(chosen: Mapping[str, str]) -> str:

@@ -57,7 +57,7 @@ def test_data_that_cannot_be_trained_on(tmp_path: Path, config: Callable[..., Di
         (["model.num_classes=7"], ["model.num_classes=7", "10 classes"]),
         (["data.num_classes=7"], ["data.num_classes=7", "10 classes"]),
         (["model.in_channels=3"], ["model.in_channels=3 and data.in_channels=1 differ"]),
-        (["model.stem=imagenet"], ["data.image_size=8 is too small for resnet18"]),
+        (["model.stem=imagenet", "model.stem_pool=true"], ["data.image_size=8 is too small for resnet18"]),
         (["callbacks.gradcam.layer=layer9"], ["layer9"]),
         (["+callbacks.canary._target_=os.getcwd"], ["_target_=os.getcwd is not allowed"]),
         (["+callbacks.gradcam.colour=red"], ["colour"]),

@@ -29,23 +29,30 @@ TINY_IMAGENET = PublishedZip(
 ANNOTATIONS = "val/val_annotations.txt"
 
 
-def tinyimagenet(root: Path, *, download: bool, classes: int | None = None, class_seed: int = 0) -> ImageCollection:
+LAST_ANIMAL = "n02510455"
+"""The giant panda, the last of ImageNet's 398 animals: WordNet IDs follow the alphabet of its source files, and those of
+its animals are all before those of its things."""
+
+
+def tinyimagenet(
+    root: Path, *, download: bool, classes: int | str | None = None, class_seed: int = 0
+) -> ImageCollection:
     """`root/tiny-imagenet-200`; its val is our test, because the labels of its test are not published.
 
     Args:
-        classes: how many of the listed classes, at least 2; None: all.
-        class_seed: which ones; see `choose_classes`. Not negative.
+        classes: how many of the listed classes, at least 2; "animals": those that are animals; None: all.
+        class_seed: which ones of a number; see `choose_classes`. Not negative.
     """
-    if classes is not None:
+    if classes not in (None, "animals"):
         whole_number("data.classes", classes, 2)
     whole_number("data.class_seed", class_seed, 0)
     base = provide(TINY_IMAGENET, root, download=download)
     wnids = read_text(base / "wnids.txt").split()
     if len(set(wnids)) < 2:
         raise InputError(f"{base}/wnids.txt lists {len(set(wnids))} classes: remove its folder and unpack it again.")
-    if classes is None and class_seed:
+    if not isinstance(classes, int) and class_seed:
         log.warning("data.class_seed=%d has no effect: data.classes=N says how many classes it draws", class_seed)
-    if classes is not None and classes > len(set(wnids)):
+    if isinstance(classes, int) and classes > len(set(wnids)):
         raise InputError(
             f"data.classes={classes}, but {base} has {len(set(wnids))} of them: give fewer, or null for all."
         )
@@ -53,12 +60,16 @@ def tinyimagenet(root: Path, *, download: bool, classes: int | None = None, clas
     return replace(collect(list_chosen(base, chosen)), class_names=readable_names(base / "words.txt", chosen))
 
 
-def choose_classes(wnids: Sequence[str], classes: int | None, seed: int) -> list[str]:
+def choose_classes(wnids: Sequence[str], classes: int | str | None, seed: int) -> list[str]:
     """The first `classes` of the WordNet IDs by the SHA-256 of "seed/wnid", sorted: their targets. None: all.
+
+    "animals" takes those up to `LAST_ANIMAL`.
 
     A hash rather than a random generator, whose draws may change with the version of Python or NumPy: the choice is the
     same on every machine, whatever the order of the list, and the 10 classes of a seed are among its 25.
     """
+    if classes == "animals":
+        return sorted(wnid for wnid in set(wnids) if wnid <= LAST_ANIMAL)
     ranked = sorted(set(wnids), key=lambda wnid: hashlib.sha256(f"{seed}/{wnid}".encode()).digest())
     return sorted(ranked[:classes])
 

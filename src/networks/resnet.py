@@ -31,14 +31,14 @@ def build_resnet(
 
     `stem="imagenet"` is the paper's 7×7 convolution of stride 2, `"small"` the 3×3 of stride 1 that its section 4.2
     uses on CIFAR; `"auto"` takes the small one for images of 64 px and less. `stem_pool` keeps the 3×3 max pooling of
-    stride 2 behind it; `"auto"` keeps it with the ImageNet stem only.
+    stride 2 behind it; `"auto"` keeps it with the ImageNet stem only, where `layer1` has a map of 4×4 left.
 
-    Raises `InputError` for an unknown stem, and for an image from which not even `layer1` has a map of 4×4 left, too
-    little to learn from or to explain.
+    Raises `InputError` for an unknown stem, and for an image from which not even `layer1` has a map of 4×4, too little
+    to learn from or to explain.
     """
     kind, pool = resolve_stem(image_size, stem, stem_pool)
-    stride = (2 if kind == "imagenet" else 1) * (2 if pool else 1)
-    if -(-image_size // stride) < 4:  # rounded up, as a padded convolution of stride 2 does
+    stride = _stride(kind, pool)
+    if not _suffices(image_size, stride):
         raise InputError(
             f"data.image_size={image_size} is too small for {depth} with stem={kind}, stem_pool={str(pool).lower()}: "
             f"take at least {3 * stride + 1} pixels, or model.stem=small model.stem_pool=false (from 4 pixels)"
@@ -67,7 +67,19 @@ def resolve_stem(image_size: int, stem: Stem, stem_pool: bool | Literal["auto"])
         raise InputError(f"model.stem_pool={stem_pool} is unknown: take auto, true or false")
     if stem == "auto":
         stem = "small" if image_size <= SMALL_IMAGE else "imagenet"
-    return stem, stem == "imagenet" if stem_pool == "auto" else bool(stem_pool)
+    if stem_pool == "auto":
+        stem_pool = stem == "imagenet" and _suffices(image_size, _stride(stem, pool=True))
+    return stem, stem_pool
+
+
+def _stride(stem: str, pool: bool) -> int:
+    """By how much the stem shrinks an image."""
+    return (2 if stem == "imagenet" else 1) * (2 if pool else 1)
+
+
+def _suffices(image_size: int, stride: int) -> bool:
+    """Whether `layer1` has a map of at least 4×4; rounded up, as a padded convolution of stride 2 does."""
+    return -(-image_size // stride) >= 4
 
 
 resnet18 = partial(build_resnet, "resnet18")

@@ -90,7 +90,7 @@ def test_one_batch_can_be_overfitted(name: str) -> None:
         ({"name": "resnet51"}, "model 'resnet51' is unknown; nearest: resnet50"),
         ({"name": "resnet18", "num_classes": 1}, "num_classes=1"),
         ({"name": "resnet18", "in_channels": 0}, "in_channels=0"),
-        ({"name": "resnet18", "image_size": 8, "stem": "imagenet"}, "data.image_size=8 is too small for resnet18"),
+        ({"name": "resnet18", "image_size": 6, "stem": "imagenet"}, "data.image_size=6 is too small for resnet18"),
         ({"name": "simple_cnn", "image_size": 7}, "data.image_size=7 is too small for simple_cnn"),
         ({"name": "simple_cnn", "width": 0}, "model.width=0"),
         ({"name": "resnet18", "stem": "huge"}, "model.stem=huge"),
@@ -106,8 +106,15 @@ def test_what_cannot_be_built_says_why(arguments: dict, message: str) -> None:
 
 def test_the_smallest_image_that_the_message_names_is_enough() -> None:
     with pytest.raises(InputError, match="take at least 13 pixels"):
-        build_network("resnet18", num_classes=2, image_size=12, stem="imagenet")
+        build_network("resnet18", num_classes=2, image_size=12, stem="imagenet", stem_pool=True)
     with torch.device("meta"):
-        network = build_network("resnet18", num_classes=2, image_size=13, stem="imagenet")
+        network = build_network("resnet18", num_classes=2, image_size=13, stem="imagenet", stem_pool=True)
         stem = network.maxpool(network.conv1(torch.empty(1, 3, 13, 13)))
     assert stem.shape[-2:] == (4, 4)
+
+
+def test_an_automatic_stem_keeps_its_pooling_where_a_map_of_4x4_is_left() -> None:
+    assert resolve_stem(13, "imagenet", "auto") == ("imagenet", True)
+    assert resolve_stem(12, "imagenet", "auto") == ("imagenet", False)
+    assert resolve_stem(8, "imagenet", True) == ("imagenet", True)
+    assert resolve_stem(64, "auto", "auto") == ("small", False)
