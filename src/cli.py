@@ -1,19 +1,15 @@
 """What all verbs share: paths taken raw, a configuration that is checked before anything is made, errors in one line.
 
 `main(verb, task)` is a verb's whole command line. It composes and checks the configuration first, and only then lets
-Hydra create a folder and call the task; torch is not imported before that.
+Hydra create a folder and call the task, or the tasks of a sweep; torch is not imported before that.
 """
 
 import io
 import logging
 import os
-import shutil
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,13 +17,13 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 from rich import get_console
 
 from src.errors import InputError, RunError
-from src.overrides import CONF, check_overrides, compose_overrides, quote, quote_paths
-from src.run import RunFolder
+from src.overrides import BASIC_SWEEPER, CONF, Plan, check_overrides, compose_overrides, quote, quote_paths
+from src.reservation import Reserved, discard, remove_empty, reserve
+from src.studies.sweep import Sweep, one_line
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +48,15 @@ class ConsoleHandler(logging.Handler):
 
 
 def main(
-    verb: str, task: Callable[[DictConfig], Any], summary: Callable[[Sequence[Any]], None] | None = None
+    verb: str,
+    task: Callable[..., Any],
+    summary: Callable[[Sequence[Any]], None] | None = None,
+    after_sweep: Callable[[Path], None] | None = None,
 ) -> NoReturn:
-    """Run a verb with the arguments of this process, and exit; `summary` gets what the tasks returned, in order.
+    """Run a verb with the arguments of this process, and exit.
+
+    `summary` gets what the tasks returned, in order. A verb with `after_sweep` leaves run folders behind: its sweeps
+    can be gone on with, its task takes `resume=` besides the configuration, and `after_sweep` gets the sweep's folder.
 
     0: done. 2: the input was wrong, nothing was begun and nothing is left behind. 1: a run failed; of a sweep, any run
     where others are done. 130: interrupted.
@@ -66,7 +68,7 @@ def main(
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        code = _run(verb, task, summary, sys.argv[1:])
+        code = _run(verb, task, summary, after_sweep, sys.argv[1:])
     except (InputError, RunError) as error:
         code = _report(error)
     except KeyboardInterrupt:
@@ -82,29 +84,33 @@ def output_folder(cfg: DictConfig) -> Path:
 
 def _run(
     verb: str,
-    task: Callable[[DictConfig], Any],
+    task: Callable[..., Any],
     summary: Callable[[Sequence[Any]], None] | None,
+    after_sweep: Callable[[Path], None] | None,
     argv: Sequence[str],
 ) -> int:
     argv = quote_paths(argv)
     args = get_args_parser().parse_args(argv)
-    reserved: Reserved | None = None
-    if args.cfg or args.help:
-        compose_overrides(verb, args.overrides, multirun=args.multirun)
-    elif not (args.hydra_help or args.info or args.shell_completion):
-        reserved = _reserve(check_overrides(verb, args.overrides, multirun=args.multirun))
-        argv = [*argv, *([] if reserved is None else [f"{reserved.key}={quote(str(reserved.path))}"])]
-    if _is_follower():
-        argv = [*argv, "hydra/job_logging=disabled"]  # one train.log, the first process's
+    if args.cfg or args.help or args.hydra_help or args.info or args.shell_completion:
+        if args.cfg or args.help:
+            compose_overrides(verb, args.overrides, multirun=args.multirun)
+        _hydra(verb, lambda _: None, argv)
+        return 0
+    plan = check_overrides(verb, args.overrides, multirun=args.multirun)
+    multirun = plan.cfg.hydra.mode == RunMode.MULTIRUN
+    if multirun and after_sweep is not None:
+        return _run_sweep(verb, task, after_sweep, plan, argv)
+    if multirun and not plan.cfg.hydra.launcher._target_.startswith("hydra._internal."):
+        raise InputError(f"hydra/launcher={plan.cfg.hydra.runtime.choices['hydra/launcher']} is for src.train alone")
+    reserved = reserve(plan.cfg)
     failures: list[tuple[str, Exception]] = []
     results: list[Any] = []
 
-    def job(cfg: DictConfig) -> Any:
+    def job(cfg: DictConfig) -> None:
         """The task, with its failure kept for us: Hydra would print several lines and exit with 1."""
         logging.captureWarnings(True)
         try:
             results.append(task(cfg))
-            return results[-1]
         except (KeyboardInterrupt, SystemExit):
             _discard_unstarted(reserved)
             raise
@@ -113,29 +119,86 @@ def _run(
             if not isinstance(error, InputError):
                 logging.getLogger("traceback").warning("the run failed", exc_info=error)  # for train.log alone
             _discard_unstarted(reserved)
-            if _is_sweep():
-                log.info("run %s failed: %s", failures[-1][0], _line(error))
-                error.__traceback__ = None  # it would keep the run's network in memory
-            return None
+            if multirun:
+                log.info("run %s failed: %s", failures[-1][0], one_line(error))
 
-    sys.argv = [sys.argv[0], *argv]
     try:
-        hydra.main(config_path=str(CONF), config_name=verb, version_base="1.3")(job)()
+        _hydra(verb, job, _at(argv, reserved))
     finally:
         if reserved is not None:
-            _remove_empty(reserved)
+            remove_empty(reserved)
     if summary is not None and results:
         summary(results)
     return _report_all(failures, some_done=bool(results))
 
 
+def _run_sweep(
+    verb: str, task: Callable[..., Any], after_sweep: Callable[[Path], None], plan: Plan, argv: Sequence[str]
+) -> int:
+    """Run what a sweep still lacks, whatever fails, and let `after_sweep` look at it."""
+    reserved = reserve(plan.cfg, check_sweep=lambda folder: Sweep(folder, plan.jobs).check())
+    if reserved is None:
+        raise InputError("LOCAL_RANK is set: a sweep starts the processes of its distributed runs by itself")
+    sweep = Sweep(reserved.path, plan.jobs)
+    searched = plan.cfg.hydra.sweeper._target_ != BASIC_SWEEPER
+
+    def job(cfg: DictConfig) -> Any:
+        logging.captureWarnings(True)
+        try:
+            metrics = sweep.run(task, cfg)
+        except (KeyboardInterrupt, SystemExit):
+            _discard_unstarted(reserved)
+            raise
+        if not searched:
+            return metrics
+        # What a sweeper such as Optuna wants: one number, and of a run that failed the worst.
+        return metrics[cfg.monitor] if metrics else float("-inf" if cfg.mode == "max" else "inf")
+
+    try:
+        with sweep.locked():
+            _hydra(verb, job, [*_at(argv, reserved), "hydra.output_subdir=null"])
+    except (KeyboardInterrupt, SystemExit):
+        if plan.jobs is not None and any(outcome.status for outcome in sweep.outcomes()):
+            print(f"the same command with sweep={sweep.folder.name} goes on where this one stopped", file=sys.stderr)
+        raise
+    finally:
+        outcomes = sweep.outcomes()
+        begun = [outcome for outcome in outcomes if outcome.status not in (None, "refused")]
+        if not begun:
+            for outcome in outcomes:
+                discard(reserved, outcome.folder.path)
+        remove_empty(reserved)
+    if begun:
+        after_sweep(sweep.folder)
+    failures: list[tuple[str, Exception]] = [
+        (outcome.overrides, InputError(outcome.error) if outcome.status == "refused" else RunError(outcome.error))
+        for outcome in outcomes
+        if outcome.status != "finished"
+    ]
+    return _report_all(failures, some_done=bool(begun))
+
+
+def _hydra(verb: str, job: Callable[[DictConfig], Any], argv: Sequence[str]) -> None:
+    """Let Hydra compose the configuration again, make the folder, and call the job, or the jobs of a sweep."""
+    if _is_follower():
+        argv = [*argv, "hydra/job_logging=disabled"]  # one train.log, the first process's
+    sys.argv = [sys.argv[0], *argv]
+    hydra.main(config_path=str(CONF), config_name=verb, version_base="1.3")(job)()
+
+
+def _at(argv: Sequence[str], reserved: Reserved | None) -> list[str]:
+    """The arguments, with the folder that was reserved."""
+    return [*argv, *([] if reserved is None else [f"{reserved.key}={quote(str(reserved.path))}"])]
+
+
+def _discard_unstarted(reserved: Reserved | None) -> None:
+    if reserved is not None and not _is_follower():
+        discard(reserved, Path(HydraConfig.get().runtime.output_dir))
+
+
 def _is_follower() -> bool:
     """Whether this is a distributed run's second or later process: the first speaks and writes for all."""
     return os.environ.get("LOCAL_RANK", "0") != "0"
-
-
-def _is_sweep() -> bool:
-    return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 # Errors ---------------------------------------------------------------------------------------------------------------
@@ -148,10 +211,10 @@ def _report_all(failures: Sequence[tuple[str, Exception]], *, some_done: bool) -
     """
     if not failures:
         return 0
-    if len(failures) == 1:
-        return min(_report(failures[0][1]), 1 if some_done else 2)
-    runs = "; ".join(f"{overrides} ({_line(error)})" for overrides, error in failures)
-    print(f"error: {len(failures)} runs failed: {runs}", file=sys.stderr)
+    if len(failures) == 1 and not some_done:
+        return _report(failures[0][1])
+    runs = "; ".join(f"{overrides} ({one_line(error)})" for overrides, error in failures)
+    print(f"error: {len(failures)} run{'s' if len(failures) > 1 else ''} failed: {runs}", file=sys.stderr)
     return 2 if not some_done and all(isinstance(error, InputError) for _, error in failures) else 1
 
 
@@ -162,138 +225,5 @@ def _report(error: BaseException) -> int:
     if not expected or os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exception(error)
     if expected:
-        print(f"error: {_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
     return 2 if isinstance(error, InputError) else 1
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-# Folders -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Reserved:
-    """The folder that this process writes to, known before Hydra makes it.
-
-    Attributes:
-        path: it, absolute.
-        key: Hydra's setting for it.
-        made: the topmost of it and its parents that this process made; None where all were there.
-        before: what was in it.
-    """
-
-    path: Path
-    key: str
-    made: Path | None
-    before: frozenset[str]
-
-    def is_ours(self, path: Path) -> bool:
-        """Whether `path` lies in what came into the folder since."""
-        parts = path.relative_to(self.path).parts if path.is_relative_to(self.path) else ()
-        return bool(parts) and parts[0] not in self.before
-
-
-def _reserve(cfg: DictConfig) -> Reserved | None:
-    """Choose the folder now, so that it is known what this process makes of it.
-
-    Raises `InputError` where something is in it that would be written over, or it can't be made. None for a
-    distributed run's processes (`LOCAL_RANK` is set): they are told their folder by the first.
-    """
-    if "LOCAL_RANK" in os.environ:
-        return None
-    multirun = cfg.hydra.mode == RunMode.MULTIRUN
-    key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
-    word = _word_of(cfg, key)
-    try:
-        named = OmegaConf.select(cfg, word)
-        if named is None or not str(named).strip():
-            said = f"{word}={'null' if named is None else named}"
-            raise InputError(f"{said} names no folder: name one, or leave {word} out")
-        value = OmegaConf.select(cfg, key)
-    except OmegaConfBaseException as error:
-        raise InputError(f"{word}: {str(error).splitlines()[0]}") from error
-    folder = Path(os.path.abspath(str(value)))  # noqa: PTH100  # as Hydra makes it, without ..
-    made = None
-    try:
-        made = _first_missing(folder)
-        before = frozenset() if made else frozenset(path.name for path in folder.iterdir())
-        if before:
-            _refuse_taken(cfg, folder, word)
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder):  # permissions don't tell: root has them on a read-only disk too
-            pass
-    except OSError as error:
-        if made is not None:
-            _remove_empty(Reserved(folder, key, made, frozenset()))
-        reason = (error.strerror or "").lower()
-        remedy = f"{word}={'NAME' if word == 'sweep' else 'FOLDER'}"
-        raise InputError(f"{folder} can't be written ({reason}): name another folder with {remedy}") from None
-    return Reserved(folder, key, made, before)
-
-
-def _word_of(cfg: DictConfig, key: str) -> str:
-    """The setting by which the user says where to write: what was typed, else what the verb has for it, else `key`."""
-    overrides: Any = OmegaConf.to_container(cfg.hydra.overrides, resolve=False)
-    typed = {word.lstrip("+").partition("=")[0] for words in overrides.values() for word in words}
-    words = (key, "output", "sweep") if key == "hydra.sweep.dir" else (key, "output")
-    return next((word for word in words if word in typed), "output" if "output" in cfg else key)
-
-
-def _first_missing(folder: Path) -> Path | None:
-    """The topmost of `folder` and its parents that doesn't exist; None where all do."""
-    missing = None if folder.exists() else folder
-    while missing is not None and not missing.parent.exists():
-        missing = missing.parent
-    return missing
-
-
-def _refuse_taken(cfg: DictConfig, folder: Path, word: str) -> None:
-    """Raise `InputError` where what is in the folder, which is not empty, would be written over or mixed with.
-
-    A training leaves a user's own files alone, and refuses Hydra's record and that of a run. The other verbs give
-    their files names that a user might have chosen as well, and take an empty folder only.
-    """
-    if "output" in cfg:
-        raise InputError(f"{word}={OmegaConf.select(cfg, word)} is not empty: name another folder")
-    names = ("run.json", cfg.hydra.output_subdir or ".hydra", f"{cfg.hydra.job.name}.log")
-    if cfg.hydra.mode == RunMode.MULTIRUN:
-        if any((run / name).exists() for run in folder.iterdir() for name in names):
-            raise InputError(f"{folder} holds a sweep already: name another one with sweep=NAME")
-    elif any((folder / name).exists() for name in names):
-        raise InputError(f"{folder} holds a run already: name another folder, or leave hydra.run.dir out")
-
-
-def _discard_unstarted(reserved: Reserved | None) -> None:
-    """Remove what Hydra wrote for a run that never began, which is one without run.json; nothing older than that."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if reserved is None or RunFolder(folder).record_file.exists() or _is_follower():
-        return
-    for handler in list(logging.root.handlers):
-        if isinstance(handler, logging.FileHandler):
-            logging.root.removeHandler(handler)
-            handler.close()
-    record, text = folder / ".hydra", folder / f"{HydraConfig.get().job.name}.log"
-    if reserved.is_ours(record):
-        shutil.rmtree(record, ignore_errors=True)
-    if reserved.is_ours(text):
-        text.unlink(missing_ok=True)
-    if reserved.is_ours(folder) and not any(folder.iterdir()):
-        folder.rmdir()
-
-
-def _remove_empty(reserved: Reserved) -> None:
-    """Remove the folder, and the parents made for it, where nothing but empty folders and a sweep's record came in."""
-    files = [path for path in reserved.path.rglob("*") if not path.is_dir()]
-    if reserved.before or any(path.name != "multirun.yaml" for path in files):
-        return
-    for file in files:
-        file.unlink()
-    if reserved.made is None:
-        return
-    shutil.rmtree(reserved.path, ignore_errors=True)
-    for parent in reserved.path.parents:
-        if parent.is_relative_to(reserved.made):
-            with suppress(OSError):  # another process has begun a run in it
-                parent.rmdir()

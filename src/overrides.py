@@ -1,13 +1,14 @@
 """What was typed behind a verb: paths taken raw, and the configuration of each run composed and checked beforehand."""
 
-import itertools
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -28,7 +29,9 @@ NEEDED = ("model", "data", "trainer", "optimizer", "scheduler", "callbacks", "lo
 """Groups that can be chosen but not taken out with `~`; `callbacks=none` and `logger=none` are empty ones."""
 
 JOBS_CHECKED = 64
-"""Of a sweep, so many combinations are composed and checked before the first run; each costs some 50 ms."""
+"""Of a sweep, so many runs are composed and checked before the first run; each costs some 50 ms."""
+
+BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
 
 # `${hex:4}`: keeps two runs of the same second apart. Cached, so that a configuration names one folder and not several.
 OmegaConf.register_new_resolver("hex", lambda digits: secrets.token_hex(digits)[:digits], use_cache=True, replace=True)
@@ -80,17 +83,24 @@ def quote(text: str) -> str:
     return f"'{escaped}{trailing}'"
 
 
-def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
-    """Compose the configuration of each run that these overrides ask for, and check it; give back the first one.
+class Plan(NamedTuple):
+    """What was asked for: the configuration, of a sweep without what is swept over, and the overrides of each run.
+
+    `jobs` is None where there is one run only, or where a sweeper of its own kind finds them one by one.
+    """
+
+    cfg: DictConfig
+    jobs: list[list[str]] | None
+
+
+def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = False) -> Plan:
+    """Compose the configuration of each run that these overrides ask for, and check it.
 
     Raises `InputError` for an unknown option or setting, a value that can't be read or can't be meant.
     """
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        try:
-            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-            parsed = parser.parse_overrides(list(overrides))
-        except HydraException as error:
-            raise InputError(_syntax(error)) from error
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        parsed = _parse(parser, overrides)
         for override in parsed:
             if override.is_delete() and override.key_or_group in NEEDED:
                 raise InputError(f"{override.input_line}: the configuration needs it")
@@ -99,28 +109,46 @@ def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = Fal
         sweeps = [override for override in parsed if override.is_sweep_override()]
         fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
         first = _compose(verb, fixed, multirun)
-        multirun = multirun or first.hydra.mode == RunMode.MULTIRUN
-        if sweeps and not multirun:
-            raise InputError(f"{sweeps[0].input_line} names several values: put -m before it for a sweep")
-        for combination in itertools.islice(_combinations(sweeps), JOBS_CHECKED):
-            check_config(_without_hydra(_compose(verb, [*fixed, *combination], multirun)))
-        return first
+        if first.hydra.mode != RunMode.MULTIRUN:
+            if sweeps:
+                raise InputError(f"{sweeps[0].input_line} names several values: put -m before it for a sweep")
+            check_config(_without_hydra(first))
+            return Plan(first, None)
+        if first.hydra.sweeper._target_ != BASIC_SWEEPER:
+            check_config(_without_hydra(first))
+            return Plan(first, None)
+        jobs = _jobs(parser, first, parsed)
+        hydras = [word for word in fixed if _is_hydras(word)]
+        for job in jobs[:JOBS_CHECKED]:
+            check_config(_without_hydra(_compose(verb, [*hydras, *job], multirun=True)))
+        return Plan(first, jobs)
+
+
+def _parse(parser: OverridesParser, overrides: Sequence[str]) -> list[Override]:
+    try:
+        return parser.parse_overrides(list(overrides))
+    except HydraException as error:
+        raise InputError(_syntax(error)) from error
+
+
+def _jobs(parser: OverridesParser, cfg: DictConfig, typed: Sequence[Override]) -> list[list[str]]:
+    """The overrides of each run, as Hydra's own sweeper makes them: what the experiment sweeps over, then the typed."""
+    params = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
+    ours = [override for override in typed if not _is_hydras(str(override.input_line))]
+    try:
+        return BasicSweeper.split_arguments([*_parse(parser, params), *ours], None)[0]
+    except HydraException as error:
+        raise InputError(str(error).splitlines()[0]) from error
+
+
+def _is_hydras(word: str) -> bool:
+    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
 def compose_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
     """The verb's configuration with these overrides, unchecked, Hydra's own part included."""
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         return _compose(verb, list(overrides), multirun)
-
-
-def _combinations(sweeps: Sequence[Override]) -> Iterator[tuple[str, ...]]:
-    """All combinations of the values of a sweep, as overrides; one empty combination where nothing is swept."""
-    values = [
-        [f"{sweep.get_key_element()}={value}" for value in sweep.sweep_string_iterator()]
-        for sweep in sweeps
-        if sweep.is_discrete_sweep()
-    ]
-    return itertools.product(*values)
 
 
 def _compose(verb: str, overrides: list[str], multirun: bool) -> DictConfig:

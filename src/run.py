@@ -7,6 +7,7 @@ import csv
 import json
 import platform
 import secrets
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ if TYPE_CHECKING:  # the command line knows run folders, and starts without pand
     import numpy as np
     import pandas as pd
 
-Status = Literal["running", "finished", "failed", "interrupted"]
+Status = Literal["running", "finished", "failed", "interrupted", "refused"]
+"""`refused`: the input was wrong, and nothing was trained. `running` is also what a killed run leaves behind."""
 
 NAMES: Literal["surrogateescape"] = "surrogateescape"
 """How file names that are not UTF-8 pass through text files: byte by byte, as Python itself passes them."""
@@ -40,6 +42,7 @@ class RunFolder:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self.hydra = self.path / ".hydra"
         self.record_file = self.path / "run.json"
         self.history_file = self.path / "metrics.csv"
         self.metrics_file = self.path / "metrics.json"
@@ -66,13 +69,12 @@ class RunFolder:
 
     # Writing -------------------------------------------------------------------------------------------------------
 
-    def start(self, *, command: str, seed: int, hardware: Mapping[str, Any]) -> None:
+    def start(self, *, command: str, seed: int, hardware: Mapping[str, Any], resumed: bool = False) -> None:
         """Create the folder and `run.json` with status `running`.
 
-        Raises `InputError` where the folder holds a run already (two runs never share one) or can't be written.
+        Of a run that is `resumed`, the record goes on: `resumed` lists when. Raises `InputError` where the folder holds
+        another run (two runs never share one) or can't be written.
         """
-        if self.record_file.exists():
-            raise InputError(f"{self.path} holds a run already: name another folder, or leave hydra.run.dir out")
         record = {
             "command": command,
             "seed": seed,
@@ -83,10 +85,21 @@ class RunFolder:
             "git_commit": _git_commit(),
             "hardware": dict(hardware),
         }
+        if resumed:
+            before = self.record()
+            record |= {"start": before["start"], "resumed": [*before.get("resumed", []), record["start"]]}
+        elif self.record_file.exists():
+            raise InputError(f"{self.path} holds a run already: name another folder, or leave hydra.run.dir out")
         try:
             self._write_json(self.record_file, record)
         except OSError as error:
             raise InputError(f"{self.path} can't be written ({error.strerror}): choose another hydra.run.dir") from None
+
+    def refuse(self, *, command: str, error: str) -> None:
+        """Leave a `run.json` that says why nothing was trained here: a sweep's report names such a run too."""
+        now = _now()
+        record = {"command": command, "status": "refused", "start": now, "end": now, "error": error}
+        self._write_json(self.record_file, record)
 
     def end(self, status: Status, error: str | None = None) -> None:
         """Set the final status, and why, in `run.json`."""
@@ -113,6 +126,14 @@ class RunFolder:
             self.end("failed", error=str(error) or type(error).__name__)
             raise
         self.end("finished")
+
+    def clear(self) -> None:
+        """Take away what a run began and can't go on with: all but its settings, its record and its log."""
+        for path in self.path.iterdir():
+            if path.is_dir() and path != self.hydra:
+                shutil.rmtree(path)
+            elif path.is_file() and path != self.record_file and path.suffix != ".log":
+                path.unlink()
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """`metrics.csv`, one row an epoch. It is rewritten whole, so that no reader ever meets half a row."""
@@ -149,8 +170,26 @@ class RunFolder:
 
     # Reading -------------------------------------------------------------------------------------------------------
 
+    @property
+    def status(self) -> Status | None:
+        """What `run.json` says; None where there is none that can be read."""
+        try:
+            return self.record()["status"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     def record(self) -> dict[str, Any]:
         return json.loads(self.record_file.read_text(encoding="utf-8"))
+
+    def overrides(self) -> list[str] | None:
+        """The settings that were typed, as `model=resnet50`; None where `.hydra/overrides.yaml` can't be read."""
+        import yaml
+
+        try:
+            words = yaml.safe_load((self.hydra / "overrides.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            return None
+        return [str(word) for word in words] if isinstance(words, list) else None
 
     def metrics(self) -> dict[str, float]:
         return json.loads(self.metrics_file.read_text(encoding="utf-8"))

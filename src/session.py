@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -20,7 +21,7 @@ from src.attribution.layers import find_layer
 from src.callbacks.configured import build
 from src.callbacks.history import History
 from src.callbacks.predictions import Predictions
-from src.callbacks.progress import duration, progress_callbacks
+from src.callbacks.progress import progress_callbacks
 from src.callbacks.tensorboard import FIGURES, TensorBoardCharts, log_result, tensorboards
 from src.callbacks.throughput import Throughput
 from src.data import ImageDataModule
@@ -29,6 +30,7 @@ from src.networks import build_network
 from src.networks.pretrained import check_fit, describe_fit, fit_weights
 from src.results import draw_curves, sum_up, write_test
 from src.run import RunFolder
+from src.tables import duration
 from src.training.classifier import ImageClassifier
 from src.training.cost import classifier_cost
 from src.training.hardware import describe_hardware, uses_cuda
@@ -49,9 +51,10 @@ COST_SECONDS = 8.0
 class Session:
     """The parts of one training. Making it builds and checks all of them, and writes nothing but caches of the data."""
 
-    def __init__(self, cfg: DictConfig, folder: RunFolder) -> None:
+    def __init__(self, cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None) -> None:
         self.cfg = cfg
         self.folder = folder
+        self.checkpoint = checkpoint
         settings = to_dict(cfg)
         self.weights, freeze = cfg.model.weights, cfg.model.freeze
         pretrained = read_pretrained(self.weights, cfg.model.name)
@@ -128,7 +131,7 @@ class Session:
         callbacks = [self.throughput, *progress, self.history, self.predictions, TensorBoardCharts()]
         callbacks += [build(node, "callbacks") for node in self.cfg.callbacks.values() if node is not None]
         if settings["enable_checkpointing"]:
-            callbacks.append(self._checkpoint())
+            callbacks += self._checkpoints()
         loggers = [
             build(node, "logger", save_dir=str(self.folder.path))
             for node in self.cfg.logger.values()
@@ -145,15 +148,14 @@ class Session:
         except (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError) as error:
             raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
 
-    def _checkpoint(self) -> ModelCheckpoint:
-        return ModelCheckpoint(
-            dirpath=self.folder.checkpoints,
-            filename=self.folder.best_checkpoint.stem,
-            monitor=self.cfg.monitor,
-            mode=self.cfg.mode,
-            save_last=True,
-            enable_version_counter=False,
-        )
+    def _checkpoints(self) -> list[ModelCheckpoint]:
+        """best.ckpt, and behind it last.ckpt: Lightning's own `save_last` writes one only when the best is written."""
+        settings: dict[str, Any] = {"dirpath": self.folder.checkpoints, "enable_version_counter": False}
+        best, last = self.folder.best_checkpoint.stem, self.folder.last_checkpoint.stem
+        return [
+            ModelCheckpoint(filename=best, monitor=self.cfg.monitor, mode=self.cfg.mode, **settings),
+            ModelCheckpoint(filename=last, save_on_train_epoch_end=True, **settings),
+        ]
 
     def run(self) -> dict[str, float]:
         """Measure, train, measure again; the contents of metrics.json."""
@@ -168,10 +170,10 @@ class Session:
         if self.caches_features:
             self._keep_features()
         try:
-            self.trainer.fit(self.module, datamodule=self.data)
+            self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.checkpoint)
         except (MisconfigurationException, ValueError) as error:  # settings that only the loop can tell don't fit
             raise RunError(f"the Trainer can't go on: {str(error).splitlines()[0]}") from error
-        seconds = time.perf_counter() - start
+        seconds = self.history.seconds_before + time.perf_counter() - start
         if self.cfg.test:
             metrics |= self._measure_best()
         metrics |= {
@@ -285,27 +287,42 @@ class Session:
         return {name: value if name.endswith("/loss") else min(value, 1.0) for name, value in metrics.items()}
 
 
-def run_training(cfg: DictConfig, folder: RunFolder, command: str) -> dict[str, float]:
+def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bool = False) -> dict[str, float]:
     """One run in `folder`, from configuration to figures; what metrics.json holds.
 
-    Raises `InputError` while nothing is begun, `RunError` where the loss is not finite.
+    With `resume` the folder holds a run that ended early: it goes on, or begins anew where it has no whole epoch. Raises `InputError` while nothing is begun, `RunError` where the loss is not finite.
     """
     lightning_log = logging.getLogger("lightning")
     lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours
     lightning_log.propagate = True
     L.seed_everything(cfg.seed, workers=True, verbose=False)
+    checkpoint = _last_whole(folder) if resume else None
+    if resume and checkpoint is None:
+        folder.clear()
     try:
-        session = Session(cfg, folder)
+        session = Session(cfg, folder, checkpoint)
     except OmegaConfBaseException as error:  # a setting was taken out with ~
         raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
     main_process = session.trainer.is_global_zero
     if main_process:
-        folder.start(command=command, seed=cfg.seed, hardware=describe_hardware())
+        folder.start(command=command, seed=cfg.seed, hardware=describe_hardware(), resumed=resume)
     with folder.recorded() if main_process else nullcontext():
         metrics = session.run()
     if main_process:
         sum_up(metrics, folder)
     return metrics
+
+
+def _last_whole(folder: RunFolder) -> Path | None:
+    """The newest checkpoint that can be read: a process that was killed may have left half a one."""
+    for path in (folder.last_checkpoint, folder.best_checkpoint):
+        try:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            log.info("goes on after epoch %d", checkpoint["epoch"] + 1)
+            return path
+        except Exception:
+            continue
+    return None
 
 
 def to_dict(cfg: DictConfig) -> dict[str, Any]:

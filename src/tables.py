@@ -1,4 +1,4 @@
-"""Tables for people: figures in, a Rich table or plain text out."""
+"""Tables and figures for people: numbers in, a Rich table or plain text out."""
 
 from collections.abc import Mapping, Sequence
 from io import StringIO
@@ -28,3 +28,15 @@ def as_text(table: Table, width: int = 120) -> str:
     output = StringIO()
     Console(file=output, width=width, force_terminal=False, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in output.getvalue().rstrip("\n").split("\n"))
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -13,17 +13,25 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def train(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, float]:
+def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool = False) -> dict[str, float]:
     """Train as the composed configuration says; give back what the run's metrics.json holds.
 
-    `folder` is the run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`. Raises `InputError`
+    `folder` is the run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`. With `resume` it holds
+    a run that ended early, which goes on behind its last whole epoch, or from the beginning where it has none. Raises `InputError`
     before anything is begun where the configuration or the data can't be meant, `RunError` where the loss diverges.
     """
     check_config(cfg)
     from src.session import run_training  # torch and Lightning, only now
 
     folder = folder or _hydra_folder() or new_run_path(cfg.data.name, cfg.model.name)
-    return run_training(cfg, RunFolder(folder), command=shlex.join(sys.orig_argv))
+    return run_training(cfg, RunFolder(folder), command=shlex.join(sys.orig_argv), resume=resume)
+
+
+def compare(sweep: Path) -> None:
+    """The end of a sweep: its report."""
+    return
+
+    report_sweep(sweep)
 
 
 def _hydra_folder() -> str | None:
@@ -33,4 +41,4 @@ def _hydra_folder() -> str | None:
 
 
 if __name__ == "__main__":
-    main("train", train)
+    main("train", train, after_sweep=compare)

@@ -10,7 +10,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
-from src.cli import Reserved
+from src.reservation import Reserved
 from src.overrides import quote_paths
 from src.run import RunFolder
 

@@ -17,6 +17,7 @@ from src.errors import InputError
 from src.networks import NETWORKS, architecture, build_network
 from src.overrides import compose_overrides
 from src.session import to_dict
+from src.studies.answers import ANSWERS
 from src.training.optimizers import build_optimizer, build_schedule
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -44,7 +45,7 @@ def test_every_model_builds(config: Config, name: str) -> None:
 def test_every_data_option_builds_and_names_its_keys(config: Config, name: str) -> None:
     cfg = config(f"data={name}", *(["data.root=photos"] if name == "folder" else []))
     check_config(cfg)
-    assert cfg.data.name == name
+    assert cfg.data.name == {"mnist8": "mnist", "animals": "tinyimagenet"}.get(name, name)
     module = ImageDataModule(**to_dict(cfg)["data"], seed=cfg.seed)
     assert module.preprocessing["image_size"] == cfg.data.image_size
     wanted = {"root", "image_size", "in_channels", "num_classes", "mean", "std", "batch_size", "num_workers", "augment"}
@@ -88,10 +89,18 @@ def test_every_callback_and_logger_can_be_made(config: Config, group: str, tmp_p
 
 @pytest.mark.parametrize("name", options("experiment"))
 def test_every_experiment_composes_and_says_what_it_is_for(config: Config, name: str) -> None:
-    check_config(config(f"experiment={name}"))
-    header = (CONF / "experiment" / f"{name}.yaml").read_text()
-    for word in ("# @package _global_", "Expected:", "Cost:", "Command:"):
-        assert word in header
+    cfg = config(f"experiment={name}")
+    check_config(cfg)
+    text = (CONF / "experiment" / f"{name}.yaml").read_text()
+    assert text.startswith("# @package _global_")
+    assert len(text.splitlines()) <= 50  # a screen
+    if cfg.study is None:
+        assert all(word in text for word in ("Expected:", "Cost:", "Command:"))
+        return
+    assert set(cfg.study) == {"question", "earlier", "cost", "command", "answer"}
+    assert cfg.study.command == f"python -m src.train -m experiment={name}"
+    assert cfg.study.answer in ANSWERS
+    assert "quick=true" in cfg.study.cost
 
 
 def test_a_configuration_cannot_name_code_from_elsewhere() -> None:

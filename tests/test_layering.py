@@ -14,6 +14,7 @@ LAYERS = [
     {"overrides"},
     {"attribution", "analysis"},
     {"run"},
+    {"reservation"},
     {"training"},
     {"callbacks"},
     {"results"},

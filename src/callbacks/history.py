@@ -7,9 +7,9 @@ from typing import Any
 
 import lightning as L
 
-from src.callbacks.progress import duration
 from src.callbacks.tensorboard import FIGURES
 from src.run import RunFolder
+from src.tables import duration
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +19,22 @@ class History(L.Callback):
 
     def __init__(self, folder: RunFolder, monitor: str, mode: str) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.seconds_before = 0.0  # what the epochs before a resume have taken
         self._folder = folder
         self._monitor, self._sign = monitor, 1 if mode == "max" else -1
         self._best = -math.inf
         self._start = 0.0
         self._validated = False
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Of a resumed run, go on behind the epochs that its checkpoint knows."""
+        if trainer.current_epoch == 0 or self.rows:
+            return
+        rows: list[dict[str, Any]] = self._folder.history().to_dict("records")  # type: ignore[assignment]
+        self.rows = [row for row in rows if row["epoch"] <= trainer.current_epoch]
+        self.seconds_before = sum(row["seconds"] for row in self.rows)
+        known = [self._sign * row[self._monitor] for row in self.rows if not math.isnan(row[self._monitor])]
+        self._best = max(known, default=-math.inf)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._start = time.perf_counter()

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from rich.console import Console
 
 from src.callbacks.throughput import Throughput
+from src.tables import duration
 
 log = logging.getLogger(__name__)
 
@@ -80,18 +81,6 @@ class EpochEstimate(L.Callback):
             epochs = trainer.max_epochs or 0
             rest = f", {epochs} epochs about {duration(epochs * epoch)}" if epochs > 1 else ""
             log.info("an epoch of %d batches takes about %s%s", total, duration(epoch), rest)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def progress_callbacks(console: Console, throughput: Throughput, bar: bool = True) -> list[L.Callback]:

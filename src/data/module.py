@@ -33,6 +33,7 @@ class ImageDataModule(LightningDataModule):
         mean, std: one value or one for each channel, as fractions of the full range.
         num_workers: processes that decode; "auto": none for a data set in memory, else one a core, at most 8.
         val_fraction, test_fraction: of the training images, where none are published. In (0, 1).
+        folds, fold: a cross-validation: part `fold` (from 0) of so many equal ones is the test split; None: none.
         train_fraction: of the training images that are used. In (0, 1].
         max_images: at most so many of them; None: all. Validation and test images stay the same, whatever is used.
         imbalance: how many times larger the first class is made than the last, before the two above; 1: as it is.
@@ -66,6 +67,8 @@ class ImageDataModule(LightningDataModule):
         num_workers: int | str = "auto",
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
+        folds: int | None = None,
+        fold: int | None = None,
         train_fraction: float = 1.0,
         max_images: int | None = None,
         imbalance: float = 1.0,
@@ -97,6 +100,7 @@ class ImageDataModule(LightningDataModule):
             "val_fraction": settings.fraction("data.val_fraction", val_fraction, ends=False),
             "test_fraction": settings.fraction("data.test_fraction", test_fraction, ends=False),
         }
+        self.folds, self.fold = settings.cross_validation(folds, fold)
         self.thinning: dict[str, Any] = {
             "imbalance": settings.at_least("data.imbalance", imbalance, 1),
             "fraction": settings.share("data.train_fraction", train_fraction),
@@ -129,6 +133,8 @@ class ImageDataModule(LightningDataModule):
             self.collection.published,
             self.collection.class_names,
             seed=self.seed,
+            folds=self.folds,
+            fold=self.fold,
             **self.fractions,
         )
         self.splits = splits | {"train": thin_out(splits["train"], targets, seed=self.seed, **self.thinning)}

@@ -88,3 +88,18 @@ def augmentation(options: Mapping[str, Any] | None, in_memory: bool) -> Augmenta
     if in_memory and (chosen.scale < 1 or chosen.color > 0):
         raise InputError("data.augment: scale and color are for image files; this data set knows flip and shift.")
     return chosen if chosen != Augmentation() else None
+
+
+def cross_validation(folds: Any, fold: Any) -> tuple[int | None, int | None]:
+    """Both or neither of `data.folds` (at least 2) and `data.fold` (from 0, below it)."""
+    if folds is None and fold is None:
+        return None, None
+    if folds is None:
+        raise InputError(f"data.fold={fold} is one of how many? Say data.folds=5, or leave it out.")
+    whole_number("data.folds", folds, 2)
+    if fold is None:
+        every = ",".join(map(str, range(min(folds, 10))))
+        raise InputError(f"data.folds={folds}: which one is the test? Say data.fold=0, or -m data.fold={every} for all.")
+    if whole_number("data.fold", fold, 0) >= folds:
+        raise InputError(f"data.fold={fold} is none of the data.folds={folds}: take 0 to {folds - 1}.")
+    return folds, fold

@@ -20,15 +20,22 @@ def split_dataset(
     val_fraction: float,
     test_fraction: float,
     seed: int,
+    folds: int | None = None,
+    fold: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Sorted indices into `targets` (N,) for train, val and test.
 
     A split that is published stays as it is. A missing test split is `test_fraction` of the published train split, a
     missing val split `val_fraction` of what is then left, class by class, at least one of each class in each part.
 
+    With `folds` the test split is number `fold` of so many equal parts of the train split, the same for one seed; a
+    published test split stays out of it altogether, for a last word when all is decided.
+
     Raises:
         InputError: a class has too few images to be in every part.
     """
+    if folds is not None and fold is not None:
+        published = cross_validation(targets, published, class_names, folds=folds, fold=fold, seed=seed)
     train = published["train"]
     missing = [name for name in ("test", "val") if name not in published]
     counts = np.bincount(targets[train], minlength=len(class_names))
@@ -47,6 +54,32 @@ def split_dataset(
         parts[name], train = train[taken], train[~taken]
     parts["train"] = train
     return {name: np.sort(parts[name]) for name in SPLITS}
+
+
+def cross_validation(
+    targets: np.ndarray,
+    published: Mapping[str, np.ndarray],
+    class_names: Sequence[str],
+    *,
+    folds: int,
+    fold: int,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """The published splits, with part `fold` of `folds` of their train split as the test split.
+
+    Raises:
+        InputError: a class has fewer images than there are folds.
+    """
+    from sklearn.model_selection import StratifiedKFold  # slow to import, and rarely needed
+
+    train = published["train"]
+    counts = np.bincount(targets[train], minlength=len(class_names))
+    if counts.min() < folds:
+        smallest = class_names[int(counts.argmin())]
+        raise InputError(f"data.folds={folds}, but class {smallest!r} has {counts.min()} images: take fewer folds")
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(train, targets[train])
+    rest, test = list(parts)[fold]
+    return dict(published) | {"train": train[rest], "test": train[test]}
 
 
 def take_stratified(targets: np.ndarray, fraction: float, keep: int, random: np.random.Generator) -> np.ndarray:

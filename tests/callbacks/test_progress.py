@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from src.callbacks.history import epoch_line
-from src.callbacks.progress import TrainingBar, duration, progress_callbacks
+from src.callbacks.progress import TrainingBar, progress_callbacks
 from src.callbacks.throughput import Throughput
+from src.tables import duration
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -233,6 +233,10 @@ def test_setup_twice_looks_once(make_module, folder, monkeypatch):
         ({"num_workers": "many"}, r"data\.num_workers=many"),
         ({"val_fraction": 0}, r"data\.val_fraction=0"),
         ({"test_fraction": 1.0}, r"data\.test_fraction=1\.0"),
+        ({"folds": 5}, r"data\.folds=5: which one is the test\? Say data\.fold=0"),
+        ({"fold": 1}, r"data\.fold=1 is one of how many"),
+        ({"folds": 5, "fold": 5}, r"data\.fold=5 is none of the data\.folds=5: take 0 to 4"),
+        ({"folds": 1, "fold": 0}, r"data\.folds=1 is no whole number of at least 2"),
         ({"train_fraction": 0}, r"data\.train_fraction=0 leaves no image"),
         ({"train_fraction": 1.5}, r"data\.train_fraction=1\.5"),
         ({"max_images": 1}, r"data\.max_images=1"),
@@ -265,20 +269,26 @@ def test_another_number_of_classes(make_module, folder):
         make_module(root=folder, num_classes=3).setup()
 
 
+def composed(path):
+    """A configuration as Hydra composes it: one with `defaults` is a variation of another."""
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {key: value for base in config.pop("defaults", []) for key, value in composed(CONF / f"{base}.yaml").items()} | config
+
+
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_configuration_builds(path):
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert config["name"] == path.stem
+    config = composed(path)
+    assert config["name"] == {"mnist8": "mnist", "animals": "tinyimagenet"}.get(path.stem, path.stem)
     data = ImageDataModule(**config)
     assert len(data.mean) == len(data.std) == config["in_channels"]
     keys = "name root image_size in_channels num_classes mean std batch_size num_workers val_fraction test_fraction"
-    keys += " train_fraction max_images imbalance balance max_skipped interpolation cache_features augment"
+    keys += " folds fold train_fraction max_images imbalance balance max_skipped interpolation cache_features augment"
     assert set(config) - {"target", "classes", "class_seed"} == set(keys.split())
     assert (config["train_fraction"], config["imbalance"], config["balance"]) == (1.0, 1.0, "none")
 
 
 def test_there_is_a_configuration_for_every_source():
-    assert {path.stem for path in CONF.glob("*.yaml")} == set(SOURCES)
+    assert {composed(path)["name"] for path in CONF.glob("*.yaml")} == set(SOURCES)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

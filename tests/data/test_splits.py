@@ -113,3 +113,27 @@ def test_lopsided_first_then_less():
     even = np.repeat(np.arange(5), 100)
     counts = np.bincount(even[thin(even, imbalance=16, fraction=0.5) // 2])
     assert np.abs(counts - np.array([48, 24, 12, 6, 3])).max() <= 1
+
+
+def test_folds_are_disjoint_stratified_and_together_everything():
+    parts = [split(folds=5, fold=fold) for fold in range(5)]
+    assert sorted(np.concatenate([part["test"] for part in parts])) == list(range(181))
+    for part in parts:
+        assert sorted(np.concatenate(list(part.values()))) == list(range(181))
+        assert np.bincount(TARGETS[part["test"]])[:2].tolist() == [20, 10]
+        assert np.bincount(TARGETS[part["test"]])[2] in (6, 7)
+    assert not np.array_equal(parts[0]["test"], split(folds=5, fold=0, seed=1)["test"])
+    assert all(np.array_equal(parts[3][name], split(folds=5, fold=3)[name]) for name in parts[3])
+
+
+def test_a_published_test_split_stays_out_of_the_cross_validation():
+    published = {"train": np.arange(0, 181, 2), "test": np.arange(1, 181, 2)}
+    parts = [split(published=published, folds=3, fold=fold) for fold in range(3)]
+    assert sorted(np.concatenate([part["test"] for part in parts])) == list(published["train"])
+    for part in parts:
+        assert not set(np.concatenate(list(part.values()))) & set(published["test"])
+
+
+def test_more_folds_than_images_of_a_class_are_refused():
+    with pytest.raises(InputError, match="data.folds=32, but class 'cat' has 31 images: take fewer folds"):
+        split(folds=32, fold=0)

@@ -1,0 +1,179 @@
+"""A sweep on disk: which runs it has, which are finished already, and how each of the others is begun or goes on."""
+
+import fcntl
+import gc
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, read_write
+from rich import get_console
+
+from src.errors import InputError
+from src.run import RunFolder, Status
+from src.tables import duration
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run: its folder, the overrides that are its own, its status (None: not begun), and the error that ended it."""
+
+    folder: RunFolder
+    overrides: str
+    status: Status | None
+    error: str
+
+
+@dataclass
+class Sweep:
+    """The runs `folder/0`, `folder/1`, … of one command.
+
+    Attributes:
+        jobs: the overrides of each, in order; None where a sweeper such as Optuna finds them one by one.
+    """
+
+    folder: Path
+    jobs: Sequence[Sequence[str]] | None
+    _seconds: list[float] = field(default_factory=list)
+    """What each run that this process began has taken."""
+
+    def check(self) -> None:
+        """Raise `InputError` where the folder holds runs that are not those of this sweep."""
+        remedy = "name another one with sweep=NAME"
+        numbered = [path for path in self.folder.iterdir() if path.name.isdigit()]
+        for run in (RunFolder(path) for path in sorted(numbered, key=lambda path: int(path.name))):
+            if not run.record_file.exists():
+                continue
+            number, before = int(run.path.name), run.overrides()
+            if self.jobs is None or before is None:
+                raise InputError(f"{self.folder} holds a sweep already, and it can't be gone on with: {remedy}")
+            now = self.jobs[number] if number < len(self.jobs) else []
+            if settings(now) != settings(before):
+                was, wanted = (" ".join(words) or "nothing" for words in (before, now))
+                raise InputError(
+                    f"{self.folder} holds a sweep with other settings: its run {number + 1} is {was}, and would now be "
+                    f"{wanted}: give the settings that it began with, or {remedy}"
+                )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the sweep for this process; raise `InputError` where another one is running it."""
+        file = self.folder / ".lock"
+        with file.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies
+            except OSError:
+                raise InputError(
+                    f"{self.folder} is at work in another process: wait for it, or name another sweep with sweep=NAME"
+                ) from None
+            try:
+                yield
+            finally:
+                file.unlink(missing_ok=True)
+
+    def run(self, train: Callable[..., Mapping[str, float]], cfg: DictConfig) -> Mapping[str, float] | None:
+        """The run that Hydra's launcher has come to: begun, gone on with, or left as it is. None where it failed.
+
+        A failure is said at once, is kept in the run's record, and ends nothing else.
+        """
+        hydra = HydraConfig.get()
+        run, name = RunFolder(hydra.runtime.output_dir), self._name(hydra.job.num, list(hydra.overrides.task))
+        status = run.status
+        if status == "finished":
+            # On screen alone: nothing of a finished run is touched, its train.log neither.
+            get_console().print(f"{name}: finished before", markup=False, highlight=False, soft_wrap=True)
+            return run.metrics()
+        log.info("%s%s", name, self._time_left(hydra.job.num))
+        keep_settings(run, cfg)
+        began = time.monotonic()
+        try:
+            with _alone(run):
+                return train(cfg, resume=status not in (None, "refused"))
+        except Exception as error:
+            if not isinstance(error, InputError):
+                logging.getLogger("traceback").warning("the run failed", exc_info=error)  # for train.log alone
+            if run.status in (None, "refused"):
+                run.refuse(command=shlex.join(sys.orig_argv), error=one_line(error))
+            log.info("%s failed: %s", name, one_line(error))
+            return None
+        finally:
+            self._seconds.append(time.monotonic() - began)
+            # Trainer, module and network refer to each other: they would stay until Python looks for such circles.
+            gc.collect()
+
+    def outcomes(self) -> list[Outcome]:
+        """All runs in order, from their folders: they may have run in other processes, or before."""
+        found = [path for path in self.folder.iterdir() if path.name.isdigit() and RunFolder(path).status]
+        count = len(self.jobs) if self.jobs is not None else 1 + max((int(path.name) for path in found), default=-1)
+        return [self._outcome(number) for number in range(count)]
+
+    def _outcome(self, number: int) -> Outcome:
+        run = RunFolder(self.folder / str(number))
+        words = (run.overrides() or []) if self.jobs is None else self.jobs[number]
+        status = run.status
+        return Outcome(run, self._varied(words), status, "" if status is None else run.record().get("error", status))
+
+    def _name(self, number: int, overrides: Sequence[str]) -> str:
+        """`run 2 of 6, model=resnet18 seed=2`."""
+        total = "" if self.jobs is None else f" of {len(self.jobs)}"
+        return f"run {number + 1}{total}, {self._varied(overrides)}"
+
+    def _varied(self, overrides: Sequence[str]) -> str:
+        """Of a run's overrides those that not all runs have; all of them where there is nothing to tell apart."""
+        common = set.intersection(*map(set, self.jobs)) if self.jobs and len(self.jobs) > 1 else set()
+        return " ".join(word for word in overrides if word not in common)
+
+    def _time_left(self, number: int) -> str:
+        """Of this run and those behind it, by the mean of what this process has trained; nothing before its first."""
+        if self.jobs is None or not self._seconds:
+            return ""
+        waiting = sum(RunFolder(self.folder / str(n)).status != "finished" for n in range(number, len(self.jobs)))
+        return f"; about {duration(waiting * sum(self._seconds) / len(self._seconds))} left"
+
+
+def settings(overrides: Sequence[str]) -> dict[str, str]:
+    """Overrides by their keys: neither their order nor the name of the sweep makes another run."""
+    pairs = (word.lstrip("+").partition("=") for word in overrides)
+    return {key: value for key, _, value in pairs if key != "sweep"}
+
+
+def keep_settings(run: RunFolder, cfg: DictConfig) -> None:
+    """Write `.hydra/` as Hydra does, but once: Hydra writes over that of a run that is there already."""
+    folder = run.hydra
+    if run.overrides() is not None:
+        return
+    hydra = HydraConfig.get()
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, folder / "config.yaml")
+    OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
+    OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
+
+
+def one_line(error: BaseException) -> str:
+    """What the error says, on one line; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def _alone(run: RunFolder) -> Iterator[None]:
+    """Let the command line and Hydra say that this run is the only one.
+
+    A distributed run starts its other processes with this process's arguments, which would run the whole sweep.
+    """
+    arguments, hydra = sys.argv, HydraConfig.get()
+    sys.argv = [arguments[0], *hydra.overrides.task]
+    with read_write(hydra):
+        hydra.run.dir = str(run.path)
+    try:
+        yield
+    finally:
+        sys.argv = arguments
