@@ -100,6 +100,8 @@ def _run(
     multirun = plan.cfg.hydra.mode == RunMode.MULTIRUN
     if multirun and after_sweep is not None:
         return _run_sweep(verb, task, after_sweep, plan, argv)
+    if multirun and plan.cfg.hydra.run.dir == ".":
+        raise InputError(f"src.{verb} does one thing at a time: leave -m out")
     if multirun and not plan.cfg.hydra.launcher._target_.startswith("hydra._internal."):
         raise InputError(f"hydra/launcher={plan.cfg.hydra.runtime.choices['hydra/launcher']} is for src.train alone")
     reserved = reserve(plan.cfg)
@@ -168,14 +170,18 @@ def _run_sweep(
             for outcome in outcomes:
                 discard(reserved, outcome.folder.path)
         remove_empty(reserved)
+    code = 0
     if begun:
-        after_sweep(sweep.folder)
+        try:
+            after_sweep(sweep.folder)
+        except Exception as error:  # what the runs have given is there, and what failed is still to be said
+            code = _report(error)
     failures: list[tuple[str, Exception]] = [
         (outcome.overrides, InputError(outcome.error) if outcome.status == "refused" else RunError(outcome.error))
         for outcome in outcomes
         if outcome.status != "finished"
     ]
-    return _report_all(failures, some_done=bool(begun))
+    return max(_report_all(failures, some_done=bool(begun)), min(code, 1))
 
 
 def _hydra(verb: str, job: Callable[[DictConfig], Any], argv: Sequence[str]) -> None:

@@ -43,12 +43,13 @@ class Reserved:
 def reserve(cfg: DictConfig, check_sweep: Callable[[Path], None] | None = None) -> Reserved | None:
     """Choose the folder now, so that it is known what this process makes of it.
 
-    `check_sweep` says whether a sweep that is there already may be gone on with. Raises `InputError` where something is in it that would be written over, or it can't be made. None for a
-    distributed run's processes (`LOCAL_RANK` is set): they are told their folder by the first.
+    `check_sweep` says whether a sweep that is there already may be gone on with. Raises `InputError` where something is
+    in the folder that would be written over, or it can't be made. None for a distributed run's processes (`LOCAL_RANK`
+    is set), which are told their folder by the first, and for a verb that makes its folder itself.
     """
-    if "LOCAL_RANK" in os.environ:
-        return None
     multirun = cfg.hydra.mode == RunMode.MULTIRUN
+    if "LOCAL_RANK" in os.environ or (cfg.hydra.run.dir == "." and not multirun):
+        return None
     key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
     word = _word_of(cfg, key)
     try:

@@ -290,7 +290,8 @@ class Session:
 def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bool = False) -> dict[str, float]:
     """One run in `folder`, from configuration to figures; what metrics.json holds.
 
-    With `resume` the folder holds a run that ended early: it goes on, or begins anew where it has no whole epoch. Raises `InputError` while nothing is begun, `RunError` where the loss is not finite.
+    With `resume` the folder holds a run that ended early: it goes on, or begins anew where it has no whole epoch.
+    Raises `InputError` while nothing is begun, `RunError` where the loss is not finite.
     """
     lightning_log = logging.getLogger("lightning")
     lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours

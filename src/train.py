@@ -17,8 +17,9 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
     """Train as the composed configuration says; give back what the run's metrics.json holds.
 
     `folder` is the run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`. With `resume` it holds
-    a run that ended early, which goes on behind its last whole epoch, or from the beginning where it has none. Raises `InputError`
-    before anything is begun where the configuration or the data can't be meant, `RunError` where the loss diverges.
+    a run that ended early, which goes on after its last whole epoch, or from the beginning where it has none. Raises
+    `InputError` before anything is begun where the configuration or the data can't be meant, `RunError` where the loss
+    diverges.
     """
     check_config(cfg)
     from src.session import run_training  # torch and Lightning, only now
@@ -28,10 +29,10 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
 
 
 def compare(sweep: Path) -> None:
-    """The end of a sweep: its report."""
-    return
+    """The end of a sweep: its report, in its folder."""
+    from src.studies.report import show, write_report
 
-    report_sweep(sweep)
+    show(write_report(sweep, sweep / "report"))
 
 
 def _hydra_folder() -> str | None:

@@ -99,7 +99,7 @@ def cross_validation(folds: Any, fold: Any) -> tuple[int | None, int | None]:
     whole_number("data.folds", folds, 2)
     if fold is None:
         every = ",".join(map(str, range(min(folds, 10))))
-        raise InputError(f"data.folds={folds}: which one is the test? Say data.fold=0, or -m data.fold={every} for all.")
+        raise InputError(f"data.folds={folds}: say which is the test, data.fold=0, or -m data.fold={every} for all.")
     if whole_number("data.fold", fold, 0) >= folds:
         raise InputError(f"data.fold={fold} is none of the data.folds={folds}: take 0 to {folds - 1}.")
     return folds, fold

@@ -30,8 +30,7 @@ ANNOTATIONS = "val/val_annotations.txt"
 
 
 LAST_ANIMAL = "n02510455"
-"""The giant panda, the last of ImageNet's 398 animals: WordNet IDs follow the alphabet of its source files, and those of
-its animals are all before those of its things."""
+"""The giant panda, the last of ImageNet's 398 animals: in WordNet all of their IDs come before those of things."""
 
 
 def tinyimagenet(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.figures.style import INK, VERMILLION, pixel_axes, printable, shorten
+from src.figures.style import INK, VERMILLION, pixel_axes, printable, shorten, show_pixels
 
 PANEL = 168  # pixels of an image's longer side: 21 × 8, 6 × 28, 3 × 56
 GAP, LINE, HEADER, FOOTER = 12, 16, 32, 34  # pixels around the panels
@@ -24,8 +24,13 @@ def scale_maps(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.f
     ReLU, each map stretched between its own minimum and maximum, bilinear, stretched again. A map without positive
     evidence becomes all zeros. The scale is lost: compare raw maps, not these.
     """
+    return _stretch(upsample(_stretch(np.maximum(maps, 0)), size)).astype(np.float32)
+
+
+def upsample(maps: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.floating]:
+    """Maps (N, h, w) as they lie over an image of `size` (H, W): bilinear, (N, H, W), in the maps' own unit."""
     rows, columns = (_bilinear(cells, pixels) for cells, pixels in zip(maps.shape[1:], size, strict=True))
-    return _stretch(rows @ _stretch(np.maximum(maps, 0)) @ columns.T).astype(np.float32)
+    return rows @ maps @ columns.T
 
 
 def _stretch(maps: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -56,7 +61,8 @@ def gradcam_grid(
     """
     maps = np.where(np.isfinite(maps), maps, 0)
     pairs = [
-        _pair(image, scale_maps(raw[None], _panel(image.shape[1:]))[0]) for image, raw in zip(images, maps, strict=True)
+        _pair(image, scale_maps(raw[None], panel_size(image.shape[1:]))[0])
+        for image, raw in zip(images, maps, strict=True)
     ]
     captions = [_caption(*words) for words in zip(true, predicted, confidences, strict=True)]
     one_line = all(len(caption) <= CAPTION_LENGTH for caption in captions)
@@ -76,12 +82,11 @@ def gradcam_grid(
         axes.text(left, top - 5, caption, size=8.5, color=colour, weight=weight, va="bottom", parse_math=False)
         _note(axes, left + width, top + height, maps[i], explained[i] if explained else predicted[i], predicted[i])
     bottom = canvas.shape[0] - FOOTER // 2
-    canvas[bottom - 6 : bottom + 6, GAP + 12 : GAP + 72] = _colours(np.linspace(0, 1, 60))
+    canvas[bottom - 6 : bottom + 6, GAP + 12 : GAP + 72] = colours(np.linspace(0, 1, 60))
     axes.text(GAP, bottom, "0", size=8, color=INK, va="center")
     axes.text(GAP + 77, bottom, "1  each map scaled to its own maximum", size=8, color=INK, va="center")
     axes.text(GAP, HEADER / 2 + 2, printable(title), size=11, weight="bold", color=INK, va="center", parse_math=False)
-    axes.imshow(canvas, interpolation="nearest", extent=(0, canvas.shape[1], canvas.shape[0], 0))
-    return axes.figure  # type: ignore[return-value]  # a SubFigure only where one was asked for
+    return show_pixels(axes, canvas)
 
 
 def _caption(true: str, predicted: str, confidence: float) -> str:
@@ -98,24 +103,38 @@ def _note(axes: Axes, right: float, bottom: float, raw: NDArray[np.float32], exp
         note.set_bbox({"facecolor": "black", "alpha": 0.65, "pad": 2, "linewidth": 0})
 
 
-def _panel(size: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width on screen of an image of `size`; small images are enlarged by a whole factor."""
-    scale = PANEL / max(size)
+def panel_size(size: tuple[int, ...], side: int = PANEL) -> tuple[int, int]:
+    """Height and width on screen of an image of `size`, its longer side about `side` pixels.
+
+    Small images are enlarged by a whole factor.
+    """
+    scale = side / max(size)
     scale = max(1, round(scale)) if scale >= 2 else scale
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _pair(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """An image (C, H, W) beside itself in grey under its heat (h, w) in [0, 1]: (h, 2 w + 2, 3)."""
+def enlarge(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """An image (C, H, W) of any number of channels as RGB (height, width, 3); small ones keep their pixels."""
     channels = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
-    height, width = heat.shape
+    height, width = size
     resampling = Image.Resampling.NEAREST if height >= 2 * image.shape[1] else Image.Resampling.BILINEAR
-    picture = np.asarray(Image.fromarray(channels.transpose(1, 2, 0)).resize((width, height), resampling))
+    return np.asarray(Image.fromarray(channels.transpose(1, 2, 0)).resize((width, height), resampling))
+
+
+def overlay(picture: NDArray[np.uint8], heat: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """A picture (h, w, 3) in grey under its heat (h, w) in [0, 1]."""
     grey = picture.mean(axis=2, keepdims=True)
     opacity = 0.25 + 0.5 * heat[..., None]
-    overlay = ((1 - opacity) * 0.85 * grey + opacity * _colours(heat)).astype(np.uint8)
-    return np.concatenate([picture, np.full((height, 2, 3), 255, np.uint8), overlay], axis=1)
+    return ((1 - opacity) * 0.85 * grey + opacity * colours(heat)).astype(np.uint8)
 
 
-def _colours(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+def colours(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """The colours (…, 3) of values in [0, 1]."""
     return HEAT(values, bytes=True)[..., :3]
+
+
+def _pair(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """An image (C, H, W) beside itself in grey under its heat (h, w) in [0, 1]: (h, 2 w + 2, 3)."""
+    height, width = heat.shape
+    picture = enlarge(image, (height, width))
+    return np.concatenate([picture, np.full((height, 2, 3), 255, np.uint8), overlay(picture, heat)], axis=1)

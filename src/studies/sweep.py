@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -25,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run: its folder, the overrides that are its own, its status (None: not begun), and the error that ended it."""
+    """What became of one run: the overrides that are its own, its status (None: not begun), what ended it early."""
 
     folder: RunFolder
     overrides: str

@@ -233,7 +233,7 @@ def test_setup_twice_looks_once(make_module, folder, monkeypatch):
         ({"num_workers": "many"}, r"data\.num_workers=many"),
         ({"val_fraction": 0}, r"data\.val_fraction=0"),
         ({"test_fraction": 1.0}, r"data\.test_fraction=1\.0"),
-        ({"folds": 5}, r"data\.folds=5: which one is the test\? Say data\.fold=0"),
+        ({"folds": 5}, r"data\.folds=5: say which is the test, data\.fold=0, or -m data\.fold=0,1,2,3,4 for all"),
         ({"fold": 1}, r"data\.fold=1 is one of how many"),
         ({"folds": 5, "fold": 5}, r"data\.fold=5 is none of the data\.folds=5: take 0 to 4"),
         ({"folds": 1, "fold": 0}, r"data\.folds=1 is no whole number of at least 2"),

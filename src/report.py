@@ -1,0 +1,24 @@
+"""`python -m src.report`: what a folder of runs says, as tables, pictures and one HTML file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.cli import main
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from src.studies.report import Report
+
+
+def report(cfg: "DictConfig") -> "Report":
+    """Write the report of `cfg.runs` to `cfg.output` and show it. Raises `InputError` where no run can be compared."""
+    from src.studies.report import show, write_report  # pandas and matplotlib, only now
+
+    written = write_report(Path(cfg.runs).expanduser(), Path(cfg.output).expanduser())
+    show(written)
+    return written
+
+
+if __name__ == "__main__":
+    main("report", report)

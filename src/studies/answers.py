@@ -1,0 +1,156 @@
+"""A study's answer: its figures in one sentence. `ANSWERS` holds the ways to answer, by `study.answer`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from src.studies.comparison import Comparison
+from src.studies.groups import Group, TestSet
+
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What is known about the groups of one test set.
+
+    `table` is its `src.studies.table.summary`, `sharpness` for each label the mean smallest share of an image, in
+    (0, 1], that holds half of a Grad-CAM map's energy; empty where no maps were kept.
+    """
+
+    test_set: TestSet
+    table: pd.DataFrame
+    comparisons: Sequence[Comparison]
+    sharpness: Mapping[str, float]
+
+
+def best(result: Result) -> str:
+    """Which group is best, and what its lead over the next one is worth."""
+    table = result.table
+    if len(table) == 1:
+        return levels(result)
+    if len(table) == 2 and result.comparisons:
+        return f"{_verdict(result.comparisons[0])}."
+    first, second = table.iloc[0], table.iloc[1]
+    lead = next((comparison for comparison in result.comparisons if comparison.other == second["label"]), None)
+    text = f"{first['label']} is best with {_accuracy(first)} of the test images"
+    if lead is None:
+        return f"{text}, {second['label']} next with {_accuracy(second)}."
+    return f"{text}; {_verdict(lead)}."
+
+
+def levels(result: Result) -> str:
+    """How good each group is, and how good it was before training."""
+    return f"{'; '.join(_level(row) for _, row in result.table.iterrows())}."
+
+
+def pretraining(result: Result) -> str:
+    """The best group against the best of those that began with other weights."""
+    groups = {group.label: group for group in result.test_set.groups}
+    first, *others = list(groups.values())
+    weights = _weights(first)
+    rival = next((group for group in others if _weights(group) != weights), None)
+    lead = next((c for c in result.comparisons if rival is not None and c.other == rival.label), None)
+    return best(result) if lead is None else f"{_verdict(lead)}."
+
+
+def gap(result: Result) -> str:
+    """Where training accuracy is furthest above validation accuracy, on few images and on many, and who wins there."""
+    fraction = "data.train_fraction"
+    table = result.table
+    if fraction not in table or table[fraction].nunique() < 2:
+        worst = table.loc[table["gap_accuracy"].idxmax()]
+        return f"{worst['label']} overfits most: train accuracy {_gap(worst)} above validation; {best(result)}"
+    worst, winners = [], []
+    for share, rows in sorted(table.groupby(table[fraction].astype(float))):
+        size = f"{100 * share:g} %"
+        most, first = rows.loc[rows["gap_accuracy"].idxmax()], rows.loc[rows["test_accuracy"].idxmax()]
+        worst.append(f"{most['model']} on {size} of the images ({_gap(most)})")
+        winners.append(f"{first['model']} on {size} ({_accuracy(first)})")
+    return (
+        f"Furthest apart are train and validation accuracy of {', '.join(worst)}; best on the test set are "
+        f"{', '.join(winners)}."
+    )
+
+
+def sharpness(result: Result) -> str:
+    """What the difference in accuracy is worth, and in how small a part of the image the evidence lies."""
+    shares = [
+        f"{100 * result.sharpness[label]:.0f} % with {label}"
+        for label in result.table["label"]
+        if label in result.sharpness
+    ]
+    text = best(result).rstrip(".")
+    return f"{text}; half of a map's energy lies in {', '.join(shares)} of the image." if shares else f"{text}."
+
+
+def depth(result: Result) -> str:
+    """How the error on training images changes from the shallowest to the deepest network, plain and residual."""
+    table = result.table.assign(layers=result.table["model"].str.extract(r"(\d+)$", expand=False).astype(float))
+    parts = []
+    for kind in ("plain", "resnet"):
+        rows = table[table["model"].str.contains(kind)].sort_values("layers")
+        if len(rows) < 2:
+            continue
+        errors = 100 * (1 - rows["train_accuracy"].to_numpy())
+        spread = 100 * np.hypot(*rows["train_accuracy_sd"].fillna(np.inf).to_numpy()[[0, -1]])
+        change = errors[-1] - errors[0]
+        word = "rises" if change > 0 else "falls"
+        # Of single runs nobody knows the spread; of several, twice that of a difference.
+        sure = "" if abs(change) > 2 * spread else ", which the spread over seeds doesn't show to be more than chance"
+        names = {"plain": "plain", "resnet": "residual"}
+        parts.append(
+            f"the training error of {names[kind]} networks {word} from {errors[0]:.1f} % with "
+            f"{rows['layers'].iloc[0]:.0f} layers to {errors[-1]:.1f} % with {rows['layers'].iloc[-1]:.0f}{sure}"
+        )
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if parts else best(result)
+
+
+ANSWERS: Mapping[str, Callable[[Result], str]] = {
+    "best": best,
+    "levels": levels,
+    "pretraining": pretraining,
+    "gap": gap,
+    "sharpness": sharpness,
+    "depth": depth,
+}
+
+
+def _verdict(comparison: Comparison) -> str:
+    """`resnet50 is 0.4 points below resnet18 (95 % interval −1.1 to 0.3): no difference shown`."""
+    shown = comparison.p_holm < SIGNIFICANT and not comparison.low <= 0 <= comparison.high
+    low, high = sorted((-100 * comparison.low, -100 * comparison.high))
+    points = abs(100 * comparison.difference)
+    side = "below" if comparison.difference >= 0 else "above"
+    return (
+        f"{comparison.other} is {points:.1f} points {side} {comparison.best} (95 % interval {_signed(low)} to "
+        f"{_signed(high)}): {'a difference' if shown else 'no difference'} shown"
+    )
+
+
+def _level(row: pd.Series) -> str:
+    before = ""
+    if not np.isnan(row["baseline_accuracy"]):
+        before = f" after training and {100 * row['baseline_accuracy']:.1f} % before"
+    macro = ", ".join(f"{name} {100 * row[f'test_{name}']:.1f}" for name in ("precision", "recall", "f1"))
+    return f"{row['label']}: {_accuracy(row)} of the test images{before} (macro {macro} %)"
+
+
+def _accuracy(row: pd.Series) -> str:
+    spread = "" if np.isnan(row["test_accuracy_sd"]) else f" ± {100 * row['test_accuracy_sd']:.1f}"
+    return f"{100 * row['test_accuracy']:.1f}{spread} %"
+
+
+def _gap(row: pd.Series) -> str:
+    return f"{100 * row['gap_accuracy']:.1f} points"
+
+
+def _signed(points: float) -> str:
+    return f"{points:.1f}".replace("-", "−")
+
+
+def _weights(group: Group) -> str | None:
+    return group.runs[0].config["model"].get("weights")

@@ -1,0 +1,68 @@
+"""Where two groups disagree: the test images that one gets right and the other wrong, taken from the data set."""
+
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.errors import InputError
+from src.studies.groups import Group
+from src.studies.runs import Run
+
+MOST = 16
+"""Images on a sheet: half of them right in one group, half in the other, where there are so many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Disagreement:
+    """`images` (N, C, H, W) uint8 with N class names each: the true ones, and those that either group predicted.
+
+    `count` is how many test images of the two runs they disagree on, N or more.
+    """
+
+    images: NDArray[np.uint8]
+    true: list[str]
+    predicted: dict[str, list[str]]
+    count: int
+
+
+def disagreement(one: Group, other: Group) -> Disagreement | None:
+    """Of the first seed that both groups have; None where they agree on which images are hard.
+
+    Raises `InputError` or `RunError` where the data set is not where it was when the runs were made.
+    """
+    replicates = {run.replicate: run for run in other.runs}
+    pair = next(((run, replicates[run.replicate]) for run in one.runs if run.replicate in replicates), None)
+    if pair is None:
+        return None
+    first, second = pair
+    both = first.predictions.merge(second.predictions, on=["path", "target"], suffixes=("_one", "_other"))
+    right = both["predicted_one"] == both["target"], both["predicted_other"] == both["target"]
+    sides = both[right[0] & ~right[1]].index, both[~right[0] & right[1]].index
+    turns = [place for places in zip_longest(*sides) for place in places if place is not None]
+    if not turns:
+        return None
+    chosen = both.loc[sorted(turns[:MOST])]
+    return Disagreement(
+        images=_images(first, list(chosen["path"])),
+        true=list(chosen["target"]),
+        predicted={one.label: list(chosen["predicted_one"]), other.label: list(chosen["predicted_other"])},
+        count=len(turns),
+    )
+
+
+def _images(run: Run, paths: list[str]) -> NDArray[np.uint8]:
+    """The images (N, C, H, W) as the run's network saw them."""
+    from src.data import ImageDataModule  # and with it torch, which nothing else of a report needs
+
+    settings = run.config["data"] | {"num_workers": 0}
+    data = ImageDataModule(**settings, seed=run.config["seed"])
+    data.collection = data.find(download=False)
+    data.setup()
+    places = {path: place for place, path in enumerate(data.paths("test"))}
+    missing = [path for path in paths if path not in places]
+    if missing:
+        raise InputError(f"{missing[0]} is not among the test images of {data.data_root}")
+    dataset = data.dataset("test", None, np.array([places[path] for path in paths]))
+    return np.stack([dataset[i][0].numpy() for i in range(len(paths))])

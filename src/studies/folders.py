@@ -1,0 +1,70 @@
+"""Where runs are below a folder, and which folders hold none."""
+
+import os
+from pathlib import Path
+
+from src.studies.contents import UnusableError, read_yaml
+
+RUN_FILES = {"run.json", "metrics.json", "metrics.csv", "checkpoints"}
+"""Any of them makes a folder that of a run, so that one which lost the others is not overlooked."""
+
+
+def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """All run folders in `root` and below it, and the topmost folders that hold none or can't be opened, with why.
+
+    Nothing in a run folder is searched, nor what is hidden or called `report`. A link is followed where it leads out
+    of `root`: what it leads to inside is found anyway.
+    """
+    runs: list[Path] = []
+    others: list[tuple[Path, bool]] = []
+    closed: list[tuple[Path, str]] = []
+    known = [root.resolve()]
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = list(found)
+        except OSError as error:
+            closed.append((folder, f"can't be opened ({error.strerror})"))
+            continue
+        if _is_run(folder, {entry.name for entry in entries}):
+            runs.append(folder)
+            continue
+        others.append((folder, not entries))
+        for entry in entries:
+            if entry.name == "report" or entry.name.startswith(".") or not _is_folder(entry):
+                continue
+            if entry.is_symlink():
+                target = Path(entry.path).resolve()
+                if any(target.is_relative_to(place) for place in known):
+                    continue
+                known.append(target)
+            waiting.append(folder / entry.name)
+    holders = {parent for path in [*runs, *(path for path, _ in closed)] for parent in path.parents}
+    empty = [
+        (path, "empty folder: no run in it" if nothing else "no run in it")
+        for path, nothing in others
+        if path != root and path not in holders and (path.parent == root or path.parent in holders)
+    ]
+    return runs, closed + empty
+
+
+def _is_run(folder: Path, names: set[str]) -> bool:
+    """Whether these are the files of a training, be it one that never began. Other verbs leave a `.hydra` as well."""
+    if names & RUN_FILES:
+        return True
+    if ".hydra" not in names:
+        return False
+    try:
+        job = read_yaml(folder / ".hydra" / "hydra.yaml", dict)["hydra"]["job"]["name"]
+    except (UnusableError, KeyError, TypeError):
+        return True
+    return job == "train"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

@@ -1,0 +1,186 @@
+"""Runs put together that differ in the seed alone, and groups that were measured on the same test images."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, ClassVar
+
+from src.studies.labels import label_groups, model_name, settings_of
+from src.studies.runs import Problem, Run, natural
+
+Digests = dict[tuple[int, int | None], bytes]
+"""Which test images, with which labels, each replicate has."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Runs that differ in seed and fold alone.
+
+    Attributes:
+        label: short, and no other group's.
+        differs: the settings in which the groups differ, the model left out, and what they are here.
+        runs: sorted by seed and fold, at least one, each seed and fold once.
+    """
+
+    label: str
+    differs: dict[str, str]
+    runs: list[Run]
+
+    @property
+    def model(self) -> str:
+        return model_name(self.runs[0])
+
+    @property
+    def accuracy(self) -> float:
+        """On the test set, the mean over the runs."""
+        return sum(run.metrics["test/accuracy"] for run in self.runs) / len(self.runs)
+
+
+@dataclass(frozen=True, eq=False)
+class TestSet:
+    """Groups that can be compared, as their runs of the same seed and fold have the same test images; best first."""
+
+    __test__: ClassVar = False  # pytest would take the class for one of its own
+    name: str
+    groups: list[Group]
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.groups[0].runs[0].class_names
+
+
+# Groups ---------------------------------------------------------------------------------------------------------------
+
+
+def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[Problem]]:
+    """Groups in the order of their first runs, and the runs that a newer one of the same settings and seed replaces.
+
+    Runs of other classes are in other groups, even where the configuration is the same.
+    """
+    found: list[tuple[Any, list[Run]]] = []
+    for run in runs:
+        key = (settings_of(run), run.class_names)
+        members = next((members for known, members in found if known == key), None)
+        if members is None:
+            members = []
+            found.append((key, members))
+        members.append(run)
+    kept, problems = [], []
+    for _, members in found:
+        newest: dict[tuple[int, int | None], Run] = {}
+        for run in sorted(members, key=_age):
+            replaced = newest.pop(run.replicate, None)
+            if replaced is not None:
+                problems.append((replaced.name, run.replicate, newest))
+            newest[run.replicate] = run
+        kept.append(sorted(newest.values(), key=lambda run: (run.replicate[0], run.replicate[1] or 0)))
+    named = label_groups(kept)
+    groups = [Group(label, differs, members) for (label, differs), members in zip(named, kept, strict=True)]
+    older = [
+        Problem(name, f"the same settings and seed as {newest[replicate].name}, which is newer: left out")
+        for name, replicate, newest in problems
+    ]
+    return groups, sorted(older, key=lambda problem: natural(problem.name))
+
+
+def _age(run: Run) -> tuple[float, list[str | int]]:
+    """When the run began, in seconds; runs that don't say are the oldest, and of one time the last by name counts."""
+    try:
+        start = datetime.fromisoformat(str(run.record.get("start"))).timestamp()
+    except (ValueError, OverflowError, OSError):
+        start = 0.0
+    return start, natural(run.name)
+
+
+# Test sets ------------------------------------------------------------------------------------------------------------
+
+
+def test_sets(groups: Sequence[Group]) -> tuple[list[TestSet], list[Problem]]:
+    """The groups by what they were measured on, and which of one data set can't be compared.
+
+    Two groups share a test set where their classes are the same and, in each seed and fold that both have, their test
+    images and labels; with none in common, where all of their runs have the same. The test images may follow the seed.
+    """
+    digests = {id(group): {run.replicate: _digest(run) for run in group.runs} for group in groups}
+
+    def agree(one: Group, other: Group) -> bool:
+        return one.runs[0].class_names == other.runs[0].class_names and _same_images(
+            digests[id(one)], digests[id(other)]
+        )
+
+    found: list[list[Group]] = []
+    for group in groups:
+        home = next((members for members in found if all(agree(group, other) for other in members)), None)
+        if home is None:
+            found.append([group])
+        else:
+            home.append(group)
+    problems = []
+    for i, members in enumerate(found):
+        for earlier in found[:i]:
+            if _data_set(members[0]) == _data_set(earlier[0]):
+                others = [other for other in earlier if not all(agree(group, other) for group in members)]
+                problems.append(Problem(_some(members), _difference(members, others)))
+    names = [_name(members) for members in found]
+    counts = Counter(names)
+    sets = [
+        TestSet(
+            name if counts[name] == 1 else f"{name} ({_some(members)})",
+            sorted(members, key=lambda group: -group.accuracy),
+        )
+        for name, members in zip(names, found, strict=True)
+    ]
+    return sets, problems
+
+
+def _same_images(one: Digests, other: Digests) -> bool:
+    common = one.keys() & other.keys()
+    if common:
+        return all(one[replicate] == other[replicate] for replicate in common)
+    return len({*one.values(), *other.values()}) == 1
+
+
+def _digest(run: Run) -> bytes:
+    pairs = sorted(zip(run.predictions["path"], run.predictions["target"], strict=True))
+    # \0 is in no file's name; the bytes of names that are not UTF-8 pass through
+    return blake2b("\0".join(part for pair in pairs for part in pair).encode("utf-8", "surrogateescape")).digest()
+
+
+def _data_set(group: Group) -> tuple[str, str | None]:
+    """Two folders of one's own are two data sets; all others are known by their names."""
+    data = group.runs[0].config["data"]
+    return data["name"], data.get("root") if data["name"] == "folder" else None
+
+
+def _difference(members: Sequence[Group], others: Sequence[Group]) -> str:
+    classes, known = members[0].runs[0].class_names, others[0].runs[0].class_names
+    apart = "in a table of their own, and not compared" if len(members) > 1 else "in a table of its own, not compared"
+    if classes == known:
+        return f"measured on other test images than {_some(others)}: {apart}"
+    if sorted(classes) == sorted(known):
+        return f"the classes are those of {_some(others)} in another order: {apart}"
+    return f"measured on other classes ({len(classes)}) than {_some(others)} ({len(known)}): {apart}"
+
+
+def _name(members: Sequence[Group]) -> str:
+    """`catsdogs: 300 test images of 2 classes`, the folds of a cross-validation taken together."""
+    data = members[0].runs[0].config["data"]
+    title = Path(str(data.get("root"))).name if data["name"] == "folder" else data["name"]
+    images = 0
+    for group in members:
+        seeds: Counter[int] = Counter()
+        for run in group.runs:
+            seeds[run.replicate[0]] += len(run.predictions)
+        images = max(images, *seeds.values())
+    classes = len(members[0].runs[0].class_names)
+    return f"{title or 'folder'}: {images:,} test image{'s' * (images != 1)} of {classes} classes"
+
+
+def _some(groups: Sequence[Group]) -> str:
+    """Up to three labels, and how many more there are."""
+    labels = [group.label for group in groups[:3]]
+    more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
+    return " · ".join(labels) + more

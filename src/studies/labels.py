@@ -1,0 +1,175 @@
+"""What groups of runs are called: by the settings in which they differ, as short as these allow."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from src.studies.runs import IGNORED, Run, without_ignored
+
+Column = list[Any]
+"""One setting's values, one a group."""
+
+
+class _Absent:
+    """A setting that a group doesn't have, or an option that it didn't choose."""
+
+    def __repr__(self) -> str:
+        return "–"
+
+
+ABSENT = _Absent()
+
+
+def label_groups(groups: Sequence[Sequence[Run]]) -> list[tuple[str, dict[str, str]]]:
+    """For each group its label, and the settings in which the groups differ with its own values, the model left out.
+
+    What was typed says which settings matter; a setting that not all groups' users typed is looked up in the
+    configuration of the others. Where that leaves two groups alike, and for runs made from Python, where nothing was
+    typed, the configurations themselves are compared.
+    """
+    firsts = [runs[0] for runs in groups]
+    models = [model_name(run) for run in firsts]
+    typed = dict.fromkeys(key for runs in groups for run in runs for key in run.overrides)
+    columns = {key: [_value(run, key) for run in firsts] for key in typed if not _is_ignored(key)}
+    columns = {key: column for key, column in columns.items() if _differ(column)}
+    experiment = columns.pop("experiment", None)
+    if experiment and not any(_follows(experiment, column) for column in columns.values()):
+        columns["experiment"] = experiment  # else what it set says more than its name
+    alike = _alike([(model, *map(repr, values)) for model, *values in zip(models, *columns.values(), strict=True)])
+    if any(not run.overrides and not run.choices for run in firsts):
+        alike = [range(len(firsts))]
+    further = [key for places in alike for key in _further([firsts[i] for i in places], columns)]
+    columns |= {key: [_value(run, key) for run in firsts] for key in further}
+    texts = {key: _texts(column) for key, column in columns.items()}
+    names = _short_names(texts)
+    labels = []
+    for i, model in enumerate(models):
+        parts = [model] * _differ(models)
+        parts += [f"{names[key]}={column[i]}" for key, column in texts.items() if column[i] != repr(ABSENT)]
+        labels.append(", ".join(parts) or model)
+    for places in _alike(labels):
+        for i in places:
+            labels[i] = f"{labels[i]} (run {firsts[i].name})"
+    return [(label, {key: column[i] for key, column in texts.items()}) for i, label in enumerate(labels)]
+
+
+def model_name(run: Run) -> str:
+    return run.config["model"]["name"]
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """What must be equal for runs to be of one group."""
+    return run.settings if run.settings is not None else without_ignored(run.config)
+
+
+def _is_ignored(key: str) -> bool:
+    return key in ("model", "model.name") or any(key == name or key.startswith(f"{name}.") for name in IGNORED)
+
+
+def _value(run: Run, key: str) -> Any:
+    """A setting by its dotted key, or the option of a config group."""
+    if key in run.choices or key == "experiment":
+        return run.choices.get(key, ABSENT)
+    value: Any = settings_of(run)
+    for part in key.split("."):
+        value = value.get(part, ABSENT) if isinstance(value, dict) else ABSENT
+    # A group that Hydra doesn't tell of: its options have names.
+    return value.get("name", value) if isinstance(value, dict) and "." not in key else value
+
+
+def _differ(column: Sequence[Any]) -> bool:
+    return any(value != column[0] for value in column)
+
+
+def _alike(rows: Sequence[Any]) -> list[Sequence[int]]:
+    """The places of rows that are there more than once, those of one row together."""
+    counts = Counter(rows)
+    return [[i for i, row in enumerate(rows) if row == twice] for twice, count in counts.items() if count > 1]
+
+
+# Without words of the user --------------------------------------------------------------------------------------------
+
+
+def _further(runs: Sequence[Run], known: Mapping[str, Column]) -> list[str]:
+    """The settings in which these runs' configurations differ, beside those that are known.
+
+    What follows from the option of a config group (the stem of resnet18, the image size of mnist8), or is the copy of
+    such a setting (`model.num_classes` of `data.num_classes`), is left out.
+    """
+    keys = [key for key in _differing([settings_of(run) for run in runs]) if key not in known]
+    columns = {key: [_value(run, key) for run in runs] for key in sorted(keys, key=lambda key: key.count("."))}
+    kept: list[str] = []
+    spoken_for: list[tuple[str, Column]] = [(key, [_value(run, key) for run in runs]) for key in known]
+    for key, column in columns.items():
+        option = _option(runs, key.split(".")[0])
+        if _differ(option) and _follows(column, option):
+            spoken_for.append((key, column))
+    for key, column in columns.items():
+        group = key.split(".")[0]
+        if (key, column) in spoken_for:
+            chosen = group if all(group in run.choices for run in runs) else f"{group}.name"
+            if group not in known and not _is_ignored(chosen) and chosen not in kept:
+                kept.append(chosen)
+        elif not any(other.split(".")[-1] == key.split(".")[-1] and same == column for other, same in spoken_for):
+            kept.append(key)
+            spoken_for.append((key, column))
+    return kept
+
+
+def _option(runs: Sequence[Run], group: str) -> Column:
+    """What tells which option of a config group each run has."""
+    return [(run.choices.get(group), _value(run, f"{group}.name")) for run in runs]
+
+
+def _follows(column: Column, option: Column) -> bool:
+    """Whether runs of the same option have the same value."""
+    return all(column[i] == column[option.index(value)] for i, value in enumerate(option))
+
+
+def _differing(settings: Sequence[Any], prefix: str = "") -> Iterable[str]:
+    """The dotted keys whose values differ; a mapping is looked into where all have one."""
+    for key in dict.fromkeys(key for values in settings for key in values):
+        column = [values.get(key, ABSENT) for values in settings]
+        if _differ(column):
+            if all(isinstance(value, dict) for value in column):
+                yield from _differing(column, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}"
+
+
+# Words ----------------------------------------------------------------------------------------------------------------
+
+
+def _short_names(keys: Iterable[str]) -> dict[str, str]:
+    """The last part of each dotted key (of `optimizer.name` optimizer), or all of it where another one ends alike."""
+    short = {key: key.removesuffix(".name").rsplit(".", 1)[-1] for key in keys}
+    counts = Counter(short.values())
+    return {key: name if counts[name] == 1 else key for key, name in short.items()}
+
+
+def _texts(column: Column) -> list[str]:
+    """The values as people write them, paths by their last part where that tells them apart.
+
+    Settings that are switched off with null, and on with several values, are just on where they are on in one way only.
+    """
+    texts = [_text(value) for value in column]
+    short = [PurePath(text).name if "/" in text else text for text in texts]
+    if len(set(short)) == len(set(texts)):
+        texts = short
+    mappings = {text for text, value in zip(texts, column, strict=True) if isinstance(value, dict)}
+    if len(mappings) == 1:
+        texts = ["on" if isinstance(value, dict) else text for text, value in zip(texts, column, strict=True)]
+    return texts
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_text(inner)}" for key, inner in value.items()).join("{}")
+    return str(value)

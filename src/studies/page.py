@@ -1,0 +1,180 @@
+"""A report as a page to read: one HTML file with its pictures inside, or Markdown beside them.
+
+What stands on the page is made elsewhere; here it gets its form. Every text may come from a user (class names, labels,
+messages of errors): it is put on one line, without control characters, and escaped.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from PIL import Image
+
+from src.figures.style import printable
+
+CHART_COLOURS = 1 << 14
+"""A picture of at most so many colours is a chart: with smooth edges 1,000 to 5,000, a photograph has over 50,000."""
+
+LOSSLESS: dict[str, Any] = {"lossless": True, "method": 1, "quality": 20}  # half a PNG; more effort is slow
+LOSSY: dict[str, Any] = {"quality": 85, "method": 2, "use_sharp_yuv": True}  # sharp: for coloured captions
+WEBP_SIDE = 16383  # pixels, the format's limit
+
+
+@dataclass(frozen=True)
+class Picture:
+    """`file` is a name in the report's folder; `caption` stands below the picture and is its alternative text."""
+
+    file: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first `text_columns` columns are text, the others figures; `best_first`: the first row is to stand out.
+
+    Raises ValueError where a row has another number of cells than there are columns.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1
+    best_first: bool = False
+
+    def __post_init__(self) -> None:
+        if lengths := {len(row) for row in self.rows} - {len(self.columns)}:
+            raise ValueError(
+                f"table {self.caption!r}: {len(self.columns)} columns, but rows of {sorted(lengths)} cells"
+            )
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    paragraphs: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """`answer` is the first thing to be read, a sentence an entry; `facts` (name, value) say how it came about.
+
+    `earlier` is the figure known before, `problems` (name, reason) what is missing from all figures of the page.
+    """
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    question: str | None
+    earlier: str | None
+    answer: Sequence[str]
+    sections: Sequence[Section]
+    problems: Sequence[tuple[str, str]] = ()
+
+
+def render_html(page: Page, folder: Path) -> str:
+    """The page as one HTML file that loads nothing; a picture that is not in `folder` leaves its caption and a note."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_one_line,
+    )
+    environment.filters["breakable"] = _breakable
+    return environment.get_template("page.html.j2").render(page=page, embed=partial(_embed, folder))
+
+
+def _one_line(value: Any) -> Any:
+    """A number stays with its sign; what is Markup came from here."""
+    return re.sub(r" (?=[%±])", "\xa0", printable(value)) if type(value) is str else value
+
+
+def _breakable(text: str) -> Markup:
+    """A long word may go on in the next line after its joints, as `mini_resnet_` `bottleneck_pre`."""
+    safe = str(escape(_one_line(text)))
+    return Markup(re.sub(r"\S{21,}", lambda word: re.sub(r"(?<=[_/,])(?=\w)", "<wbr>", word[0]), safe))
+
+
+def _embed(folder: Path, file: str) -> tuple[Markup, int, int] | None:
+    """A picture as data: URI with its width and height in pixels, or None where there is none to be read."""
+    try:
+        content = (folder / file).read_bytes()
+        with Image.open(BytesIO(content)) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError):  # SyntaxError: Pillow's, of a broken PNG
+        return None
+    kind = image.get_format_mimetype()
+    if (smaller := _webp(image)) and len(smaller) < len(content):
+        kind, content = "image/webp", smaller
+    return Markup(f"data:{kind};base64,{b64encode(content).decode()}"), *image.size
+
+
+def _webp(image: Image.Image) -> bytes | None:
+    """The same pixels where it is a chart, nearly the same in a photograph; None where it is too large for WebP."""
+    if max(image.size) > WEBP_SIDE:
+        return None
+    if image.has_transparency_data:  # matplotlib's own PNGs; white is below all pictures of the page
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    image = image.convert("RGB")
+    buffer = BytesIO()
+    image.save(buffer, "WEBP", **(LOSSLESS if image.getcolors(CHART_COLOURS) else LOSSY))
+    return buffer.getvalue()
+
+
+def render_markdown(page: Page) -> str:
+    """The page in GitHub's Markdown, to stand in the folder of its pictures."""
+    blocks = [f"# {_escaped(page.title)}"]
+    if page.question:
+        blocks.append(f"**Question:** {_escaped(page.question)}")
+    blocks += [f"**{_escaped(sentence)}**" for sentence in page.answer]
+    if page.earlier:
+        blocks.append(f"**Earlier:** {_escaped(page.earlier)}")
+    if page.problems:
+        blocks += [f"## Not in these figures ({len(page.problems)})", _pairs(page.problems)]
+    for section in page.sections:
+        blocks += _section(section)
+    if page.facts:
+        blocks += ["## How this report was made", _pairs(page.facts)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield f"## {_escaped(section.title)}"
+    for paragraph in section.paragraphs:
+        yield re.sub(r"^(\d*)(?=[.)] |[+-] |[#>]|[-=]+$)", r"\1\\", _escaped(paragraph))  # no list, heading, quote
+    for table in section.tables:
+        yield f"**{_escaped(table.caption)}**"
+        yield _table(table)
+    for picture in section.pictures:
+        caption = _escaped(picture.caption)
+        yield f"![{caption}]({quote(picture.file, errors='surrogateescape')})"
+        yield f"*{caption}*"
+
+
+def _table(table: Table) -> str:
+    figures = len(table.columns) - table.text_columns
+    rows = [[_escaped(cell) for cell in row] for row in (table.columns, *table.rows)]
+    if table.best_first and table.rows:
+        rows[1] = [f"**{cell}**" if cell else "" for cell in rows[1]]
+    rows.insert(1, [":---"] * table.text_columns + ["---:"] * figures)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"- **{_escaped(name)}:** {_escaped(value)}" for name, value in pairs)
+
+
+def _escaped(text: str) -> str:
+    """On one line, nothing in it taken for Markdown; `mini_resnet` stays as it is, within a word `_` means nothing."""
+    text = " ".join(printable(text).split())
+    return re.sub(r"[\\`*\[\]|~$]|<(?=[a-zA-Z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)

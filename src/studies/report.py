@@ -1,0 +1,162 @@
+"""The report of a folder of runs: tables, what the differences are worth, pictures, and a page with all of it."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from rich import get_console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from src.errors import InputError
+from src.figures.style import printable
+from src.files import write_text
+from src.studies.answers import ANSWERS, Result
+from src.studies.comparison import Comparison, compare
+from src.studies.groups import group_runs, test_sets
+from src.studies.maps import areas
+from src.studies.page import Page, Table, render_html, render_markdown
+from src.studies.runs import Problem, Run, read_runs
+from src.studies.sections import Drawing, describe, summary_table
+from src.studies.table import report_table, summary
+from src.tables import as_text
+
+COLUMNS_SHOWN = 9
+
+FILES = ("report.html", "report.md", "table.csv", "comparisons.csv")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the report lies, and what to say about it on screen: its answer, its tables, and what is not in it."""
+
+    folder: Path
+    answer: Sequence[str]
+    results: Sequence[Result]
+    problems: Sequence[Problem]
+
+
+def write_report(runs: Path, output: Path) -> Report:
+    """Read the run folders in `runs` and write report.html, report.md, table.csv, comparisons.csv and the PNGs.
+
+    Reads no network: Grad-CAMs come from the arrays that the runs have kept, test images from their data set where it
+    is still there. An `output` that is a report already is replaced, when the new one is whole.
+
+    Raises:
+        InputError: no finished run in `runs`, or an `output` that holds something else.
+    """
+    _refuse_other(output)
+    found, problems = read_runs(runs)
+    groups, doubles = group_runs(found)
+    sets, separate = test_sets(groups)
+    problems = [*problems, *doubles, *separate]
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output={output} can't be made ({error.strerror}): name another folder") from None
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".report.") as temporary:
+        folder = Path(temporary, "report")
+        folder.mkdir()
+        results, sections = [], []
+        for number, test_set in enumerate(sets, start=1):
+            comparisons, unpaired = compare(test_set)
+            problems += unpaired
+            result = Result(test_set, summary(test_set), comparisons, areas(test_set.groups))
+            results.append(result)
+            sections += describe(result, Drawing(folder, f"{number}_" if len(sets) > 1 else ""), alone=len(sets) == 1)
+        study = _study(found)
+        answer = [_answer(result, study, several=len(sets) > 1) for result in results]
+        page = Page(
+            title=_title(runs, study),
+            facts=_facts(runs, found),
+            question=study.get("question"),
+            earlier=study.get("earlier"),
+            answer=answer,
+            sections=sections,
+            problems=[(problem.name, problem.reason) for problem in problems],
+        )
+        report_table(sets).to_csv(folder / "table.csv", index=False)
+        _comparisons(results).to_csv(folder / "comparisons.csv", index=False)
+        write_text(folder / "report.html", render_html(page, folder))
+        write_text(folder / "report.md", render_markdown(page))
+        if output.exists():
+            shutil.rmtree(output)
+        folder.rename(output)
+    return Report(output, answer, results, problems)
+
+
+def show(report: Report) -> None:
+    """The report on screen: a table a test set, the answer, what was left out, and where the rest lies."""
+    say = partial(get_console().print, markup=False, highlight=False, soft_wrap=True)
+    for result in report.results:
+        say(f"\n{result.test_set.name}\n\n{as_text(plain_table(summary_table(result.table)))}")
+    say("")
+    for sentence in report.answer:
+        say(sentence)
+    for problem in report.problems:
+        say(f"left out: {problem.name}: {problem.reason}")
+    say(f"\nreport  {report.folder / FILES[0]}")
+
+
+def plain_table(table: Table) -> RichTable:
+    """The first columns of a page's table, as many as a terminal can show."""
+    rich = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for number, column in enumerate(table.columns[:COLUMNS_SHOWN]):
+        rich.add_column(column, justify="right" if number else "left")
+    for row in table.rows:
+        rich.add_row(*(Text(printable(cell)) for cell in row[:COLUMNS_SHOWN]))
+    return rich
+
+
+def _refuse_other(output: Path) -> None:
+    """Raise `InputError` where `output` holds what no report has left there."""
+    try:
+        others = [] if not output.exists() else [path.name for path in output.iterdir()]
+    except OSError as error:
+        raise InputError(f"output={output} is no folder ({(error.strerror or '').lower()}): name another one") from None
+    if others and FILES[0] not in others:
+        raise InputError(f"output={output} holds {sorted(others)[0]} and no report: name another folder")
+
+
+def _study(runs: Sequence[Run]) -> dict[str, str]:
+    """The study that the runs are part of; empty where they are part of none, or not of one."""
+    studies = [run.config.get("study") or {} for run in runs]
+    return studies[0] if all(study == studies[0] for study in studies) else {}
+
+
+def _answer(result: Result, study: dict[str, str], *, several: bool) -> str:
+    text = ANSWERS.get(study.get("answer", "best"), ANSWERS["best"])(result)
+    return f"{result.test_set.name}: {text}" if several else text
+
+
+def _title(runs: Path, study: dict[str, str]) -> str:
+    name = study.get("command", "").rpartition("experiment=")[2]
+    return f"Study {name}" if name else f"Comparison of {runs.resolve().name}"
+
+
+def _facts(folder: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
+    newest = max((run.record for run in runs), key=lambda record: str(record.get("start")))
+    versions, hardware = newest.get("versions") or {}, newest.get("hardware") or {}
+    machines = hardware.get("gpus") or [hardware.get("cpu", "unknown")]
+    commits = sorted({str(run.record.get("git_commit")) for run in runs})
+    return [
+        ("Runs", f"{len(runs)} in {folder}"),
+        ("Made", f"{datetime.now():%Y-%m-%d %H:%M}"),
+        ("Command", str(newest.get("command"))),
+        ("Commit", ", ".join(commits)),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
+        ("Hardware", ", ".join(map(str, machines))),
+        ("Figures", "table.csv and comparisons.csv beside this page, as fractions and unrounded"),
+    ]
+
+
+def _comparisons(results: Sequence[Result]) -> pd.DataFrame:
+    """All comparisons with the test set in the first column; with its columns where there are none."""
+    names = ["test_set", *(field.name for field in fields(Comparison))]
+    rows = [{"test_set": r.test_set.name} | asdict(comparison) for r in results for comparison in r.comparisons]
+    return pd.DataFrame(rows, columns=names)

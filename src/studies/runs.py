@@ -1,0 +1,259 @@
+"""Finished runs, read from their folders alone; a run that can't take part in a report is named, with the reason."""
+
+import os
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import src.overrides  # noqa: F401  # the resolvers that a configuration may use
+from src.errors import InputError
+from src.run import RunFolder
+from src.studies.contents import UnusableError, is_number, read_csv, read_json, read_yaml, refuse_infinite
+from src.studies.folders import find_runs
+
+IGNORED = ("seed", "data.fold", "sweep", "study", "resume")
+"""Settings that tell the runs of a group apart, or name a run: they, and what follows from them, make no new group."""
+
+FIGURES = ("loss", "accuracy", "precision", "recall", "f1")
+FIGURES_NEEDED = (
+    *(f"{split}/{figure}" for split in ("train", "val", "test") for figure in FIGURES),
+    *("best_epoch", "epochs", "train_seconds", "images_per_second", "parameters", "seed"),
+)
+COSTS = ("parameters", "macs", "latency_ms_median")
+
+TOLERANCE = 1e-3
+"""So far may the accuracy of metrics.json, a float32 mean, be from that of predictions.csv."""
+
+REMEDY = "name a folder of finished runs, such as outputs/sweeps/NAME"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One finished run.
+
+    Attributes:
+        name: its path below the folder that was searched; "." if it is that folder.
+        config: its configuration, resolved.
+        choices: the option of each config group, {"data": "mnist8"}; empty where `.hydra` doesn't say.
+        overrides: what was typed, key -> value; empty where `.hydra` doesn't say.
+        record, metrics, cost: run.json, metrics.json and, where it is, cost.json.
+        history: metrics.csv, one row an epoch.
+        predictions: path, target, predicted (class names) and confidence of each test image.
+        per_class: class, support, precision, recall, f1, in the order of the classes.
+        settings: `config` without `IGNORED`, resolved as if these were the same in all runs; None: not known.
+    """
+
+    name: str
+    folder: RunFolder
+    config: dict[str, Any]
+    choices: dict[str, str]
+    overrides: dict[str, str]
+    record: dict[str, Any]
+    metrics: dict[str, float]
+    history: pd.DataFrame
+    predictions: pd.DataFrame
+    per_class: pd.DataFrame
+    cost: dict[str, Any] | None
+    settings: dict[str, Any] | None = None
+
+    @property
+    def replicate(self) -> tuple[int, int | None]:
+        """Seed and fold: what tells the runs of one group apart. The fold is None without cross-validation."""
+        return self.config["seed"], self.config["data"].get("fold")
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.per_class["class"].tolist()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not in the tables, or not compared, by name, and why."""
+
+    name: str
+    reason: str
+
+
+def read_runs(folder: Path) -> tuple[list[Run], list[Problem]]:
+    """The finished runs in `folder` and below it, in natural order (2 before 10), and what is no such run.
+
+    Every run folder is in one of the two lists.
+
+    Raises:
+        InputError: there is no such folder, or no finished run in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"runs={folder} is no folder: {REMEDY}")
+    paths, empty = find_runs(folder)
+    runs = []
+    problems = [Problem(_name(path, folder), reason) for path, reason in empty]
+    for path in paths:
+        name = _name(path, folder)
+        try:
+            run, remarks = _read_run(name, RunFolder(path))
+        except UnusableError as error:
+            problems.append(Problem(name, str(error)))
+        else:
+            runs.append(run)
+            problems += remarks
+    problems.sort(key=lambda problem: natural(problem.name))
+    if not runs:
+        reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems)
+        raise InputError(f"runs={folder} holds no finished run{f' ({reasons})' if reasons else ''}: {REMEDY}")
+    return sorted(runs, key=lambda run: natural(run.name)), problems
+
+
+def natural(name: str) -> list[str | int]:
+    """A key to sort names by as people do: the numbers in them by their size."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
+
+
+def without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A configuration without the settings that are `IGNORED`."""
+    return {
+        key: without_ignored(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in config.items()
+        if f"{prefix}{key}" not in IGNORED
+    }
+
+
+def _name(path: Path, root: Path) -> str:
+    """The path below `root`, as text that can be written anywhere: a file name may not be UTF-8."""
+    return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
+
+
+def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
+    """The run, and what of it was left out. Raises `UnusableError`."""
+    record = read_json(folder.record_file)
+    _check_status(record)
+    metrics = read_json(folder.metrics_file)
+    _check_metrics(metrics)
+    hydra = folder.path / ".hydra"
+    content = read_yaml(hydra / "config.yaml", dict)
+    config, settings = _resolve(content), _resolve(content, without=True)
+    _check_config(config)
+    history = read_csv(folder.history_file, ("epoch", *(f"{s}/{f}" for s in ("train", "val") for f in FIGURES[:2])))
+    if len(history) != metrics["epochs"]:
+        raise UnusableError(f"metrics.csv has {len(history)} epochs, and metrics.json says {metrics['epochs']}")
+    figures = ("support", "precision", "recall", "f1")
+    per_class = read_csv(folder.per_class_file, ("class", *figures), text=("class",))
+    refuse_infinite("per_class.csv", per_class, figures)
+    words = ("path", "target", "predicted")
+    predictions = read_csv(folder.predictions_file, (*words, "confidence"), text=words)
+    refuse_infinite("predictions.csv", predictions, ("confidence",))
+    _check_predictions(predictions, per_class, metrics["test/accuracy"])
+    choices, overrides = _read_choices(hydra / "hydra.yaml"), _read_overrides(hydra / "overrides.yaml")
+    remarks = []
+    try:
+        cost = _read_cost(folder.cost_file)
+    except UnusableError as error:
+        cost = None
+        remarks.append(Problem(name, f"{error}: its costs are left out, its other figures are in"))
+    run = Run(
+        name, folder, config, choices, overrides, record, metrics, history, predictions, per_class, cost, settings
+    )
+    return run, remarks
+
+
+def _check_status(record: Mapping[str, Any]) -> None:
+    status, error = str(record.get("status")), " ".join(str(record.get("error") or "no reason is given").split())
+    reasons = {
+        "running": "status running: it has not finished yet, or was killed",
+        "interrupted": "status interrupted: it was stopped before its end",
+        "failed": f"status failed: {error}",
+        "refused": f"status refused: {error}",
+    }
+    if status != "finished":
+        raise UnusableError(reasons.get(status, f"run.json doesn't say that it has finished (status {status[:40]})"))
+
+
+def _check_metrics(metrics: Mapping[str, Any]) -> None:
+    missing = [key for key in FIGURES_NEEDED if key not in metrics]
+    if all(f"test/{figure}" in missing for figure in FIGURES):
+        raise UnusableError("metrics.json has no figures of the test set (test=false leaves them out)")
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise UnusableError(f"metrics.json has no {', '.join(missing[:3])}{more}")
+    for key, value in metrics.items():
+        if not is_number(value):
+            raise UnusableError(f"metrics.json: {key} is no finite number ({str(value)[:40]})")
+
+
+def _check_config(config: Mapping[str, Any]) -> None:
+    for group in ("model", "data"):
+        if not isinstance(config.get(group), dict) or not isinstance(config[group].get("name"), str):
+            raise UnusableError(f".hydra/config.yaml has no {group}.name")
+    seed, fold = config.get("seed"), config["data"].get("fold")
+    if type(seed) is not int or type(fold) not in (int, type(None)):
+        raise UnusableError(".hydra/config.yaml: seed or data.fold is no whole number")
+
+
+def _check_predictions(predictions: pd.DataFrame, per_class: pd.DataFrame, accuracy: float) -> None:
+    """Raise `UnusableError` where predictions.csv, per_class.csv and metrics.json can't be of the same test."""
+    names, support = per_class["class"], per_class["support"].sum()
+    if not names.is_unique:
+        raise UnusableError(f"per_class.csv has the class {names[names.duplicated()].iloc[0]!r} more than once")
+    unknown = (set(predictions["target"]) | set(predictions["predicted"])) - set(names)
+    if unknown:
+        raise UnusableError(f"predictions.csv has the class {min(unknown)!r}, and per_class.csv hasn't")
+    if len(predictions) != support:
+        raise UnusableError(
+            f"predictions.csv has {len(predictions):,} rows, and per_class.csv counts {support:,} images"
+        )
+    paths = predictions["path"]
+    if not paths.is_unique:
+        raise UnusableError(f"predictions.csv has {paths[paths.duplicated()].iloc[0]!r} more than once")
+    counted = (predictions["target"] == predictions["predicted"]).mean()
+    if abs(counted - accuracy) > TOLERANCE:
+        raise UnusableError(
+            f"test accuracy is {accuracy:.4f} in metrics.json and {counted:.4f} in predictions.csv: "
+            "they are not of the same run"
+        )
+
+
+def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any]:
+    """The configuration as plain values; `without` those `IGNORED`, which are constants when it is resolved."""
+    content = deepcopy(content)
+    if "${" in str(content.get("sweep")):  # the time of day: it names a sweep, and this run is of none
+        content["sweep"] = None
+    if without:
+        content |= {"seed": 0, "sweep": None, "resume": None}
+        content["study"] = dict.fromkeys(content["study"]) if isinstance(content.get("study"), dict) else None
+        if isinstance(content.get("data"), dict):
+            content["data"]["fold"] = 0
+    try:
+        resolved: Any = OmegaConf.to_container(OmegaConf.create(content), resolve=True)
+    except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnusableError(f".hydra/config.yaml can't be resolved ({reason})") from None
+    return without_ignored(resolved) if without else resolved
+
+
+def _read_choices(file: Path) -> dict[str, str]:
+    node = read_yaml(file, dict) if file.exists() else {}
+    for key in ("hydra", "runtime", "choices"):
+        node = node.get(key) if isinstance(node, dict) else None
+    chosen = node.items() if isinstance(node, dict) else ()
+    return {str(group): str(option) for group, option in chosen if "/" not in str(group) and option is not None}
+
+
+def _read_overrides(file: Path) -> dict[str, str]:
+    words = read_yaml(file, list) if file.exists() else []
+    pairs = [str(word).partition("=") for word in words]
+    return {key.lstrip("+~").partition("@")[0]: value.strip("'\"") for key, _, value in pairs}
+
+
+def _read_cost(file: Path) -> dict[str, Any] | None:
+    cost = read_json(file) if file.exists() else None
+    for key in COSTS:
+        if cost is not None and key in cost and not is_number(cost[key]):
+            raise UnusableError(f"cost.json: {key} is no finite number")
+    return cost

@@ -1,0 +1,229 @@
+"""One test set as sections of the report: its tables in words, and its pictures."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from src import figures
+from src.analysis.classification import confusion_matrix
+from src.errors import InputError, RunError
+from src.studies.answers import Result
+from src.studies.disagreement import disagreement
+from src.studies.groups import Group, TestSet
+from src.studies.maps import side_by_side
+from src.studies.page import Picture, Section, Table
+from src.tables import duration
+
+MODELS_EXPLAINED = 6
+"""So many groups, the best ones, have their Grad-CAMs side by side."""
+
+
+class Drawing:
+    """Figures on their way into a report: saved in `folder` under a name that begins with `prefix`."""
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        self.folder, self.prefix = folder, prefix
+
+    def __call__(self, figure: Figure | None, name: str, caption: str) -> list[Picture]:
+        """The picture, in a list; an empty list where there is no figure."""
+        if figure is None:
+            return []
+        file = f"{self.prefix}{name}.png"
+        figures.save(figure, self.folder / file)
+        return [Picture(file, caption)]
+
+
+def describe(result: Result, draw: Drawing, *, alone: bool) -> list[Section]:
+    """The sections of one test set, which is the only one where `alone`; their pictures are drawn on the way."""
+    name, groups = result.test_set.name, result.test_set.groups
+    tables = [summary_table(result.table), *_comparisons(result)]
+    sections = [
+        Section(name, [_legend(result)], tables, _costs(result.table, draw)),
+        Section("Learning", pictures=_curves(groups, draw)),
+        Section("Classes", pictures=_classes(result.test_set, draw)),
+        _disagreements(result, draw),
+        *_gradcams(result, draw),
+    ]
+    if alone:
+        return sections
+    return [sections[0], *(replace(section, title=f"{section.title} · {name}") for section in sections[1:])]
+
+
+def _legend(result: Result) -> str:
+    runs = result.table["n"]
+    each = "one run" if runs.max() == 1 else f"{runs.min()} to {runs.max()} runs that differ in nothing but their seed"
+    each = each.replace(f"{runs.max()} to {runs.max()}", str(runs.max()))
+    return (
+        f"Each row is {each}, best first: mean ± standard deviation over the runs, in percent. The gap is that of "
+        "training images, measured without augmentation, and validation images at the best epoch: above 0 in accuracy, "
+        "or below 0 in loss, a network knows its training images better."
+    )
+
+
+def summary_table(table: pd.DataFrame) -> Table:
+    """The summary in words: percent, `mean ± sd`, a dash for what is not known; columns of dashes are left out."""
+    columns = {
+        "runs": [str(n) for n in table["n"]],
+        **{name: _percent(table, f"test_{name}") for name in ("accuracy", "precision", "recall")},
+        "F1": _percent(table, "test_f1"),
+        "before": _percent(table, "baseline_accuracy"),
+        "gap": _percent(table, "gap_accuracy"),
+        "loss gap": [_spread(*pair, digits=2) for pair in _pairs(table, "gap_loss")],
+        "best epoch": [_spread(*pair, digits=0) for pair in _pairs(table, "best_epoch")],
+        "training": [duration(seconds) for seconds in table["train_seconds"]],
+        "parameters": [_large(count) for count in table["parameters"]],
+        "MACs": [_large(count) for count in table["macs"]],
+        "latency": ["–" if np.isnan(ms) else f"{ms:.1f} ms" for ms in table["latency_ms"]],
+    }
+    known = {name: cells for name, cells in columns.items() if any(cell != "–" for cell in cells)}
+    rows = list(zip(table["label"], *known.values(), strict=True))
+    caption = "Test set: accuracy and macro averages; before: accuracy of the untrained network; latency: of one image"
+    return Table(caption, ["model", *known], rows, best_first=len(rows) > 1)
+
+
+def _comparisons(result: Result) -> list[Table]:
+    if not result.comparisons:
+        return []
+    rows = [
+        (
+            comparison.other,
+            _points(-comparison.difference),
+            f"{_points(-comparison.high)} to {_points(-comparison.low)}",
+            f"{comparison.worse}",
+            f"{comparison.better}",
+            _probability(comparison.p),
+            _probability(comparison.p_holm),
+            f"{comparison.images} × {comparison.replicates}",
+        )
+        for comparison in result.comparisons
+    ]
+    caption = (
+        f"Against {result.comparisons[0].best}, paired on the same test images: difference of accuracy in points with "
+        "its bootstrap 95 % interval (images drawn again), images that only the other or only the best gets right "
+        "(more often), McNemar's exact test, and with Holm's correction. They speak of these trained networks."
+    )
+    columns = ["model", "difference", "95 % interval", "only other", "only best", "p", "p (Holm)", "images × seeds"]
+    return [Table(caption, columns, rows)]
+
+
+def _costs(table: pd.DataFrame, draw: Drawing) -> list[Picture]:
+    if len(table) < 2:
+        return []
+    points = table.rename(columns={"test_accuracy": "accuracy", "test_accuracy_sd": "accuracy_sd"})
+    caption = "Accuracy against cost; filled: no other is both cheaper and better (Pareto front)"
+    return draw(figures.cost_charts(points), "costs", caption)
+
+
+def _curves(groups: Sequence[Group], draw: Drawing) -> list[Picture]:
+    histories = {group.label: [run.history for run in group.runs] for group in groups}
+    caption = "Learning curves: mean over the seeds, with a band from the lowest to the highest"
+    return draw(figures.learning_curves(histories), "learning_curves", caption)
+
+
+def _classes(test_set: TestSet, draw: Drawing) -> list[Picture]:
+    f1 = pd.DataFrame({group.label: _mean_f1(group) for group in test_set.groups})
+    counts = {group.label: _confusions(group, test_set.class_names) for group in test_set.groups}
+    return [
+        *draw(figures.class_heat_map(f1), "class_f1", "F1 of each class, mean over the runs"),
+        *draw(
+            figures.confusion_matrices(counts, test_set.class_names),
+            "confusion_matrices",
+            "Confusion matrices of all runs of a group together: rows are the true classes, columns the predicted",
+        ),
+    ]
+
+
+def _mean_f1(group: Group) -> pd.Series:
+    return pd.concat([run.per_class.set_index("class")["f1"] for run in group.runs], axis=1).mean(axis=1)
+
+
+def _confusions(group: Group, names: Sequence[str]) -> np.ndarray:
+    places = {name: place for place, name in enumerate(names)}
+    said = pd.concat([run.predictions for run in group.runs])
+    return confusion_matrix(said["target"].map(places).to_numpy(), said["predicted"].map(places).to_numpy(), len(names))
+
+
+def _disagreements(result: Result, draw: Drawing) -> Section:
+    """The best group beside the next one."""
+    title = "Where they disagree"
+    groups = result.test_set.groups
+    if len(groups) < 2:
+        return Section(title, ["There is one group only."])
+    try:
+        found = disagreement(groups[0], groups[1])
+    except (InputError, RunError, OSError) as error:
+        return Section(title, [f"The test images can't be shown: {error}"])
+    if found is None:
+        return Section(title, [f"{groups[0].label} and {groups[1].label} are right on the same images."])
+    said = f"{groups[0].label} and {groups[1].label}, the two best, differ on {found.count} images of their first seed."
+    caption = f"Test images that one gets right and the other wrong, {len(found.true)} of {found.count}"
+    return Section(
+        title,
+        [said],
+        pictures=draw(figures.disagreements(found.images, found.true, found.predicted), "disagreements", caption),
+    )
+
+
+def _gradcams(result: Result, draw: Drawing) -> list[Section]:
+    found = side_by_side(result.test_set.groups)
+    if not found:
+        return []
+    shown = found[:MODELS_EXPLAINED]
+    best = {maps.label: maps.best for maps in shown}
+    comparison = figures.gradcam_comparison(
+        shown[0].images,
+        {maps.label: maps.maps[best[maps.label]] for maps in shown},
+        {maps.label: maps.predicted[best[maps.label]] for maps in shown},
+        shown[0].true,
+        {maps.label: maps.explained[best[maps.label]] for maps in shown},
+    )
+    series = {maps.label: list(zip(maps.epochs, maps.maps, strict=True)) for maps in shown}
+    epochs = figures.gradcam_epochs(shown[0].images, series, {maps.label: maps.best_epoch for maps in shown})
+    movement = figures.gradcam_movement({maps.label: maps.movement for maps in found})
+    shares = [f"{label} {100 * share:.0f} %" for label, share in result.sharpness.items()]
+    sharp = f"Half of a map's energy lies in this share of the image: {', '.join(shares)}." if shares else ""
+    left_out = len(found) - len(shown)
+    note = f" The pictures show the {len(shown)} best of {len(found)} models." if left_out else ""
+    text = f"Grad-CAM of the same validation images at the best epoch of each model's first seed.{note}"
+    pictures = [
+        *draw(comparison, "gradcam", "Grad-CAM of the same images, raw maps on one colour scale"),
+        *draw(epochs, "gradcam_epochs", "How the maps moved over the epochs"),
+        *draw(movement, "gradcam_movement", "How like the maps of an epoch are to those of the last one"),
+    ]
+    return [Section("Where they look", [text, *([sharp] if sharp else [])], pictures=pictures)]
+
+
+def _pairs(table: pd.DataFrame, column: str) -> list[tuple[float, float]]:
+    return list(zip(table[column], table[f"{column}_sd"], strict=True))
+
+
+def _percent(table: pd.DataFrame, column: str) -> list[str]:
+    return [_spread(100 * mean, 100 * sd, digits=1) for mean, sd in _pairs(table, column)]
+
+
+def _spread(mean: float, sd: float, digits: int) -> str:
+    """`98.3 ± 0.5`; the mean alone where there is one run, a dash without any figure."""
+    if np.isnan(mean):
+        return "–"
+    text = f"{mean:.{digits}f}" if np.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+    return text.replace("-", "−")
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference + 0.0:+.1f}".replace("-", "−")
+
+
+def _probability(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _large(count: float) -> str:
+    """`11.2 M`; a dash where it is unknown."""
+    if np.isnan(count):
+        return "–"
+    scale = next((scale for scale in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if count >= scale[0]), (1.0, ""))
+    return f"{count / scale[0]:.3g} {scale[1]}".strip()
