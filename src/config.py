@@ -145,12 +145,16 @@ def check_config(cfg: DictConfig) -> None:
     Keys that a configuration doesn't have are passed over: each verb, and each option of a group, has its own.
     """
     try:
-        if missing := sorted(OmegaConf.missing_keys(cfg)):
-            raise InputError(f"{missing[0]} has no default: say {missing[0]}=…")
         values = {key: OmegaConf.select(cfg, key, default=_ABSENT) for key in RULES}
+        missing = sorted(OmegaConf.missing_keys(cfg))
         OmegaConf.resolve(cfg.copy())
     except OmegaConfBaseException as error:
-        raise InputError(str(error).splitlines()[0]) from error
+        line = str(error).splitlines()[0]
+        if "Missing mandatory value: " not in line:  # of a setting that another one refers to
+            raise InputError(line) from error
+        missing = [line.rpartition(" ")[2]]
+    if missing:
+        raise InputError(f"{missing[0]} has no default: say {missing[0]}=…")
     for key, value in values.items():
         if value is _ABSENT or (value is None and key in NULLABLE):
             continue

@@ -67,7 +67,7 @@ def choose_classes(wnids: Sequence[str], classes: int | str | None, seed: int) -
     A hash rather than a random generator, whose draws may change with the version of Python or NumPy: the choice is the
     same on every machine, whatever the order of the list, and the 10 classes of a seed are among its 25.
     """
-    if classes == "animals":
+    if isinstance(classes, str):
         return sorted(wnid for wnid in set(wnids) if wnid <= LAST_ANIMAL)
     ranked = sorted(set(wnids), key=lambda wnid: hashlib.sha256(f"{seed}/{wnid}".encode()).digest())
     return sorted(ranked[:classes])

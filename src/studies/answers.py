@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,9 @@ from src.studies.comparison import Comparison
 from src.studies.groups import Group, TestSet
 
 SIGNIFICANT = 0.05
+
+Row = Mapping[Any, Any]
+"""One group's figures, by the columns of the table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +38,7 @@ def best(result: Result) -> str:
         return levels(result)
     if len(table) == 2 and result.comparisons:
         return f"{_verdict(result.comparisons[0])}."
-    first, second = table.iloc[0], table.iloc[1]
+    first, second = table.to_dict("records")[:2]
     lead = next((comparison for comparison in result.comparisons if comparison.other == second["label"]), None)
     text = f"{first['label']} is best with {_accuracy(first)} of the test images"
     if lead is None:
@@ -43,7 +48,7 @@ def best(result: Result) -> str:
 
 def levels(result: Result) -> str:
     """How good each group is, and how good it was before training."""
-    return f"{'; '.join(_level(row) for _, row in result.table.iterrows())}."
+    return "; ".join(map(_level, result.table.to_dict("records"))) + "."
 
 
 def pretraining(result: Result) -> str:
@@ -58,15 +63,15 @@ def pretraining(result: Result) -> str:
 
 def gap(result: Result) -> str:
     """Where training accuracy is furthest above validation accuracy, on few images and on many, and who wins there."""
-    fraction = "data.train_fraction"
-    table = result.table
-    if fraction not in table or table[fraction].nunique() < 2:
-        worst = table.loc[table["gap_accuracy"].idxmax()]
-        return f"{worst['label']} overfits most: train accuracy {_gap(worst)} above validation; {best(result)}"
+    fraction, overfits, wins = "data.train_fraction", itemgetter("gap_accuracy"), itemgetter("test_accuracy")
+    rows = result.table.to_dict("records")
+    if fraction not in result.table:
+        most = max(rows, key=overfits)
+        return f"{most['label']} overfits most: train accuracy is {_gap(most)} above validation; {best(result)}"
     worst, winners = [], []
-    for share, rows in sorted(table.groupby(table[fraction].astype(float))):
-        size = f"{100 * share:g} %"
-        most, first = rows.loc[rows["gap_accuracy"].idxmax()], rows.loc[rows["test_accuracy"].idxmax()]
+    for share in sorted({row[fraction] for row in rows}, key=float):
+        alike, size = [row for row in rows if row[fraction] == share], f"{100 * float(share):g} %"
+        most, first = max(alike, key=overfits), max(alike, key=wins)
         worst.append(f"{most['model']} on {size} of the images ({_gap(most)})")
         winners.append(f"{first['model']} on {size} ({_accuracy(first)})")
     return (
@@ -131,7 +136,7 @@ def _verdict(comparison: Comparison) -> str:
     )
 
 
-def _level(row: pd.Series) -> str:
+def _level(row: Row) -> str:
     before = ""
     if not np.isnan(row["baseline_accuracy"]):
         before = f" after training and {100 * row['baseline_accuracy']:.1f} % before"
@@ -139,12 +144,12 @@ def _level(row: pd.Series) -> str:
     return f"{row['label']}: {_accuracy(row)} of the test images{before} (macro {macro} %)"
 
 
-def _accuracy(row: pd.Series) -> str:
+def _accuracy(row: Row) -> str:
     spread = "" if np.isnan(row["test_accuracy_sd"]) else f" ± {100 * row['test_accuracy_sd']:.1f}"
     return f"{100 * row['test_accuracy']:.1f}{spread} %"
 
 
-def _gap(row: pd.Series) -> str:
+def _gap(row: Row) -> str:
     return f"{100 * row['gap_accuracy']:.1f} points"
 
 

@@ -170,7 +170,7 @@ def _alone(run: RunFolder) -> Iterator[None]:
     """
     arguments, hydra = sys.argv, HydraConfig.get()
     sys.argv = [arguments[0], *hydra.overrides.task]
-    with read_write(hydra):
+    with read_write(hydra):  # type: ignore[arg-type]  # a node that is typed as what it holds
         hydra.run.dir = str(run.path)
     try:
         yield

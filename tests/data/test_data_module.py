@@ -272,7 +272,9 @@ def test_another_number_of_classes(make_module, folder):
 def composed(path):
     """A configuration as Hydra composes it: one with `defaults` is a variation of another."""
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return {key: value for base in config.pop("defaults", []) for key, value in composed(CONF / f"{base}.yaml").items()} | config
+    return {
+        key: value for base in config.pop("defaults", []) for key, value in composed(CONF / f"{base}.yaml").items()
+    } | config
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)

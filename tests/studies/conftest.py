@@ -20,6 +20,7 @@ MakeRun = Callable[..., RunFolder]
 def make_run(monkeypatch: pytest.MonkeyPatch) -> MakeRun:
     """`make_run(folder, "model=resnet18", "seed=2", correct=[True, False, …])`: a finished run with these overrides."""
     monkeypatch.setattr("src.run._git_commit", lambda: None)  # a process each time
+    monkeypatch.setattr("src.run._version", str)  # looks through all that is installed
     monkeypatch.setattr(os, "fsync", id)  # a power cut may have these
     return write_run
 

@@ -10,7 +10,7 @@ import pytest
 
 from src.errors import InputError
 from src.run import RunFolder
-from src.studies.runs import Problem, Run, read_runs
+from src.studies.runs import Run, read_runs
 
 MakeRun = Callable[..., RunFolder]
 
@@ -180,36 +180,25 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_what_is_wrong_is_said_by_name(kind: str, tmp_path: Path, make_run: MakeRun) -> None:
-    damage, reason = DAMAGE[kind]
-    make_run(tmp_path / "sound")
-    damage(make_run(tmp_path / "broken").path)
-    runs, problems = only(tmp_path)
-    assert [run.name for run in runs] == ["sound"]
-    assert problems.keys() == {"broken"}
-    assert reason in problems["broken"]
-    assert len(problems["broken"].splitlines()) == 1
-
-
-def test_every_folder_is_in_the_report_or_named(tmp_path: Path, make_run: MakeRun) -> None:
-    """Whatever is done to a run: it is somewhere."""
+def test_every_folder_is_in_the_report_or_named_with_its_reason(tmp_path: Path, make_run: MakeRun) -> None:
+    """Whatever is done to a run: it is somewhere, and nothing is raised."""
     sound = make_run(tmp_path / "deep/sound").path
-    for i, (damage, _) in enumerate(DAMAGE.values()):
-        damage(shutil.copytree(sound, tmp_path / f"deep/{i}"))
+    for kind, (damage, _) in DAMAGE.items():
+        damage(shutil.copytree(sound, tmp_path / "deep" / kind))
     (tmp_path / "empty").mkdir()
     (tmp_path / "deep/empty").mkdir()
     (tmp_path / "notes/old").mkdir(parents=True)
     (tmp_path / "notes/old/text.txt").touch()
     (tmp_path / "report/figures").mkdir(parents=True)
     (tmp_path / "multirun.yaml").touch()
-    runs, problems = read_runs(tmp_path)
-    named = [run.name for run in runs] + [problem.name for problem in problems]
-    assert sorted(named) == sorted(
-        ["deep/sound", "empty", "deep/empty", "notes", *(f"deep/{i}" for i in range(len(DAMAGE)))]
-    )
-    assert Problem("empty", "empty folder: no run in it") in problems
-    assert Problem("notes", "no run in it") in problems
+    runs, problems = only(tmp_path)
+    assert [run.name for run in runs] == ["deep/sound"]
+    assert problems.keys() == {"empty", "deep/empty", "notes", *(f"deep/{kind}" for kind in DAMAGE)}
+    reasons = {kind: (problems[f"deep/{kind}"], reason) for kind, (_, reason) in DAMAGE.items()}
+    assert [(kind, said) for kind, (said, reason) in reasons.items() if reason not in said] == []
+    assert [said for said in problems.values() if len(said.splitlines()) != 1] == []
+    assert problems["empty"] == problems["deep/empty"] == "empty folder: no run in it"
+    assert problems["notes"] == "no run in it"
 
 
 def test_predictions_of_another_run(tmp_path: Path, make_run: MakeRun) -> None:
@@ -281,6 +270,9 @@ def test_nothing_to_read_is_refused_in_one_line(tmp_path: Path, make_run: MakeRu
         read_runs(tmp_path / "file")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="^runs=.*empty holds no finished run: name a folder"):
+        read_runs(tmp_path / "empty")
+    (tmp_path / "empty/old/older").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"empty holds no finished run \(old: no run in it\): name a folder"):
         read_runs(tmp_path / "empty")
     make_run(tmp_path / "bad/2").end("failed", "out of\nmemory")
     (tmp_path / "bad/10").mkdir()

@@ -1,0 +1,203 @@
+"""Sweeps as a user meets them: real processes that fail, are killed, and go on."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from src.run import RunFolder
+from src.studies.sweep import Sweep
+from src.train import train
+
+ROOT = Path(__file__).parent.parent
+QUICK = ("model=simple_cnn", "trainer=cpu", "logger=none", "cost=false", "baseline=false")
+Config = Callable[..., DictConfig]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "src.train", "-m", *arguments]
+
+
+def sweep(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command(*arguments), cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+
+
+def content(folder: Path) -> dict[str, tuple[str, int]]:
+    """Of each file its digest and its time."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(file): (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns) for file in files}
+
+
+PLANTED = (*QUICK, "optimizer.lr=0.05,900,0.02", "trainer.max_epochs=2", "sweep=s")
+"""The learning rate of the second run makes its loss infinite."""
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("planted")
+    return folder, sweep(*PLANTED, cwd=folder)
+
+
+def test_a_failing_run_ends_neither_the_others_nor_the_report(
+    planted: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, result = planted
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: 1 run failed: optimizer.lr=900 (the training loss is not finite")
+    assert result.stderr.count("\n") == 1
+    lines = result.stdout.splitlines()
+    assert lines[0] == "run 1 of 3, optimizer.lr=0.05"
+    assert any(line.startswith("run 2 of 3, optimizer.lr=900; about ") for line in lines)
+    assert any(line.startswith("run 2 of 3, optimizer.lr=900 failed: the training loss is not finite") for line in lines)
+    runs = folder / "outputs" / "sweeps" / "s"
+    assert [RunFolder(runs / str(number)).status for number in range(3)] == ["finished", "failed", "finished"]
+    table = pd.read_csv(runs / "report" / "table.csv")
+    assert sorted(table["optimizer.lr"]) == [0.02, 0.05]
+    assert "**1:** failed: the training loss is not finite" in (runs / "report" / "report.md").read_text()
+    assert (runs / "report" / "gradcam.png").exists()
+    assert lines[-1] == "report  outputs/sweeps/s/report/report.html"
+
+
+def test_a_run_of_a_sweep_is_the_run_alone(
+    planted: tuple[Path, subprocess.CompletedProcess[str]], config: Config, tmp_path: Path
+) -> None:
+    """The last one, behind a finished and a failed one."""
+    train(config(*QUICK, "optimizer.lr=0.02", "trainer.max_epochs=2"), tmp_path / "alone")
+    one, other = weights(planted[0] / "outputs" / "sweeps" / "s" / "2"), weights(tmp_path / "alone")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_same_command_again_trains_what_is_missing_alone(
+    planted: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, _ = planted
+    runs = folder / "outputs" / "sweeps" / "s"
+    before = content(runs / "0") | content(runs / "2")
+    result = sweep(*PLANTED, cwd=folder)
+    assert result.returncode == 1
+    assert content(runs / "0") | content(runs / "2") == before
+    begun = [line for line in result.stdout.splitlines() if line.startswith("run ")]
+    assert begun[0] == "run 1 of 3, optimizer.lr=0.05: finished before"
+    assert begun[-1] == "run 3 of 3, optimizer.lr=0.02: finished before"
+    assert len(RunFolder(runs / "1").record()["resumed"]) == 1
+
+
+def test_other_settings_under_the_same_name_are_refused(
+    planted: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, _ = planted
+    before = content(folder)
+    result = sweep(*PLANTED[:-3], "optimizer.lr=0.05,800,0.02", *PLANTED[-2:], cwd=folder)
+    assert result.returncode == 2
+    assert "its run 2 is model=simple_cnn" in result.stderr
+    assert "optimizer.lr=900" in result.stderr
+    assert "optimizer.lr=800" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert content(folder) == before
+
+
+def test_a_killed_sweep_goes_on_where_it_stopped(config: Config, tmp_path: Path) -> None:
+    arguments = (*QUICK, "callbacks=none", "seed=1,2", "trainer.max_epochs=40", "sweep=k")
+    process = subprocess.Popen(
+        command(*arguments), cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("run 2 of 2"):
+            break
+    for line in process.stdout:
+        if line.startswith("epoch  6/40"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    runs = tmp_path / "outputs" / "sweeps" / "k"
+    assert RunFolder(runs / "1").status == "running"
+    first = content(runs / "0")
+
+    result = sweep(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert content(runs / "0") == first
+    epochs = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("epoch ")]
+    assert epochs[0] in ("6/40", "7/40")  # the sixth may have been on screen, and not yet on disk
+    assert epochs[-1] == "40/40"
+    assert list(RunFolder(runs / "1").history()["epoch"]) == list(range(1, 41))
+    assert pd.read_csv(runs / "report" / "table.csv")["n"].tolist() == [2]
+
+    whole = train(config(*QUICK, "callbacks=none", "seed=2", "trainer.max_epochs=40"), tmp_path / "whole")
+    timed = {"train_seconds", "images_per_second"}
+    resumed = RunFolder(runs / "1").metrics()
+    assert {key: resumed[key] for key in whole.keys() - timed} == {key: whole[key] for key in whole.keys() - timed}
+    assert all(torch.equal(tensor, weights(runs / "1")[name]) for name, tensor in weights(tmp_path / "whole").items())
+
+
+def test_a_run_without_a_readable_checkpoint_begins_anew(config: Config, tmp_path: Path) -> None:
+    cfg = config(*QUICK, "callbacks=none", "trainer.max_epochs=1")
+    run = RunFolder(tmp_path)
+    run.start(command="", seed=1, hardware={})
+    (tmp_path / "checkpoints").mkdir()
+    run.last_checkpoint.write_bytes(b"half a check")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "train.log").write_text("before\n")
+    train(cfg, tmp_path, resume=True)
+    assert run.status == "finished"
+    assert (tmp_path / "train.log").read_text().startswith("before")
+    assert len(run.history()) == 1
+
+
+def test_a_cross_validation_is_one_group_over_all_images(tmp_path: Path) -> None:
+    arguments = ("callbacks=none", "trainer.max_epochs=1", "data.folds=3", "data.fold=0,1,2", "sweep=cv")
+    result = sweep(*QUICK, *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    runs = tmp_path / "outputs" / "sweeps" / "cv"
+    (row,) = pd.read_csv(runs / "report" / "table.csv").to_dict("records")
+    accuracies = [RunFolder(runs / str(fold)).metrics()["test/accuracy"] for fold in range(3)]
+    assert row["n"] == 3
+    assert row["test_accuracy"] == pytest.approx(sum(accuracies) / 3)
+    assert row["test_set"] == "digits: 1,797 test images of 10 classes"
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    with Sweep(tmp_path, []).locked():
+        code = f"from pathlib import Path\nfrom src.studies.sweep import Sweep\nwith Sweep(Path({str(tmp_path)!r}), []).locked(): pass"  # noqa: E501
+        result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "is at work in another process: wait for it" in result.stderr
+    assert not (tmp_path / ".lock").exists()
+
+
+@pytest.mark.slow
+def test_ten_networks_in_a_row_leave_no_memory_behind(tmp_path: Path) -> None:
+    """Resident memory after the tenth run at most 5 % above that after the second; one in the middle fails."""
+    code = (
+        "import sys, psutil\n"
+        "from pathlib import Path\n"
+        "from src.cli import main\n"
+        "from src.train import train\n"
+        "def measured(cfg, **more):\n"
+        "    try: return train(cfg, **more)\n"
+        "    finally: open('memory', 'a').write(f'{cfg.seed} {psutil.Process().memory_info().rss}\\n')\n"
+        "main('train', measured, after_sweep=lambda folder: None)\n"
+    )
+    rates = ("trainer.max_epochs=1", "cost=false", "data.max_images=200", "sweep=m")
+    subprocess.run(
+        [sys.executable, "-c", code, "-m", "model=resnet18", f"seed={','.join(map(str, range(1, 12)))}", *rates],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=900, check=True,
+    )  # fmt: skip
+    memory = [int(line.split()[1]) for line in (tmp_path / "memory").read_text().splitlines()]
+    assert len(memory) == 11
+    assert memory[9] <= 1.05 * memory[1], memory
