@@ -10,8 +10,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
-from src.reservation import Reserved
 from src.overrides import quote_paths
+from src.reservation import Reserved
 from src.run import RunFolder
 
 ROOT = Path(__file__).parent.parent

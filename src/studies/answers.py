@@ -154,7 +154,7 @@ def _gap(row: Row) -> str:
 
 
 def _signed(points: float) -> str:
-    return f"{points:.1f}".replace("-", "−")
+    return f"{round(points, 1) + 0.0:.1f}".replace("-", "−")  # + 0.0: of −0.0 it makes 0.0
 
 
 def _weights(group: Group) -> str | None:

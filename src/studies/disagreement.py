@@ -57,7 +57,10 @@ def _images(run: Run, paths: list[str]) -> NDArray[np.uint8]:
     from src.data import ImageDataModule  # and with it torch, which nothing else of a report needs
 
     settings = run.config["data"] | {"num_workers": 0}
-    data = ImageDataModule(**settings, seed=run.config["seed"])
+    try:
+        data = ImageDataModule(**settings, seed=run.config["seed"])
+    except TypeError as error:
+        raise InputError(f"the settings of its data are those of another version: {error}") from error
     data.collection = data.find(download=False)
     data.setup()
     places = {path: place for place, path in enumerate(data.paths("test"))}

@@ -214,7 +214,7 @@ def _spread(mean: float, sd: float, digits: int) -> str:
 
 
 def _points(difference: float) -> str:
-    return f"{100 * difference + 0.0:+.1f}".replace("-", "−")
+    return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: of −0.0 it makes 0.0
 
 
 def _probability(p: float) -> str:

@@ -1,0 +1,88 @@
+"""A study's sentence, from figures that are given."""
+
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from src.studies.answers import ANSWERS, Result
+from src.studies.comparison import Comparison
+from src.studies.groups import TestSet
+
+
+def result(rows: list[dict[str, Any]], *comparisons: Comparison, sharpness: dict[str, float] | None = None) -> Result:
+    usual = {"test_accuracy_sd": math.nan, "baseline_accuracy": math.nan, "train_accuracy_sd": math.nan}
+    usual |= {f"test_{name}": 0.5 for name in ("precision", "recall", "f1")}
+    table = pd.DataFrame([usual | {"label": row["model"]} | row for row in rows])
+    return Result(TestSet("digits", []), table, comparisons, sharpness or {})
+
+
+def comparison(best: str, other: str, difference: float, low: float, high: float, p: float) -> Comparison:
+    return Comparison(best, other, 100, 1, difference, low, high, 5, 3, p, p)
+
+
+def test_two_groups_are_a_difference_with_its_interval() -> None:
+    rows = [{"model": "resnet18", "test_accuracy": 0.9}, {"model": "resnet50", "test_accuracy": 0.896}]
+    told = ANSWERS["best"](result(rows, comparison("resnet18", "resnet50", 0.004, -0.003, 0.011, 0.4)))
+    assert told == "resnet50 is 0.4 points below resnet18 (95 % interval −1.1 to 0.3): no difference shown."
+    told = ANSWERS["best"](result(rows, comparison("resnet18", "resnet50", 0.1, 0.05, 0.15, 0.001)))
+    assert told == "resnet50 is 10.0 points below resnet18 (95 % interval −15.0 to −5.0): a difference shown."
+
+
+@pytest.mark.parametrize(("low", "p"), [(0.01, 0.06), (-0.01, 0.04)])
+def test_a_difference_needs_both_the_interval_and_the_test(low: float, p: float) -> None:
+    rows = [{"model": "a", "test_accuracy": 0.9}, {"model": "b", "test_accuracy": 0.8}]
+    assert ANSWERS["best"](result(rows, comparison("a", "b", 0.1, low, 0.2, p))).endswith("no difference shown.")
+
+
+def test_several_groups_name_the_best_and_its_lead() -> None:
+    rows = [{"model": m, "test_accuracy": a, "test_accuracy_sd": 0.01} for m, a in (("a", 0.9), ("b", 0.8), ("c", 0.7))]
+    leads = comparison("a", "c", 0.2, 0.1, 0.3, 0.001), comparison("a", "b", 0.1, 0.05, 0.15, 0.01)
+    assert ANSWERS["best"](result(rows, *leads)) == (
+        "a is best with 90.0 ± 1.0 % of the test images; b is 10.0 points below a (95 % interval −15.0 to −5.0): "
+        "a difference shown."
+    )
+    assert ANSWERS["best"](result(rows)) == "a is best with 90.0 ± 1.0 % of the test images, b next with 80.0 ± 1.0 %."
+
+
+def test_levels_say_before_and_after() -> None:
+    rows = [{"model": "a", "test_accuracy": 0.975, "test_accuracy_sd": 0.001, "baseline_accuracy": 0.1135}]
+    assert ANSWERS["levels"](result(rows)) == (
+        "a: 97.5 ± 0.1 % of the test images after training and 11.3 % before "
+        "(macro precision 50.0, recall 50.0, f1 50.0 %)."
+    )
+    assert ANSWERS["best"](result(rows)) == ANSWERS["levels"](result(rows))
+
+
+def test_gaps_by_the_number_of_images() -> None:
+    figures = (("a", "1", 0.1, 0.9), ("b", "1", 0.2, 0.8), ("a", "0.05", 0.5, 0.6), ("b", "0.05", 0.4, 0.7))
+    rows = [
+        {"model": m, "data.train_fraction": f, "gap_accuracy": gap, "test_accuracy": accuracy}
+        for m, f, gap, accuracy in figures
+    ]
+    assert ANSWERS["gap"](result(rows)) == (
+        "Furthest apart are train and validation accuracy of a on 5 % of the images (50.0 points), b on 100 % of the "
+        "images (20.0 points); best on the test set are b on 5 % (70.0 %), a on 100 % (90.0 %)."
+    )
+
+
+def test_depth_is_told_by_the_training_error() -> None:
+    models = (("cifar_plain20", 0.92, 0.01), ("cifar_plain56", 0.80, 0.01), ("cifar_resnet20", 0.93, 0.01))
+    models = (*models, ("cifar_resnet56", 0.94, 0.01))
+    rows = [{"model": m, "train_accuracy": a, "train_accuracy_sd": sd, "test_accuracy": a} for m, a, sd in models]
+    assert ANSWERS["depth"](result(rows)) == (
+        "The training error of plain networks rises from 8.0 % with 20 layers to 20.0 % with 56; the training error of "
+        "residual networks falls from 7.0 % with 20 layers to 6.0 % with 56, which the spread over seeds doesn't show "
+        "to be more than chance."
+    )
+
+
+def test_sharpness_stands_behind_the_difference() -> None:
+    rows = [{"model": "r", "label": label, "test_accuracy": 0.9} for label in ("stem_pool=false", "stem_pool=true")]
+    lead = comparison("stem_pool=false", "stem_pool=true", 0.0, -0.01, 0.01, 1.0)
+    shares = {"stem_pool=true": 0.3, "stem_pool=false": 0.2}
+    assert ANSWERS["sharpness"](result(rows, lead, sharpness=shares)) == (
+        "stem_pool=true is 0.0 points below stem_pool=false (95 % interval −1.0 to 1.0): no difference shown; half of "
+        "a map's energy lies in 20 % with stem_pool=false, 30 % with stem_pool=true of the image."
+    )

@@ -1,0 +1,166 @@
+"""The report as a whole, over run folders that RunFolder itself has written."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from src.attribution.archive import save_arrays
+from src.errors import InputError
+from src.run import RunFolder
+from src.studies.report import write_report
+from tests.studies.conftest import MakeRun
+
+ROOT = Path(__file__).parents[2]
+
+
+def with_maps(run: RunFolder, sharp: int) -> RunFolder:
+    """The Grad-CAMs of two images at three epochs, with all evidence in one of `sharp` × `sharp` cells at the end."""
+    images, paths = np.full((2, 3, 16, 16), 120, np.uint8), np.array(["a.jpg", "b.jpg"])
+    save_arrays(
+        run.gradcam / "images.npz",
+        images=images, targets=np.array([0, 1]), paths=paths, class_names=np.array(["cat", "dog"]),
+    )  # fmt: skip
+    for epoch in (0, 1, 2, 3):
+        maps = np.zeros((2, sharp, sharp), np.float32)
+        maps[:, 0, 0], maps[:, 1, 1] = epoch, 3 - epoch
+        save_arrays(
+            run.gradcam / f"epoch_{epoch:03d}.npz",
+            maps=maps, logits=np.array([[1.0, 0], [1, 0]]), explained=np.array([0, 0]), layer=np.array("layer4"),
+            targets=np.array([0, 1]), paths=paths, epoch=epoch,
+        )  # fmt: skip
+    return run
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, make_run: MakeRun) -> Path:
+    """Two networks with two seeds each, a failed run and an empty folder."""
+    right = np.arange(40) % 10 != 0
+    for number, (model, seed) in enumerate((m, s) for s in (1, 2) for m in ("resnet18", "simple_cnn")):
+        better = right | (np.arange(40) < 20 if model == "resnet18" else False)
+        run = make_run(tmp_path / f"s/{number}", f"model={model}", f"seed={seed}", correct=better)
+        with_maps(run, sharp=4 if model == "resnet18" else 8)
+    make_run(tmp_path / "s/4", "model=resnet18", "seed=3").end("failed", error="no space left")
+    (tmp_path / "s" / "5").mkdir()
+    return tmp_path / "s"
+
+
+def test_every_number_of_the_table_comes_from_the_run_folders(sweep: Path) -> None:
+    write_report(sweep, sweep / "report")
+    with (sweep / "report" / "table.csv").open(newline="") as file:
+        rows = {row["model"]: row for row in csv.DictReader(file)}
+    for model, numbers in (("resnet18", (0, 2)), ("simple_cnn", (1, 3))):
+        metrics = [json.loads((sweep / str(number) / "metrics.json").read_text()) for number in numbers]
+        for split, figure in ((s, f) for s in ("test",) for f in ("accuracy", "precision", "recall", "f1")):
+            values = [run[f"{split}/{figure}"] for run in metrics]
+            assert float(rows[model][f"{split}_{figure}"]) == pytest.approx(mean(values), abs=1e-12)
+            assert float(rows[model][f"{split}_{figure}_sd"]) == pytest.approx(stdev(values), abs=1e-12)
+        for figure in ("accuracy", "loss"):
+            gaps = [run[f"train/{figure}"] - run[f"val/{figure}"] for run in metrics]
+            assert float(rows[model][f"gap_{figure}"]) == pytest.approx(mean(gaps), abs=1e-12)
+    with (sweep / "report" / "comparisons.csv").open(newline="") as file:
+        (comparison,) = csv.DictReader(file)
+    said = {n: list(csv.DictReader((sweep / str(n) / "predictions.csv").open(newline=""))) for n in range(4)}
+    hits = {n: np.array([row["target"] == row["predicted"] for row in rows]) for n, rows in said.items()}
+    per_image = (hits[0].astype(int) - hits[1] + hits[2] - hits[3]) / 2
+    assert float(comparison["difference"]) == pytest.approx(per_image.mean())
+    assert (int(comparison["better"]), int(comparison["worse"])) == ((per_image > 0).sum(), (per_image < 0).sum())
+
+
+def test_what_is_not_in_it_is_named_everywhere(sweep: Path) -> None:
+    report = write_report(sweep, sweep / "report")
+    assert [problem.name for problem in report.problems] == ["4", "5"]
+    for file in ("report.html", "report.md"):
+        text = (sweep / "report" / file).read_text()
+        assert "status failed: no space left" in text
+        assert "no run in it" in text
+
+
+def test_the_pictures_of_all_kinds_are_there(sweep: Path) -> None:
+    write_report(sweep, sweep / "report")
+    names = "class_f1 confusion_matrices gradcam gradcam_epochs gradcam_movement learning_curves costs"
+    assert {path.stem for path in (sweep / "report").glob("*.png")} == set(names.split())
+    text = (sweep / "report" / "report.md").read_text()
+    assert "The test images can't be shown: " in text  # there is no such data set
+    assert "Half of a map's energy lies in this share of the image: resnet18 4 %, simple_cnn 1 %." in text
+
+
+def test_two_identical_runs_differ_by_nothing(tmp_path: Path, make_run: MakeRun) -> None:
+    right = np.arange(40) % 4 != 0
+    for number in (0, 1):
+        make_run(tmp_path / f"s/{number}", f"data.class_seed={number}", correct=right)
+    (result,) = write_report(tmp_path / "s", tmp_path / "report").results
+    (comparison,) = result.comparisons
+    assert (comparison.difference, comparison.low, comparison.high) == (0, 0, 0)
+    assert (comparison.p, comparison.p_holm) == (1, 1)
+    assert "no difference shown" in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_different_classes_have_sections_of_their_own(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "s/0", "model=resnet18")
+    make_run(tmp_path / "s/1", "model=simple_cnn", classes=("cat", "dog", "fox"))
+    report = write_report(tmp_path / "s", tmp_path / "report")
+    assert len(report.results) == len(report.answer) == 2
+    assert all(not result.comparisons for result in report.results)
+    assert any("class" in problem.reason for problem in report.problems)
+    assert pd.read_csv(tmp_path / "report" / "comparisons.csv").empty
+    assert (tmp_path / "report" / "2_learning_curves.png").exists()
+
+
+def test_a_report_replaces_a_report_and_nothing_else(sweep: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    write_report(sweep, output)
+    (output / "old.png").write_bytes(b"")
+    write_report(sweep, output)
+    assert not (output / "old.png").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(InputError, match=r"mine holds notes\.txt and no report: name another folder"):
+        write_report(sweep, tmp_path / "mine")
+    with pytest.raises(InputError, match=r"notes\.txt is no folder"):
+        write_report(sweep, tmp_path / "mine" / "notes.txt")
+    with pytest.raises(InputError, match="can't be made"):
+        write_report(sweep, tmp_path / "mine" / "notes.txt" / "report")
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+    assert not list(tmp_path.glob(".report*"))
+
+
+def report(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "src.report", *arguments]
+    return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_command_line(sweep: Path, tmp_path: Path) -> None:
+    result = report(f"runs={sweep}", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "simple_cnn is 5.0 points below resnet18 (95 % interval −12.5 to 0.0): no difference shown." in result.stdout
+    assert "left out: 4: status failed: no space left" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"report  {sweep}/report/report.html"
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "runs has no default: say runs=…"),
+        (("runs=nowhere",), "runs=nowhere is no folder: name a folder of finished runs"),
+        (("runs=.",), "no finished run"),
+        (("-m", "runs=a,b"), "src.report does one thing at a time: leave -m out"),
+        (("runs=.", "colour=red"), "colour"),
+    ],
+)
+def test_wrong_input_gets_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    result = report(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
