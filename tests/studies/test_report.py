@@ -16,7 +16,7 @@ from src.attribution.archive import save_arrays
 from src.errors import InputError
 from src.run import RunFolder
 from src.studies.report import write_report
-from tests.studies.conftest import MakeRun
+from tests.studies.conftest import MakeRun, edit_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +46,7 @@ def sweep(tmp_path: Path, make_run: MakeRun) -> Path:
     for number, (model, seed) in enumerate((m, s) for s in (1, 2) for m in ("resnet18", "simple_cnn")):
         better = right | (np.arange(40) < 20 if model == "resnet18" else False)
         run = make_run(tmp_path / f"s/{number}", f"model={model}", f"seed={seed}", correct=better)
+        edit_json(run.metrics_file, best_epoch=3)
         with_maps(run, sharp=4 if model == "resnet18" else 8)
     make_run(tmp_path / "s/4", "model=resnet18", "seed=3").end("failed", error="no space left")
     (tmp_path / "s" / "5").mkdir()
