@@ -95,6 +95,12 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"{self.path} can't be written ({error.strerror}): choose another hydra.run.dir") from None
 
+    def keep_settings(self, text: str) -> None:
+        """`.hydra/config.yaml`, once: where Hydra has composed the configuration it is there already."""
+        file = self.hydra / "config.yaml"
+        if not file.exists():
+            write_text(file, text)
+
     def refuse(self, *, command: str, error: str) -> None:
         """Leave a `run.json` that says why nothing was trained here: a sweep's report names such a run too."""
         now = _now()

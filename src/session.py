@@ -307,6 +307,7 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bo
     main_process = session.trainer.is_global_zero
     if main_process:
         folder.start(command=command, seed=cfg.seed, hardware=describe_hardware(), resumed=resume)
+        folder.keep_settings(OmegaConf.to_yaml(cfg))
     with folder.recorded() if main_process else nullcontext():
         metrics = session.run()
     if main_process:

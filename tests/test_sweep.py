@@ -14,6 +14,7 @@ import torch
 from omegaconf import DictConfig
 
 from src.run import RunFolder
+from src.studies.report import write_report
 from src.studies.sweep import Sweep
 from src.train import train
 
@@ -180,6 +181,13 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "is at work in another process: wait for it" in result.stderr
     assert not (tmp_path / ".lock").exists()
+
+
+def test_runs_made_from_python_can_be_compared(config: Config, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        train(config(*QUICK, "callbacks=none", "trainer.max_epochs=1", f"seed={seed}"), tmp_path / "runs" / str(seed))
+    (result,) = write_report(tmp_path / "runs", tmp_path / "report").results
+    assert result.table["n"].tolist() == [2]
 
 
 @pytest.mark.slow

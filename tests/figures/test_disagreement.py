@@ -53,8 +53,10 @@ def test_no_disagreement_says_so(legible: Legible) -> None:
     assert "Right and wrong on the same images." in legible(figure)
 
 
-@pytest.mark.parametrize("shape", [(3, 96, 96), (1, 8, 8), (4, 30, 90), (3, 90, 30)])
-@pytest.mark.parametrize("name", ["a$b_^$", "W" * 60, "two\nlines\x1b"])
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [((3, 96, 96), "a$b_^$"), ((1, 8, 8), "W" * 60), ((4, 30, 90), "two\nlines\x1b"), ((3, 90, 30), "W" * 60)],
+)
 def test_any_names_and_shapes(shape: tuple[int, ...], name: str, legible: Legible) -> None:
     images = np.zeros((5, *shape), np.uint8)
     legible(figures.disagreements(images, [name] * 5, {name: [name] * 5, f"{name}2": ["b"] * 5}))

@@ -68,7 +68,7 @@ def test_every_number_of_the_table_comes_from_the_run_folders(sweep: Path) -> No
             assert float(rows[model][f"gap_{figure}"]) == pytest.approx(mean(gaps), abs=1e-12)
     with (sweep / "report" / "comparisons.csv").open(newline="") as file:
         (comparison,) = csv.DictReader(file)
-    said = {n: list(csv.DictReader((sweep / str(n) / "predictions.csv").open(newline=""))) for n in range(4)}
+    said = {n: list(csv.DictReader((sweep / str(n) / "predictions.csv").read_text().splitlines())) for n in range(4)}
     hits = {n: np.array([row["target"] == row["predicted"] for row in rows]) for n, rows in said.items()}
     per_image = (hits[0].astype(int) - hits[1] + hits[2] - hits[3]) / 2
     assert float(comparison["difference"]) == pytest.approx(per_image.mean())
