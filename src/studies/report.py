@@ -16,9 +16,10 @@ from rich.text import Text
 from src.errors import InputError
 from src.figures.style import printable
 from src.files import write_text
+from src.run import RunFolder
 from src.studies.answers import ANSWERS, Result
 from src.studies.comparison import Comparison, compare
-from src.studies.groups import group_runs, test_sets
+from src.studies.groups import TestSet, group_runs, test_sets
 from src.studies.maps import areas
 from src.studies.page import Page, Table, render_html, render_markdown
 from src.studies.runs import Problem, Run, read_runs
@@ -62,15 +63,15 @@ def write_report(runs: Path, output: Path) -> Report:
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".report.") as temporary:
         folder = Path(temporary, "report")
         folder.mkdir()
-        results, sections = [], []
-        for number, test_set in enumerate(sets, start=1):
+        results, sections, names = [], [], _names(sets)
+        for number, (test_set, name) in enumerate(zip(sets, names, strict=True), start=1):
             comparisons, unpaired = compare(test_set)
             problems += unpaired
             result = Result(test_set, summary(test_set), comparisons, areas(test_set.groups))
             results.append(result)
-            sections += describe(result, Drawing(folder, f"{number}_" if len(sets) > 1 else ""), alone=len(sets) == 1)
+            sections += describe(result, Drawing(folder, f"{number}_" if len(sets) > 1 else ""), name=name)
         study = _study(found)
-        answer = [_answer(result, study, several=len(sets) > 1) for result in results]
+        answer = [_answer(result, study, name) for result, name in zip(results, names, strict=True)]
         page = Page(
             title=_title(runs, study),
             facts=_facts(runs, found),
@@ -100,7 +101,7 @@ def show(report: Report) -> None:
         say(sentence)
     for problem in report.problems:
         say(f"left out: {problem.name}: {problem.reason}")
-    say(f"\nreport  {report.folder / FILES[0]}")
+    say(f"\nreport  {RunFolder(report.folder).shown}/{FILES[0]}")
 
 
 def plain_table(table: Table) -> RichTable:
@@ -129,9 +130,17 @@ def _study(runs: Sequence[Run]) -> dict[str, str]:
     return studies[0] if all(study == studies[0] for study in studies) else {}
 
 
-def _answer(result: Result, study: dict[str, str], *, several: bool) -> str:
+def _names(sets: Sequence[TestSet]) -> list[str]:
+    """What tells the test sets apart: nothing where there is one, else their data, or all that is said of them."""
+    short = [test_set.name.partition(":")[0] for test_set in sets]
+    if len(sets) == 1:
+        return [""]
+    return short if len(set(short)) == len(sets) else [test_set.name for test_set in sets]
+
+
+def _answer(result: Result, study: dict[str, str], name: str) -> str:
     text = ANSWERS.get(study.get("answer", "best"), ANSWERS["best"])(result)
-    return f"{result.test_set.name}: {text}" if several else text
+    return f"On {name}: {text}" if name else text
 
 
 def _title(runs: Path, study: dict[str, str]) -> str:

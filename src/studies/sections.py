@@ -37,20 +37,19 @@ class Drawing:
         return [Picture(file, caption)]
 
 
-def describe(result: Result, draw: Drawing, *, alone: bool) -> list[Section]:
-    """The sections of one test set, which is the only one where `alone`; their pictures are drawn on the way."""
-    name, groups = result.test_set.name, result.test_set.groups
+def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
+    """The sections of one test set, of this `name` where there are several; their pictures are drawn on the way."""
+    groups = result.test_set.groups
     tables = [summary_table(result.table), *_comparisons(result)]
     sections = [
-        Section(name, [_legend(result)], tables, _costs(result.table, draw)),
+        Section(result.test_set.name, [_legend(result)], tables, _costs(result.table, draw)),
         Section("Learning", pictures=_curves(groups, draw)),
         Section("Classes", pictures=_classes(result.test_set, draw)),
         _disagreements(result, draw),
         *_gradcams(result, draw),
     ]
-    if alone:
-        return sections
-    return [sections[0], *(replace(section, title=f"{section.title} · {name}") for section in sections[1:])]
+    first, *others = sections
+    return [first, *(replace(section, title=f"{section.title} · {name}") if name else section for section in others)]
 
 
 def _legend(result: Result) -> str:
