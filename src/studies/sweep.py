@@ -3,6 +3,7 @@
 import fcntl
 import gc
 import logging
+import os
 import shlex
 import sys
 import time
@@ -164,11 +165,12 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def _alone(run: RunFolder) -> Iterator[None]:
-    """Let the command line and Hydra say that this run is the only one.
+    """Let the command line and Hydra say that this run is the only one, and leave no trace of it for the next.
 
-    A distributed run starts its other processes with this process's arguments, which would run the whole sweep.
+    A distributed run starts its other processes with this process's arguments, which would run the whole sweep, and
+    leaves rank and ports, as every run its seed, in the environment.
     """
-    arguments, hydra = sys.argv, HydraConfig.get()
+    arguments, environment, hydra = sys.argv, dict(os.environ), HydraConfig.get()
     sys.argv = [arguments[0], *hydra.overrides.task]
     with read_write(hydra):  # type: ignore[arg-type]  # a node that is typed as what it holds
         hydra.run.dir = str(run.path)
@@ -176,3 +178,8 @@ def _alone(run: RunFolder) -> Iterator[None]:
         yield
     finally:
         sys.argv = arguments
+        os.environ.clear()
+        os.environ.update(environment)
+        distributed = sys.modules.get("torch.distributed")
+        if distributed is not None and distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
