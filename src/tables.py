@@ -30,6 +30,14 @@ def as_text(table: Table, width: int = 120) -> str:
     return "\n".join(line.rstrip() for line in output.getvalue().rstrip("\n").split("\n"))
 
 
+def large_number(count: float) -> str:
+    """Counts for people, to three digits: `11.2 M`; a dash where it is unknown (NaN)."""
+    if count != count:
+        return "–"
+    scale, letter = next((pair for pair in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if count >= pair[0]), (1.0, ""))
+    return f"{count / scale:.3g} {letter}".strip()
+
+
 def duration(seconds: float) -> str:
     """Seconds for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
     if seconds < 10:

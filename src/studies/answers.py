@@ -10,6 +10,7 @@ import pandas as pd
 
 from src.studies.comparison import Comparison
 from src.studies.groups import Group, TestSet
+from src.tables import large_number
 
 SIGNIFICANT = 0.05
 
@@ -44,6 +45,16 @@ def best(result: Result) -> str:
     if lead is None:
         return f"{text}, {second['label']} next with {_accuracy(second)}."
     return f"{text}; {_verdict(lead)}."
+
+
+def cost(result: Result) -> str:
+    """Which group is best and what its lead is worth; what it costs, and what the smallest one gives for what."""
+    rows = result.table.to_dict("records")
+    first, smallest = rows[0], min(rows, key=itemgetter("parameters"))
+    text = f"{best(result).rstrip('.')}; {first['label']} has {_costs(first)}"
+    if smallest is first:
+        return f"{text}."
+    return f"{text}, the smallest, {smallest['label']}, {_costs(smallest)} and reaches {_accuracy(smallest)}."
 
 
 def levels(result: Result) -> str:
@@ -116,6 +127,7 @@ def depth(result: Result) -> str:
 
 ANSWERS: Mapping[str, Callable[[Result], str]] = {
     "best": best,
+    "cost": cost,
     "levels": levels,
     "pretraining": pretraining,
     "gap": gap,
@@ -142,6 +154,11 @@ def _level(row: Row) -> str:
         before = f" after training and {100 * row['baseline_accuracy']:.1f} % before"
     macro = ", ".join(f"{name} {100 * row[f'test_{name}']:.1f}" for name in ("precision", "recall", "f1"))
     return f"{row['label']}: {_accuracy(row)} of the test images{before} (macro {macro} %)"
+
+
+def _costs(row: Row) -> str:
+    latency = "" if np.isnan(row["latency_ms"]) else f", {row['latency_ms']:.1f} ms an image"
+    return f"{large_number(row['parameters'])} parameters, {large_number(row['macs'])} MACs{latency}"
 
 
 def _accuracy(row: Row) -> str:

@@ -16,7 +16,7 @@ from src.studies.disagreement import disagreement
 from src.studies.groups import Group, TestSet
 from src.studies.maps import side_by_side
 from src.studies.page import Picture, Section, Table
-from src.tables import duration
+from src.tables import duration, large_number
 
 MODELS_EXPLAINED = 6
 """So many groups, the best ones, have their Grad-CAMs side by side."""
@@ -74,8 +74,8 @@ def summary_table(table: pd.DataFrame) -> Table:
         "loss gap": [_spread(*pair, digits=2) for pair in _pairs(table, "gap_loss")],
         "best epoch": [_spread(*pair, digits=0) for pair in _pairs(table, "best_epoch")],
         "training": [duration(seconds) for seconds in table["train_seconds"]],
-        "parameters": [_large(count) for count in table["parameters"]],
-        "MACs": [_large(count) for count in table["macs"]],
+        "parameters": [large_number(count) for count in table["parameters"]],
+        "MACs": [large_number(count) for count in table["macs"]],
         "latency": ["–" if np.isnan(ms) else f"{ms:.1f} ms" for ms in table["latency_ms"]],
     }
     known = {name: cells for name, cells in columns.items() if any(cell != "–" for cell in cells)}
@@ -218,11 +218,3 @@ def _points(difference: float) -> str:
 
 def _probability(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _large(count: float) -> str:
-    """`11.2 M`; a dash where it is unknown."""
-    if np.isnan(count):
-        return "–"
-    scale = next((scale for scale in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if count >= scale[0]), (1.0, ""))
-    return f"{count / scale[0]:.3g} {scale[1]}".strip()

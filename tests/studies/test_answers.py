@@ -86,3 +86,13 @@ def test_sharpness_stands_behind_the_difference() -> None:
         "stem_pool=true is 0.0 points below stem_pool=false (95 % interval −1.0 to 1.0): no difference shown; half of "
         "a map's energy lies in 20 % with stem_pool=false, 30 % with stem_pool=true of the image."
     )
+
+
+def test_what_the_best_costs_and_the_smallest_gives() -> None:
+    costs = {"parameters": 698_553, "macs": 423e6, "latency_ms": 9.44}
+    rows = [{"model": "basic", "test_accuracy": 0.46, **costs}]
+    assert ANSWERS["cost"](result(rows)).endswith("; basic has 699 k parameters, 423 M MACs, 9.4 ms an image.")
+    rows.append({"model": "bottleneck", "test_accuracy": 0.35, **costs, "parameters": 59_257, "latency_ms": math.nan})
+    assert ANSWERS["cost"](result(rows)).endswith(
+        "9.4 ms an image, the smallest, bottleneck, 59.3 k parameters, 423 M MACs and reaches 35.0 %."
+    )
