@@ -7,6 +7,7 @@ Hydra create a folder and call the task, or the tasks of a sweep; torch is not i
 import io
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
 from src.errors import InputError, RunError
@@ -67,6 +68,7 @@ def main(
     for stream in (sys.stdout, sys.stderr):  # a terminal without ★ or × gets a question mark, not a traceback
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = _run(verb, task, summary, after_sweep, sys.argv[1:])
     except (InputError, RunError) as error:
@@ -75,6 +77,11 @@ def main(
         print("interrupted", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    """SIGTERM ends a process as an error does, with what has to be cleaned up; Lightning answers it during a fit."""
+    raise SystemExit(128 + number)
 
 
 def output_folder(cfg: DictConfig) -> Path:
@@ -138,6 +145,9 @@ def _run_sweep(
     verb: str, task: Callable[..., Any], after_sweep: Callable[[Path], None], plan: Plan, argv: Sequence[str]
 ) -> int:
     """Run what a sweep still lacks, whatever fails, and let `after_sweep` look at it."""
+    subdir = OmegaConf.to_container(plan.cfg.hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload,index]
+    if subdir != "${hydra.job.num}":
+        raise InputError(f"hydra.sweep.subdir={subdir} is not possible: the runs of a sweep are numbered, leave it out")
     reserved = reserve(plan.cfg, check_sweep=lambda folder: Sweep(folder, plan.jobs).check())
     if reserved is None:
         raise InputError("LOCAL_RANK is set: a sweep starts the processes of its distributed runs by itself")
@@ -161,7 +171,7 @@ def _run_sweep(
             _hydra(verb, job, [*_at(argv, reserved), "hydra.output_subdir=null"])
     except (KeyboardInterrupt, SystemExit):
         if plan.jobs is not None and any(outcome.status for outcome in sweep.outcomes()):
-            print(f"the same command with sweep={sweep.folder.name} goes on where this one stopped", file=sys.stderr)
+            print(f"the same command goes on where this one stopped, with {_named(reserved)}", file=sys.stderr)
         raise
     finally:
         outcomes = sweep.outcomes()
@@ -171,7 +181,7 @@ def _run_sweep(
                 discard(reserved, outcome.folder.path)
         remove_empty(reserved)
     code = 0
-    if begun:
+    if any(outcome.status == "finished" for outcome in outcomes):
         try:
             after_sweep(sweep.folder)
         except Exception as error:  # what the runs have given is there, and what failed is still to be said
@@ -195,6 +205,13 @@ def _hydra(verb: str, job: Callable[[DictConfig], Any], argv: Sequence[str]) -> 
 def _at(argv: Sequence[str], reserved: Reserved | None) -> list[str]:
     """The arguments, with the folder that was reserved."""
     return [*argv, *([] if reserved is None else [f"{reserved.key}={quote(str(reserved.path))}"])]
+
+
+def _named(reserved: Reserved) -> str:
+    """How to name the folder of a sweep on the command line."""
+    usual = Path.cwd() / "outputs" / "sweeps"
+    inside = reserved.path.is_relative_to(usual)
+    return f"sweep={reserved.path.relative_to(usual)}" if inside else f"hydra.sweep.dir={reserved.path}"
 
 
 def _discard_unstarted(reserved: Reserved | None) -> None:

@@ -191,6 +191,12 @@ def _check_data(cfg: DictConfig) -> None:
         raise InputError(f"data.root={cfg.data.root!r} names no folder: say data.root=FOLDER")
     if not isinstance(cfg.data.augment, DictConfig | None):
         raise InputError(f"data.augment={cfg.data.augment} is not possible: take null or settings such as flip")
+    folds, fold = OmegaConf.select(cfg, "data.folds"), OmegaConf.select(cfg, "data.fold")
+    if (folds is None) != (fold is None) or (folds is not None and fold >= folds):
+        raise InputError(
+            f"data.folds={_plain(folds)} data.fold={_plain(fold)} is not possible: say which of how many parts is the "
+            "test, data.folds=5 data.fold=0 (to 4), or leave both out"
+        )
     for key in ("mean", "std"):
         values, channels = OmegaConf.select(cfg, f"data.{key}"), cfg.data.in_channels
         if not isinstance(values, ListConfig) or not all(isinstance(v, Real) and math.isfinite(v) for v in values):

@@ -104,6 +104,8 @@ def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = Fal
         for override in parsed:
             if override.is_delete() and override.key_or_group in NEEDED:
                 raise InputError(f"{override.input_line}: the configuration needs it")
+            if override.key_or_group == "sweep" and override.is_sweep_override():
+                raise InputError(f"{override.input_line} names several sweeps: give it one name, without a comma")
             if isinstance(override.value(), list) and (CONF / override.key_or_group).is_dir():
                 raise InputError(f"{override.input_line} names several options: choose one, or sweep over them with -m")
         sweeps = [override for override in parsed if override.is_sweep_override()]
@@ -136,9 +138,13 @@ def _jobs(parser: OverridesParser, cfg: DictConfig, typed: Sequence[Override]) -
     params = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
     ours = [override for override in typed if not _is_hydras(str(override.input_line))]
     try:
-        return BasicSweeper.split_arguments([*_parse(parser, params), *ours], None)[0]
+        jobs = BasicSweeper.split_arguments([*_parse(parser, params), *ours], None)[0]
     except HydraException as error:
         raise InputError(str(error).splitlines()[0]) from error
+    twice = next((job for job in jobs if jobs.count(job) > 1), None)
+    if twice is not None:
+        raise InputError(f"{' '.join(twice)} would be run twice: name each value once")
+    return jobs
 
 
 def _is_hydras(word: str) -> bool:
@@ -169,6 +175,8 @@ def _explain(verb: str, overrides: Sequence[str], error: Exception) -> str:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option} is unknown; nearest: {nearest(option, list(error.options))}"
     text = str(error)
+    if match := re.match(r"In 'search/(\w+)'", text):
+        return f"+search={match[1]} is for hydra/sweeper=optuna, which comes with pip install -e '.[sweep]': add it"
     if match := re.match(r"Could not append to config. An item is already at '([^']+)'", text):
         typed = next((word for word in overrides if word.startswith(f"+{match[1]}=")), f"{match[1]}=…")
         return f"{match[1]!r} is a setting already: say {typed.lstrip('+')} without +"

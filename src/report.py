@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.cli import main
+from src.errors import InputError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,6 +16,8 @@ def report(cfg: "DictConfig") -> "Report":
     """Write the report of `cfg.runs` to `cfg.output` and show it. Raises `InputError` where no run can be compared."""
     from src.studies.report import show, write_report  # pandas and matplotlib, only now
 
+    if not str(cfg.runs).strip():
+        raise InputError("runs= names no folder: say runs=outputs/sweeps/NAME")
     written = write_report(Path(cfg.runs).expanduser(), Path(cfg.output).expanduser())
     show(written)
     return written

@@ -86,8 +86,9 @@ class RunFolder:
             "hardware": dict(hardware),
         }
         if resumed:
-            before = self.record()
-            record |= {"start": before["start"], "resumed": [*before.get("resumed", []), record["start"]]}
+            before = self.record() if self.status else {}  # a record that was cut in half says nothing
+            record |= {"start": before.get("start", record["start"])}
+            record |= {"resumed": [*before.get("resumed", []), _now()]}
         elif self.record_file.exists():
             raise InputError(f"{self.path} holds a run already: name another folder, or leave hydra.run.dir out")
         try:
@@ -183,6 +184,14 @@ class RunFolder:
             return self.record()["status"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the run has finished and its figures can be read."""
+        try:
+            return self.status == "finished" and bool(self.metrics())
+        except (OSError, ValueError):
+            return False
 
     def record(self) -> dict[str, Any]:
         return json.loads(self.record_file.read_text(encoding="utf-8"))

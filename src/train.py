@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from src.cli import main
 from src.config import check_config
+from src.errors import InputError
 from src.run import RunFolder, new_run_path
 
 if TYPE_CHECKING:
@@ -29,10 +30,13 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
 
 
 def compare(sweep: Path) -> None:
-    """The end of a sweep: its report, in its folder."""
+    """The end of a sweep: its report, in its folder; none where no run has finished with figures of a test set."""
     from src.studies.report import show, write_report
 
-    show(write_report(sweep, sweep / "report"))
+    try:
+        show(write_report(sweep, sweep / "report"))
+    except InputError as error:
+        print(f"no report: {error}")
 
 
 def _hydra_folder() -> str | None:

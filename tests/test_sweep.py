@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from src.errors import InputError
 from src.run import RunFolder
 from src.studies.report import write_report
-from src.studies.sweep import Sweep
+from src.studies.sweep import Sweep, check_unchanged
 from src.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -164,6 +165,31 @@ def test_a_run_without_a_readable_checkpoint_begins_anew(config: Config, tmp_pat
     assert len(run.history()) == 1
 
 
+def test_damaged_runs_are_mended(tmp_path: Path) -> None:
+    """Without figures, with half a record, and refused because of what is there by now."""
+    arguments = (*QUICK, "callbacks=none", "trainer.max_epochs=1", "seed=1,2,3", "sweep=d")
+    assert sweep(*arguments, cwd=tmp_path).returncode == 0
+    runs = [RunFolder(tmp_path / "outputs" / "sweeps" / "d" / str(number)) for number in range(3)]
+    before = [run.metrics()["test/accuracy"] for run in runs]
+    runs[0].metrics_file.unlink()
+    runs[1].record_file.write_bytes(runs[1].record_file.read_bytes()[:100])
+    runs[2].clear()
+    runs[2].refuse(command="", error="no such folder")
+    result = sweep(*arguments, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [run.metrics()["test/accuracy"] for run in runs] == before
+    assert [len(run.record().get("resumed", [])) for run in runs] == [1, 1, 0]
+
+
+def test_a_run_does_not_go_on_with_other_settings(config: Config, tmp_path: Path) -> None:
+    """A file of conf/ may have changed since, which no override tells."""
+    run = RunFolder(tmp_path)
+    run.keep_settings(OmegaConf.to_yaml(config("optimizer.lr=0.3")))
+    check_unchanged(run, config("optimizer.lr=0.3", "sweep=other"))
+    with pytest.raises(InputError, match="was begun with optimizer.lr=0.3, now it is 0.05: set it back"):
+        check_unchanged(run, config())
+
+
 def test_a_cross_validation_is_one_group_over_all_images(tmp_path: Path) -> None:
     arguments = ("callbacks=none", "trainer.max_epochs=1", "data.folds=3", "data.fold=0,1,2", "sweep=cv")
     result = sweep(*QUICK, *arguments, cwd=tmp_path)
@@ -181,7 +207,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         code = f"from pathlib import Path\nfrom src.studies.sweep import Sweep\nwith Sweep(Path({str(tmp_path)!r}), []).locked(): pass"  # noqa: E501
         result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "is at work in another process: wait for it" in result.stderr
-    assert not (tmp_path / ".lock").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_several_runs_at_once(tmp_path: Path) -> None:

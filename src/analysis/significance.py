@@ -43,16 +43,28 @@ def paired_bootstrap(
     return float(low), float(high)
 
 
-def exact_mcnemar(better: int, worse: int) -> float:
+def exact_mcnemar(differences: NDArray[np.integer]) -> float:
     """The two-sided p-value of McNemar's exact test; 1 where no image tells the two networks apart.
 
-    Only images count that one network gets right and the other wrong: `better` of them one way, `worse` the other. If
-    the networks were alike, each would fall either way with probability ½.
-    McNemar 1947, https://doi.org/10.1007/BF02295996.
+    `differences` (n,), whole numbers: for each image how often one network is right less how often the other is. Were
+    the networks alike, each would be as likely with the other sign: p is the probability of a sum that is as far from
+    0, over all signs. With one run each (−1, 0 and 1) that is McNemar's test: of the images that one network alone
+    gets right, each falls either way with probability ½. With several it is its extension, Fisher's exact
+    randomisation test, which counts an image once, however many runs have seen it.
+    McNemar 1947, https://doi.org/10.1007/BF02295996; Fisher 1935, The design of experiments, section 21.
     """
-    from scipy.stats import binomtest  # half a second to import
+    from scipy.stats import binom  # half a second to import
 
-    return float(binomtest(better, better + worse, 0.5).pvalue) if better + worse else 1.0
+    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
+    if not len(sizes):
+        return 1.0
+    probabilities = np.ones(1)  # of each sum, from the lowest one on, in steps of 1
+    for size, count in zip(sizes, counts, strict=True):
+        steps = np.zeros(2 * size * count + 1)
+        steps[:: 2 * size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        probabilities = np.convolve(probabilities, steps)
+    middle, far = len(probabilities) // 2, abs(int(differences.sum()))
+    return float(min(1.0, probabilities[np.abs(np.arange(len(probabilities)) - middle) >= far].sum()))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

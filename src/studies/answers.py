@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from src.studies.comparison import Comparison
+from src.studies.comparison import Comparison, compare
 from src.studies.groups import Group, TestSet
 from src.tables import large_number
 
@@ -69,7 +69,10 @@ def pretraining(result: Result) -> str:
     weights = _weights(first)
     rival = next((group for group in others if _weights(group) != weights), None)
     lead = next((c for c in result.comparisons if rival is not None and c.other == rival.label), None)
-    return best(result) if lead is None else f"{_verdict(lead)}."
+    if lead is None:
+        return best(result)
+    figures = {row["label"]: _accuracy(row) for row in result.table.to_dict("records")}
+    return f"{lead.best} reaches {figures[lead.best]} and {lead.other} {figures[lead.other]}; {_verdict(lead)}."
 
 
 def gap(result: Result) -> str:
@@ -79,15 +82,19 @@ def gap(result: Result) -> str:
     if fraction not in result.table:
         most = max(rows, key=overfits)
         return f"{most['label']} overfits most: train accuracy is {_gap(most)} above validation; {best(result)}"
-    worst, winners = [], []
+    worst, winners, lead = [], [], ""
     for share in sorted({row[fraction] for row in rows}, key=float):
         alike, size = [row for row in rows if row[fraction] == share], f"{100 * float(share):g} %"
         most, first = max(alike, key=overfits), max(alike, key=wins)
         worst.append(f"{most['model']} on {size} of the images ({_gap(most)})")
         winners.append(f"{first['model']} on {size} ({_accuracy(first)})")
+        labels = {row["label"] for row in alike}
+        groups = [group for group in result.test_set.groups if group.label in labels]
+        comparisons = compare(TestSet(result.test_set.name, groups))[0] if len(groups) > 1 else []
+        lead = f"; on {size} {_verdict(comparisons[0])}" if comparisons else ""
     return (
         f"Furthest apart are train and validation accuracy of {', '.join(worst)}; best on the test set are "
-        f"{', '.join(winners)}."
+        f"{', '.join(winners)}{lead}."
     )
 
 
@@ -111,10 +118,11 @@ def depth(result: Result) -> str:
         if len(rows) < 2:
             continue
         errors = 100 * (1 - rows["train_accuracy"].to_numpy())
-        spread = 100 * np.hypot(*rows["train_accuracy_sd"].fillna(np.inf).to_numpy()[[0, -1]])
+        errors_of_means = (rows["train_accuracy_sd"].fillna(np.inf) / np.sqrt(rows["n"])).to_numpy()
+        spread = 100 * np.hypot(*errors_of_means[[0, -1]])
         change = errors[-1] - errors[0]
         word = "rises" if change > 0 else "falls"
-        # Of single runs nobody knows the spread; of several, twice that of a difference.
+        # Two standard errors of the difference; of single runs nobody knows the spread.
         sure = "" if abs(change) > 2 * spread else ", which the spread over seeds doesn't show to be more than chance"
         names = {"plain": "plain", "resnet": "residual"}
         parts.append(
@@ -142,9 +150,10 @@ def _verdict(comparison: Comparison) -> str:
     low, high = sorted((-100 * comparison.low, -100 * comparison.high))
     points = abs(100 * comparison.difference)
     side = "below" if comparison.difference >= 0 else "above"
+    runs = "of one seed each" if comparison.replicates == 1 else f"of {comparison.replicates} pairs of runs"
     return (
         f"{comparison.other} is {points:.1f} points {side} {comparison.best} (95 % interval {_signed(low)} to "
-        f"{_signed(high)}): {'a difference' if shown else 'no difference'} shown"
+        f"{_signed(high)}, {runs}): {'a difference' if shown else 'no difference'} shown"
     )
 
 

@@ -56,7 +56,7 @@ def compare(test_set: TestSet) -> tuple[list[Comparison], list[Problem]]:
             reason = f"no seed in common with {best.label}, the best of {test_set.name}: not compared with it"
             problems.append(Problem(other.label, reason))
     counts = [(int((images["sum"] > 0).sum()), int((images["sum"] < 0).sum())) for _, _, images in paired]
-    p_values = [exact_mcnemar(better, worse) for better, worse in counts]
+    p_values = [exact_mcnemar(images["sum"].to_numpy()) for _, _, images in paired]
     comparisons = []
     for (label, replicates, images), (better, worse), p, p_holm in zip(
         paired, counts, p_values, holm(p_values), strict=True

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,8 @@ def read_maps(label: str, run: Run) -> Maps | None:
     """The maps of one run; None where it kept none, or none that can be read."""
     try:
         return _read(label, run)
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        log.debug("%s: no maps: %s", run.name, error)
+    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, BadZipFile) as error:
+        log.info("no Grad-CAM of run %s: %s", run.name, error)
         return None
 
 

@@ -1,6 +1,5 @@
 """The report of a folder of runs: tables, what the differences are worth, pictures, and a page with all of it."""
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,11 +22,14 @@ from src.studies.groups import TestSet, group_runs, test_sets
 from src.studies.maps import areas
 from src.studies.page import Page, Table, render_html, render_markdown
 from src.studies.runs import Problem, Run, read_runs
-from src.studies.sections import Drawing, describe, summary_table
+from src.studies.sections import PICTURES, Drawing, describe, summary_table
 from src.studies.table import report_table, summary
 from src.tables import as_text
 
 COLUMNS_SHOWN = 9
+
+HALF = ".report."
+"""How the folder of a report that is being made begins."""
 
 FILES = ("report.html", "report.md", "table.csv", "comparisons.csv")
 
@@ -46,7 +48,7 @@ def write_report(runs: Path, output: Path) -> Report:
     """Read the run folders in `runs` and write report.html, report.md, table.csv, comparisons.csv and the PNGs.
 
     Reads no network: Grad-CAMs come from the arrays that the runs have kept, test images from their data set where it
-    is still there. An `output` that is a report already is replaced, when the new one is whole.
+    is still there. The files of a report that is in `output` already are replaced when the new one is whole.
 
     Raises:
         InputError: no finished run in `runs`, or an `output` that holds something else.
@@ -57,12 +59,12 @@ def write_report(runs: Path, output: Path) -> Report:
     sets, separate = test_sets(groups)
     problems = [*problems, *doubles, *separate]
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=output, prefix=HALF)
     except OSError as error:
         raise InputError(f"output={output} can't be made ({error.strerror}): name another folder") from None
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".report.") as temporary:
-        folder = Path(temporary, "report")
-        folder.mkdir()
+    with temporary as path:
+        folder = Path(path)
         results, sections, names = [], [], _names(sets)
         for number, (test_set, name) in enumerate(zip(sets, names, strict=True), start=1):
             comparisons, unpaired = compare(test_set)
@@ -85,9 +87,7 @@ def write_report(runs: Path, output: Path) -> Report:
         _comparisons(results).to_csv(folder / "comparisons.csv", index=False)
         write_text(folder / "report.html", render_html(page, folder))
         write_text(folder / "report.md", render_markdown(page))
-        if output.exists():
-            shutil.rmtree(output)
-        folder.rename(output)
+        _replace(output, folder)
     return Report(output, answer, results, problems)
 
 
@@ -115,13 +115,23 @@ def plain_table(table: Table) -> RichTable:
 
 
 def _refuse_other(output: Path) -> None:
-    """Raise `InputError` where `output` holds what no report has left there."""
+    """Raise `InputError` where `output` is there and is neither empty nor a report."""
     try:
-        others = [] if not output.exists() else [path.name for path in output.iterdir()]
+        there = {path.name for path in output.iterdir() if not path.name.startswith(HALF)} if output.exists() else set()
     except OSError as error:
         raise InputError(f"output={output} is no folder ({(error.strerror or '').lower()}): name another one") from None
-    if others and FILES[0] not in others:
-        raise InputError(f"output={output} holds {sorted(others)[0]} and no report: name another folder")
+    if there and not there.issuperset(FILES):
+        raise InputError(f"output={output} holds {min(there)} and no report: name another folder")
+
+
+def _replace(output: Path, folder: Path) -> None:
+    """Put the files of `folder` into `output`, and take away what an earlier report has drawn beyond them."""
+    written = {path.name for path in folder.iterdir()}
+    for path in folder.iterdir():
+        path.replace(output / path.name)
+    for path in output.glob("*.png"):
+        if path.stem.lstrip("0123456789_") in PICTURES and path.name not in written:
+            path.unlink()
 
 
 def _study(runs: Sequence[Run]) -> dict[str, str]:

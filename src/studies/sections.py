@@ -22,6 +22,18 @@ MODELS_EXPLAINED = 6
 """So many groups, the best ones, have their Grad-CAMs side by side."""
 
 
+PICTURES = (
+    "class_f1",
+    "confusion_matrices",
+    "costs",
+    "disagreements",
+    "gradcam",
+    "gradcam_epochs",
+    "gradcam_movement",
+    "learning_curves",
+)
+
+
 class Drawing:
     """Figures on their way into a report: saved in `folder` under a name that begins with `prefix`."""
 
@@ -54,7 +66,10 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
 
 def _legend(result: Result) -> str:
     runs = result.table["n"]
-    each = "one run" if runs.max() == 1 else f"{runs.min()} to {runs.max()} runs that differ in nothing but their seed"
+    apart = "seed or fold" if "folds" in result.table else "seed"
+    each = (
+        "one run" if runs.max() == 1 else f"{runs.min()} to {runs.max()} runs that differ in nothing but their {apart}"
+    )
     each = each.replace(f"{runs.max()} to {runs.max()}", str(runs.max()))
     return (
         f"Each row is {each}, best first: mean ± standard deviation over the runs, in percent. The gap is that of "
@@ -103,9 +118,11 @@ def _comparisons(result: Result) -> list[Table]:
     caption = (
         f"Against {result.comparisons[0].best}, paired on the same test images: difference of accuracy in points with "
         "its bootstrap 95 % interval (images drawn again), images that only the other or only the best gets right "
-        "(more often), McNemar's exact test, and with Holm's correction. They speak of these trained networks."
+        "(more often), McNemar's exact test (over several seeds its extension, which flips the signs of the images' "
+        "differences), and with Holm's correction. They speak of these trained networks, not of other seeds, and the "
+        "best was chosen on the same images."
     )
-    columns = ["model", "difference", "95 % interval", "only other", "only best", "p", "p (Holm)", "images × seeds"]
+    columns = ["model", "difference", "95 % interval", "only other", "only best", "p", "p (Holm)", "images × pairs"]
     return [Table(caption, columns, rows)]
 
 
@@ -169,8 +186,11 @@ def _disagreements(result: Result, draw: Drawing) -> Section:
 
 def _gradcams(result: Result, draw: Drawing) -> list[Section]:
     found = side_by_side(result.test_set.groups)
+    known = {maps.label for maps in found}
+    missing = [group.label for group in result.test_set.groups if group.label not in known]
+    lacking = f"No readable Grad-CAMs of the same images: {', '.join(missing)}."
     if not found:
-        return []
+        return [Section("Where they look", [lacking])]
     shown = found[:MODELS_EXPLAINED]
     best = {maps.label: maps.best for maps in shown}
     comparison = figures.gradcam_comparison(
@@ -193,7 +213,7 @@ def _gradcams(result: Result, draw: Drawing) -> list[Section]:
         *draw(epochs, "gradcam_epochs", "How the maps moved over the epochs"),
         *draw(movement, "gradcam_movement", "How like the maps of an epoch are to those of the last one"),
     ]
-    return [Section("Where they look", [text, *([sharp] if sharp else [])], pictures=pictures)]
+    return [Section("Where they look", [text, *filter(None, [sharp, lacking if missing else ""])], pictures=pictures)]
 
 
 def _pairs(table: pd.DataFrame, column: str) -> list[tuple[float, float]]:
@@ -208,6 +228,7 @@ def _spread(mean: float, sd: float, digits: int) -> str:
     """`98.3 ± 0.5`; the mean alone where there is one run, a dash without any figure."""
     if np.isnan(mean):
         return "–"
+    mean = round(mean, digits) + 0.0  # of −0.0 it makes 0.0
     text = f"{mean:.{digits}f}" if np.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
     return text.replace("-", "−")
 

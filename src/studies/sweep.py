@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -21,6 +22,9 @@ from src.run import RunFolder, Status
 from src.tables import duration
 
 log = logging.getLogger(__name__)
+
+MOST_SAID = 600
+"""Characters of an error that are shown; train.log has all of it."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,12 @@ class Sweep:
 
     Attributes:
         jobs: the overrides of each, in order; None where a sweeper such as Optuna finds them one by one.
+        command: what was typed, word by word.
     """
 
     folder: Path
     jobs: Sequence[Sequence[str]] | None
+    command: Sequence[str] = field(default_factory=lambda: list(sys.orig_argv))
     _seconds: list[float] = field(default_factory=list)
     """What each run that this process began has taken."""
 
@@ -58,27 +64,25 @@ class Sweep:
                 raise InputError(f"{self.folder} holds a sweep already, and it can't be gone on with: {remedy}")
             now = self.jobs[number] if number < len(self.jobs) else []
             if settings(now) != settings(before):
-                was, wanted = (" ".join(words) or "nothing" for words in (before, now))
+                wanted = f"would now be {' '.join(now)}" if now else "would not be one of it now"
                 raise InputError(
-                    f"{self.folder} holds a sweep with other settings: its run {number + 1} is {was}, and would now be "
+                    f"{self.folder} holds a sweep with other settings: its run {number + 1} is {' '.join(before)}, and "
                     f"{wanted}: give the settings that it began with, or {remedy}"
                 )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep the sweep for this process; raise `InputError` where another one is running it."""
-        file = self.folder / ".lock"
-        with file.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies
-            except OSError:
-                raise InputError(
-                    f"{self.folder} is at work in another process: wait for it, or name another sweep with sweep=NAME"
-                ) from None
-            try:
-                yield
-            finally:
-                file.unlink(missing_ok=True)
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies
+            yield
+        except BlockingIOError:
+            raise InputError(
+                f"{self.folder} is at work in another process: wait for it, or name another sweep with sweep=NAME"
+            ) from None
+        finally:
+            os.close(folder)
 
     def run(self, train: Callable[..., Mapping[str, float]], cfg: DictConfig) -> Mapping[str, float] | None:
         """The run that Hydra's launcher has come to: begun, gone on with, or left as it is. None where it failed.
@@ -87,28 +91,55 @@ class Sweep:
         """
         hydra = HydraConfig.get()
         run, name = RunFolder(hydra.runtime.output_dir), self._name(hydra.job.num, list(hydra.overrides.task))
-        status = run.status
-        if status == "finished":
+        if run.is_whole:
             # On screen alone: nothing of a finished run is touched, its train.log neither.
             get_console().print(f"{name}: finished before", markup=False, highlight=False, soft_wrap=True)
             return run.metrics()
+        if run.status == "refused":  # perhaps what was missing is there now
+            run.record_file.unlink()
+        resume = run.record_file.exists()
         log.info("%s%s", name, self._time_left(hydra.job.num))
         keep_settings(run, cfg)
         began = time.monotonic()
         try:
-            with _alone(run):
-                return train(cfg, resume=status not in (None, "refused"))
+            if resume:
+                check_unchanged(run, cfg)
+            with self._alone(run):
+                return train(cfg, resume=resume)
         except Exception as error:
             if not isinstance(error, InputError):
                 logging.getLogger("traceback").warning("the run failed", exc_info=error)  # for train.log alone
-            if run.status in (None, "refused"):
-                run.refuse(command=shlex.join(sys.orig_argv), error=one_line(error))
+            if not run.record_file.exists():
+                run.refuse(command=shlex.join(self.command), error=one_line(error))
             log.info("%s failed: %s", name, one_line(error))
             return None
         finally:
             self._seconds.append(time.monotonic() - began)
             # Trainer, module and network refer to each other: they would stay until Python looks for such circles.
             gc.collect()
+
+    @contextmanager
+    def _alone(self, run: RunFolder) -> Iterator[None]:
+        """Let the command line and Hydra say that this run is the only one, and leave no trace of it for the next.
+
+        A distributed run starts its other processes with this process's arguments, which would run the whole sweep, and
+        leaves rank and ports, as every run its seed, in the environment. A launcher's own process has a command line
+        that nobody typed.
+        """
+        arguments, typed, environment = sys.argv, sys.orig_argv, dict(os.environ)
+        hydra = HydraConfig.get()
+        sys.argv, sys.orig_argv = [arguments[0], *hydra.overrides.task], list(self.command)
+        with read_write(hydra):  # type: ignore[arg-type]  # a node that is typed as what it holds
+            hydra.run.dir = str(run.path)
+        try:
+            yield
+        finally:
+            sys.argv, sys.orig_argv = arguments, typed
+            os.environ.clear()
+            os.environ.update(environment)
+            distributed = sys.modules.get("torch.distributed")
+            if distributed is not None and distributed.is_available() and distributed.is_initialized():
+                distributed.destroy_process_group()
 
     def outcomes(self) -> list[Outcome]:
         """All runs in order, from their folders: they may have run in other processes, or before."""
@@ -136,7 +167,7 @@ class Sweep:
         """Of this run and those behind it, by the mean of what this process has trained; nothing before its first."""
         if self.jobs is None or not self._seconds:
             return ""
-        waiting = sum(RunFolder(self.folder / str(n)).status != "finished" for n in range(number, len(self.jobs)))
+        waiting = sum(not RunFolder(self.folder / str(n)).is_whole for n in range(number, len(self.jobs)))
         return f"; about {duration(waiting * sum(self._seconds) / len(self._seconds))} left"
 
 
@@ -144,6 +175,30 @@ def settings(overrides: Sequence[str]) -> dict[str, str]:
     """Overrides by their keys: neither their order nor the name of the sweep makes another run."""
     pairs = (word.lstrip("+").partition("=") for word in overrides)
     return {key: value for key, _, value in pairs if key != "sweep"}
+
+
+def check_unchanged(run: RunFolder, cfg: DictConfig) -> None:
+    """Raise `InputError` where a file of `conf/` has changed since the run was begun: it would go on as another run."""
+    before, now = (
+        flat(OmegaConf.to_container(content, resolve=True))
+        for content in (OmegaConf.load(run.hydra / "config.yaml"), cfg)
+    )
+    for key in before.keys() & now.keys():
+        if before[key] != now[key] and key.partition(".")[0] not in ("sweep", "study"):
+            raise InputError(
+                f"{run.shown} was begun with {key}={before[key]}, now it is {now[key]}: "
+                "set it back, or name another sweep with sweep=NAME"
+            )
+
+
+def flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted keys."""
+    if not isinstance(content, dict) or not content:
+        return {prefix: content}
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
 
 
 def keep_settings(run: RunFolder, cfg: DictConfig) -> None:
@@ -159,27 +214,6 @@ def keep_settings(run: RunFolder, cfg: DictConfig) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """What the error says, on one line; its type where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-@contextmanager
-def _alone(run: RunFolder) -> Iterator[None]:
-    """Let the command line and Hydra say that this run is the only one, and leave no trace of it for the next.
-
-    A distributed run starts its other processes with this process's arguments, which would run the whole sweep, and
-    leaves rank and ports, as every run its seed, in the environment.
-    """
-    arguments, environment, hydra = sys.argv, dict(os.environ), HydraConfig.get()
-    sys.argv = [arguments[0], *hydra.overrides.task]
-    with read_write(hydra):  # type: ignore[arg-type]  # a node that is typed as what it holds
-        hydra.run.dir = str(run.path)
-    try:
-        yield
-    finally:
-        sys.argv = arguments
-        os.environ.clear()
-        os.environ.update(environment)
-        distributed = sys.modules.get("torch.distributed")
-        if distributed is not None and distributed.is_available() and distributed.is_initialized():
-            distributed.destroy_process_group()
+    """What the error says, on one line and not without end; its type where it says nothing."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"

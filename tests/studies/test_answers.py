@@ -12,7 +12,7 @@ from src.studies.groups import TestSet
 
 
 def result(rows: list[dict[str, Any]], *comparisons: Comparison, sharpness: dict[str, float] | None = None) -> Result:
-    usual = {"test_accuracy_sd": math.nan, "baseline_accuracy": math.nan, "train_accuracy_sd": math.nan}
+    usual = {"n": 1, "test_accuracy_sd": math.nan, "baseline_accuracy": math.nan, "train_accuracy_sd": math.nan}
     usual |= {f"test_{name}": 0.5 for name in ("precision", "recall", "f1")}
     table = pd.DataFrame([usual | {"label": row["model"]} | row for row in rows])
     return Result(TestSet("digits", []), table, comparisons, sharpness or {})
@@ -25,9 +25,15 @@ def comparison(best: str, other: str, difference: float, low: float, high: float
 def test_two_groups_are_a_difference_with_its_interval() -> None:
     rows = [{"model": "resnet18", "test_accuracy": 0.9}, {"model": "resnet50", "test_accuracy": 0.896}]
     told = ANSWERS["best"](result(rows, comparison("resnet18", "resnet50", 0.004, -0.003, 0.011, 0.4)))
-    assert told == "resnet50 is 0.4 points below resnet18 (95 % interval −1.1 to 0.3): no difference shown."
+    assert (
+        told
+        == "resnet50 is 0.4 points below resnet18 (95 % interval −1.1 to 0.3, of one seed each): no difference shown."
+    )
     told = ANSWERS["best"](result(rows, comparison("resnet18", "resnet50", 0.1, 0.05, 0.15, 0.001)))
-    assert told == "resnet50 is 10.0 points below resnet18 (95 % interval −15.0 to −5.0): a difference shown."
+    assert (
+        told
+        == "resnet50 is 10.0 points below resnet18 (95 % interval −15.0 to −5.0, of one seed each): a difference shown."
+    )
 
 
 @pytest.mark.parametrize(("low", "p"), [(0.01, 0.06), (-0.01, 0.04)])
@@ -40,8 +46,8 @@ def test_several_groups_name_the_best_and_its_lead() -> None:
     rows = [{"model": m, "test_accuracy": a, "test_accuracy_sd": 0.01} for m, a in (("a", 0.9), ("b", 0.8), ("c", 0.7))]
     leads = comparison("a", "c", 0.2, 0.1, 0.3, 0.001), comparison("a", "b", 0.1, 0.05, 0.15, 0.01)
     assert ANSWERS["best"](result(rows, *leads)) == (
-        "a is best with 90.0 ± 1.0 % of the test images; b is 10.0 points below a (95 % interval −15.0 to −5.0): "
-        "a difference shown."
+        "a is best with 90.0 ± 1.0 % of the test images; b is 10.0 points below a (95 % interval −15.0 to −5.0, "
+        "of one seed each): a difference shown."
     )
     assert ANSWERS["best"](result(rows)) == "a is best with 90.0 ± 1.0 % of the test images, b next with 80.0 ± 1.0 %."
 
@@ -83,8 +89,9 @@ def test_sharpness_stands_behind_the_difference() -> None:
     lead = comparison("stem_pool=false", "stem_pool=true", 0.0, -0.01, 0.01, 1.0)
     shares = {"stem_pool=true": 0.3, "stem_pool=false": 0.2}
     assert ANSWERS["sharpness"](result(rows, lead, sharpness=shares)) == (
-        "stem_pool=true is 0.0 points below stem_pool=false (95 % interval −1.0 to 1.0): no difference shown; half of "
-        "a map's energy lies in 20 % with stem_pool=false, 30 % with stem_pool=true of the image."
+        "stem_pool=true is 0.0 points below stem_pool=false (95 % interval −1.0 to 1.0, of one seed each): no "
+        "difference shown; half of a map's energy lies in 20 % with stem_pool=false, 30 % with stem_pool=true of the "
+        "image."
     )
 
 

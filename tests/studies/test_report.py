@@ -119,9 +119,11 @@ def test_a_report_replaces_a_report_and_nothing_else(sweep: Path, tmp_path: Path
     output = tmp_path / "out"
     output.mkdir()
     write_report(sweep, output)
-    (output / "old.png").write_bytes(b"")
+    (output / "3_gradcam.png").write_bytes(b"")
+    (output / "notes.txt").write_text("keep")
     write_report(sweep, output)
-    assert not (output / "old.png").exists()
+    assert not (output / "3_gradcam.png").exists()
+    assert (output / "notes.txt").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     with pytest.raises(InputError, match=r"mine holds notes\.txt and no report: name another folder"):
@@ -143,7 +145,10 @@ def report(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_the_command_line(sweep: Path, tmp_path: Path) -> None:
     result = report(f"runs={sweep}", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    assert "simple_cnn is 5.0 points below resnet18 (95 % interval −12.5 to 0.0): no difference shown." in result.stdout
+    assert (
+        "simple_cnn is 5.0 points below resnet18 (95 % interval −12.5 to 0.0, of 2 pairs of runs): no difference shown."
+        in result.stdout
+    )
     assert "left out: 4: status failed: no space left" in result.stdout
     assert result.stdout.splitlines()[-1] == "report  s/report/report.html"
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
