@@ -23,7 +23,7 @@ from rich import get_console
 
 from src.errors import InputError, RunError
 from src.overrides import BASIC_SWEEPER, CONF, Plan, check_overrides, compose_overrides, quote, quote_paths
-from src.reservation import Reserved, discard, remove_empty, reserve
+from src.reservation import Reserved, discard, remove_empty, reserve, writes_itself
 from src.studies.sweep import Sweep, one_line
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def _run(
     multirun = plan.cfg.hydra.mode == RunMode.MULTIRUN
     if multirun and after_sweep is not None:
         return _run_sweep(verb, task, after_sweep, plan, argv)
-    if multirun and plan.cfg.hydra.run.dir == ".":
+    if multirun and writes_itself(plan.cfg):
         raise InputError(f"src.{verb} does one thing at a time: leave -m out")
     if multirun and not plan.cfg.hydra.launcher._target_.startswith("hydra._internal."):
         raise InputError(f"hydra/launcher={plan.cfg.hydra.runtime.choices['hydra/launcher']} is for src.train alone")

@@ -48,7 +48,7 @@ def reserve(cfg: DictConfig, check_sweep: Callable[[Path], None] | None = None) 
     is set), which are told their folder by the first, and for a verb that makes its folder itself.
     """
     multirun = cfg.hydra.mode == RunMode.MULTIRUN
-    if "LOCAL_RANK" in os.environ or (cfg.hydra.run.dir == "." and not multirun):
+    if "LOCAL_RANK" in os.environ or (writes_itself(cfg) and not multirun):
         return None
     key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
     word = _word_of(cfg, key)
@@ -80,6 +80,11 @@ def reserve(cfg: DictConfig, check_sweep: Callable[[Path], None] | None = None) 
         remedy = f"{word}={'NAME' if word == 'sweep' else 'FOLDER'}"
         raise InputError(f"{folder} can't be written ({reason}): name another folder with {remedy}") from None
     return Reserved(folder, key, made, before)
+
+
+def writes_itself(cfg: DictConfig) -> bool:
+    """Whether the verb makes its folder itself: it tells Hydra to stay where it is."""
+    return OmegaConf.to_container(cfg.hydra.run, resolve=False) == {"dir": "."}
 
 
 def _word_of(cfg: DictConfig, key: str) -> str:

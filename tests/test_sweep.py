@@ -243,16 +243,14 @@ def test_runs_made_from_python_can_be_compared(config: Config, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_ten_networks_in_a_row_leave_no_memory_behind(tmp_path: Path) -> None:
-    """Resident memory after the tenth run at most 5 % above that after the second; some fail when they are trained."""
+    """Resident memory after the tenth run at most 5 % above that after the second; every third diverges."""
     code = (
         "from pathlib import Path\n"
         "from src.cli import main\n"
         "from src.train import train\n"
         "def measured(cfg, **more):\n"
-        "    try:\n"
-        "        metrics = train(cfg, **more)\n"
-        "        if cfg.seed % 3: return metrics\n"
-        "        raise RuntimeError('planted')\n"
+        "    if cfg.seed % 3 == 0: cfg.optimizer.lr = 900\n"
+        "    try: return train(cfg, **more)\n"
         "    finally: open('memory', 'a').write(open('/proc/self/statm').read().split()[1] + '\\n')\n"
         "main('train', measured, after_sweep=lambda folder: None)\n"
     )
