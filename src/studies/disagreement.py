@@ -24,19 +24,22 @@ class Disagreement:
     images: NDArray[np.uint8]
     true: list[str]
     predicted: dict[str, list[str]]
+    seed: int
     count: int
 
 
 def disagreement(one: Group, other: Group) -> Disagreement | None:
-    """Of the first seed that both groups have; None where they agree on which images are hard.
+    """Of the first seed of both groups in which there is any; None where all agree on which images are hard.
 
     Raises `InputError` or `RunError` where the data set is not where it was when the runs were made.
     """
     replicates = {run.replicate: run for run in other.runs}
-    pair = next(((run, replicates[run.replicate]) for run in one.runs if run.replicate in replicates), None)
-    if pair is None:
-        return None
-    first, second = pair
+    pairs = [(run, replicates[run.replicate]) for run in one.runs if run.replicate in replicates]
+    found = (_of_runs(one.label, first, other.label, second) for first, second in pairs)
+    return next((disagreement for disagreement in found if disagreement is not None), None)
+
+
+def _of_runs(one: str, first: Run, other: str, second: Run) -> Disagreement | None:
     both = first.predictions.merge(second.predictions, on=["path", "target"], suffixes=("_one", "_other"))
     right = both["predicted_one"] == both["target"], both["predicted_other"] == both["target"]
     sides = both[right[0] & ~right[1]].index, both[~right[0] & right[1]].index
@@ -47,7 +50,8 @@ def disagreement(one: Group, other: Group) -> Disagreement | None:
     return Disagreement(
         images=_images(first, list(chosen["path"])),
         true=list(chosen["target"]),
-        predicted={one.label: list(chosen["predicted_one"]), other.label: list(chosen["predicted_other"])},
+        predicted={one: list(chosen["predicted_one"]), other: list(chosen["predicted_other"])},
+        seed=first.replicate[0],
         count=len(turns),
     )
 

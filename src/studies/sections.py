@@ -175,7 +175,9 @@ def _disagreements(result: Result, draw: Drawing) -> Section:
         return Section(title, [f"The test images can't be shown: {error}"])
     if found is None:
         return Section(title, [f"{groups[0].label} and {groups[1].label} are right on the same images."])
-    said = f"{groups[0].label} and {groups[1].label}, the two best, differ on {found.count} images of their first seed."
+    said = (
+        f"{groups[0].label} and {groups[1].label}, the two best, differ on {found.count} images of seed {found.seed}."
+    )
     caption = f"Test images that one gets right and the other wrong, {len(found.true)} of {found.count}"
     return Section(
         title,
