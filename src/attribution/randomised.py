@@ -1,0 +1,52 @@
+"""Networks with random weights: the control that an explanation has to differ from.
+
+An explanation that looks the same for a network that has learned nothing does not tell what was learned (Adebayo et al.
+2018, https://arxiv.org/abs/1810.03292).
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from src.attribution.snapshot import device_of, frozen_copy
+
+
+def randomised(
+    network: nn.Module, *, seed: int, layers: Iterable[str] | None = None, images: Tensor | None = None
+) -> nn.Module:
+    """A copy of `network` in fp32 and eval mode, with fresh random weights in `layers`, by default in all of them.
+
+    A layer is a module's name and stands for all in it. The weights are drawn as the modules draw their own, from a
+    generator of `seed`; batch norms start at scale 1 and shift 0. With `images` (N, C, H, W), normalised, the batch
+    norms of these layers take their statistics from them; without, activations of a deep random network vanish or
+    explode. `network` and the random state are left as they were.
+    """
+    with frozen_copy(network) as copy, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        names = None if layers is None else tuple(layers)
+        norms = []
+        for name, module in copy.cpu().named_modules():
+            if names is not None and not any(name == layer or name.startswith(f"{layer}.") for layer in names):
+                continue
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                norms.append(module)
+        copy.to(device_of(network))
+        if images is not None and norms:
+            _estimate(copy, norms, images)
+    return copy.requires_grad_(False)
+
+
+def _estimate(network: nn.Module, norms: list[nn.modules.batchnorm._BatchNorm], images: Tensor) -> None:
+    """Set running mean and variance of `norms` to those of `images`."""
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network(images.detach().to(device_of(network), torch.float32, copy=True))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.eval()
+        norm.momentum = momentum
