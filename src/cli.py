@@ -22,11 +22,16 @@ from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
 from src.errors import InputError, RunError
-from src.overrides import BASIC_SWEEPER, CONF, Plan, check_overrides, compose_overrides, quote, quote_paths
+from src.overrides import CONF, Plan, check_overrides, compose_overrides, quote, quote_paths
 from src.reservation import Reserved, discard, remove_empty, reserve, writes_itself
-from src.studies.sweep import Sweep, one_line
+from src.studies.sweep import Outcome, Sweep, one_line
 
 log = logging.getLogger(__name__)
+
+Task = Callable[..., Any]
+Summary = Callable[[Sequence[Any]], None]
+AfterSweep = Callable[[Path], None]
+Failure = tuple[str, Exception]  # the overrides of a run, and what ended it early
 
 
 class ConsoleHandler(logging.Handler):
@@ -50,9 +55,9 @@ class ConsoleHandler(logging.Handler):
 
 def main(
     verb: str,
-    task: Callable[..., Any],
-    summary: Callable[[Sequence[Any]], None] | None = None,
-    after_sweep: Callable[[Path], None] | None = None,
+    task: Task,
+    summary: Summary | None = None,
+    after_sweep: AfterSweep | None = None,
 ) -> NoReturn:
     """Run a verb with the arguments of this process, and exit.
 
@@ -68,7 +73,8 @@ def main(
     for stream in (sys.stdout, sys.stderr):  # a terminal without ★ or × gets a question mark, not a traceback
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    signal.signal(signal.SIGTERM, _terminate)
+    # SIGTERM ends a process as an error does, with what has to be cleaned up; Lightning answers it during a fit.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         code = _run(verb, task, summary, after_sweep, sys.argv[1:])
     except (InputError, RunError) as error:
@@ -79,23 +85,12 @@ def main(
     sys.exit(code)
 
 
-def _terminate(number: int, _frame: object) -> NoReturn:
-    """SIGTERM ends a process as an error does, with what has to be cleaned up; Lightning answers it during a fit."""
-    raise SystemExit(128 + number)
-
-
 def output_folder(cfg: DictConfig) -> Path:
     """Where a verb writes: Hydra's folder of this job; outside Hydra `output` of the configuration."""
     return Path(HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else cfg.output)
 
 
-def _run(
-    verb: str,
-    task: Callable[..., Any],
-    summary: Callable[[Sequence[Any]], None] | None,
-    after_sweep: Callable[[Path], None] | None,
-    argv: Sequence[str],
-) -> int:
+def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep | None, argv: Sequence[str]) -> int:
     argv = quote_paths(argv)
     args = get_args_parser().parse_args(argv)
     if args.cfg or args.help or args.hydra_help or args.info or args.shell_completion:
@@ -111,39 +106,39 @@ def _run(
         raise InputError(f"src.{verb} does one thing at a time: leave -m out")
     if multirun and not plan.cfg.hydra.launcher._target_.startswith("hydra._internal."):
         raise InputError(f"hydra/launcher={plan.cfg.hydra.runtime.choices['hydra/launcher']} is for src.train alone")
-    reserved = reserve(plan.cfg)
-    failures: list[tuple[str, Exception]] = []
-    results: list[Any] = []
-
-    def job(cfg: DictConfig) -> None:
-        """The task, with its failure kept for us: Hydra would print several lines and exit with 1."""
-        logging.captureWarnings(True)
-        try:
-            results.append(task(cfg))
-        except (KeyboardInterrupt, SystemExit):
-            _discard_unstarted(reserved)
-            raise
-        except Exception as error:
-            failures.append((" ".join(HydraConfig.get().overrides.task), error))
-            if not isinstance(error, InputError):
-                logging.getLogger("traceback").warning("the run failed", exc_info=error)  # for train.log alone
-            _discard_unstarted(reserved)
-            if multirun:
-                log.info("run %s failed: %s", failures[-1][0], one_line(error))
-
-    try:
-        _hydra(verb, job, _at(argv, reserved))
-    finally:
-        if reserved is not None:
-            remove_empty(reserved)
+    results, failures = _run_each(verb, task, reserve(plan.cfg), argv)
     if summary is not None and results:
         summary(results)
     return _report_all(failures, some_done=bool(results))
 
 
-def _run_sweep(
-    verb: str, task: Callable[..., Any], after_sweep: Callable[[Path], None], plan: Plan, argv: Sequence[str]
-) -> int:
+def _run_each(verb: str, task: Task, reserved: Reserved | None, argv: Sequence[str]) -> tuple[list[Any], list[Failure]]:
+    """Do the task, or each of those of a sweep that leaves no runs behind: what they returned, and what failed."""
+    results: list[Any] = []
+    failures: list[Failure] = []
+
+    def job(cfg: DictConfig) -> None:
+        """The task, with its failure kept for us: Hydra would print several lines and exit with 1."""
+        try:
+            results.append(task(cfg))
+        except Exception as error:
+            running = HydraConfig.get()
+            failures.append((" ".join(running.overrides.task), error))
+            if not isinstance(error, InputError):
+                logging.getLogger("traceback").warning("the run failed", exc_info=error)  # for train.log alone
+            _discard_unstarted(reserved)
+            if running.mode == RunMode.MULTIRUN:
+                log.info("run %s failed: %s", failures[-1][0], one_line(error))
+
+    try:
+        _hydra(verb, job, argv, reserved)
+    finally:
+        if reserved is not None:
+            remove_empty(reserved)
+    return results, failures
+
+
+def _run_sweep(verb: str, task: Task, after_sweep: AfterSweep, plan: Plan, argv: Sequence[str]) -> int:
     """Run what a sweep still lacks, whatever fails, and let `after_sweep` look at it."""
     subdir = OmegaConf.to_container(plan.cfg.hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload,index]
     if subdir != "${hydra.job.num}":
@@ -152,59 +147,60 @@ def _run_sweep(
     if reserved is None:
         raise InputError("LOCAL_RANK is set: a sweep starts the processes of its distributed runs by itself")
     sweep = Sweep(reserved.path, plan.jobs)
-    searched = plan.cfg.hydra.sweeper._target_ != BASIC_SWEEPER
 
     def job(cfg: DictConfig) -> Any:
-        logging.captureWarnings(True)
-        try:
-            metrics = sweep.run(task, cfg)
-        except (KeyboardInterrupt, SystemExit):
-            _discard_unstarted(reserved)
-            raise
-        if not searched:
+        metrics = sweep.run(task, cfg)
+        if sweep.jobs is not None:
             return metrics
         # What a sweeper such as Optuna wants: one number, and of a run that failed the worst.
         return metrics[cfg.monitor] if metrics else float("-inf" if cfg.mode == "max" else "inf")
 
     try:
         with sweep.locked():
-            _hydra(verb, job, [*_at(argv, reserved), "hydra.output_subdir=null"])
+            _hydra(verb, job, [*argv, "hydra.output_subdir=null"], reserved)
     except (KeyboardInterrupt, SystemExit):
-        if plan.jobs is not None and any(outcome.status for outcome in sweep.outcomes()):
+        if sweep.jobs is not None and any(outcome.status for outcome in sweep.outcomes()):
             print(f"the same command goes on where this one stopped, with {_named(reserved)}", file=sys.stderr)
         raise
     finally:
         outcomes = sweep.outcomes()
-        begun = [outcome for outcome in outcomes if outcome.status not in (None, "refused")]
-        if not begun:
+        if not any(outcome.begun for outcome in outcomes):
             for outcome in outcomes:
                 discard(reserved, outcome.folder.path)
         remove_empty(reserved)
+    return _look_at(sweep.folder, outcomes, after_sweep)
+
+
+def _look_at(folder: Path, outcomes: Sequence[Outcome], after_sweep: AfterSweep) -> int:
+    """Let `after_sweep` look at a sweep in which a run has finished, and say which haven't; the exit code of all."""
     code = 0
     if any(outcome.status == "finished" for outcome in outcomes):
         try:
-            after_sweep(sweep.folder)
+            after_sweep(folder)
         except Exception as error:  # what the runs have given is there, and what failed is still to be said
-            code = _report(error)
-    failures: list[tuple[str, Exception]] = [
-        (outcome.overrides, InputError(outcome.error) if outcome.status == "refused" else RunError(outcome.error))
-        for outcome in outcomes
-        if outcome.status != "finished"
-    ]
-    return max(_report_all(failures, some_done=bool(begun)), min(code, 1))
+            _report(error)
+            code = 1
+    failures = [(outcome.overrides, outcome.failure) for outcome in outcomes if outcome.status != "finished"]
+    return max(_report_all(failures, some_done=any(outcome.begun for outcome in outcomes)), code)
 
 
-def _hydra(verb: str, job: Callable[[DictConfig], Any], argv: Sequence[str]) -> None:
-    """Let Hydra compose the configuration again, make the folder, and call the job, or the jobs of a sweep."""
+def _hydra(verb: str, job: Callable[[DictConfig], Any], argv: Sequence[str], reserved: Reserved | None = None) -> None:
+    """Let Hydra compose the configuration again, make what was reserved, and call the job, or the jobs of a sweep."""
+
+    def unless_interrupted(cfg: DictConfig) -> Any:
+        logging.captureWarnings(True)
+        try:
+            return job(cfg)
+        except (KeyboardInterrupt, SystemExit):
+            _discard_unstarted(reserved)
+            raise
+
+    if reserved is not None:
+        argv = [*argv, f"{reserved.key}={quote(str(reserved.path))}"]
     if _is_follower():
         argv = [*argv, "hydra/job_logging=disabled"]  # one train.log, the first process's
     sys.argv = [sys.argv[0], *argv]
-    hydra.main(config_path=str(CONF), config_name=verb, version_base="1.3")(job)()
-
-
-def _at(argv: Sequence[str], reserved: Reserved | None) -> list[str]:
-    """The arguments, with the folder that was reserved."""
-    return [*argv, *([] if reserved is None else [f"{reserved.key}={quote(str(reserved.path))}"])]
+    hydra.main(config_path=str(CONF), config_name=verb, version_base="1.3")(unless_interrupted)()
 
 
 def _named(reserved: Reserved) -> str:
@@ -215,7 +211,7 @@ def _named(reserved: Reserved) -> str:
 
 
 def _discard_unstarted(reserved: Reserved | None) -> None:
-    if reserved is not None and not _is_follower():
+    if reserved is not None:
         discard(reserved, Path(HydraConfig.get().runtime.output_dir))
 
 
@@ -227,7 +223,7 @@ def _is_follower() -> bool:
 # Errors ---------------------------------------------------------------------------------------------------------------
 
 
-def _report_all(failures: Sequence[tuple[str, Exception]], *, some_done: bool) -> int:
+def _report_all(failures: Sequence[Failure], *, some_done: bool) -> int:
     """The exit code of all runs together, with one line on stderr for those that failed.
 
     It is 2 only where no run was begun: where `some_done`, wrong input of another run gives 1 too.

@@ -87,8 +87,7 @@ class RunFolder:
         }
         if resumed:
             before = self.record() if self.status else {}  # a record that was cut in half says nothing
-            record |= {"start": before.get("start", record["start"])}
-            record |= {"resumed": [*before.get("resumed", []), _now()]}
+            record |= {"start": before.get("start", record["start"]), "resumed": [*before.get("resumed", []), _now()]}
         elif self.record_file.exists():
             raise InputError(f"{self.path} holds a run already: name another folder, or leave hydra.run.dir out")
         try:
@@ -110,10 +109,8 @@ class RunFolder:
 
     def end(self, status: Status, error: str | None = None) -> None:
         """Set the final status, and why, in `run.json`."""
-        record = self.record() | {"status": status, "end": _now()}
-        if error is not None:
-            record["error"] = error
-        self._write_json(self.record_file, record)
+        why = {} if error is None else {"error": error}
+        self._write_json(self.record_file, self.record() | {"status": status, "end": _now()} | why)
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -162,13 +159,9 @@ class RunFolder:
         self, paths: Sequence[str], targets: "np.ndarray", probabilities: "np.ndarray", class_names: Sequence[str]
     ) -> None:
         """`predictions.csv`, one row a test image: path, target, predicted (class names), confidence in [0, 1]."""
-        predicted = probabilities.argmax(axis=1)
-        rows = (
-            (path, class_names[target], class_names[guess], f"{confidence:.6f}")
-            for path, target, guess, confidence in zip(
-                paths, targets, predicted, probabilities.max(axis=1), strict=True
-            )
-        )
+        names = ([class_names[i] for i in indices] for indices in (targets, probabilities.argmax(axis=1)))
+        confidences = [f"{confidence:.6f}" for confidence in probabilities.max(axis=1)]
+        rows = zip(paths, *names, confidences, strict=True)
         _write_csv(self.predictions_file, ("path", "target", "predicted", "confidence"), rows)
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
@@ -248,15 +241,8 @@ def _version(package: str) -> str | None:
 
 def _git_commit() -> str | None:
     """The commit of this source tree, with `-dirty` behind it where files have changed since; None outside git."""
+    command, here = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], Path(__file__).parent
     try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()

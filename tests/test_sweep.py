@@ -1,12 +1,14 @@
-"""Sweeps as a user meets them: real processes that fail, are killed, and go on."""
+"""Sweeps as a user meets them: they fail, are killed, and go on."""
 
 import hashlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import copytree
+from unittest.mock import patch
 
 import pandas as pd
 import pytest
@@ -19,21 +21,23 @@ from src.run import RunFolder
 from src.studies.report import write_report
 from src.studies.sweep import Sweep, check_unchanged
 from src.train import train
+from tests.command_line import run_here
 
 ROOT = Path(__file__).parent.parent
 QUICK = ("model=simple_cnn", "trainer=cpu", "logger=none", "cost=false", "baseline=false")
+SHORT = (*QUICK, "callbacks=none", "trainer.max_epochs=1", "data.max_images=300")
 Config = Callable[..., DictConfig]
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "src.train", "-m", *arguments]
+@pytest.fixture(autouse=True, scope="module")
+def blank() -> Iterator[None]:
+    """Pictures are written, and nothing is drawn on them: it would take as long as the trainings."""
+    with patch("matplotlib.figure.Figure.draw"):
+        yield
 
 
 def sweep(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command(*arguments), cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    return run_here("-m", *arguments, cwd=cwd)
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -118,10 +122,12 @@ def test_other_settings_under_the_same_name_are_refused(
 
 
 def test_a_killed_sweep_goes_on_where_it_stopped(config: Config, tmp_path: Path) -> None:
-    arguments = (*QUICK, "callbacks=none", "seed=1,2", "trainer.max_epochs=10", "sweep=k")
+    settings = (*SHORT, "trainer.max_epochs=10")
+    arguments = (*settings, "seed=1,2", "sweep=k")
     process = subprocess.Popen(
-        command(*arguments), cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-m", "src.train", "-m", *arguments],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("run 2 of 2"):
@@ -130,7 +136,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(config: Config, tmp_path: Path)
         if line.startswith("epoch  4/10"):
             break
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     runs = tmp_path / "outputs" / "sweeps" / "k"
     assert RunFolder(runs / "1").status == "running"
     first = content(runs / "0")
@@ -144,7 +150,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(config: Config, tmp_path: Path)
     assert list(RunFolder(runs / "1").history()["epoch"]) == list(range(1, 11))
     assert pd.read_csv(runs / "report" / "table.csv")["n"].tolist() == [2]
 
-    whole = train(config(*QUICK, "callbacks=none", "seed=2", "trainer.max_epochs=10"), tmp_path / "whole")
+    whole = train(config(*settings, "seed=2"), tmp_path / "whole")
     timed = {"train_seconds", "images_per_second"}
     resumed = RunFolder(runs / "1").metrics()
     assert {key: resumed[key] for key in whole.keys() - timed} == {key: whole[key] for key in whole.keys() - timed}
@@ -152,7 +158,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(config: Config, tmp_path: Path)
 
 
 def test_a_run_without_a_readable_checkpoint_begins_anew(config: Config, tmp_path: Path) -> None:
-    cfg = config(*QUICK, "callbacks=none", "trainer.max_epochs=1")
+    cfg = config(*SHORT)
     run = RunFolder(tmp_path)
     run.start(command="", seed=1, hardware={})
     (tmp_path / "checkpoints").mkdir()
@@ -165,17 +171,37 @@ def test_a_run_without_a_readable_checkpoint_begins_anew(config: Config, tmp_pat
     assert len(run.history()) == 1
 
 
-def test_damaged_runs_are_mended(tmp_path: Path) -> None:
+FOLDS = (*SHORT, "data.folds=3", "data.fold=0,1,2", "sweep=cv")
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which a cross-validation was run."""
+    folder = tmp_path_factory.mktemp("folds")
+    result = sweep(*FOLDS, cwd=folder)
+    assert (result.returncode, result.stderr) == (0, "")
+    return folder
+
+
+def test_a_cross_validation_is_one_group_over_all_images(folds: Path) -> None:
+    runs = folds / "outputs" / "sweeps" / "cv"
+    (row,) = pd.read_csv(runs / "report" / "table.csv").to_dict("records")
+    accuracies = [RunFolder(runs / str(fold)).metrics()["test/accuracy"] for fold in range(3)]
+    assert row["n"] == 3
+    assert row["test_accuracy"] == pytest.approx(sum(accuracies) / 3)
+    assert row["test_set"] == "digits: 1,797 test images of 10 classes"
+
+
+def test_damaged_runs_are_mended(folds: Path, tmp_path: Path) -> None:
     """Without figures, with half a record, and refused because of what is there by now."""
-    arguments = (*QUICK, "callbacks=none", "trainer.max_epochs=1", "seed=1,2,3", "sweep=d")
-    assert sweep(*arguments, cwd=tmp_path).returncode == 0
-    runs = [RunFolder(tmp_path / "outputs" / "sweeps" / "d" / str(number)) for number in range(3)]
+    copytree(folds, tmp_path / "copy")
+    runs = [RunFolder(tmp_path / "copy" / "outputs" / "sweeps" / "cv" / str(number)) for number in range(3)]
     before = [run.metrics()["test/accuracy"] for run in runs]
     runs[0].metrics_file.unlink()
     runs[1].record_file.write_bytes(runs[1].record_file.read_bytes()[:100])
     runs[2].clear()
     runs[2].refuse(command="", error="no such folder")
-    result = sweep(*arguments, cwd=tmp_path)
+    result = sweep(*FOLDS, cwd=tmp_path / "copy")
     assert (result.returncode, result.stderr) == (0, "")
     assert [run.metrics()["test/accuracy"] for run in runs] == before
     assert [len(run.record().get("resumed", [])) for run in runs] == [1, 1, 0]
@@ -190,18 +216,6 @@ def test_a_run_does_not_go_on_with_other_settings(config: Config, tmp_path: Path
         check_unchanged(run, config())
 
 
-def test_a_cross_validation_is_one_group_over_all_images(tmp_path: Path) -> None:
-    arguments = ("callbacks=none", "trainer.max_epochs=1", "data.folds=3", "data.fold=0,1,2", "sweep=cv")
-    result = sweep(*QUICK, *arguments, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    runs = tmp_path / "outputs" / "sweeps" / "cv"
-    (row,) = pd.read_csv(runs / "report" / "table.csv").to_dict("records")
-    accuracies = [RunFolder(runs / str(fold)).metrics()["test/accuracy"] for fold in range(3)]
-    assert row["n"] == 3
-    assert row["test_accuracy"] == pytest.approx(sum(accuracies) / 3)
-    assert row["test_set"] == "digits: 1,797 test images of 10 classes"
-
-
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     with Sweep(tmp_path, []).locked():
         code = f"from pathlib import Path\nfrom src.studies.sweep import Sweep\nwith Sweep(Path({str(tmp_path)!r}), []).locked(): pass"  # noqa: E501
@@ -212,6 +226,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 
 def test_several_runs_at_once(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    """In processes of their own, which the launcher starts."""
     arguments = ("callbacks=none", "trainer.max_epochs=1", "optimizer.lr=0.05,900", "sweep=j")
     result = sweep(*QUICK, *arguments, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path)
     assert result.returncode == 1
@@ -223,20 +238,20 @@ def test_several_runs_at_once(tmp_path: Path) -> None:
 
 def test_a_search_optimises_the_best_checkpoint(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    arguments = ("+search=lr", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "callbacks=none", "sweep=o")
-    result = sweep(*QUICK, *arguments, "trainer.max_epochs=1", cwd=tmp_path)
+    arguments = (*SHORT, "+search=lr", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "sweep=o")
+    result = sweep(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     runs = tmp_path / "outputs" / "sweeps" / "o"
     best = yaml.safe_load((runs / "optimization_results.yaml").read_text())["best_value"]
     assert best == max(RunFolder(runs / str(number)).metrics()["val/accuracy"] for number in (0, 1))
-    again = sweep(*QUICK, *arguments, "trainer.max_epochs=1", cwd=tmp_path)
+    again = sweep(*arguments, cwd=tmp_path)
     assert again.returncode == 2
     assert "holds a sweep already" in again.stderr
 
 
 def test_runs_made_from_python_can_be_compared(config: Config, tmp_path: Path) -> None:
     for seed in (1, 2):
-        train(config(*QUICK, "callbacks=none", "trainer.max_epochs=1", f"seed={seed}"), tmp_path / "runs" / str(seed))
+        train(config(*SHORT, f"seed={seed}"), tmp_path / "runs" / str(seed))
     (result,) = write_report(tmp_path / "runs", tmp_path / "report").results
     assert result.table["n"].tolist() == [2]
 

@@ -148,11 +148,11 @@ def _verdict(comparison: Comparison) -> str:
     """`resnet50 is 0.4 points below resnet18 (95 % interval −1.1 to 0.3): no difference shown`."""
     shown = comparison.p_holm < SIGNIFICANT and not comparison.low <= 0 <= comparison.high
     low, high = sorted((-100 * comparison.low, -100 * comparison.high))
-    points = abs(100 * comparison.difference)
-    side = "below" if comparison.difference >= 0 else "above"
+    side = "below" if comparison.difference > 0 else "above"
+    apart = f"{abs(100 * comparison.difference):.1f} points {side}" if comparison.difference else "equal to"
     runs = "of one seed each" if comparison.replicates == 1 else f"of {comparison.replicates} pairs of runs"
     return (
-        f"{comparison.other} is {points:.1f} points {side} {comparison.best} (95 % interval {_signed(low)} to "
+        f"{comparison.other} is {apart} {comparison.best} (95 % interval {_signed(low)} to "
         f"{_signed(high)}, {runs}): {'a difference' if shown else 'no difference'} shown"
     )
 

@@ -49,7 +49,7 @@ def compare(test_set: TestSet) -> tuple[list[Comparison], list[Problem]]:
     best, *others = test_set.groups
     paired, problems = [], []
     for other in others:
-        pairs = _pairs(best, other)
+        pairs = _same_replicates(best, other)
         if pairs:
             paired.append((other.label, len(pairs), _by_image(pairs)))
         else:
@@ -72,7 +72,7 @@ def compare(test_set: TestSet) -> tuple[list[Comparison], list[Problem]]:
     return comparisons, problems
 
 
-def _pairs(best: Group, other: Group) -> list[tuple[Run, Run]]:
+def _same_replicates(best: Group, other: Group) -> list[tuple[Run, Run]]:
     """Runs of the same seed and fold."""
     others = {run.replicate: run for run in other.runs}
     return [(run, others[run.replicate]) for run in best.runs if run.replicate in others]

@@ -80,17 +80,22 @@ def _read(label: str, run: Run) -> Maps | None:
     return Maps(label, [str(path) for path in paths], images, true, epochs, maps, said, explained, best)
 
 
-def side_by_side(groups: Sequence[Group]) -> list[Maps]:
-    """Each group's maps of the same images: those of the first group's first seed, and of whoever saw the same."""
-    replicate = groups[0].runs[0].replicate
-    runs = [(group.label, next((run for run in group.runs if run.replicate == replicate), None)) for group in groups]
-    found = [maps for label, run in runs if run is not None and (maps := read_maps(label, run)) is not None]
-    return [maps for maps in found if maps.paths == found[0].paths]
+def look(groups: Sequence[Group]) -> tuple[list[Maps], dict[str, float]]:
+    """Maps side by side, one a group, and for each group that has maps `Maps.area`, the mean over its runs.
 
-
-def areas(groups: Sequence[Group]) -> dict[str, float]:
-    """For each group that has maps `Maps.area`, the mean over its runs."""
-    shares = {
-        group.label: [maps.area for run in group.runs if (maps := read_maps(group.label, run))] for group in groups
-    }
-    return {label: float(np.nanmean(found)) for label, found in shares.items() if np.isfinite(found).any()}
+    Side by side are those of the same images: of the first group's first seed, and of whoever saw the same. All is
+    found in one go, for the arrays of a run may take longer to read than everything else.
+    """
+    found, shares = [], {}
+    for group in groups:
+        areas = []
+        for run in group.runs:
+            maps = read_maps(group.label, run)
+            if maps is None:
+                continue
+            areas.append(maps.area)
+            if run.replicate == groups[0].runs[0].replicate:
+                found.append(maps)
+        if np.isfinite(areas).any():
+            shares[group.label] = float(np.nanmean(areas))
+    return [maps for maps in found if maps.paths == found[0].paths], shares

@@ -19,7 +19,7 @@ from src.run import RunFolder
 from src.studies.answers import ANSWERS, Result
 from src.studies.comparison import Comparison, compare
 from src.studies.groups import TestSet, group_runs, test_sets
-from src.studies.maps import areas
+from src.studies.maps import look
 from src.studies.page import Page, Table, render_html, render_markdown
 from src.studies.runs import Problem, Run, read_runs
 from src.studies.sections import PICTURES, Drawing, describe, summary_table
@@ -69,9 +69,10 @@ def write_report(runs: Path, output: Path) -> Report:
         for number, (test_set, name) in enumerate(zip(sets, names, strict=True), start=1):
             comparisons, unpaired = compare(test_set)
             problems += unpaired
-            result = Result(test_set, summary(test_set), comparisons, areas(test_set.groups))
+            maps, sharpness = look(test_set.groups)
+            result = Result(test_set, summary(test_set), comparisons, sharpness)
             results.append(result)
-            sections += describe(result, Drawing(folder, f"{number}_" if len(sets) > 1 else ""), name=name)
+            sections += describe(result, maps, Drawing(folder, f"{number}_" if len(sets) > 1 else ""), name=name)
         study = _study(found)
         answer = [_answer(result, study, name) for result, name in zip(results, names, strict=True)]
         page = Page(

@@ -89,7 +89,6 @@ def read_runs(folder: Path) -> tuple[list[Run], list[Problem]]:
     Raises:
         InputError: there is no such folder, or no finished run in it.
     """
-    folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"runs={folder} is no folder: {REMEDY}")
     paths, empty = find_runs(folder)
@@ -99,11 +98,10 @@ def read_runs(folder: Path) -> tuple[list[Run], list[Problem]]:
         name = _name(path, folder)
         try:
             run, remarks = _read_run(name, RunFolder(path))
-        except UnusableError as error:
-            problems.append(Problem(name, str(error)))
-        else:
             runs.append(run)
             problems += remarks
+        except UnusableError as error:
+            problems.append(Problem(name, str(error)))
     problems.sort(key=lambda problem: natural(problem.name))
     if not runs:
         reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems)
@@ -136,8 +134,7 @@ def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
     _check_status(record)
     metrics = read_json(folder.metrics_file)
     _check_metrics(metrics)
-    hydra = folder.path / ".hydra"
-    content = read_yaml(hydra / "config.yaml", dict)
+    content = read_yaml(folder.hydra / "config.yaml", dict)
     config, settings = _resolve(content), _resolve(content, without=True)
     _check_config(config)
     history = read_csv(folder.history_file, ("epoch", *(f"{s}/{f}" for s in ("train", "val") for f in FIGURES[:2])))
@@ -150,13 +147,12 @@ def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
     predictions = read_csv(folder.predictions_file, (*words, "confidence"), text=words)
     refuse_infinite("predictions.csv", predictions, ("confidence",))
     _check_predictions(predictions, per_class, metrics["test/accuracy"])
-    choices, overrides = _read_choices(hydra / "hydra.yaml"), _read_overrides(hydra / "overrides.yaml")
-    remarks = []
+    choices, overrides = _read_choices(folder.hydra / "hydra.yaml"), _read_overrides(folder.hydra / "overrides.yaml")
+    remarks: list[Problem] = []
     try:
         cost = _read_cost(folder.cost_file)
     except UnusableError as error:
-        cost = None
-        remarks.append(Problem(name, f"{error}: its costs are left out, its other figures are in"))
+        cost, remarks = None, [Problem(name, f"{error}: its costs are left out, its other figures are in")]
     run = Run(
         name, folder, config, choices, overrides, record, metrics, history, predictions, per_class, cost, settings
     )
@@ -165,14 +161,12 @@ def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
 
 def _check_status(record: Mapping[str, Any]) -> None:
     status, error = str(record.get("status")), " ".join(str(record.get("error") or "no reason is given").split())
-    reasons = {
-        "running": "status running: it has not finished yet, or was killed",
-        "interrupted": "status interrupted: it was stopped before its end",
-        "failed": f"status failed: {error}",
-        "refused": f"status refused: {error}",
-    }
+    reasons = {"running": "it has not finished yet, or was killed", "interrupted": "it was stopped before its end"}
+    reasons |= {"failed": error, "refused": error}
+    if status in reasons:
+        raise UnusableError(f"status {status}: {reasons[status]}")
     if status != "finished":
-        raise UnusableError(reasons.get(status, f"run.json doesn't say that it has finished (status {status[:40]})"))
+        raise UnusableError(f"run.json doesn't say that it has finished (status {status[:40]})")
 
 
 def _check_metrics(metrics: Mapping[str, Any]) -> None:
@@ -198,25 +192,21 @@ def _check_config(config: Mapping[str, Any]) -> None:
 
 def _check_predictions(predictions: pd.DataFrame, per_class: pd.DataFrame, accuracy: float) -> None:
     """Raise `UnusableError` where predictions.csv, per_class.csv and metrics.json can't be of the same test."""
-    names, support = per_class["class"], per_class["support"].sum()
+    names, rows, support = per_class["class"], len(predictions), per_class["support"].sum()
     if not names.is_unique:
         raise UnusableError(f"per_class.csv has the class {names[names.duplicated()].iloc[0]!r} more than once")
     unknown = (set(predictions["target"]) | set(predictions["predicted"])) - set(names)
     if unknown:
         raise UnusableError(f"predictions.csv has the class {min(unknown)!r}, and per_class.csv hasn't")
-    if len(predictions) != support:
-        raise UnusableError(
-            f"predictions.csv has {len(predictions):,} rows, and per_class.csv counts {support:,} images"
-        )
+    if rows != support:
+        raise UnusableError(f"predictions.csv has {rows:,} rows, and per_class.csv counts {support:,} images")
     paths = predictions["path"]
     if not paths.is_unique:
         raise UnusableError(f"predictions.csv has {paths[paths.duplicated()].iloc[0]!r} more than once")
     counted = (predictions["target"] == predictions["predicted"]).mean()
     if abs(counted - accuracy) > TOLERANCE:
-        raise UnusableError(
-            f"test accuracy is {accuracy:.4f} in metrics.json and {counted:.4f} in predictions.csv: "
-            "they are not of the same run"
-        )
+        said = f"{accuracy:.4f} in metrics.json and {counted:.4f} in predictions.csv"
+        raise UnusableError(f"test accuracy is {said}: they are not of the same run")
 
 
 def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any]:

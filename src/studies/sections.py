@@ -14,7 +14,7 @@ from src.errors import InputError, RunError
 from src.studies.answers import Result
 from src.studies.disagreement import disagreement
 from src.studies.groups import Group, TestSet
-from src.studies.maps import side_by_side
+from src.studies.maps import Maps
 from src.studies.page import Picture, Section, Table
 from src.tables import duration, large_number
 
@@ -49,8 +49,11 @@ class Drawing:
         return [Picture(file, caption)]
 
 
-def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
-    """The sections of one test set, of this `name` where there are several; their pictures are drawn on the way."""
+def describe(result: Result, maps: Sequence[Maps], draw: Drawing, name: str) -> list[Section]:
+    """The sections of one test set, of this `name` where there are several; their pictures are drawn on the way.
+
+    `maps` are Grad-CAMs of the same images, one a group, of some groups or none.
+    """
     groups = result.test_set.groups
     tables = [summary_table(result.table), *_comparisons(result)]
     sections = [
@@ -58,7 +61,7 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
         Section("Learning", pictures=_curves(groups, draw)),
         Section("Classes", pictures=_classes(result.test_set, draw)),
         _disagreements(result, draw),
-        *_gradcams(result, draw),
+        *_gradcams(result, maps, draw),
     ]
     first, *others = sections
     return [first, *(replace(section, title=f"{section.title} · {name}") if name else section for section in others)]
@@ -86,8 +89,8 @@ def summary_table(table: pd.DataFrame) -> Table:
         "F1": _percent(table, "test_f1"),
         "before": _percent(table, "baseline_accuracy"),
         "gap": _percent(table, "gap_accuracy"),
-        "loss gap": [_spread(*pair, digits=2) for pair in _pairs(table, "gap_loss")],
-        "best epoch": [_spread(*pair, digits=0) for pair in _pairs(table, "best_epoch")],
+        "loss gap": [_spread(*pair, digits=2) for pair in _means_and_sds(table, "gap_loss")],
+        "best epoch": [_spread(*pair, digits=0) for pair in _means_and_sds(table, "best_epoch")],
         "training": [duration(seconds) for seconds in table["train_seconds"]],
         "parameters": [large_number(count) for count in table["parameters"]],
         "MACs": [large_number(count) for count in table["macs"]],
@@ -122,6 +125,8 @@ def _comparisons(result: Result) -> list[Table]:
         "differences), and with Holm's correction. They speak of these trained networks, not of other seeds, and the "
         "best was chosen on the same images."
     )
+    if result.table["n"].max() > min(comparison.replicates for comparison in result.comparisons):
+        caption += " Only runs of the same seed and fold are paired; the means above are over all runs."
     columns = ["model", "difference", "95 % interval", "only other", "only best", "p", "p (Holm)", "images × pairs"]
     return [Table(caption, columns, rows)]
 
@@ -186,8 +191,7 @@ def _disagreements(result: Result, draw: Drawing) -> Section:
     )
 
 
-def _gradcams(result: Result, draw: Drawing) -> list[Section]:
-    found = side_by_side(result.test_set.groups)
+def _gradcams(result: Result, found: Sequence[Maps], draw: Drawing) -> list[Section]:
     known = {maps.label for maps in found}
     missing = [group.label for group in result.test_set.groups if group.label not in known]
     lacking = f"No readable Grad-CAMs of the same images: {', '.join(missing)}."
@@ -218,12 +222,12 @@ def _gradcams(result: Result, draw: Drawing) -> list[Section]:
     return [Section("Where they look", [text, *filter(None, [sharp, lacking if missing else ""])], pictures=pictures)]
 
 
-def _pairs(table: pd.DataFrame, column: str) -> list[tuple[float, float]]:
+def _means_and_sds(table: pd.DataFrame, column: str) -> list[tuple[float, float]]:
     return list(zip(table[column], table[f"{column}_sd"], strict=True))
 
 
 def _percent(table: pd.DataFrame, column: str) -> list[str]:
-    return [_spread(100 * mean, 100 * sd, digits=1) for mean, sd in _pairs(table, column)]
+    return [_spread(100 * mean, 100 * sd, digits=1) for mean, sd in _means_and_sds(table, column)]
 
 
 def _spread(mean: float, sd: float, digits: int) -> str:

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
 from rich import get_console
 
-from src.errors import InputError
+from src.errors import InputError, RunError
 from src.run import RunFolder, Status
 from src.tables import duration
 
@@ -35,6 +35,16 @@ class Outcome:
     overrides: str
     status: Status | None
     error: str
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was trained, be it an epoch."""
+        return self.status not in (None, "refused")
+
+    @property
+    def failure(self) -> InputError | RunError:
+        """What ended it early, as its exit code wants it."""
+        return InputError(self.error) if self.status == "refused" else RunError(self.error)
 
 
 @dataclass

@@ -59,4 +59,6 @@ def test_no_disagreement_says_so(legible: Legible) -> None:
 )
 def test_any_names_and_shapes(shape: tuple[int, ...], name: str, legible: Legible) -> None:
     images = np.zeros((5, *shape), np.uint8)
-    legible(figures.disagreements(images, [name] * 5, {name: [name] * 5, f"{name}2": ["b"] * 5}))
+    texts = legible(figures.disagreements(images, [name] * 5, {name: [name] * 5, f"{name}2": ["b"] * 5}))
+    assert texts.count("✗ B b") == 5
+    assert sum(text.startswith("✓ ") for text in texts) == 1 + 5  # the key, and each image

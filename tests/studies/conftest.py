@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,20 @@ from src.run import RunFolder
 MakeRun = Callable[..., RunFolder]
 
 
-@pytest.fixture
-def make_run(monkeypatch: pytest.MonkeyPatch) -> MakeRun:
+@pytest.fixture(scope="module")
+def make_run() -> Iterator[MakeRun]:
     """`make_run(folder, "model=resnet18", "seed=2", correct=[True, False, …])`: a finished run with these overrides."""
-    monkeypatch.setattr("src.run._git_commit", lambda: None)  # a process each time
-    monkeypatch.setattr("src.run._version", str)  # looks through all that is installed
-    monkeypatch.setattr(os, "fsync", id)  # a power cut may have these
-    return write_run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("src.run._git_commit", lambda: None)  # a process each time
+        patch.setattr("src.run._version", str)  # looks through all that is installed
+        patch.setattr(os, "fsync", id)  # a power cut may have these
+        yield write_run
+
+
+@pytest.fixture
+def blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are written, and nothing is drawn on them: it takes longer than everything else of a report."""
+    monkeypatch.setattr("matplotlib.figure.Figure.draw", lambda *_: None)
 
 
 def write_run(

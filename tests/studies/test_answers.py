@@ -89,7 +89,7 @@ def test_sharpness_stands_behind_the_difference() -> None:
     lead = comparison("stem_pool=false", "stem_pool=true", 0.0, -0.01, 0.01, 1.0)
     shares = {"stem_pool=true": 0.3, "stem_pool=false": 0.2}
     assert ANSWERS["sharpness"](result(rows, lead, sharpness=shares)) == (
-        "stem_pool=true is 0.0 points below stem_pool=false (95 % interval −1.0 to 1.0, of one seed each): no "
+        "stem_pool=true is equal to stem_pool=false (95 % interval −1.0 to 1.0, of one seed each): no "
         "difference shown; half of a map's energy lies in 20 % with stem_pool=false, 30 % with stem_pool=true of the "
         "image."
     )

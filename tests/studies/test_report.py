@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copytree
 from statistics import mean, stdev
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,8 @@ import pytest
 from src.attribution.archive import save_arrays
 from src.errors import InputError
 from src.run import RunFolder
-from src.studies.report import write_report
+from src.studies.report import Report, write_report
+from tests.command_line import run_here
 from tests.studies.conftest import MakeRun, edit_json
 
 ROOT = Path(__file__).parents[2]
@@ -39,22 +42,28 @@ def with_maps(run: RunFolder, sharp: int) -> RunFolder:
     return run
 
 
-@pytest.fixture
-def sweep(tmp_path: Path, make_run: MakeRun) -> Path:
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory, make_run: MakeRun) -> Path:
     """Two networks with two seeds each, a failed run and an empty folder."""
+    folder = tmp_path_factory.mktemp("sweep") / "s"
     right = np.arange(40) % 10 != 0
     for number, (model, seed) in enumerate((m, s) for s in (1, 2) for m in ("resnet18", "simple_cnn")):
         better = right | (np.arange(40) < 20 if model == "resnet18" else False)
-        run = make_run(tmp_path / f"s/{number}", f"model={model}", f"seed={seed}", correct=better)
+        run = make_run(folder / f"{number}", f"model={model}", f"seed={seed}", correct=better)
         edit_json(run.metrics_file, best_epoch=3)
         with_maps(run, sharp=4 if model == "resnet18" else 8)
-    make_run(tmp_path / "s/4", "model=resnet18", "seed=3").end("failed", error="no space left")
-    (tmp_path / "s" / "5").mkdir()
-    return tmp_path / "s"
+    make_run(folder / "4", "model=resnet18", "seed=3").end("failed", error="no space left")
+    (folder / "5").mkdir()
+    return folder
 
 
-def test_every_number_of_the_table_comes_from_the_run_folders(sweep: Path) -> None:
-    write_report(sweep, sweep / "report")
+@pytest.fixture(scope="module")
+def reported(sweep: Path) -> Report:
+    """The report of `sweep`, in it."""
+    return write_report(sweep, sweep / "report")
+
+
+def test_every_number_of_the_table_comes_from_the_run_folders(sweep: Path, reported: Report) -> None:
     with (sweep / "report" / "table.csv").open(newline="") as file:
         rows = {row["model"]: row for row in csv.DictReader(file)}
     for model, numbers in (("resnet18", (0, 2)), ("simple_cnn", (1, 3))):
@@ -75,17 +84,15 @@ def test_every_number_of_the_table_comes_from_the_run_folders(sweep: Path) -> No
     assert (int(comparison["better"]), int(comparison["worse"])) == ((per_image > 0).sum(), (per_image < 0).sum())
 
 
-def test_what_is_not_in_it_is_named_everywhere(sweep: Path) -> None:
-    report = write_report(sweep, sweep / "report")
-    assert [problem.name for problem in report.problems] == ["4", "5"]
+def test_what_is_not_in_it_is_named_everywhere(sweep: Path, reported: Report) -> None:
+    assert [problem.name for problem in reported.problems] == ["4", "5"]
     for file in ("report.html", "report.md"):
         text = (sweep / "report" / file).read_text()
         assert "status failed: no space left" in text
         assert "no run in it" in text
 
 
-def test_the_pictures_of_all_kinds_are_there(sweep: Path) -> None:
-    write_report(sweep, sweep / "report")
+def test_the_pictures_of_all_kinds_are_there(sweep: Path, reported: Report) -> None:
     names = "class_f1 confusion_matrices gradcam gradcam_epochs gradcam_movement learning_curves costs"
     assert {path.stem for path in (sweep / "report").glob("*.png")} == set(names.split())
     text = (sweep / "report" / "report.md").read_text()
@@ -93,7 +100,15 @@ def test_the_pictures_of_all_kinds_are_there(sweep: Path) -> None:
     assert "Half of a map's energy lies in this share of the image: resnet18 4 %, simple_cnn 1 %." in text
 
 
-def test_two_identical_runs_differ_by_nothing(tmp_path: Path, make_run: MakeRun) -> None:
+def test_each_archive_of_grad_cams_is_read_once(sweep: Path, blank: None, tmp_path: Path) -> None:
+    with patch("numpy.load", wraps=np.load) as load:
+        write_report(sweep, tmp_path / "report")
+    read = [call.args[0].relative_to(sweep).as_posix() for call in load.call_args_list]
+    names = ["images", *(f"epoch_{epoch:03d}" for epoch in range(4))]
+    assert sorted(read) == sorted(f"{number}/gradcam/{name}.npz" for number in range(4) for name in names)
+
+
+def test_two_identical_runs_differ_by_nothing(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
     right = np.arange(40) % 4 != 0
     for number in (0, 1):
         make_run(tmp_path / f"s/{number}", f"data.class_seed={number}", correct=right)
@@ -104,7 +119,19 @@ def test_two_identical_runs_differ_by_nothing(tmp_path: Path, make_run: MakeRun)
     assert "no difference shown" in (tmp_path / "report" / "report.md").read_text()
 
 
-def test_different_classes_have_sections_of_their_own(tmp_path: Path, make_run: MakeRun) -> None:
+@pytest.mark.parametrize(("seeds", "said"), [((1, 2), False), ((1,), True)])
+def test_seeds_without_a_partner_are_said_to_count_in_the_means_alone(
+    seeds: tuple[int, ...], said: bool, tmp_path: Path, make_run: MakeRun, blank: None
+) -> None:
+    for model, of_model in (("a", (1, 2)), ("b", seeds)):
+        for seed in of_model:
+            make_run(tmp_path / f"s/{model}{seed}", f"model={model}", f"seed={seed}")
+    write_report(tmp_path / "s", tmp_path / "report")
+    words = "Only runs of the same seed and fold are paired; the means above are over all runs"
+    assert (words in (tmp_path / "report" / "report.md").read_text()) is said
+
+
+def test_different_classes_have_sections_of_their_own(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
     make_run(tmp_path / "s/0", "model=resnet18")
     make_run(tmp_path / "s/1", "model=simple_cnn", classes=("cat", "dog", "fox"))
     report = write_report(tmp_path / "s", tmp_path / "report")
@@ -115,7 +142,7 @@ def test_different_classes_have_sections_of_their_own(tmp_path: Path, make_run: 
     assert (tmp_path / "report" / "2_learning_curves.png").exists()
 
 
-def test_a_report_replaces_a_report_and_nothing_else(sweep: Path, tmp_path: Path) -> None:
+def test_a_report_replaces_a_report_and_nothing_else(sweep: Path, tmp_path: Path, blank: None) -> None:
     output = tmp_path / "out"
     output.mkdir()
     write_report(sweep, output)
@@ -136,14 +163,9 @@ def test_a_report_replaces_a_report_and_nothing_else(sweep: Path, tmp_path: Path
     assert not list(tmp_path.glob(".report*"))
 
 
-def report(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "src.report", *arguments]
-    return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
-
-
-def test_the_command_line(sweep: Path, tmp_path: Path) -> None:
-    result = report(f"runs={sweep}", cwd=tmp_path)
+def test_the_command_line(sweep: Path, tmp_path: Path, blank: None) -> None:
+    copytree(sweep, tmp_path / "s")
+    result = run_here(f"runs={tmp_path / 's'}", cwd=tmp_path, verb="report")
     assert (result.returncode, result.stderr) == (0, "")
     assert (
         "simple_cnn is 5.0 points below resnet18 (95 % interval −12.5 to 0.0, of 2 pairs of runs): no difference shown."
@@ -165,8 +187,14 @@ def test_the_command_line(sweep: Path, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_input_gets_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    result = report(*arguments, cwd=tmp_path)
+    result = run_here(*arguments, cwd=tmp_path, verb="report")
     assert result.returncode == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_process_of_its_own(tmp_path: Path) -> None:
+    words, environment = [sys.executable, "-m", "src.report", "runs=nowhere"], os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr.partition(":")[0], result.stderr.count("\n")) == (2, "error", 1)

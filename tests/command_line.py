@@ -1,0 +1,53 @@
+"""A command inside the tests' own process: one of its own takes ten seconds to import torch and Lightning.
+
+Tests of what only a process can show (signals, pipes, what is imported) start one.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from unittest.mock import patch
+
+from src.cli import main
+from src.report import report
+from src.train import compare, train
+
+VERBS = {"train": partial(main, "train", train, after_sweep=compare), "report": partial(main, "report", report)}
+
+
+def run_here(*arguments: str, cwd: Path, verb: str = "train") -> "subprocess.CompletedProcess[str]":
+    """What the command does in `cwd`: its exit code and what it said. The process is afterwards as it was before."""
+    words = [sys.executable, "-m", f"src.{verb}", *arguments]
+    out, err = StringIO(), StringIO()
+    handlers, level, on_sigterm = list(logging.root.handlers), logging.root.level, signal.getsignal(signal.SIGTERM)
+    with (
+        chdir(cwd),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        patch.object(sys, "argv", words[2:]),
+        patch.object(sys, "orig_argv", words),
+        patch.dict(os.environ),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("default")
+        try:
+            VERBS[verb]()
+        except SystemExit as end:
+            code = end.code
+        finally:
+            logging.captureWarnings(False)
+            signal.signal(signal.SIGTERM, on_sigterm)
+            for handler in logging.root.handlers:
+                if handler not in handlers:
+                    handler.close()
+            logging.root.handlers[:] = handlers
+            logging.root.setLevel(level)
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
