@@ -1,0 +1,196 @@
+"""Which part of which images excites a channel most, and what of it the channel sees.
+
+Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901, section 2.1. No decoder is trained: of a layer's activations all
+but one are set to zero, and autograd carries that one back to the pixels. The backward pass of a convolution is the
+transposed convolution, that of max pooling the unpooling with its switches, that of a batch norm in eval mode its
+scaling, and a sum sends its signal both ways. At every ReLU the deconvnet's rule is followed (`ReluRule`): the signal
+is rectified, so that from a layer behind a pooling it goes unpool → rectify → filter, as in the paper's figure 1. No
+bias is added and nothing is rectified at the pixels. A ReLU that makes the layer's own output changes nothing, since
+the signal that starts is positive.
+
+All that a deconvnet knows of the image are the switches, and a ResNet has one max pooling or none: from its deeper
+layers come grids of the strides that hardly follow the image, where the guided rule, which knows the gates, draws it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from src.attribution.guided import ReluRule, Rule
+from src.attribution.layers import deepest_layer, find_layer
+from src.attribution.snapshot import device_of, frozen_copy
+from src.errors import InputError
+
+
+@dataclass(frozen=True)
+class Excitations:
+    """The k most active channels of a layer, the most active first, each with the n images that excite it most.
+
+    layer        the layer's name
+    channels     (k,) int64, indices in the layer's output
+    images       (k, n) int64, places of the images in the order in which they came, the strongest first
+    positions    (k, n, 2) int64, row and column of each image's strongest activation on the layer's grid
+    activations  (k, n) float32, its value; a channel is dead, as far as these images tell, where all are ≤ 0
+    """
+
+    layer: str
+    channels: NDArray[np.int64]
+    images: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    activations: NDArray[np.float32]
+
+
+def strongest(
+    network: nn.Module,
+    batches: Iterable[Tensor],
+    layer: str | None = None,
+    channels: int = 9,
+    images: int = 9,
+    progress: Callable[[int], None] | None = None,
+) -> Excitations:
+    """The most active `channels` of `layer` and the `images` that excite each most, with the strongest spot of each.
+
+    `batches` of normalised images (N, C, H, W), all of one size; they pass once, and of their activations no more is
+    kept than is asked for. How active a channel is: the mean of its `images` strongest activations, one an image.
+    `layer` is by default the deepest with a useful map. Fewer are found where the layer has fewer channels, or the
+    batches fewer images. `progress` hears how many images are done.
+
+    `network` and the random state are left as they were. Raises `InputError` for less than one channel or image, no
+    images at all, and a layer without a feature map of its own.
+    """
+    for name, number in (("channels", channels), ("images", images)):
+        if number < 1:
+            raise InputError(f"{name}={number}: a sheet shows at least 1")
+    kept, done = None, 0
+    with frozen_copy(network) as copy, torch.no_grad():
+        for batch in batches:
+            if batch.ndim != 4:
+                raise InputError(f"deconvnet wants batches of shape (N, C, H, W), not {tuple(batch.shape)}")
+            batch = batch.detach().to(device_of(copy), torch.float32, copy=True)
+            if kept is None:
+                layer = layer or deepest_layer(copy, batch[:1])
+                _check_layer(copy, layer, batch[:1])
+            peaks = _peaks(feature_map(copy, layer or "", batch), done)
+            kept = _merge(peaks if kept is None else torch.cat([kept, peaks], dim=2), images)
+            done += len(batch)
+            if progress is not None:
+                progress(done)
+    if kept is None or layer is None or not done:
+        raise InputError("deconvnet: there are no images to excite a channel; give some")
+    chosen = kept[0].mean(dim=1).argsort(descending=True, stable=True)[:channels]
+    values, places, rows, columns = kept[:, chosen].cpu().numpy()
+    positions = np.stack([rows, columns], axis=-1).astype(np.int64)
+    return Excitations(layer, chosen.cpu().numpy(), places.astype(np.int64), positions, values.astype(np.float32))
+
+
+def _peaks(maps: Tensor, first: int) -> Tensor:
+    """(4, K, N): value, image, row and column of each channel's strongest activation in each of N images.
+
+    In double precision, which holds the indices exactly.
+    """
+    values, cells = maps.double().flatten(2).max(dim=2)  # (N, K)
+    places = torch.arange(first, first + len(maps), device=maps.device)[:, None].expand_as(cells)
+    width = maps.shape[3]
+    return torch.stack([values, places.double(), (cells // width).double(), (cells % width).double()]).transpose(1, 2)
+
+
+def _merge(peaks: Tensor, count: int) -> Tensor:
+    """Of peaks (4, K, n) each channel's `count` strongest, in order; of equal ones those that came first."""
+    order = peaks[0].argsort(dim=1, descending=True, stable=True)[:, :count]
+    return peaks.gather(2, order.expand(len(peaks), -1, -1))
+
+
+def pick(batches: Iterable[Tensor], places: NDArray[np.int64]) -> Tensor:
+    """The images at `places` (k, n) of the batches in their order: (k, n, C, H, W), of the batches' own type.
+
+    For the `images` of `Excitations`, where their source cannot be indexed: a second pass over the same batches.
+    """
+    wanted, found, done = set(places.ravel().tolist()), {}, 0
+    for batch in batches:
+        found.update({place: batch[place - done].cpu() for place in wanted if done <= place < done + len(batch)})
+        done += len(batch)
+    missing = wanted - found.keys()
+    if missing:
+        raise ValueError(f"image {min(missing)} is not among {done}")
+    return torch.stack([torch.stack([found[place] for place in row]) for row in places.tolist()])
+
+
+def project(
+    network: nn.Module,
+    images: Tensor,
+    excitations: Excitations,
+    rule: Rule = "deconvnet",
+    *,
+    batch_size: int = 32,
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """The strongest activation of a channel in each image, sent back to the pixels: (k, n, C, H, W), signed and raw.
+
+    `images` (k, n, C, H, W), normalised, are those of `excitations`. The signal that starts is the activation itself;
+    one of zero or less sends nothing. `rule` "guided" gates the ReLUs by their inputs too (Springenberg et al. 2015).
+    The result is zero outside `receptive_fields`. `network` and the random state are left as they were.
+    """
+    if images.shape[:2] != excitations.images.shape:
+        raise InputError(f"deconvnet wants {excitations.images.shape} images, not {tuple(images.shape[:2])}")
+    flat = images.flatten(0, 1)
+    channels = torch.from_numpy(excitations.channels).repeat_interleave(images.shape[1])
+    rows, columns = torch.from_numpy(excitations.positions).flatten(0, 1).T
+    projections = []
+    with frozen_copy(network) as copy:
+        for start in range(0, len(flat), batch_size):
+            part = slice(start, start + batch_size)
+            batch = flat[part].detach().to(device_of(copy), torch.float32, copy=True).requires_grad_()
+            with ReluRule(rule):
+                maps = feature_map(copy, excitations.layer, batch)
+            where = torch.arange(len(batch)), channels[part], rows[part], columns[part]
+            signal = torch.zeros_like(maps)
+            signal[where] = maps.detach()[where].clamp(min=0)
+            projections.append(torch.autograd.grad(maps, batch, signal)[0].cpu().numpy())
+            if progress is not None:
+                progress(start + len(batch))
+    return np.concatenate(projections).reshape(images.shape)
+
+
+class _Reached(Exception):  # noqa: N818 - not an error
+    """Ends a forward pass at the layer of which the output is wanted."""
+
+    def __init__(self, output: Any) -> None:
+        self.output = output
+
+
+def feature_map(copy: nn.Module, layer: str, images: Tensor) -> Tensor:
+    """What `layer` of `copy` (a frozen copy) gives for `images`: (N, K, h, w).
+
+    What follows is not run: it would cost time, and a ReLU in place would overwrite the map. Raises `InputError` for a
+    layer that gives no map.
+    """
+
+    def stop(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        raise _Reached(output)
+
+    handle = find_layer(copy, layer).register_forward_hook(stop)
+    try:
+        copy(images)
+        output = None
+    except _Reached as reached:
+        output = reached.output
+    finally:
+        handle.remove()
+    if not isinstance(output, Tensor) or output.ndim != 4:
+        raise InputError(f"deconvnet: layer {layer!r} gives no feature map; name a convolution or a block")
+    return output
+
+
+def _check_layer(copy: nn.Module, layer: str, image: Tensor) -> None:
+    """Refuse a layer that runs more than once a pass, such as the shared ReLU of torchvision's blocks."""
+    calls: list[None] = []
+    handle = find_layer(copy, layer).register_forward_hook(lambda *_: calls.append(None))
+    copy(image)
+    handle.remove()
+    if len(calls) > 1:
+        raise InputError(f"deconvnet: layer {layer!r} runs more than once a pass; name the block that it is in")
