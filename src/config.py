@@ -93,6 +93,7 @@ RULES: Mapping[str, Number | Choice] = {
     "data.max_images": Number(2, 1_000_000_000, whole=True),
     "data.imbalance": Number(1, 1_000_000),
     "data.balance": Choice(("none", "loss", "sampler")),
+    "data.shuffle_labels": SWITCH,
     "data.classes": Number(2, 100_000, whole=True, words=("animals",)),
     "data.class_seed": Number(0, 2**32 - 1, whole=True),
     "data.cache_features": Choice(("auto", True, False)),
@@ -120,12 +121,22 @@ RULES: Mapping[str, Number | Choice] = {
     "callbacks.gradcam.images": Number(1, 256, whole=True),
     "batch_size": Number(1, 65_536, whole=True),  # behind data.batch_size, which it is by default
     "callbacks.gradcam.target": Choice(("predicted", "true")),
+    "misclassified": SWITCH,
+    "faithfulness": SWITCH,
+    "max_images": Number(1, 1_000_000, whole=True),
+    "channels": Number(1, 100_000, whole=True),
+    "per_class": Number(1, 64, whole=True),
+    "steps": Number(1, 100_000, whole=True),
+    "accelerator": Choice(("auto", "cpu", "gpu")),
 }
 
 NULLABLE = {
     "model.num_classes",
     "data.num_classes",
     "budget",
+    "max_images",
+    "channels",
+    "steps",
     "data.folds",
     "data.fold",
     "data.max_images",
@@ -163,7 +174,7 @@ def check_config(cfg: DictConfig) -> None:
             raise InputError(f"{key}={_plain(value)} is not possible: {problem}")
     try:
         _check_kinds(cfg)
-        if "data" in cfg:
+        if "data" in cfg and set(cfg.data) != {"root"}:  # src.explain knows the rest from the run
             _check_data(cfg)
         if "monitor" in cfg:
             _check_direction(cfg)

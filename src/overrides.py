@@ -22,8 +22,11 @@ from src.errors import InputError
 
 CONF = Path(__file__).parent.parent / "conf"
 
-RAW_PATHS = ("data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights")
-"""Overrides whose value is a path and not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
+RAW_PATHS = (
+    "data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
+    "target",
+)  # fmt: skip
+"""Overrides whose value is a path or a class's name, not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
 
 NEEDED = ("model", "data", "trainer", "optimizer", "scheduler", "callbacks", "logger")
 """Groups that can be chosen but not taken out with `~`; `callbacks=none` and `logger=none` are empty ones."""

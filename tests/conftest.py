@@ -31,3 +31,18 @@ def config() -> Callable[..., DictConfig]:
             return compose("train", overrides=list(overrides))
 
     return composed
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run: simple_cnn on scikit-learn's digits at 16×16, trained for 4 epochs. Don't write."""
+    from src.train import train
+
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    overrides = [
+        "model=simple_cnn", "model.width=16", "data.image_size=16", "trainer=cpu", "trainer.precision=32-true",
+        "trainer.max_epochs=4", "data.batch_size=32", "callbacks=none", "logger=none", "baseline=false", "cost=false",
+    ]  # fmt: skip
+    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        train(compose("train", overrides=overrides), folder)
+    return folder

@@ -19,7 +19,9 @@ LAYERS = [
     {"callbacks"},
     {"results"},
     {"session"},
-    {"inference", "studies"},
+    {"inference"},
+    {"studies"},
+    {"explanation"},
     {"cli"},
     {"train", "evaluate", "predict", "explain", "audit", "benchmark", "report", "export", "app"},
 ]

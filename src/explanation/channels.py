@@ -1,0 +1,151 @@
+"""What excites the channels of a layer: the images that do it most, and what of them the channels see."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from src import figures
+from src.attribution.archive import save_arrays
+from src.attribution.deconvnet import Excitations, project, strongest
+from src.attribution.guided import Rule
+from src.attribution.randomised import randomised
+from src.attribution.receptive_field import receptive_fields
+from src.data.processes import file_progress
+from src.figures.deconvnet import deconvnet_sheet
+from src.inference.checkpoint import Trained
+from src.inference.pictures import Pictures
+
+EACH = 9
+"""Images a channel."""
+
+RULES: dict[str, Rule] = {"deconvnet": "deconvnet", "guided_backprop": "guided"}
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """The most active channels of a layer: `images` (k, n, C, S, S) uint8 that excite each most, their `projections`
+    (k, n, C, S, S) back to the pixels, and the `fields` (k, n, 4) that the channel sees of them.
+    """
+
+    excitations: Excitations
+    images: NDArray[np.uint8]
+    projections: NDArray[np.float32]
+    fields: NDArray[np.int64]
+
+
+def explain_channels(
+    trained: Trained,
+    pictures: Pictures,
+    folder: Path,
+    method: str,
+    layer: str | None,
+    channels: int,
+    chosen: NDArray[np.int64],
+    batch_size: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Write sheets, pictures and arrays of a layer's most active channels over the `chosen` pictures to `folder`.
+
+    `sheet.png` has the trained network beside the control, the same network with random weights: such maps can be mere
+    edge detectors. Gives what explain.json says.
+    """
+    network, rule = trained.module.network, RULES[method]
+    found = _look(trained, network, pictures, chosen, layer, channels, rule, batch_size, "Channels")
+    layer = found.excitations.layer
+    first = _normalised(trained, pictures.take(chosen[:batch_size]))
+    random = randomised(network, seed=seed, images=first)
+    control = _look(trained, random, pictures, chosen, layer, channels, rule, batch_size, "Control: random weights")
+    _draw(folder, trained.name, method, found, control)
+    for name, one in (("channels", found), ("control", control)):
+        excitations = one.excitations
+        save_arrays(
+            folder / f"{name}.npz", layer=np.array(layer), channels=excitations.channels, fields=one.fields,
+            images=one.images, projections=one.projections, activations=excitations.activations,
+            positions=excitations.positions, names=_names(pictures, chosen, excitations),
+        )  # fmt: skip
+    return {
+        "layer": layer,
+        "rule": rule,
+        "of": len(chosen),
+        "left_out": [{"image": skipped.path, "reason": skipped.reason} for skipped in pictures.skipped],
+        "channels": [
+            {"channel": int(channel), "activations": np.round(row, 4).tolist(), "images": images}
+            for channel, row, images in zip(
+                found.excitations.channels,
+                found.excitations.activations.astype(float),
+                _names(pictures, chosen, found.excitations).tolist(),
+                strict=True,
+            )
+        ],
+    }
+
+
+def _look(
+    trained: Trained,
+    network: nn.Module,
+    pictures: Pictures,
+    chosen: NDArray[np.int64],
+    layer: str | None,
+    channels: int,
+    rule: Rule,
+    batch_size: int,
+    what: str,
+) -> Channels:
+    """What excites the channels of `network`, the trained one or its control."""
+    with file_progress(what, len(chosen)) as advance:
+        batches = (_normalised(trained, images) for images in _batches(pictures, chosen, batch_size))
+        excitations = strongest(network, batches, layer, channels, EACH, progress=advance)
+    images = pictures.take(chosen[excitations.images.ravel()])
+    normalised = _normalised(trained, images).unflatten(0, excitations.images.shape)
+    projections = project(network, normalised, excitations, rule, batch_size=batch_size)
+    depth, height, width = images.shape[1:]
+    fields = receptive_fields(network, excitations.layer, excitations.positions, (depth, height, width))
+    return Channels(excitations, images.unflatten(0, excitations.images.shape).numpy(), projections, fields)
+
+
+def _batches(pictures: Pictures, chosen: NDArray[np.int64], batch_size: int) -> Iterator[torch.Tensor]:
+    if len(chosen) == len(pictures):
+        return pictures.batches(batch_size)
+    return (pictures.take(chosen[start : start + batch_size]) for start in range(0, len(chosen), batch_size))
+
+
+def _normalised(trained: Trained, images: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return trained.module.normalise(images.to(trained.device))
+
+
+def _names(pictures: Pictures, chosen: NDArray[np.int64], excitations: Excitations) -> NDArray[np.str_]:
+    """(k, n) the names of the images."""
+    return np.array(pictures.names)[chosen[excitations.images]]
+
+
+def _draw(folder: Path, network: str, method: str, found: Channels, control: Channels) -> None:
+    sheets = [_sheet(one, network, method, one is control, slice(None)) for one in (found, control)]
+    height = max(len(sheet) for sheet in sheets)
+    padded = [np.pad(sheet, ((0, height - len(sheet)), (0, 0), (0, 0)), constant_values=255) for sheet in sheets]
+    figures.save_image(np.concatenate(padded, axis=1), folder / "sheet.png")
+    for place, channel in enumerate(found.excitations.channels):
+        one = _sheet(found, network, method, False, slice(place, place + 1))
+        figures.save_image(one, folder / f"channel_{channel:04d}.png")
+
+
+def _sheet(one: Channels, network: str, method: str, control: bool, part: slice) -> NDArray[np.uint8]:
+    excitations = one.excitations
+    figure = deconvnet_sheet(
+        one.images[part],
+        one.projections[part],
+        one.fields[part],
+        excitations.channels[part],
+        excitations.activations[part],
+        layer=excitations.layer,
+        network=network,
+        rule=method,
+        control=control,
+    )
+    return figures.to_image(figure)

@@ -1,0 +1,74 @@
+"""The folder of an explanation: filled as a whole, or left as it was."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from src.errors import InputError
+from src.files import write_text
+
+RECORD = "explain.json"
+
+
+@contextmanager
+def filled(output: Path) -> Iterator[Path]:
+    """A new folder, whose files come into `output` when the block ends well; otherwise nothing is left behind.
+
+    `output` is new or empty, or holds an earlier explanation: the files that its explain.json names are taken away,
+    and nothing else. The block writes an explain.json too. Raises `InputError` for any other folder.
+    """
+    earlier = _files_of(output)
+    made = next((path for path in reversed([output, *output.parents]) if not path.exists()), None)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=output, prefix=".explain.")
+    except OSError as error:
+        _remove_empty(output, made)
+        raise InputError(f"output={output} can't be written ({error.strerror}): name another folder") from None
+    try:
+        with temporary as path:
+            folder = Path(path)
+            yield folder
+            for name in earlier:
+                (output / name).unlink(missing_ok=True)
+            for file in sorted(folder.iterdir()):
+                file.replace(output / file.name)
+    finally:
+        _remove_empty(output, made)
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """explain.json, with the names of all files beside it."""
+    files = sorted(path.name for path in folder.iterdir())
+    text = json.dumps(record | {"files": [*files, RECORD]}, indent=2, ensure_ascii=False)
+    write_text(folder / RECORD, text + "\n")
+
+
+def _files_of(output: Path) -> list[str]:
+    """What an earlier explanation has written to `output`; nothing where it is new or empty."""
+    try:
+        there = [path.name for path in output.iterdir() if not path.name.startswith(".explain.")]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"output={output} is no folder ({(error.strerror or '').lower()}): name another one") from None
+    if not there:
+        return []
+    try:
+        files = json.loads((output / RECORD).read_text(encoding="utf-8"))["files"]
+        return [name for name in files if Path(name).name == name]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"output={output} holds {min(there)} and no explanation: name another folder") from None
+
+
+def _remove_empty(output: Path, made: Path | None) -> None:
+    """Take away the folder, and what was made above it, where it is empty."""
+    if made is None:
+        return
+    for path in (output, *output.parents):
+        if not path.is_relative_to(made) or not path.is_dir() or any(path.iterdir()):
+            return
+        path.rmdir()

@@ -1,0 +1,207 @@
+"""Maps of images: where in each image the evidence for a class is, drawn, kept as arrays, and told in explain.json."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from src import figures
+from src.attribution.archive import save_arrays
+from src.attribution.cam import class_activation_maps
+from src.attribution.gradcam import Attribution
+from src.attribution.guided import PixelAttribution, pixel_attribution
+from src.data.processes import file_progress
+from src.errors import InputError
+from src.explanation.methods import METHODS
+from src.figures.panels import Panel, heat_panels, panel_sheet, panel_size, signed_panels
+from src.inference.checkpoint import Trained
+from src.inference.pictures import UNKNOWN, Pictures
+from src.inference.prediction import predict
+
+SIDE = 168
+"""Pixels of an image's longer side on a sheet."""
+
+ON_A_SHEET = 64
+
+Maps = Attribution | PixelAttribution
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """Images with what is known and said about them.
+
+    images uint8 (N, C, S, S), names N, targets (N,) the true classes, `UNKNOWN` where nobody has said them, maps: what
+    `explain_images` gave for them.
+    """
+
+    images: NDArray[np.uint8]
+    names: list[str]
+    targets: NDArray[np.int64]
+    maps: Maps
+
+
+def explain_images(
+    trained: Trained,
+    images: torch.Tensor,
+    method: str,
+    targets: NDArray[np.int64] | None,
+    layer: str | None,
+    batch_size: int = 32,
+) -> Maps:
+    """The maps of uint8 images (N, C, S, S) for the classes `targets` (N,), by default the predicted ones."""
+    classes = None if targets is None else torch.from_numpy(targets)
+    explain: Callable[..., Maps] = class_activation_maps if METHODS[method].kind == "map" else pixel_attribution
+    with file_progress(f"{METHODS[method].title}", len(images)) as advance, torch.no_grad():
+        done = 0
+
+        def progress(count: int) -> None:
+            nonlocal done
+            done += count
+            advance(done)
+
+        normalised = trained.module.normalise(images.to(trained.device))
+        return explain(
+            trained.module.network, normalised, method, classes, layer, batch_size=batch_size, progress=progress
+        )
+
+
+def find_wrong(trained: Trained, pictures: Pictures, batch_size: int) -> NDArray[np.int64]:
+    """Indices of the images that the network takes for another class than their own.
+
+    Raises `InputError` where no true class is known, and where the network makes no mistake.
+    """
+    known = pictures.targets != UNKNOWN
+    if not known.any():
+        raise InputError(
+            "misclassified=true: nothing says what the images show; put them into folders named as their classes, "
+            "or take images=test"
+        )
+    with file_progress("Looking for mistakes", len(pictures)) as advance:
+        logits = predict(trained, pictures.batches(batch_size), advance)
+    wrong = np.flatnonzero(known & (logits.argmax(axis=1) != pictures.targets))
+    if not len(wrong):
+        raise InputError(f"misclassified=true: all {known.sum()} images are classified rightly; leave it out")
+    return wrong
+
+
+# Pictures ------------------------------------------------------------------------------------------------------------
+
+
+def draw(folder: Path, explained: Explained, others: Maps | None, class_names: Sequence[str], title: str) -> None:
+    """A PNG an image and `sheet.png` of the first ones. `others` are the maps of the true classes, where there are."""
+    rows, headings, note = _rows(explained, others, class_names)
+    captions, wrong = _captions(explained, class_names)
+    for i, (row, name) in enumerate(zip(rows, picture_names(explained.names), strict=True)):
+        figure = panel_sheet([row], [captions[i]], headings, title, note, [wrong[i]])
+        figures.save(figure, folder / name)
+    shown = min(len(rows), ON_A_SHEET)
+    more = "" if shown == len(rows) else f"The first {shown} of {len(rows)} images. "
+    sheet = panel_sheet(rows[:shown], captions[:shown], headings, title, more + note, wrong[:shown])
+    figures.save(sheet, folder / "sheet.png")
+
+
+def picture_names(names: Sequence[str]) -> list[str]:
+    """A file name for each image: its number, and what of its own name a file system takes."""
+    stems = (re.sub(r"[^\w.-]+", "_", PurePosixPath(name).stem)[:60] for name in names)
+    return [f"{number:04d}_{stem}.png" for number, stem in enumerate(stems)]
+
+
+def _rows(
+    explained: Explained, others: Maps | None, class_names: Sequence[str]
+) -> tuple[list[list[Panel]], list[str], str]:
+    """The panels of each image, what stands above them, and how they are scaled."""
+    images, maps = explained.images, explained.maps
+    size = panel_size(images.shape[2:], SIDE)
+    if isinstance(maps, PixelAttribution):
+        signed = signed_panels(maps.pixels.sum(axis=1), size)
+        rows = [[*heat_panels(image, [], size), panel] for image, panel in zip(images, signed, strict=True)]
+        return (
+            rows,
+            ["image", "pixels that count"],
+            (
+                "Red: brighter here raises the class's logit, as the rule counts it; blue: darker does. "
+                "Each map is scaled symmetrically about zero (99.5 % of its pixels are within the scale)."
+            ),
+        )
+    if not isinstance(others, Attribution):
+        heats = figures.scale_maps(maps.maps, size)
+        rows = [heat_panels(image, [heat], size) for image, heat in zip(images, heats, strict=True)]
+        empty = [class_names[target] for target, raw in zip(maps.targets, maps.maps, strict=True) if not raw.max() > 0]
+        none = f" {len(empty)} maps are dark: no positive evidence." if empty else ""
+        return rows, ["image", "where the evidence is"], f"Each map is scaled to its own maximum.{none}"
+    difference = signed_panels(figures.upsample(maps.maps - others.maps, size), size)
+    rows = []
+    for image, ours, theirs, panel in zip(images, maps.maps, others.maps, difference, strict=True):
+        both = figures.upsample(np.maximum(np.stack([ours, theirs]), 0), size)
+        heats = both / (both.max() or 1)
+        rows.append([*heat_panels(image, [heats[0], heats[1]], size), panel])
+    return (
+        rows,
+        ["image", "predicted class", "true class", "difference"],
+        (
+            "The two maps of an image share one scale. "
+            "Difference: red speaks for the predicted class, blue for the true one."
+        ),
+    )
+
+
+def _captions(explained: Explained, class_names: Sequence[str]) -> tuple[list[str], list[bool]]:
+    maps = explained.maps
+    captions, wrong = [], []
+    confidences = softmax_of(maps.logits).max(axis=1)
+    for name, target, predicted, confidence, explains in zip(
+        explained.names, explained.targets, maps.logits.argmax(axis=1), confidences, maps.targets, strict=True
+    ):
+        said = figures.shorten(class_names[predicted])
+        bad = bool(target not in (UNKNOWN, predicted))
+        true = f"{'✗ ' if bad else ''}true {figures.shorten(class_names[target])}" if target != UNKNOWN else name
+        other = f" · map of {figures.shorten(class_names[explains])}" if explains != predicted else ""
+        captions.append(f"{figures.shorten(true, 44)} · predicted {said} {confidence:.2f}{other}")
+        wrong.append(bad)
+    return captions, wrong
+
+
+def softmax_of(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities (N, K)."""
+    raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+# Arrays and figures --------------------------------------------------------------------------------------------------
+
+
+def keep(folder: Path, explained: Explained, others: Maps | None) -> None:
+    """`maps.npz`: the raw arrays, with everything that is needed to draw them again."""
+    maps = explained.maps
+    raw = {"pixels": maps.pixels} if isinstance(maps, PixelAttribution) else {"maps": maps.maps}
+    if isinstance(others, Attribution):
+        raw["true_maps"] = others.maps
+    save_arrays(
+        folder / "maps.npz", **raw, logits=maps.logits, explained=maps.targets, targets=explained.targets,
+        layer=np.array(maps.layer or ""), names=np.array(explained.names), images=explained.images,
+    )  # fmt: skip
+
+
+def describe(explained: Explained, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """One entry an image for explain.json."""
+    maps = explained.maps
+    probabilities = softmax_of(maps.logits)
+    return [
+        {
+            "image": name,
+            "picture": picture,
+            "true": None if target == UNKNOWN else class_names[target],
+            "predicted": class_names[int(row.argmax())],
+            "confidence": round(float(row.max()), 6),
+            "explained": class_names[explains],
+            "probability": round(float(row[explains]), 6),
+        }
+        for name, picture, target, row, explains in zip(
+            explained.names, picture_names(explained.names), explained.targets, probabilities, maps.targets, strict=True
+        )
+    ]

@@ -1,0 +1,38 @@
+"""Which class is to be explained, from what was typed."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.config import nearest
+from src.errors import InputError
+from src.inference.pictures import UNKNOWN
+
+
+def find_class(name: str, class_names: list[str]) -> int:
+    """The index of a class by its name, or by its number where no class is called so; `InputError` for another."""
+    if name in class_names:
+        return class_names.index(name)
+    if name.isdecimal() and int(name) < len(class_names):
+        return int(name)
+    raise InputError(f"target={name} is no class of this network; nearest: {nearest(name, class_names)}")
+
+
+def choose_targets(
+    target: str, class_names: list[str], true: NDArray[np.int64], names: list[str]
+) -> NDArray[np.int64] | None:
+    """The class (N,) that each map explains; None for the predicted ones, which only the network knows.
+
+    `true` (N,) are the classes of the images called `names`, `UNKNOWN` where nobody has said them. Raises `InputError`
+    for a class that doesn't exist and a true class that is not known.
+    """
+    if target == "predicted":
+        return None
+    if target == "true":
+        unknown = np.flatnonzero(true == UNKNOWN)
+        if len(unknown):
+            raise InputError(
+                f"target=true: nothing says what {names[unknown[0]]} shows: put the images into folders named as their "
+                f"classes, {', '.join(class_names[:3])} …, or take target=predicted"
+            )
+        return true
+    return np.full(len(true), find_class(target, class_names), dtype=np.int64)

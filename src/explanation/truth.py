@@ -1,0 +1,136 @@
+"""Are the maps true to the network, and would they look the same for a network that knows nothing?"""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+from torch import Tensor, nn
+
+from src import figures
+from src.analysis.faithfulness import MEASURES, Faithfulness, faithfulness
+from src.analysis.maps import Agreement, agreements
+from src.analysis.perturbation import EXPLANATIONS, centre_blob
+from src.attribution.cam import class_activation_maps
+from src.attribution.gradcam import Attribution
+from src.attribution.sanity import explained, randomised_from_the_top
+from src.data.processes import file_progress
+from src.figures.faithfulness import faithfulness_chart
+from src.inference.checkpoint import Trained
+from src.tables import as_text
+
+log = logging.getLogger(__name__)
+
+SANITY_IMAGES = 50
+"""The sanity check explains so many of the images again for each stage and draw; their mean is known well enough."""
+
+
+def measure(
+    trained: Trained,
+    images: Tensor,
+    maps: Attribution,
+    method: str,
+    folder: Path,
+    *,
+    shuffled: Trained | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measure the maps of uint8 images (N, C, S, S): tables and a sentence on screen, a figure and CSVs in `folder`.
+
+    `shuffled` is the same network trained on shuffled labels. Gives what explain.json says.
+    """
+    with torch.no_grad():
+        normalised = trained.module.normalise(images.to(trained.device)).float()
+    found = _faithfulness(trained, normalised, maps, batch_size, seed)
+    checked = _sanity(trained, normalised, maps, method, shuffled, batch_size)
+    rows = pd.DataFrame([asdict(row) for row in checked])
+    chart = faithfulness_chart(found.fractions, found.curves, rows, f"{method} · {trained.name} · {maps.layer}")
+    figures.save(chart, folder / "faithfulness.png")
+    found.table().to_csv(folder / "faithfulness.csv", index=False)
+    rows.drop(columns="draws").to_csv(folder / "sanity.csv", index=False)
+    log.info("\n%s\n\n%s\n\n%s\n", as_text(_table(found), 180), as_text(_sanity_table(checked)), found.verdict())
+    # NaN is no JSON: what could not be measured is null.
+    sanity = json.loads(rows.to_json(orient="records"))
+    return {**found.as_json(), "sanity": sanity}
+
+
+def _faithfulness(trained: Trained, images: Tensor, maps: Attribution, batch_size: int, seed: int) -> Faithfulness:
+    def predict(changed: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits = trained.module.network(torch.from_numpy(changed).to(trained.device))
+        return logits.float().softmax(dim=1).cpu().numpy()
+
+    with file_progress("Deletion, insertion, ROAD (%)", 100) as advance:
+        return faithfulness(
+            predict,
+            images.cpu().numpy(),
+            maps.targets,
+            maps.maps,
+            seed=seed,
+            batch_size=batch_size,
+            progress=lambda share: advance(round(100 * share)),
+        )
+
+
+def _sanity(
+    trained: Trained, images: Tensor, maps: Attribution, method: str, shuffled: Trained | None, batch_size: int
+) -> list[Agreement]:
+    """How far the maps agree with those of networks that have lost what they learned, from the head down."""
+    chosen = np.unique(np.linspace(0, len(images) - 1, SANITY_IMAGES).round().astype(int))
+    some, classes, own = images[chosen], torch.from_numpy(maps.targets[chosen]), maps.maps[chosen]
+
+    def explain(network: nn.Module, part: Tensor, targets: Tensor) -> Attribution:
+        return class_activation_maps(network, part, method, targets, maps.layer, batch_size=batch_size)
+
+    def others() -> Iterator[tuple[str, NDArray[np.float32]]]:
+        network = trained.module.network
+        with file_progress("Sanity checks (%)", 100) as advance:
+            yield from randomised_from_the_top(
+                explain, network, some, classes, batch_size=batch_size,
+                progress=lambda share: advance(round(100 * share)),
+            )  # fmt: skip
+        if shuffled is not None:
+            yield "shuffled labels", explained(explain, shuffled.module.network, some, classes, batch_size=batch_size)
+        # What maps of different images have in common anyway, and what any map in the middle has with them.
+        yield "another image", np.roll(own, 1, axis=0)
+        yield "centre blob", np.broadcast_to(centre_blob((own.shape[1], own.shape[2])), own.shape)
+
+    return agreements(own, others())
+
+
+def _table(found: Faithfulness) -> Table:
+    """One row an explanation; behind each baseline's mean whether the map is better."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table.add_column("")
+    for measured, sign in MEASURES.items():
+        table.add_column(f"{measured} ({'more' if sign > 0 else 'less'} is better)", justify="right")
+    for name in EXPLANATIONS:
+        rows = [found.row(measured, name) for measured in MEASURES]
+        told = [f" (map {row.verdict})" if row.verdict else "" for row in rows]
+        table.add_row(
+            name,
+            *(f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]{words}" for row, words in zip(rows, told, strict=True)),
+        )
+    return table
+
+
+def _sanity_table(checked: list[Agreement]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for number, column in enumerate(("maps against", "rank correlation", "of magnitudes", "images")):
+        table.add_column(column, justify="right" if number else "left")
+    for row in checked:
+        table.add_row(
+            row.stage,
+            f"{row.correlation:+.2f} [{row.low:+.2f}, {row.high:+.2f}]",
+            f"{row.absolute:+.2f} [{row.absolute_low:+.2f}, {row.absolute_high:+.2f}]",
+            str(row.n),
+        )
+    return table

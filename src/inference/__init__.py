@@ -1,0 +1,1 @@
+"""What the verbs after training share: a checkpoint loaded, images read, logits out."""

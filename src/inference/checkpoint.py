@@ -1,0 +1,96 @@
+"""A trained network from its checkpoint alone: name, classes and preprocessing travel in it as plain values."""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.data.transforms import Geometry
+from src.errors import InputError
+from src.run import RunFolder
+from src.training.classifier import ImageClassifier
+
+REMEDY = "name a run folder, or its checkpoints/best.ckpt"
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A classifier in evaluation mode, the file that it came from, and the run that the file lies in, if it does."""
+
+    module: ImageClassifier
+    path: Path
+    run: RunFolder | None
+
+    @property
+    def name(self) -> str:
+        """The network's name in the table of networks, such as `resnet18`."""
+        return str(self.module.hparams["architecture"]["name"])
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.module.class_names
+
+    @property
+    def geometry(self) -> Geometry:
+        """How an image has to be cut for this network."""
+        preprocessing = self.module.hparams["preprocessing"]
+        return Geometry(*(preprocessing[key] for key in ("image_size", "in_channels", "interpolation")))
+
+    @property
+    def device(self) -> torch.device:
+        return self.module.mean.device
+
+
+def load_trained(checkpoint: Path | str, device: torch.device | str = "cpu") -> Trained:
+    """The classifier of a run (its best checkpoint) or of a checkpoint file of ours, on `device`.
+
+    Nothing in the file is executed (`weights_only`), and the network is built by name from the project's own table.
+    Raises `InputError` for a path that is neither, for a damaged file and for what others wrote.
+    """
+    path, run = find_checkpoint(Path(checkpoint).expanduser())
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(f"checkpoint={path} is damaged or not safe to load: {REMEDY}") from error
+    except Exception as error:  # torch has one of its own for each way in which a file can be broken
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(f"checkpoint={path} can't be read ({reason}): {REMEDY}") from error
+    settings = content.get("hyper_parameters") if isinstance(content, dict) else None
+    if not isinstance(settings, dict) or not isinstance(content.get("state_dict"), dict):
+        raise InputError(f"checkpoint={path} is no checkpoint of src.train, which says what its classes are: {REMEDY}")
+    return Trained(_build(settings, content["state_dict"], path).to(device).eval(), path, run)
+
+
+def find_checkpoint(path: Path) -> tuple[Path, RunFolder | None]:
+    """The checkpoint file that is meant by a run folder or a file, and the run that it belongs to, if any."""
+    if path.is_file():
+        run = RunFolder(path.parent.parent)
+        return path, run if path.parent == run.checkpoints and run.record_file.exists() else None
+    if not path.exists():
+        raise InputError(f"checkpoint={path} does not exist: {REMEDY}")
+    run = RunFolder(path)
+    if run.best_checkpoint.is_file():
+        return run.best_checkpoint, run
+    runs = sorted(file.parent.parent for file in path.glob("*/checkpoints/best.ckpt"))
+    if runs:
+        raise InputError(f"checkpoint={path} holds {len(runs)} runs: name one of them, such as {runs[0]}")
+    raise InputError(f"checkpoint={path} is no run with a checkpoint (no checkpoints/best.ckpt in it): {REMEDY}")
+
+
+def _build(settings: dict[str, Any], state: dict[str, Any], path: Path) -> ImageClassifier:
+    try:
+        module = ImageClassifier(**settings)
+        module.load_state_dict(state)
+    except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:  # InputError is a ValueError
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(f"checkpoint={path} is damaged or of another version ({reason}): {REMEDY}") from error
+    return module
+
+
+def choose_device(accelerator: str) -> torch.device:
+    """The device for `auto`, `cpu` or `gpu`; `InputError` where there is no GPU."""
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise InputError("accelerator=gpu: torch finds no GPU on this machine; take accelerator=cpu or auto")
+    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")

@@ -1,0 +1,27 @@
+"""What a trained network says about images."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from src.inference.checkpoint import Trained
+
+
+def predict(
+    trained: Trained, batches: Iterable[torch.Tensor], progress: Callable[[int], None] | None = None
+) -> NDArray[np.float32]:
+    """Logits (N, K), in fp32, of uint8 images that come as batches (n, C, S, S).
+
+    `progress` is told how many images are done.
+    """
+    logits: list[torch.Tensor] = []
+    done = 0
+    with torch.inference_mode():
+        for images in batches:
+            logits.append(trained.module(images.to(trained.device)).float().cpu())
+            done += len(images)
+            if progress is not None:
+                progress(done)
+    return torch.cat(logits).numpy()

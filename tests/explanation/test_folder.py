@@ -1,0 +1,65 @@
+"""An explanation's folder is filled as a whole, replaces an earlier one, and takes nothing else away."""
+
+from pathlib import Path
+
+import pytest
+
+from src.errors import InputError
+from src.explanation.folder import filled, write_record
+
+
+def explain(output: Path, *names: str) -> None:
+    with filled(output) as folder:
+        for name in names:
+            (folder / name).write_text(name)
+        write_record(folder, {"method": "gradcam"})
+
+
+def explain_and_fail(output: Path) -> None:
+    with filled(output) as folder:
+        (folder / "0_b.png").write_text("half")
+        raise RuntimeError("disk full")
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_second_explanation_takes_the_place_of_the_first_and_leaves_other_files(tmp_path: Path) -> None:
+    output = tmp_path / "run/explain/gradcam"
+    explain(output, "0_a.png", "1_b.png")
+    (output / "mine.txt").write_text("notes")
+    explain(output, "0_c.png")
+    assert listing(output) == ["0_c.png", "explain.json", "mine.txt"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    output = tmp_path / "explain/gradcam"
+    explain(output, "0_a.png")
+    with pytest.raises(RuntimeError, match="disk full"):
+        explain_and_fail(output)
+    assert listing(output) == ["0_a.png", "explain.json"]
+
+
+def test_a_failure_leaves_no_new_folder(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        explain_and_fail(tmp_path / "a/b/c")
+    assert listing(tmp_path) == []
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years")
+    with pytest.raises(InputError, match="holds thesis.tex and no explanation"), filled(tmp_path):
+        pass
+    with pytest.raises(InputError, match="is no folder"), filled(tmp_path / "thesis.tex"):
+        pass
+
+
+def test_a_record_can_not_make_it_delete_outside(tmp_path: Path) -> None:
+    outside = tmp_path / "precious.txt"
+    outside.write_text("precious")
+    output = tmp_path / "explain"
+    output.mkdir()
+    (output / "explain.json").write_text('{"files": ["../precious.txt", "/etc/hostname", "explain.json"]}')
+    explain(output, "0_a.png")
+    assert outside.exists()

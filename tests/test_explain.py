@@ -1,0 +1,160 @@
+"""`python -m src.explain` as a user meets it: its files, its pictures, its lines for wrong input."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+from src.attribution.gradcam import gradcam
+from src.errors import InputError
+from src.explain import explain
+from src.inference.checkpoint import load_trained
+from src.inference.pictures import open_pictures
+
+ROOT = Path(__file__).parent.parent
+
+
+def explained(*overrides: str) -> dict[str, object]:
+    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        return explain(compose("explain", overrides=list(overrides)))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def run(digits_run: Path, tmp_path: Path) -> Path:
+    """A run of one's own, to write in."""
+    shutil.copytree(digits_run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_maps_of_test_images_are_drawn_kept_and_told(run: Path) -> None:
+    record = explained(f"checkpoint={run}", "max_images=5", "target=true")
+    folder = run / "explain/gradcam"
+    assert record == {
+        key: value for key, value in json.loads((folder / "explain.json").read_text()).items() if key != "files"
+    }
+    trained = load_trained(run)
+    pictures = open_pictures("test", trained)
+    chosen = pictures.some(5, seed=1)
+    expected = gradcam(
+        trained.module.network,
+        trained.module.normalise(pictures.take(chosen)),
+        targets=pictures.take(chosen).new_tensor(pictures.targets[chosen]).long(),
+    )
+    with np.load(folder / "maps.npz") as arrays:
+        np.testing.assert_allclose(arrays["maps"], expected.maps, atol=1e-5)
+        np.testing.assert_array_equal(arrays["explained"], pictures.targets[chosen])
+        assert arrays["names"].tolist() == [pictures.names[i] for i in chosen]
+    told = record["explained"]
+    assert isinstance(told, list)
+    assert [one["image"] for one in told] == [pictures.names[i] for i in chosen]
+    assert [one["explained"] for one in told] == [trained.class_names[i] for i in pictures.targets[chosen]]
+    assert names(folder) == sorted([*(one["picture"] for one in told), "explain.json", "maps.npz", "sheet.png"])
+    for name in names(folder):
+        if name.endswith(".png"):
+            pixels = np.asarray(Image.open(folder / name))
+            assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50, name
+
+
+def test_mistakes_are_shown_with_both_classes(run: Path) -> None:
+    record = explained(f"checkpoint={run}", "misclassified=true", "images=train")
+    told = record["explained"]
+    assert isinstance(told, list)
+    assert len(told) == min(32, int(str(record["of"])))
+    assert all(one["true"] != one["predicted"] == one["explained"] for one in told)
+    with np.load(run / "explain/gradcam/maps.npz") as arrays:
+        assert not np.allclose(arrays["maps"], arrays["true_maps"])
+
+
+@pytest.mark.parametrize("method", ["guided_gradcam", "guided_backprop"])
+def test_pixels_of_a_class_are_signed(run: Path, method: str) -> None:
+    explained(f"checkpoint={run}", f"method={method}", "channels=null", "max_images=3", "target='7'")
+    with np.load(run / f"explain/{method}/maps.npz") as arrays:
+        assert arrays["pixels"].shape == (3, 1, 16, 16)
+        assert arrays["pixels"].min() < 0 < arrays["pixels"].max()
+        assert arrays["explained"].tolist() == [7, 7, 7]
+
+
+def test_channels_are_shown_beside_a_control(run: Path) -> None:
+    record = explained(f"checkpoint={run}", "method=deconvnet", "channels=3", "max_images=40")
+    folder = run / "explain/deconvnet"
+    told = record["channels"]
+    assert isinstance(told, list)
+    assert names(folder) == sorted(
+        [
+            *(f"channel_{one['channel']:04d}.png" for one in told),
+            "channels.npz",
+            "control.npz",
+            "explain.json",
+            "sheet.png",
+        ]
+    )
+    with np.load(folder / "channels.npz") as found, np.load(folder / "control.npz") as control:
+        assert found["projections"].shape == control["projections"].shape == (3, 9, 1, 16, 16)
+        assert not np.allclose(found["projections"], control["projections"])
+
+
+def test_a_process_explains_a_folder_with_odd_names_and_names_what_it_left_out(run: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "my photos, ä=(1)"
+    (photos / "3").mkdir(parents=True)
+    Image.effect_noise((40, 30), 60).save(photos / "3/a b.png")
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    result = subprocess.run(
+        [sys.executable, "-m", "src.explain", f"checkpoint={run}", f"images={photos}", f"output={tmp_path / 'out, 1'}"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "1 files left out, such as broken.jpg" in result.stdout
+    assert names(tmp_path / "out, 1") == ["0000_a_b.png", "explain.json", "maps.npz", "sheet.png"]
+    assert names(tmp_path) == ["my photos, ä=(1)", "out, 1", "run"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["method=gradcan"], "method=gradcan is unknown; nearest: gradcam"),
+        (["layer=layer9"], "no layer 'layer9'"),
+        (["layer=fc"], "no feature map"),
+        (["target=eleven"], "target=eleven is no class of this network; nearest: "),
+        (["target=10"], "target=10 is no class"),
+        (["target=all"], "target=all is for method=class_image"),
+        (["images=nowhere"], "images=nowhere does not exist"),
+        (["misclassified=true", "faithfulness=true"], "don't go together"),
+        (["misclassified=true", "target=true"], "leave target out"),
+        (["misclassified=true", "method=deconvnet"], "don't go together"),
+        (["faithfulness=true", "method=guided_gradcam"], "faithfulness=true measures maps"),
+        (["max_images=0"], "max_images=0 is not possible"),
+        (["channels=0", "method=deconvnet"], "channels=0 is not possible"),
+        (["batch_size=many"], "batch_size=many is not possible"),
+        (["accelerator=tpu"], "accelerator=tpu is not possible"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_input_gets_its_line_and_leaves_nothing(run: Path, overrides: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        explained(f"checkpoint={run}", *overrides)
+    assert "\n" not in str(caught.value)
+    assert not (run / "explain").exists()
+
+
+def test_true_classes_that_nobody_said_are_asked_for(run: Path, tmp_path: Path) -> None:
+    Image.effect_noise((40, 30), 60).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"nothing says what a.png shows"):
+        explained(f"checkpoint={run}", f"images={tmp_path / 'a.png'}", "target=true")
+    with pytest.raises(InputError, match="nothing says what the images show"):
+        explained(f"checkpoint={run}", f"images={tmp_path / 'a.png'}", "misclassified=true")
