@@ -1,8 +1,12 @@
 """Figures of attribution maps: how alike two are, and how sharp one is."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from src.analysis.significance import paired_bootstrap
 from src.figures import upsample
 
 
@@ -31,3 +35,82 @@ def half_energy_area(maps: NDArray[np.floating], size: tuple[int, int]) -> NDArr
     half = gathered[:, -1:] / 2
     pixels = 1 + (gathered < half * (1 - 1e-12)).sum(axis=1)  # rounding must not cost a pixel
     return np.where(half[:, 0] > 0, pixels / heat.shape[1], np.nan)
+
+
+def rank_correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Spearman's correlation of two sets of raw maps (N, h, w), image by image: (N,) in [-1, 1].
+
+    Ties share their mean rank. NaN where a map is constant or not finite: it has no ranks.
+    """
+    from scipy.stats import rankdata  # half a second to import
+
+    if a.shape != b.shape:
+        raise ValueError(f"maps of shapes {a.shape} and {b.shape} lie on different grids")
+    pairs = [maps.reshape(len(maps), -1).astype(np.float64) for maps in (a, b)]
+    finite = np.isfinite(np.concatenate(pairs, axis=1)).all(axis=1, keepdims=True)  # (N, 1)
+    one, two = (rankdata(np.where(finite, maps, 0), axis=1) for maps in pairs)
+    one, two = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (one, two))
+    spread = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
+    together = (one * two).sum(axis=1)
+    return np.divide(together, spread, out=np.full(len(a), np.nan), where=spread > 0)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far other maps of the same images put the same cells first as the maps under test do.
+
+    stage        what was done to the network, or where else the maps come from
+    correlation  Spearman's, the mean over images (and draws) of `n` images, with its 95 % interval over the images
+    absolute     the same for magnitudes: a map that keeps its outlines and loses its signs has learned little, too
+    draws        the signed mean of each random draw by itself: the interval does not know how they differ
+    """
+
+    stage: str
+    correlation: float
+    low: float
+    high: float
+    absolute: float
+    absolute_low: float
+    absolute_high: float
+    n: int
+    draws: tuple[float, ...]
+
+
+def agreements(
+    maps: NDArray[np.floating], others: Iterable[tuple[str, NDArray[np.floating]]], *, resamples: int = 2000
+) -> list[Agreement]:
+    """One row a stage of `others`, in their order; (stage, maps) of one stage are draws, and averaged by image.
+
+    All are raw and (N, h, w). Constant maps, such as those of a layer that random weights have silenced, have no
+    correlation; an image counts with the draws in which it has one.
+    """
+    signed: dict[str, list[NDArray[np.float64]]] = {}
+    absolute: dict[str, list[NDArray[np.float64]]] = {}
+    for stage, other in others:
+        signed.setdefault(stage, []).append(rank_correlation(maps, other))
+        absolute.setdefault(stage, []).append(rank_correlation(np.abs(maps), np.abs(other)))
+    rows = []
+    for stage, draws in signed.items():
+        ours, magnitudes = _by_image(draws), _by_image(absolute[stage])
+        means = tuple(float(draw.mean()) if len(draw) else float("nan") for draw in map(_measured, draws))
+        figures = (*_mean(ours, resamples), *_mean(magnitudes, resamples))
+        rows.append(Agreement(stage, *figures, n=len(ours), draws=means))
+    return rows
+
+
+def _by_image(draws: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The mean over the draws of each image that has one."""
+    stacked = np.stack(draws)  # (draws, N)
+    counts = np.isfinite(stacked).sum(axis=0)
+    return np.nansum(stacked, axis=0)[counts > 0] / counts[counts > 0]
+
+
+def _measured(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[np.isfinite(values)]
+
+
+def _mean(values: NDArray[np.float64], resamples: int) -> tuple[float, float, float]:
+    """The mean and its interval; NaN of nothing."""
+    if not len(values):
+        return (float("nan"),) * 3
+    return float(values.mean()), *paired_bootstrap(values, resamples=resamples)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from src.analysis.maps import half_energy_area, map_similarity
+from src.analysis.maps import agreements, half_energy_area, map_similarity, rank_correlation
 
 
 class TestSimilarity:
@@ -65,3 +66,59 @@ class TestHalfEnergyArea:
     def test_the_unit_does_not_matter(self) -> None:
         maps = np.random.default_rng(0).normal(size=(3, 6, 6))
         np.testing.assert_array_equal(half_energy_area(maps, (24, 24)), half_energy_area(maps * 1e-6, (24, 24)))
+
+
+class TestRankCorrelation:
+    one = np.array([[[1.0, 2], [3, 4]], [[4, 3], [2, -9]]])
+
+    def test_by_hand(self) -> None:
+        """Of ranks 1 2 3 4 against 2 1 3 4, ρ = 1 − 6 Σd² / (n (n² − 1)) = 1 − 12 / 60."""
+        other = np.array([[[0.1, 0.0], [0.2, 99]], [[-4, -3], [-2, 9]]])
+        assert rank_correlation(self.one, other) == pytest.approx([0.8, -1])
+
+    def test_only_the_order_counts(self) -> None:
+        assert rank_correlation(self.one, np.exp(self.one)) == pytest.approx([1, 1])
+
+    def test_agrees_with_scipy_on_ties(self) -> None:
+        a, b = np.random.default_rng(0).integers(0, 5, (2, 7, 4, 6)).astype(np.float32)
+        expected = [spearmanr(x.ravel(), y.ravel()).statistic for x, y in zip(a, b, strict=True)]
+        assert rank_correlation(a, b) == pytest.approx(expected)
+
+    def test_maps_without_ranks_have_none(self) -> None:
+        other = np.stack([np.zeros((2, 2)), self.one[1]])
+        np.testing.assert_allclose(rank_correlation(self.one, other), [np.nan, 1])
+        other[1, 0, 0] = np.nan
+        assert np.isnan(rank_correlation(other, self.one)).all()
+
+    def test_other_grids_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="different grids"):
+            rank_correlation(self.one, np.ones((2, 3, 3)))
+
+
+class TestAgreements:
+    random = np.random.default_rng(0)
+    maps = random.normal(size=(60, 5, 5))
+
+    def test_the_same_maps_agree_and_others_do_not(self) -> None:
+        same, chance, turned = agreements(
+            self.maps,
+            [("same", 3 * self.maps), ("chance", self.random.normal(size=(60, 5, 5))), ("turned", -self.maps)],
+        )
+        assert (same.stage, same.n) == ("same", 60)
+        assert (same.correlation, same.low, same.high, same.absolute) == pytest.approx((1, 1, 1, 1))
+        assert chance.low < 0 < chance.high
+        assert chance.high - chance.low == pytest.approx(2 * 1.96 * 0.2 / np.sqrt(60), rel=0.3), "1/√24 an image"
+        assert (turned.correlation, turned.absolute) == pytest.approx((-1, 1)), "the outlines stay"
+
+    def test_draws_of_a_stage_are_averaged_by_image(self) -> None:
+        (row,) = agreements(self.maps, [("fc", self.maps), ("fc", -self.maps)])
+        assert row.draws == pytest.approx((1, -1))
+        assert (row.correlation, row.low, row.high) == pytest.approx((0, 0, 0))
+
+    def test_silenced_maps_are_left_out(self) -> None:
+        some, none = self.maps.copy(), np.zeros_like(self.maps)
+        some[:10] = 0
+        silent, partly = agreements(self.maps, [("silent", none), ("partly", some), ("partly", none)])
+        assert (silent.n, partly.n) == (0, 50)
+        assert np.isnan([silent.correlation, silent.low, silent.absolute_high, *silent.draws]).all()
+        assert partly.correlation == pytest.approx(1)

@@ -1,0 +1,175 @@
+"""Is the map true? What the network says once the pixels that a map calls important are gone, or are all there is.
+
+Deletion and insertion: Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. ROAD: Rong et al. 2022,
+https://arxiv.org/abs/2202.00449. Average drop: Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from src.analysis.perturbation import EXPLANATIONS, Predict, Scores, ordered, probabilities
+from src.analysis.significance import paired_bootstrap
+from src.errors import InputError
+
+MEASURES = {"deletion": -1, "insertion": 1, "road": 1, "drop": -1}
+"""Each measure, and 1 where more is better."""
+JUDGED = ("deletion", "insertion", "road")
+"""What the verdict is about. The drop is left out: it falls with every pixel that a mask lets through, true or not."""
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of one explanation, and what the map has over it: means over images with 95 % intervals.
+
+    `difference` is the map's less the explanation's own, image by image; NaN for the map itself. `verdict` says whether
+    the map is `better` or `worse` than the explanation, or `not told apart`: the interval holds 0.
+    """
+
+    measure: str
+    explanation: str
+    mean: float
+    low: float
+    high: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What became of the explained class's probability, for a set of maps and for three baselines.
+
+    rows        one a measure and explanation, measures in the order of `MEASURES`
+    values      (N,) by measure and explanation. deletion, insertion: area under the curve, in [0, 1]; road: half of
+                what the probability is higher without the least than without the most relevant pixels, the mean over
+                the shares removed; drop: the share of its probability that the class loses where the map is low
+    curves      (N, steps + 1) of deletion and insertion over `fractions`, in [0, 1], likewise
+    skipped     images whose map is constant or not finite. It puts pixels in no order: NaN in all of the above, for
+                the baselines too, so that all are measured on the same images
+    """
+
+    rows: list[Row]
+    values: Scores
+    curves: Scores
+    fractions: NDArray[np.float64]
+    skipped: int
+
+    @property
+    def images(self) -> int:
+        """How many were measured."""
+        return len(self.values["road"]["map"]) - self.skipped
+
+    def table(self) -> pd.DataFrame:
+        """`rows` as a table, one column a field of `Row`."""
+        return pd.DataFrame([asdict(row) for row in self.rows])
+
+    def as_json(self) -> dict[str, Any]:
+        """Figures, mean curves and the verdict, of JSON's own types; null for what there is not."""
+        rows = [{key: None if value != value else value for key, value in asdict(row).items()} for row in self.rows]
+        curves = {
+            measure: {name: np.nanmean(values, axis=0).tolist() for name, values in by_name.items()}
+            for measure, by_name in self.curves.items()
+        }
+        told = {"images": self.images, "skipped": self.skipped, "verdict": self.verdict()}
+        return {**told, "rows": rows, "fractions": self.fractions.tolist(), "curves": curves}
+
+    def verdict(self, baseline: str = "centre blob") -> str:
+        """One sentence: are the maps better than the baseline, by which measures, by how much?"""
+        groups: dict[str, list[str]] = {"better": [], "worse": [], "not told apart": []}
+        for measure in JUDGED:
+            ours, theirs = (self.row(measure, name) for name in ("map", baseline))
+            interval = f"{theirs.difference:+.3f} [{theirs.difference_low:+.3f}, {theirs.difference_high:+.3f}]"
+            name = "ROAD" if measure == "road" else measure
+            groups[theirs.verdict].append(f"{name} {ours.mean:.3f} against {theirs.mean:.3f}, {interval}")
+        parts = "; ".join(f"{verdict} by {' and '.join(by)}" for verdict, by in groups.items() if by)
+        count = len(groups["better"])
+        which = "are" if count == len(JUDGED) else "are in part, and in part not," if count else "are not"
+        article = "an" if baseline == "inverted" else "a"
+        what = baseline if baseline == "centre blob" else f"{baseline} map"
+        return (
+            f"These maps {which} better than {article} {what}: {parts} "
+            f"({self.images} images, 95 % intervals; less is better in deletion, more in the others)."
+        )
+
+    def row(self, measure: str, explanation: str) -> Row:
+        return next(row for row in self.rows if (row.measure, row.explanation) == (measure, explanation))
+
+
+def faithfulness(
+    predict: Predict,
+    images: NDArray[np.float32],
+    targets: NDArray[np.integer],
+    maps: NDArray[np.floating],
+    *,
+    steps: int = 20,
+    removed: Sequence[float] = (0.2, 0.4, 0.6, 0.8),
+    seed: int = 0,
+    batch_size: int = 64,
+    progress: Callable[[float], None] | None = None,
+) -> Faithfulness:
+    """Measure raw `maps` (N, h, w) that explain the class `targets` (N,) of normalised `images` (N, C, H, W).
+
+    The order of pixels is that of the raw values, upsampled. Deletion puts the data's mean (0) in the place of the most
+    relevant pixels, insertion puts them into the blurred image, in `steps` equal shares; ROAD imputes the shares
+    `removed`, and the drop fades the image to the mean by the map as it is shown (`scale_maps`).
+
+    Baselines: a random map on the same grid, one an image; a Gaussian in the middle; and the map turned round, that is
+    the order from its end and, for the drop, one minus the mask.
+    `predict` gets at most `batch_size` images at a time, and no more than these are held. `progress` gets the share
+    that is done, in [0, 1]. The same `seed` gives the same figures.
+    """
+    usable = _usable(images, targets, maps, removed)
+    scores = probabilities(predict, images, targets, maps, usable, steps, removed, seed, batch_size, progress)
+    values = _values(scores)
+    rows = [_row(measure, name, values[measure]) for measure in MEASURES for name in EXPLANATIONS]
+    curves = {measure: scores[measure] for measure in ("deletion", "insertion")}
+    return Faithfulness(rows, values, curves, np.linspace(0, 1, steps + 1), len(images) - len(usable))
+
+
+def _usable(
+    images: NDArray[np.float32], targets: NDArray[np.integer], maps: NDArray[np.floating], removed: Sequence[float]
+) -> NDArray[np.int64]:
+    """Indices of the images whose maps can be measured."""
+    if images.ndim != 4 or maps.ndim != 3 or not len(images) == len(targets) == len(maps):
+        raise InputError(
+            "faithfulness wants images (N, C, H, W), one class and one map (h, w) for each, "
+            f"not {images.shape}, {targets.shape} and {maps.shape}"
+        )
+    if not all(0 < share < 1 for share in removed):
+        raise InputError(f"faithfulness: ROAD removes shares between 0 and 1 of the pixels, not {list(removed)}")
+    usable = np.flatnonzero(ordered(maps))
+    if not len(usable):
+        raise InputError(f"faithfulness: all {len(maps)} maps are constant or not finite; explain another layer")
+    return usable
+
+
+def _values(scores: Scores) -> Scores:
+    """(N,) by measure and explanation."""
+    whole = scores["deletion"]["map"][:, 0]
+    values: Scores = {measure: {} for measure in MEASURES}
+    for name in EXPLANATIONS:
+        for measure in ("deletion", "insertion"):
+            curve = scores[measure][name]
+            values[measure][name] = (curve[:, 1:] + curve[:, :-1]).mean(axis=1) / 2  # trapezoids of equal widths
+        values["road"][name] = (scores["least"][name] - scores["most"][name]).mean(axis=1) / 2
+        lost = np.maximum(0, whole - scores["masked"][name][:, 0])
+        values["drop"][name] = lost / np.where(whole > 0, whole, 1)  # what was 0 cannot drop
+    return values
+
+
+def _row(measure: str, name: str, values: dict[str, NDArray[np.float64]]) -> Row:
+    ours, theirs = (by[np.isfinite(by)] for by in (values["map"], values[name]))
+    mean = (float(theirs.mean()), *paired_bootstrap(theirs, resamples=RESAMPLES))
+    if name == "map":
+        return Row(measure, name, *mean, float("nan"), float("nan"), float("nan"), "")
+    low, high = paired_bootstrap(ours - theirs, resamples=RESAMPLES)
+    signs = sorted((MEASURES[measure] * low, MEASURES[measure] * high))
+    verdict = "better" if signs[0] > 0 else "worse" if signs[1] < 0 else "not told apart"
+    return Row(measure, name, *mean, float((ours - theirs).mean()), low, high, verdict)

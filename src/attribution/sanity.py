@@ -1,0 +1,96 @@
+"""Sanity checks: does an explanation change when what the network has learned is destroyed?
+
+Adebayo et al. 2018, https://arxiv.org/abs/1810.03292. An explanation that stays as it was while the weights are
+randomised, layer by layer from the head down, shows the image and not the network. The maps come from here; how far
+they still agree is for `src.analysis.maps.agreements` to say, which takes them as they come.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from src.attribution.randomised import randomised
+from src.errors import InputError
+
+
+class Maps(Protocol):
+    """What an explanation gives; `Attribution` is one."""
+
+    @property
+    def maps(self) -> NDArray[np.float32]:
+        """(N, h, w), raw."""
+
+
+Explain = Callable[[nn.Module, Tensor, Tensor], Maps]
+"""The network, normalised images (N, C, H, W) and the classes (N,) to explain. The same layer for every network."""
+
+SEEDS = (1001, 1002, 1003)
+"""Unlike those of runs: drawn with the seed of its own training, all layers would be those that it started from."""
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+STATISTICS = 64
+"""Images from which the batch norms of random layers take their statistics."""
+
+
+def explained(
+    explain: Explain, network: nn.Module, images: Tensor, targets: Tensor, *, batch_size: int = 32
+) -> NDArray[np.float32]:
+    """Raw maps (N, h, w) of all images, a slice at a time."""
+    slices = zip(images.split(batch_size), targets.split(batch_size), strict=True)
+    return np.concatenate([explain(network, some, classes).maps for some, classes in slices])
+
+
+def randomised_from_the_top(
+    explain: Explain,
+    network: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    seeds: Sequence[int] = SEEDS,
+    batch_size: int = 32,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """For each stage of `top_down`, and each of `seeds`, its name and the maps once it and all above it are random.
+
+    The classes are those that the trained network was asked about. Several draws, because one random head may by
+    chance agree with the trained one about all images at once. The batch norms of random layers are given the
+    statistics of the first 64 images: with those of the trained weights, activations vanish or explode, and the maps
+    would change for that reason alone. `progress` gets the share that is done, in [0, 1].
+    """
+    stages = top_down(network)
+    for number, (stage, _) in enumerate(stages):
+        layers = [layer for _, those in stages[: number + 1] for layer in those]
+        for draw, seed in enumerate(seeds, start=1):
+            control = randomised(network, seed=seed, layers=layers, images=images[:STATISTICS])
+            maps = explained(explain, control, images, targets, batch_size=batch_size)
+            if progress is not None:
+                progress((number + draw / len(seeds)) / len(stages))
+            yield stage, maps
+
+
+def top_down(network: nn.Module) -> list[tuple[str, list[str]]]:
+    """The stages of the check, the head first: a name, and the layers that turn random with it.
+
+    The direct children with weights, in the order in which the network defines them, turned round; of a wrapper, those
+    of what it wraps. A norm goes with the convolution before it: random weights behind a trained norm are neither.
+    """
+    prefix = ""
+    children = _weighted(network)
+    while len(children) == 1 and _weighted(children[0][1]):
+        prefix += f"{children[0][0]}."
+        children = _weighted(children[0][1])
+    if not children:
+        raise InputError(f"{type(network).__name__} has no layers with weights to randomise")
+    stages: list[tuple[str, list[str]]] = []
+    for name, child in children:
+        if stages and isinstance(child, NORMS):
+            stages[-1][1].append(prefix + name)
+        else:
+            stages.append((prefix + name, [prefix + name]))
+    return stages[::-1]
+
+
+def _weighted(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(name, child) for name, child in module.named_children() if any(True for _ in child.parameters())]

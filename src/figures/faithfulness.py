@@ -1,0 +1,137 @@
+"""Whether maps are true: what the network says without the pixels that they name, and without its weights."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from src.figures.style import (
+    BLUE,
+    DPI,
+    GREY,
+    GROUP_COLOURS,
+    GROUP_LINES,
+    GROUP_MARKERS,
+    INK,
+    VERMILLION,
+    printable,
+    shorten,
+)
+
+CHART, HEIGHT = 4.0, 5.6  # inches
+CURVES = {
+    "deletion": ("Deletion", "the most relevant pixels go first · lower is better", "share of pixels removed"),
+    "insertion": ("Insertion", "the most relevant pixels come first · higher is better", "share of pixels put in"),
+}
+APART = ("shuffled labels",)
+"""Rows of the sanity check that are no step of the cascade."""
+REFERENCES = {"another image": ":", "centre blob": "-."}
+"""Rows that are drawn as a level: what maps have in common anyway."""
+NORMAL = 1.96  # standard errors to either side of a mean, for 95 %
+
+
+def faithfulness_chart(
+    fractions: NDArray[np.floating],
+    curves: Mapping[str, Mapping[str, NDArray[np.floating]]],
+    agreement: pd.DataFrame | None = None,
+    title: str = "",
+) -> Figure:
+    """Deletion, insertion and, beside them, how the maps change while the weights are randomised.
+
+    `curves` has, by measure (`deletion`, `insertion`) and explanation, at most six, the explained class's probability
+    (N, S) over the `fractions` (S,) of pixels; the map itself comes first. Drawn is the mean with ±1.96 standard
+    errors; the area under it stands in the legend. Images whose values are NaN are left out.
+
+    `agreement` has one row a stage, from the head down: `stage`, `correlation`, `low`, `high`, the same of `absolute`
+    values, and `draws`, the correlations of single draws. Rows called as in `APART` and `REFERENCES` are no stages.
+    """
+    charts = 2 if agreement is None else 3
+    figure = Figure(figsize=(CHART * charts, HEIGHT), dpi=DPI, layout="constrained")
+    if title:
+        figure.suptitle(printable(title), x=0.01, ha="left", size=12, weight="bold", color=INK, parse_math=False)
+    row = figure.subplots(1, charts)
+    row[1].sharey(row[0])
+    for axes, (measure, (name, meaning, below)) in zip(row[:2], CURVES.items(), strict=True):
+        _head(axes, name, meaning)
+        _draw_curves(axes, fractions, curves[measure])
+        axes.set_xlabel(below, size=9, color=INK)
+    row[0].set_ylabel("probability of the explained class", size=9, color=INK)
+    if agreement is not None:
+        _head(row[2], "Sanity", "weights random from the head down · near 0 is better")
+        _draw_agreement(row[2], agreement)
+    return figure
+
+
+def _head(axes: Axes, name: str, meaning: str) -> None:
+    axes.set_title(name, loc="left", size=11, weight="bold", color=INK, pad=18)
+    axes.text(0, 1.02, meaning, size=8.5, color=GREY, transform=axes.transAxes)
+    axes.grid(axis="y", color="#e5e5e5", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=INK, labelsize=9)
+
+
+def _draw_curves(axes: Axes, fractions: NDArray[np.floating], explanations: Mapping[str, NDArray[np.floating]]) -> None:
+    styles = zip(GROUP_COLOURS, GROUP_LINES, GROUP_MARKERS, strict=True)
+    for (name, values), (colour, line, marker) in zip(explanations.items(), styles, strict=False):
+        known = values[np.isfinite(values).all(axis=1)]
+        mean = known.mean(axis=0)
+        error = NORMAL * known.std(axis=0, ddof=1) / np.sqrt(len(known)) if len(known) > 1 else np.zeros_like(mean)
+        label = f"{shorten(name)} {np.trapezoid(mean, fractions):.3f}"
+        every = max(1, len(fractions) // 7)
+        axes.plot(
+            fractions, mean, color=colour, linestyle=line, marker=marker, markevery=every, ms=4.5, lw=1.8, label=label
+        )
+        low, high = (np.clip(edge, 0, 1) for edge in (mean - error, mean + error))  # of a probability
+        axes.fill_between(fractions, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xlim(0, 1)
+    _legend(axes, "area under the curve (band: 95 % of the mean)", -0.17)
+
+
+def _draw_agreement(axes: Axes, agreement: pd.DataFrame) -> None:
+    lines = agreement[agreement["stage"].isin(list(REFERENCES))]
+    rows = agreement[~agreement["stage"].isin(list(REFERENCES))].reset_index(drop=True)
+    steps = ~rows["stage"].isin(APART)
+    kinds = (
+        ("correlation", "low", "high", "signed", 0),
+        ("absolute", "absolute_low", "absolute_high", "magnitudes", 1),
+    )
+    for value, low, high, label, kind in kinds:
+        colour, marker = ((BLUE, "o"), (VERMILLION, "s"))[kind]
+        places = rows.index.to_numpy(dtype=float) + (0.16 * kind - 0.08)
+        reach = np.abs(rows[[low, high]].to_numpy(dtype=float).T - rows[value].to_numpy(dtype=float))
+        axes.errorbar(places, rows[value], reach, fmt=marker, ms=5, color=colour, capsize=3, lw=1.4, label=label)
+        axes.plot(places[steps], rows[value][steps], GROUP_LINES[kind], color=colour, lw=1.4)
+    for place, draws in enumerate(rows["draws"]):
+        if len(draws) > 1:
+            label = "signed, one draw" if place == 0 else "_"
+            axes.plot([place - 0.25] * len(draws), draws, "_", color=GREY, ms=7, mew=1.4, label=label)
+    for stage, level in zip(lines["stage"], lines["correlation"], strict=True):
+        axes.axhline(level, color=GREY, linestyle=REFERENCES[stage], lw=1.4, label=stage, zorder=0)
+    axes.axhline(0, color=INK, lw=0.8, zorder=0)
+    axes.set_ylim(min(-0.25, axes.get_ylim()[0]), 1.05)
+    axes.set_xlim(-0.6, len(rows) - 0.4)
+    axes.set_xticks(range(len(rows)), [shorten(stage, 18) for stage in rows["stage"]], rotation=30, ha="right")
+    axes.set_ylabel("rank correlation with the trained network's map", size=9, color=INK)
+    _legend(axes, "mean over images (bar: 95 %)", -0.23)
+
+
+def _legend(axes: Axes, title: str, below: float) -> None:
+    legend = axes.legend(
+        title=title,
+        loc="upper left",
+        bbox_to_anchor=(-0.02, below),
+        ncols=2,
+        fontsize=9,
+        title_fontsize=8.5,
+        alignment="left",
+        frameon=False,
+        handlelength=3,
+        labelcolor=INK,
+        borderpad=0,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
