@@ -5,9 +5,11 @@ import shlex
 from collections.abc import Mapping
 
 import lightning as L
+import numpy as np
 
 from src import figures
 from src.analysis.classification import confusion_matrix, per_class
+from src.callbacks.movement import steps
 from src.callbacks.predictions import Predictions
 from src.callbacks.tensorboard import log_picture
 from src.data import ImageDataModule
@@ -17,9 +19,26 @@ from src.tables import as_text, metrics_table
 log = logging.getLogger(__name__)
 
 
-def draw_curves(folder: RunFolder, best_epoch: int) -> None:
-    """`figures/curves.png`, from metrics.csv."""
+def draw_epochs(folder: RunFolder, best_epoch: int) -> None:
+    """`figures/curves.png`, from metrics.csv, and `figures/gradcam_movement.png`."""
     figures.save(figures.curves(folder.history(), best_epoch), folder.figures / "curves.png")
+    try:
+        draw_movement(folder)
+    except Exception as error:  # as in the callback: no map is worth the training
+        log.warning("no gradcam_movement.png: %s", error)
+
+
+def draw_movement(folder: RunFolder) -> None:
+    """`figures/gradcam_movement.png`, from the arrays of all epochs; none where no two epochs follow each other."""
+    found = steps(folder.gradcam)
+    if found:
+        figure = figures.map_movement(
+            [step.epoch for step in found],
+            np.stack([step.correlations for step in found]),
+            np.stack([step.changed for step in found]),
+            title="How like each Grad-CAM is to that of the epoch before",
+        )
+        figures.save(figure, folder.figures / "gradcam_movement.png")
 
 
 def write_test(folder: RunFolder, trainer: L.Trainer, data: ImageDataModule, predictions: Predictions) -> None:

@@ -28,7 +28,7 @@ from src.data import ImageDataModule
 from src.errors import InputError, RunError
 from src.networks import build_network
 from src.networks.pretrained import check_fit, describe_fit, fit_weights
-from src.results import draw_curves, sum_up, write_test
+from src.results import draw_epochs, sum_up, write_test
 from src.run import RunFolder
 from src.tables import duration
 from src.training.classifier import ImageClassifier
@@ -192,7 +192,7 @@ class Session:
         folder, trainer = self.folder, self.trainer
         folder.write_metrics(metrics)
         if self.history.rows:
-            draw_curves(folder, int(metrics["best_epoch"]))
+            draw_epochs(folder, int(metrics["best_epoch"]))
         if self.cfg.test:
             write_test(folder, trainer, self.data, self.predictions)
         if self.cfg.cost:

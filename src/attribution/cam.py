@@ -219,7 +219,7 @@ def _find(method: str, copy: nn.Module, layer: str | None, images: Tensor) -> tu
         layer = layer or deepest_layer(copy, _own(images[:1], copy))
         return layer, find_layer(copy, layer)
     except InputError as error:
-        raise InputError(f"{method}: {str(error).removeprefix('Grad-CAM: ')}") from error
+        raise InputError(f"{method}: {error}") from error
 
 
 def _check(method: str, images: Tensor, targets: Tensor | None, batch_size: int) -> None:

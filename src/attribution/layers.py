@@ -35,7 +35,7 @@ def deepest_layer(network: nn.Module, image: Tensor) -> str:
     if not large:
         height, width = image.shape[-2:]
         raise InputError(
-            f"Grad-CAM: no layer of {type(network).__name__} has a map of at least {SMALLEST_MAP}×{SMALLEST_MAP} "
+            f"no layer of {type(network).__name__} has a map of at least {SMALLEST_MAP}×{SMALLEST_MAP} "
             f"for images of {height}×{width} px; take larger images, or name a layer"
         )
     # A network inside a wrapper has its maps further down than its direct children.
@@ -76,5 +76,5 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
     wanted = name.replace("_orig_mod.", "")
     if wanted not in layers:
         near = difflib.get_close_matches(wanted, layers, n=3) or [key for key in layers if "." not in key]
-        raise InputError(f"Grad-CAM: no layer {name!r} in {type(network).__name__}; near: {', '.join(near)}")
+        raise InputError(f"no layer {name!r} in {type(network).__name__}; near: {', '.join(near)}")
     return layers[wanted]

@@ -9,13 +9,14 @@ from typing import Any, Literal, get_args
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 
 from src import figures
 from src.attribution.archive import save_arrays, save_attribution
 from src.attribution.gradcam import Attribution, gradcam
 from src.attribution.layers import find_layer
+from src.callbacks.movement import arrays_file, step_to
+from src.callbacks.tensorboard import log_picture, tensorboards
 from src.errors import InputError
 from src.run import RunFolder
 
@@ -26,13 +27,17 @@ Target = Literal["predicted", "true"]
 TAG = "gradcam/validation"
 """One tag for all epochs, so that TensorBoard's slider plays the training."""
 
+MOVEMENT = "gradcam/rank_correlation"
+"""How like the maps are to those of the epoch before, the mean over the images; 1: they stand still."""
+
 
 class GradCAMCallback(lightning.pytorch.Callback):
     """Explains a fixed batch of `images` validation images after every epoch; 000 is the untrained network.
 
     Writes `gradcam/epoch_NNN.png` and `.npz` into the run folder (`trainer.default_root_dir`), `gradcam/images.npz`
-    once, and the picture to every TensorBoard logger. `target` chooses the class that a map explains, `layer` the layer
-    by name (default: the deepest with a map of at least 4×4).
+    once, and to every TensorBoard logger the picture, and how like its maps are to those of the epoch before (see
+    `src.callbacks.movement`). `target` chooses the class that a map explains, `layer` the layer by name (default: the
+    deepest with a map of at least 4×4).
 
     It observes only: weights, gradients, modes and random state are those of a run without it. Maps that can't be made
     are a warning, given once; a `layer` that does not exist ends the run before it begins (`InputError`).
@@ -90,13 +95,15 @@ class GradCAMCallback(lightning.pytorch.Callback):
         attribution = gradcam(module.network, normalised, targets if self.target == "true" else None, layer=self.layer)
         self.layer = attribution.layer  # found once: the images stay the same size
         save_attribution(
-            folder / f"epoch_{epoch:03d}.npz", attribution, targets=targets.numpy(), paths=np.array(paths), epoch=epoch
+            arrays_file(folder, epoch), attribution, targets=targets.numpy(), paths=np.array(paths), epoch=epoch
         )
         picture = draw(images.numpy(), attribution, targets.numpy(), names, f"epoch {epoch}")
-        figures.save_image(picture, folder / f"epoch_{epoch:03d}.png")
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(TAG, picture, global_step=epoch, dataformats="HWC")
+        figures.save_image(picture, arrays_file(folder, epoch).with_suffix(".png"))
+        log_picture(trainer, TAG, picture, epoch)
+        moved = step_to(folder, epoch)
+        if moved is not None and np.isfinite(moved.mean):
+            for logger in tensorboards(trainer):
+                logger.experiment.add_scalar(MOVEMENT, moved.mean, global_step=epoch)
 
     def _fixed_batch(self, trainer: lightning.Trainer, folder: Path) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
         """Images (n, C, S, S) uint8, targets (n,) and paths, taken once; `images.npz` keeps them for later figures."""

@@ -1,6 +1,7 @@
 """The data of a run: found, divided into train, val and test, and handed out in batches."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from src.data.collection import ImageCollection, Skipped
 from src.data.datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
 from src.data.processes import cpu_count
 from src.data.sources import IN_MEMORY, check_source, find_images
-from src.data.splits import SPLITS, round_robin, split_dataset, stratified_subset, thin_out
+from src.data.splits import FRACTION_DRAW, SPLITS, round_robin, split_dataset, stratified_subset, thin_out
 from src.data.transforms import Augmentation, Geometry
 from src.errors import InputError
 
 BALANCES = ("none", "loss", "sampler")
+LABEL_DRAW = FRACTION_DRAW + 1  # a draw of its own, behind those of `src.data.splits`
 
 
 class ImageDataModule(LightningDataModule):
@@ -39,6 +41,9 @@ class ImageDataModule(LightningDataModule):
         imbalance: how many times larger the first class is made than the last, before the two above; 1: as it is.
         balance: what is done about classes of unequal size: "none", "sampler" (training draws them evenly; not while
             Lightning overfits on purpose) or "loss" (see `class_weights`).
+        shuffle_labels: whether the training images trade their labels at random, a control: what is then learned can
+            have nothing to do with the classes (Zhang et al. 2017, https://arxiv.org/abs/1611.03530). Validation and
+            test labels stay true, and each class keeps its number of images.
         cache_features: whether a frozen network sees each image once only, and training then goes on with what it saw;
             "auto": where that gives the same. Who trains calls `keep_features`.
         max_skipped: the fraction of unreadable files from which on a data set is refused.
@@ -73,6 +78,7 @@ class ImageDataModule(LightningDataModule):
         max_images: int | None = None,
         imbalance: float = 1.0,
         balance: str = "none",
+        shuffle_labels: bool = False,
         cache_features: bool | str = "auto",
         max_skipped: float = 0.05,
         augment: Mapping[str, Any] | None = None,
@@ -107,6 +113,7 @@ class ImageDataModule(LightningDataModule):
             "max_images": None if max_images is None else settings.whole_number("data.max_images", max_images, 2),
         }
         self.balance = settings.one_of("data.balance", balance, BALANCES)
+        self.shuffle_labels = settings.one_of("data.shuffle_labels", shuffle_labels, (True, False))
         self.cache_features = settings.one_of("data.cache_features", cache_features, ("auto", True, False))
         self.max_skipped = settings.fraction("data.max_skipped", max_skipped, ends=True)
         self.augmentation = settings.augmentation(augment, name in IN_MEMORY)
@@ -137,7 +144,12 @@ class ImageDataModule(LightningDataModule):
             fold=self.fold,
             **self.fractions,
         )
-        self.splits = splits | {"train": thin_out(splits["train"], targets, seed=self.seed, **self.thinning)}
+        train = thin_out(splits["train"], targets, seed=self.seed, **self.thinning)
+        if self.shuffle_labels:
+            targets = targets.copy()
+            targets[train] = np.random.default_rng((self.seed, LABEL_DRAW)).permutation(targets[train])
+            self.collection = replace(self.collection, targets=targets)
+        self.splits = splits | {"train": train}
 
     def find(self, *, download: bool) -> ImageCollection:
         found = find_images(

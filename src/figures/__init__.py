@@ -4,28 +4,38 @@ Pure: no pyplot, so that no backend, no global list of figures and no open windo
 they are, without matplotlib's mathematics between dollar signs.
 """
 
+from src.figures.class_images import JudgedImages, class_image_pages, class_image_steps
 from src.figures.comparison import class_heat_map, confusion_matrices
 from src.figures.confusion import confusion_matrix
 from src.figures.costs import cost_charts, pareto_front
 from src.figures.curves import curves
+from src.figures.deconvnet import deconvnet_sheet
 from src.figures.disagreement import disagreements
 from src.figures.epochs import gradcam_movement, learning_curves
+from src.figures.faithfulness import faithfulness_chart
 from src.figures.gradcam import gradcam_grid, scale_maps, upsample
 from src.figures.gradcam_comparison import gradcam_comparison, gradcam_epochs
+from src.figures.movement import map_movement
 from src.figures.style import printable, save, save_image, shorten, to_image
 
 __all__ = [
+    "JudgedImages",
     "class_heat_map",
+    "class_image_pages",
+    "class_image_steps",
     "confusion_matrices",
     "confusion_matrix",
     "cost_charts",
     "curves",
+    "deconvnet_sheet",
     "disagreements",
+    "faithfulness_chart",
     "gradcam_comparison",
     "gradcam_epochs",
     "gradcam_grid",
     "gradcam_movement",
     "learning_curves",
+    "map_movement",
     "pareto_front",
     "printable",
     "save",

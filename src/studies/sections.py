@@ -13,6 +13,7 @@ from src.analysis.classification import confusion_matrix
 from src.errors import InputError, RunError
 from src.studies.answers import Result
 from src.studies.disagreement import disagreement
+from src.studies.faithfulness import faithfulness_section
 from src.studies.groups import Group, TestSet
 from src.studies.maps import Maps
 from src.studies.page import Picture, Section, Table
@@ -62,6 +63,7 @@ def describe(result: Result, maps: Sequence[Maps], draw: Drawing, name: str) -> 
         Section("Classes", pictures=_classes(result.test_set, draw)),
         _disagreements(result, draw),
         *_gradcams(result, maps, draw),
+        *faithfulness_section(groups),
     ]
     first, *others = sections
     return [first, *(replace(section, title=f"{section.title} · {name}") if name else section for section in others)]

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,18 @@ import torch
 from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
+from scipy.stats import spearmanr
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from src.attribution.archive import load_attribution
-from src.attribution.gradcam import gradcam
+from src.attribution.archive import load_attribution, save_attribution
+from src.attribution.gradcam import Attribution, gradcam
 from src.callbacks.gradcam import GradCAMCallback
+from src.callbacks.movement import arrays_file, step_to, steps
 from src.errors import InputError
+from src.results import draw_epochs, draw_movement
+from src.run import RunFolder
 
 CLASSES = ["dark", "bright", "mixed"]
 
@@ -144,6 +149,14 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
         assert (shown[0].width, shown[0].height) == picture.size
     assert callback.seconds > 0
 
+    # Spearman's correlation of consecutive epochs' raw maps, by scipy itself, the mean over the images.
+    maps = [load_attribution(folder / f"{epoch}.npz").maps.reshape(5, -1) for epoch in epochs]
+    by_hand = [np.mean([spearmanr(*pair).statistic for pair in zip(*two, strict=True)]) for two in pairwise(maps)]
+    assert events.Tags()["scalars"].count("gradcam/rank_correlation") == 1
+    shown = events.Scalars("gradcam/rank_correlation")
+    assert [scalar.step for scalar in shown] == [1, 2]
+    np.testing.assert_allclose([scalar.value for scalar in shown], by_hand, atol=1e-6)
+
 
 def test_training_is_bit_equal_with_and_without_it(tmp_path: Path) -> None:
     """Weights, losses, gradients, modes and the three random states after two epochs."""
@@ -187,6 +200,76 @@ def test_a_resumed_run_is_not_taken_for_an_untrained_one(tmp_path: Path) -> None
     fit(tmp_path, keep, epochs=1)
     fit(tmp_path, GradCAMCallback(images=2), epochs=2, resume=tmp_path / "last.ckpt")
     assert sorted(path.name for path in (tmp_path / "gradcam").glob("*.png")) == ["epoch_002.png"]
+
+
+def test_the_movement_of_a_resumed_run_is_that_of_one_which_never_stopped(tmp_path: Path) -> None:
+    """The maps of the epoch before the stop come from its file; figure and TensorBoard have no hole."""
+    keep = LambdaCallback(on_train_epoch_end=lambda trainer, _: trainer.save_checkpoint(tmp_path / "last.ckpt"))
+    for epochs, resume in ((2, None), (4, tmp_path / "last.ckpt")):
+        logger = TensorBoardLogger(tmp_path, name="", version="")
+        fit(tmp_path, GradCAMCallback(images=4), keep, epochs=epochs, resume=resume, logger=logger)
+        logger.finalize("success")
+    found = steps(tmp_path / "gradcam")
+    assert [step.epoch for step in found] == [1, 2, 3, 4]
+    values = [(scalar.step, scalar.value) for scalar in read(tmp_path).Scalars("gradcam/rank_correlation")]
+    assert values == [(step.epoch, pytest.approx(step.mean, abs=1e-6)) for step in found]
+    draw_movement(RunFolder(tmp_path))
+    with Image.open(tmp_path / "figures" / "gradcam_movement.png") as picture:
+        assert picture.width >= 800
+
+
+def read(folder: Path) -> EventAccumulator:
+    events = EventAccumulator(str(folder), size_guidance={"images": 0})
+    events.Reload()
+    return events
+
+
+def attribution(maps: Any, explained: list[int], layer: str = "conv2") -> Attribution:
+    maps = np.asarray(maps, dtype=np.float32)
+    return Attribution(maps, np.zeros((len(maps), 3), np.float32), np.array(explained), layer)
+
+
+def test_movement_worked_out_by_hand(tmp_path: Path) -> None:
+    up, down, swapped = [[1, 2], [3, 4]], [[9, 7], [5, -1]], [[2, 1], [3, 40]]
+    for epoch, maps, explained in (
+        (0, [up, up, up], [0, 0, 0]),
+        (1, [up, down, swapped], [0, 1, 2]),
+        (2, [up, down, np.ones((2, 2))], [0, 1, 2]),
+        (4, [up, down, up], [0, 1, 2]),  # of epoch 3 there is nothing
+    ):
+        save_attribution(arrays_file(tmp_path, epoch), attribution(maps, explained))
+    first, second = steps(tmp_path)
+    assert (first.epoch, second.epoch) == (1, 2)
+    # Spearman's 1 - 6 Σd² / n(n² - 1): two neighbours swapped, 1 - 6·2 / 60
+    np.testing.assert_allclose(first.correlations, [1, -1, 0.8])
+    assert first.mean == pytest.approx(0.8 / 3)
+    assert first.changed.tolist() == [False, True, True]
+    np.testing.assert_allclose(second.correlations, [1, 1, np.nan])
+    assert (second.mean, second.changed.any()) == (1, False)
+
+
+def test_maps_of_another_layer_or_of_other_images_did_not_move(tmp_path: Path) -> None:
+    maps = np.arange(8.0).reshape(2, 2, 2)
+    save_attribution(arrays_file(tmp_path, 1), attribution(maps, [0, 0]))
+    assert step_to(tmp_path, 1) is None
+    for other in (attribution(maps, [0, 0], layer="conv1"), attribution(maps[:1], [0])):
+        save_attribution(arrays_file(tmp_path, 2), other)
+        assert step_to(tmp_path, 2) is None
+
+
+def test_without_maps_there_is_no_figure_and_a_broken_one_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_history([{"epoch": 1, "train/loss": 1.0, "val/loss": 1.0}])
+    draw_epochs(folder, best_epoch=1)
+    assert [path.name for path in folder.figures.iterdir()] == ["curves.png"]
+    assert not caplog.records
+    for epoch in (0, 1):
+        arrays_file(folder.gradcam, epoch).parent.mkdir(exist_ok=True)
+        arrays_file(folder.gradcam, epoch).write_bytes(b"PK half a file")
+    draw_epochs(folder, best_epoch=1)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["no gradcam_movement.png"]
 
 
 def test_a_frozen_and_compiled_network(tmp_path: Path) -> None:

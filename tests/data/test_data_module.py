@@ -177,6 +177,39 @@ def test_lopsided_digits_are_20_to_1(make_module, seed):
     assert counts == sorted(counts, reverse=True)
 
 
+@pytest.mark.parametrize("options", [{}, {"imbalance": 20}, {"max_images": 100, "augment": {"shift": 1}}])
+def test_shuffled_labels_are_those_of_other_training_images(make_module, options):
+    def targets(shuffle_labels: bool, seed: int = 0) -> dict[str, np.ndarray]:
+        data = make_module("digits", in_channels=1, seed=seed, shuffle_labels=shuffle_labels, **options)
+        data.setup()
+        data.setup()  # trades once only
+        trained = [target for _, target in data.train_dataloader()]
+        np.testing.assert_array_equal(np.sort(torch.cat(trained)), np.sort(data.targets("train")))
+        paths = [path for split in SPLITS for path in data.paths(split)]
+        return {split: data.targets(split) for split in SPLITS} | {"paths": np.array(paths)}
+
+    true, shuffled = targets(False), targets(True)
+    for unchanged in ("val", "test", "paths"):
+        np.testing.assert_array_equal(shuffled[unchanged], true[unchanged])
+    np.testing.assert_array_equal(np.bincount(shuffled["train"]), np.bincount(true["train"]))
+    counts = np.bincount(true["train"]) / len(true["train"])
+    assert (shuffled["train"] == true["train"]).mean() < np.sum(counts**2) + 0.1  # by chance Σ p²
+    np.testing.assert_array_equal(targets(True)["train"], shuffled["train"])
+    assert (targets(True, seed=1)["train"] != shuffled["train"]).any()
+
+
+def test_shuffled_labels_reach_the_network_and_leave_its_images(make_module, folder):
+    def batches(shuffle_labels: bool, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+        data = make_module(root=folder, augment=AUGMENT, shuffle_labels=shuffle_labels)
+        data.setup()
+        return read(data.train_dataloader() if split == "train" else data.evaluation_dataloader(split))
+
+    for split in SPLITS:
+        (true_images, true), (images, targets) = batches(False, split), batches(True, split)
+        assert torch.equal(images, true_images)
+        assert torch.equal(targets, true) is (split != "train")
+
+
 def test_class_weights_by_hand(make_module, make_folder):
     root = make_folder({"train/ant": 6, "train/bee": 3, "train/cat": 1, "val/ant": 1, "test/ant": 1})
     for balance, weights in (("loss", [10 / 18, 10 / 9, 10 / 3]), ("none", None), ("sampler", None)):
@@ -244,6 +277,7 @@ def test_setup_twice_looks_once(make_module, folder, monkeypatch):
         ({"imbalance": 0.5}, r"data\.imbalance=0\.5 is no number of at least 1"),
         ({"imbalance": float("inf")}, r"data\.imbalance=inf"),
         ({"balance": "weights"}, r"data\.balance=weights: choose one of none, loss, sampler"),
+        ({"shuffle_labels": "yes"}, r"data\.shuffle_labels=yes: choose one of True, False"),
         ({"max_skipped": 2}, r"data\.max_skipped=2"),
         ({"seed": -1}, "seed=-1"),
         ({"mean": [0.5, 0.5]}, r"data\.mean=.* has 2 values"),
@@ -285,8 +319,10 @@ def test_every_configuration_builds(path):
     assert len(data.mean) == len(data.std) == config["in_channels"]
     keys = "name root image_size in_channels num_classes mean std batch_size num_workers val_fraction test_fraction"
     keys += " folds fold train_fraction max_images imbalance balance max_skipped interpolation cache_features augment"
+    keys += " shuffle_labels"
     assert set(config) - {"target", "classes", "class_seed"} == set(keys.split())
     assert (config["train_fraction"], config["imbalance"], config["balance"]) == (1.0, 1.0, "none")
+    assert config["shuffle_labels"] is False
 
 
 def test_there_is_a_configuration_for_every_source():

@@ -1,0 +1,97 @@
+"""Whether the maps of the compared networks are true: one row a model, from what `src.explain` has measured."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from src.studies.contents import UnusableError, read_json
+from src.studies.groups import Group
+from src.studies.page import Section, Table
+from src.studies.runs import Run
+
+log = logging.getLogger(__name__)
+
+MEASURES = ("deletion", "insertion", "road")
+BASELINES = ("random", "inverted", "centre blob")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The faithfulness of one run's maps.
+
+    `means` by measure and explanation (the map and the baselines), `verdicts` likewise of the baselines: whether the
+    map is better, worse, or not told apart.
+    """
+
+    method: str
+    layer: str
+    images: int
+    means: dict[tuple[str, str], float]
+    verdicts: dict[tuple[str, str], str]
+
+
+def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
+    """A table with one row a model and method, in a section of its own; none where no run has been measured."""
+    rows = []
+    for group in groups:
+        by_method: dict[tuple[str, str], list[Measured]] = defaultdict(list)
+        for measured in (one for run in group.runs for one in read_measured(run)):
+            by_method[measured.method, measured.layer].append(measured)
+        rows += [_row(group.label, found) for found in by_method.values()]
+    if not rows:
+        return []
+    caption = (
+        "Are the maps true? Areas under the curves of deletion (less is better) and insertion, and ROAD: the map, "
+        "then random and centre blob; and in how many of the three the map is better (95 % interval of the paired "
+        "difference), from python -m src.explain checkpoint=RUN faithfulness=true"
+    )
+    columns = ["model", "maps", "runs × images", "deletion", "insertion", "ROAD"]
+    table = Table(caption, [*columns, *(f"better than {name}" for name in BASELINES)], rows, text_columns=2)
+    return [Section("Are the maps true?", tables=[table])]
+
+
+def read_measured(run: Run) -> list[Measured]:
+    """What was measured of a run's maps, by method; what can't be read is passed over."""
+    found = []
+    for file in sorted(run.folder.path.glob("explain/*/explain.json")):
+        try:
+            found.append(_measured(read_json(file)))
+        except (UnusableError, KeyError, TypeError, ValueError) as error:  # of other methods, or not measured
+            log.info("no faithfulness in %s: %s", file, error)
+    return found
+
+
+def _measured(record: dict[str, Any]) -> Measured:
+    figures = record["faithfulness"]
+    rows = {(row["measure"], row["explanation"]): row for row in figures["rows"]}
+    return Measured(
+        method=str(record["method"]),
+        layer=str(record["layer"]),
+        images=int(figures["images"]),
+        means={
+            (measure, name): float(rows[measure, name]["mean"]) for measure in MEASURES for name in ("map", *BASELINES)
+        },
+        verdicts={(measure, name): str(rows[measure, name]["verdict"]) for measure in MEASURES for name in BASELINES},
+    )
+
+
+def _row(label: str, found: Sequence[Measured]) -> list[str]:
+    means = {key: fmean(one.means[key] for one in found) for key in found[0].means}
+    cells = [
+        " / ".join(f"{means[measure, name]:.3f}" for name in ("map", "random", "centre blob")) for measure in MEASURES
+    ]
+    better = []
+    for name in BASELINES:
+        count = fmean(sum(one.verdicts[measure, name] == "better" for measure in MEASURES) for one in found)
+        better.append(f"{count:.3g} of {len(MEASURES)}")
+    images = sorted({one.images for one in found})
+    return [
+        label,
+        f"{found[0].method}, {found[0].layer}",
+        f"{len(found)} × {'–'.join(map(str, images))}",
+        *cells,
+        *better,
+    ]

@@ -1,0 +1,64 @@
+"""What src.explain has measured of runs comes into their report, one row a model and method."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from src.run import RunFolder
+from src.studies.report import write_report
+from tests.studies.conftest import MakeRun
+
+
+def measured(run: RunFolder, method: str, deletion: float, verdict: str, images: int = 200) -> None:
+    """An explain.json with these figures, as `src.explain … faithfulness=true` writes it."""
+    rows = [
+        {
+            "measure": measure,
+            "explanation": name,
+            "mean": deletion if (measure, name) == ("deletion", "map") else 0.5,
+            "verdict": "" if name == "map" else "better" if measure == "insertion" else verdict,
+        }
+        for measure in ("deletion", "insertion", "road", "drop")
+        for name in ("map", "random", "centre blob", "inverted")
+    ]
+    folder = run.path / "explain" / method
+    folder.mkdir(parents=True)
+    record = {"method": method, "layer": "layer4", "faithfulness": {"images": images, "rows": rows}}
+    (folder / "explain.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, make_run: MakeRun) -> Path:
+    for number, (model, seed) in enumerate((m, s) for m in ("resnet18", "simple_cnn") for s in (1, 2)):
+        run = make_run(tmp_path / f"s/{number}", f"model={model}", f"seed={seed}")
+        if model == "resnet18":
+            measured(run, "gradcam", deletion=0.2 * seed, verdict="better" if seed == 1 else "worse")
+    return tmp_path / "s"
+
+
+def test_one_row_a_model_with_the_mean_over_its_runs(sweep: Path) -> None:
+    write_report(sweep, sweep / "report")
+    text = (sweep / "report/report.md").read_text()
+    (row,) = [line for line in text.splitlines() if "gradcam, layer4" in line]
+    cells = [cell.strip().replace("\\", "") for cell in row.strip("|").split("|")]
+    assert cells[:4] == ["resnet18", "gradcam, layer4", "2 × 200", "0.300 / 0.500 / 0.500"]
+    # One of the two runs is better by all three measures, the other by insertion alone.
+    assert cells[6:] == ["2 of 3", "2 of 3", "2 of 3"]
+    assert "Are the maps true?" in (sweep / "report/report.html").read_text()
+
+
+def test_without_figures_there_is_no_such_section(sweep: Path) -> None:
+    for file in sweep.rglob("explain.json"):
+        file.unlink()
+    write_report(sweep, sweep / "report")
+    assert "Are the maps true?" not in (sweep / "report/report.md").read_text()
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"method": "gradcam"}', '{"faithfulness": {"rows": [{}]}}'])
+def test_a_damaged_record_does_not_end_the_report(sweep: Path, damage: str) -> None:
+    (sweep / "0/explain/gradcam/explain.json").write_text(damage)
+    write_report(sweep, sweep / "report")
+    text = (sweep / "report/report.md").read_text()
+    assert re.search(r"gradcam, layer4 +\| +1 × 200", text)
