@@ -104,6 +104,45 @@ def test_channels_are_shown_beside_a_control(run: Path) -> None:
         assert not np.allclose(found["projections"], control["projections"])
 
 
+def test_class_images_are_judged_beside_their_controls(run: Path) -> None:
+    judge = run / "checkpoints/last.ckpt"
+    shutil.copy(run / "checkpoints/best.ckpt", judge)  # the mechanics alone: tests/studies/test_judge.py has a real one
+    record = explained(f"checkpoint={run}", "method=class_image", "per_class=2", "steps=24", f"judge={judge}")
+    folder = run / "explain/class_image"
+    figures = record["named_right"]
+    assert isinstance(figures, dict)
+    assert list(figures) == ["class_images", "pixel_ascent", "random_weights", "real"]
+    assert figures["class_images"] > figures["random_weights"]
+    assert figures["real"] > 0.8
+    assert len([name for name in names(folder) if name[0].isdigit()]) == 20
+    assert {"sheet.png", "steps.png", "class_images.npz", "pixel_ascent.npz", "random_weights.npz"} < set(names(folder))
+    with np.load(folder / "class_images.npz") as arrays:
+        assert arrays["images"].shape == (20, 1, 16, 16)
+        assert arrays["steps"].tolist() == [0, 2, 4, 8, 16, 24]
+    one = explained(f"checkpoint={run}", "method=class_image", "per_class=1", "steps=8", "judge=null", "target='4'")
+    assert "named_right" not in one
+    assert names(folder) == [
+        "0000_4_1.png", "class_images.npz", "explain.json", "pixel_ascent.npz", "random_weights.npz", "steps.png",
+    ]  # fmt: skip
+
+
+def test_maps_are_measured_and_the_verdict_is_made_from_the_figures(run: Path) -> None:
+    record = explained(
+        f"checkpoint={run}", "max_images=6", "faithfulness=true", f"shuffled={run}/checkpoints/last.ckpt"
+    )
+    told = record["faithfulness"]
+    assert isinstance(told, dict)
+    assert told["images"] + told["skipped"] == 6
+    assert told["verdict"].startswith("These maps are")
+    stages = [row["stage"] for row in told["sanity"]]
+    assert stages[0] == "fc"
+    assert stages[-3:] == ["shuffled labels", "another image", "centre blob"]
+    folder = run / "explain/gradcam"
+    assert {"faithfulness.png", "faithfulness.csv", "sanity.csv"} < set(names(folder))
+    assert len((folder / "faithfulness.csv").read_text().splitlines()) == 1 + 4 * 4
+    json.dumps(record, allow_nan=False)
+
+
 def test_a_process_explains_a_folder_with_odd_names_and_names_what_it_left_out(run: Path, tmp_path: Path) -> None:
     photos = tmp_path / "my photos, ä=(1)"
     (photos / "3").mkdir(parents=True)
@@ -138,6 +177,9 @@ def test_a_process_explains_a_folder_with_odd_names_and_names_what_it_left_out(r
         (["misclassified=true", "target=true"], "leave target out"),
         (["misclassified=true", "method=deconvnet"], "don't go together"),
         (["faithfulness=true", "method=guided_gradcam"], "faithfulness=true measures maps"),
+        (["method=class_image", "target=true"], "target=true is for images"),
+        (["method=class_image", "judge=checkpoints"], "judge|checkpoint=checkpoints does not exist"),
+        (["faithfulness=true", "shuffled=nowhere"], "nowhere does not exist"),
         (["max_images=0"], "max_images=0 is not possible"),
         (["channels=0", "method=deconvnet"], "channels=0 is not possible"),
         (["batch_size=many"], "batch_size=many is not possible"),

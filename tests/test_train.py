@@ -69,7 +69,8 @@ def test_every_file_of_the_run_folder_is_there(run: RunFolder) -> None:
     assert names - events - pictures == {
         ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "run.json", "metrics.csv", "metrics.json",
         "per_class.csv", "predictions.csv", "skipped.csv", "cost.json", "train.log", "checkpoints/best.ckpt",
-        "checkpoints/last.ckpt", "gradcam/images.npz", "figures/curves.png", "figures/gradcam_movement.png", "figures/confusion_matrix.png",
+        "checkpoints/last.ckpt", "gradcam/images.npz", "figures/curves.png", "figures/confusion_matrix.png",
+        "figures/gradcam_movement.png",
     }  # fmt: skip
     assert pictures < names
 

@@ -1,6 +1,7 @@
 """The folder of an explanation: filled as a whole, or left as it was."""
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,12 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
     files = sorted(path.name for path in folder.iterdir())
     text = json.dumps(record | {"files": [*files, RECORD]}, indent=2, ensure_ascii=False)
     write_text(folder / RECORD, text + "\n")
+
+
+def picture_name(number: int, name: str) -> str:
+    """A file name for a picture: its number, and what of its own name a file system takes."""
+    stem = re.sub(r"[^\w.-]+", "_", name)[:60]
+    return f"{number:04d}_{stem}.png"
 
 
 def _files_of(output: Path) -> list[str]:

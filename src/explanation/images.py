@@ -1,6 +1,5 @@
 """Maps of images: where in each image the evidence for a class is, drawn, kept as arrays, and told in explain.json."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ from src.attribution.gradcam import Attribution
 from src.attribution.guided import PixelAttribution, pixel_attribution
 from src.data.processes import file_progress
 from src.errors import InputError
+from src.explanation.folder import picture_name
 from src.explanation.methods import METHODS
 from src.figures.panels import Panel, heat_panels, panel_sheet, panel_size, signed_panels
 from src.inference.checkpoint import Trained
@@ -96,7 +96,7 @@ def draw(folder: Path, explained: Explained, others: Maps | None, class_names: S
     """A PNG an image and `sheet.png` of the first ones. `others` are the maps of the true classes, where there are."""
     rows, headings, note = _rows(explained, others, class_names)
     captions, wrong = _captions(explained, class_names)
-    for i, (row, name) in enumerate(zip(rows, picture_names(explained.names), strict=True)):
+    for i, (row, name) in enumerate(zip(rows, _pictures(explained), strict=True)):
         figure = panel_sheet([row], [captions[i]], headings, title, note, [wrong[i]])
         figures.save(figure, folder / name)
     shown = min(len(rows), ON_A_SHEET)
@@ -105,10 +105,9 @@ def draw(folder: Path, explained: Explained, others: Maps | None, class_names: S
     figures.save(sheet, folder / "sheet.png")
 
 
-def picture_names(names: Sequence[str]) -> list[str]:
-    """A file name for each image: its number, and what of its own name a file system takes."""
-    stems = (re.sub(r"[^\w.-]+", "_", PurePosixPath(name).stem)[:60] for name in names)
-    return [f"{number:04d}_{stem}.png" for number, stem in enumerate(stems)]
+def _pictures(explained: Explained) -> list[str]:
+    """A file name for each image."""
+    return [picture_name(number, PurePosixPath(name).stem) for number, name in enumerate(explained.names)]
 
 
 def _rows(
@@ -202,6 +201,6 @@ def describe(explained: Explained, class_names: Sequence[str]) -> list[dict[str,
             "probability": round(float(row[explains]), 6),
         }
         for name, picture, target, row, explains in zip(
-            explained.names, picture_names(explained.names), explained.targets, probabilities, maps.targets, strict=True
+            explained.names, _pictures(explained), explained.targets, probabilities, maps.targets, strict=True
         )
     ]

@@ -35,6 +35,8 @@ def check_request(cfg: DictConfig) -> None:
     kind = kind_of(cfg)
     if not isinstance(cfg.layer, str | None):
         raise InputError(f"layer={cfg.layer} is not possible: take a name such as layer3, or null")
+    if kind == "class_image" and target_of(cfg) == "true":
+        raise InputError("target=true is for images: take the name of a class, or all")
     if cfg.target == "all" and kind != "class_image":
         raise InputError("target=all is for method=class_image: take predicted, true or the name of a class")
     if cfg.misclassified and (kind != "map" or cfg.faithfulness):

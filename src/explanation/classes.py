@@ -1,0 +1,176 @@
+"""Class images: what the network wants to see of each class, judged by another network and beside three controls."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from src import figures
+from src.attribution.archive import save_arrays
+from src.attribution.class_image import ClassImages, ClassImageSettings, class_images, pixel_ascent
+from src.attribution.colour import Colour, measure_colour
+from src.attribution.randomised import randomised
+from src.data.processes import file_progress
+from src.errors import InputError
+from src.explanation.folder import picture_name
+from src.explanation.targets import find_class
+from src.figures.class_images import JudgedImages, class_image_pages, class_image_steps
+from src.inference.checkpoint import Trained, load_trained
+from src.inference.pictures import open_data, open_split
+from src.studies.judge import Judgement, judged, train_judge, unseen_images
+from src.tables import as_text
+
+log = logging.getLogger(__name__)
+
+SAMPLE = 500
+"""Training images from which colours and the control's batch norms take their statistics."""
+
+CONTROL_SEED = 1001
+"""Of random weights; unlike a run's seed, which would give back the weights that it started from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judging:
+    """Who judges, what to call it, and real images that it has not seen, uint8 (n, C, S, S), with their classes."""
+
+    judge: Trained
+    called: str
+    real: torch.Tensor
+    targets: NDArray[np.int64]
+
+
+def explain_classes(
+    trained: Trained, folder: Path, target: str, *, per_class: int, steps: int | None, judge: str | None, seed: int
+) -> dict[str, Any]:
+    """Make `per_class` images of each class that `target` names (`all`, or one of them), and have them judged.
+
+    `judge` is a run or checkpoint, `train` to train one beside the run's explanations, or None. Writes sheets, a PNG
+    an image, the steps and the arrays to `folder`; gives what explain.json says.
+    """
+    classes = list(range(len(trained.class_names)))
+    if target not in ("all", "predicted"):
+        classes = [find_class(target, trained.class_names)]
+    judging = _find_judge(trained, judge, per_class * len(trained.class_names))
+    targets = [place for place in classes for _ in range(per_class)]
+    made = _make(trained, targets, steps, seed)
+    names = [f"{trained.class_names[place]} {number + 1}" for place in classes for number in range(per_class)]
+    main = made["class images"]
+    _draw_each(folder, main, names)
+    title = f"What {trained.name} wants to see"
+    figures.save(class_image_steps(main.snapshots, main.steps, names, f"{title}, step by step"), folder / "steps.png")
+    for name, one in made.items():
+        save_arrays(
+            folder / f"{name.replace(' ', '_')}.npz", images=one.images, targets=one.targets,
+            confidences=one.confidences, snapshots=one.snapshots, steps=np.array(one.steps),
+        )  # fmt: skip
+    record: dict[str, Any] = {
+        "layer": "fc",
+        "target": target,
+        "steps": main.steps[-1],
+        "class_images": [
+            {"class": name, "confidence": round(float(confidence), 6)}
+            for name, confidence in zip(names, main.confidences, strict=True)
+        ],
+    }
+    if judging is None:
+        return record
+    judgement, groups = _judge(judging, made, classes, per_class)
+    for number, page in enumerate(class_image_pages(groups, trained.class_names, title, judging.called), start=1):
+        figures.save(page, folder / ("sheet.png" if number == 1 else f"sheet_{number}.png"))
+    log.info("\nTop-1 of the judge, %s\n\n%s\n", judging.called, as_text(judgement.table()))
+    judge_said = {"judge": str(judging.judge.path), "judge_network": judging.judge.name}
+    return record | judge_said | {"named_right": judgement.figures}
+
+
+def _make(trained: Trained, targets: Sequence[int], steps: int | None, seed: int) -> dict[str, ClassImages]:
+    """Class images of the network, what plain pixel ascent makes of it, and class images of random weights."""
+    preprocessing = trained.module.hparams["preprocessing"]
+    settings = ClassImageSettings() if steps is None else ClassImageSettings(steps=steps)
+    sample = _sample(trained)
+    colour: Colour | None = None if sample is None else measure_colour(sample)
+    # Without a run there are no images that the batch norms of random weights could take their statistics from.
+    some = None if sample is None else trained.module.normalise(sample[:128].to(trained.device))
+    random = randomised(trained.module.network, seed=CONTROL_SEED, images=some)
+    kinds: list[tuple[str, Callable[..., ClassImages], nn.Module]] = [
+        ("class images", class_images, trained.module.network),
+        ("pixel ascent", pixel_ascent, trained.module.network),
+        ("random weights", class_images, random),
+    ]
+    made = {}
+    for name, make, network in kinds:
+        with file_progress(f"{name[0].upper()}{name[1:]} (%)", 100) as advance:
+            made[name] = make(
+                network,
+                list(targets),
+                **{key: preprocessing[key] for key in ("image_size", "mean", "std")},
+                colour=colour,
+                settings=settings,
+                seed=seed,
+                progress=lambda done, of, advance=advance: advance(100 * done // of),
+                snapshots=[0, *(2**power for power in range(1, 16) if 2**power < settings.steps)],
+            )
+    return made
+
+
+def _sample(trained: Trained) -> torch.Tensor | None:
+    """Training images, uint8 (n, C, S, S); None where the checkpoint lies in no run."""
+    if trained.run is None:
+        log.info("%s lies in no run: colours are those of mean and std alone", trained.path)
+        return None
+    return open_data(trained.run, geometry=trained.geometry).sample("train", SAMPLE)[0]
+
+
+def _find_judge(trained: Trained, judge: str | None, images: int) -> Judging | None:
+    """The network that judges, which is another one than the judged."""
+    if judge is None:
+        return None
+    if judge == "train":
+        if trained.run is None:
+            raise InputError(f"judge=train: {trained.path} lies in no run; say judge=RUN of another network, or null")
+        folder = trained.run.path / "explain" / "judge"
+        found = train_judge(trained.run, folder)
+        real, targets = unseen_images(folder, images)
+        other = load_trained(folder, trained.device)
+        return Judging(other, f"{found.name} ({found.accuracy:.3f} on test images)", real, targets)
+    other = load_trained(judge, trained.device)
+    if other.path.resolve() == trained.path.resolve():
+        raise InputError(f"judge={judge} is the network itself: name another one, or say judge=train")
+    if other.class_names != trained.class_names:
+        raise InputError(f"judge={judge} knows other classes: name a network that was trained on the same data")
+    run = other.run or trained.run
+    if run is None:
+        raise InputError(f"judge={judge} and the checkpoint lie in no run that has real images: say judge=RUN")
+    pictures = open_split(run, "test", other.geometry, other.class_names)
+    chosen = pictures.some(images, seed=0)
+    return Judging(other, other.name, pictures.take(chosen), pictures.targets[chosen])
+
+
+def _judge(
+    judging: Judging, made: Mapping[str, ClassImages], classes: Sequence[int], per_class: int
+) -> tuple[Judgement, dict[str, JudgedImages]]:
+    """What the judge says of all kinds of images, and of as many real ones of these classes."""
+    chosen = np.concatenate([np.flatnonzero(judging.targets == place)[:per_class] for place in classes])
+    shown: dict[str, tuple[Any, NDArray[np.int64]]] = {
+        name: (one.images, np.asarray(one.targets)) for name, one in made.items()
+    }
+    shown["real images"] = judging.real[torch.from_numpy(chosen)].numpy(), judging.targets[chosen]
+    verdicts = {name: judged(judging.judge.module, *pair) for name, pair in shown.items()}
+    groups = {
+        name: JudgedImages(*shown[name], verdict.predicted, verdict.confidences) for name, verdict in verdicts.items()
+    }
+    return Judgement(*(verdicts[name] for name in (*made, "real images"))), groups
+
+
+def _draw_each(folder: Path, made: ClassImages, names: Sequence[str]) -> None:
+    """A PNG an image, enlarged by a whole factor where it is small."""
+    factor = max(1, 224 // made.images.shape[-1])
+    for place, name in enumerate(names):
+        pixels = made.images[place].repeat(factor, axis=1).repeat(factor, axis=2).transpose(1, 2, 0)
+        rgb = pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
+        figures.save_image(rgb, folder / picture_name(place, name))
