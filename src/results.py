@@ -55,7 +55,9 @@ def write_test(folder: RunFolder, trainer: L.Trainer, data: ImageDataModule, pre
 def sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
     """Say how good the network is, and where everything lies."""
     rows = (("baseline", "before training"), ("train", "train"), ("val", "validation"), ("test", "test"))
-    log.info("\n%s\n", as_text(metrics_table(metrics, rows, ("accuracy", "precision", "recall", "f1", "loss"))))
+    table = metrics_table(metrics, rows, ("accuracy", "precision", "recall", "f1", "loss"))
+    if table.row_count:  # without a test there is nothing to show
+        log.info("\n%s\n", as_text(table))
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
     log.info("run folder   %s", folder.shown)
     log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))

@@ -46,24 +46,35 @@ class Judging:
 
 
 def explain_classes(
-    trained: Trained, folder: Path, target: str, *, per_class: int, steps: int | None, judge: str | None, seed: int
+    trained: Trained,
+    folder: Path,
+    target: str,
+    *,
+    per_class: int,
+    steps: int | None = None,
+    judge: str | None = "train",
+    data_root: str | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Make `per_class` images of each class that `target` names (`all`, or one of them), and have them judged.
 
-    `judge` is a run or checkpoint, `train` to train one beside the run's explanations, or None. Writes sheets, a PNG
-    an image, the steps and the arrays to `folder`; gives what explain.json says.
+    `judge` is a run or checkpoint, `train` to train one beside the run's explanations, or None; `data_root` says where
+    the run's data set lies now. Writes sheets, a PNG an image, the steps and the arrays to `folder`; gives what
+    explain.json says.
     """
     classes = list(range(len(trained.class_names)))
     if target not in ("all", "predicted"):
         classes = [find_class(target, trained.class_names)]
-    judging = _find_judge(trained, judge, per_class * len(trained.class_names))
+    judging = _find_judge(trained, judge, per_class * len(trained.class_names), data_root)
     targets = [place for place in classes for _ in range(per_class)]
-    made = _make(trained, targets, steps, seed)
+    made = _make(trained, targets, steps, data_root, seed)
     names = [f"{trained.class_names[place]} {number + 1}" for place in classes for number in range(per_class)]
     main = made["class images"]
     _draw_each(folder, main, names)
     title = f"What {trained.name} wants to see"
-    figures.save(class_image_steps(main.snapshots, main.steps, names, f"{title}, step by step"), folder / "steps.png")
+    shown = np.arange(0, len(names), per_class if len(classes) > 1 else 1)  # one image a class, where there are several
+    strips = class_image_steps(main.snapshots[:, shown], main.steps, [names[i] for i in shown], f"{title}, by step")
+    figures.save(strips, folder / "steps.png")
     for name, one in made.items():
         save_arrays(
             folder / f"{name.replace(' ', '_')}.npz", images=one.images, targets=one.targets,
@@ -88,11 +99,13 @@ def explain_classes(
     return record | judge_said | {"named_right": judgement.figures}
 
 
-def _make(trained: Trained, targets: Sequence[int], steps: int | None, seed: int) -> dict[str, ClassImages]:
+def _make(
+    trained: Trained, targets: Sequence[int], steps: int | None, data_root: str | None, seed: int
+) -> dict[str, ClassImages]:
     """Class images of the network, what plain pixel ascent makes of it, and class images of random weights."""
     preprocessing = trained.module.hparams["preprocessing"]
     settings = ClassImageSettings() if steps is None else ClassImageSettings(steps=steps)
-    sample = _sample(trained)
+    sample = _sample(trained, data_root)
     colour: Colour | None = None if sample is None else measure_colour(sample)
     # Without a run there are no images that the batch norms of random weights could take their statistics from.
     some = None if sample is None else trained.module.normalise(sample[:128].to(trained.device))
@@ -118,15 +131,15 @@ def _make(trained: Trained, targets: Sequence[int], steps: int | None, seed: int
     return made
 
 
-def _sample(trained: Trained) -> torch.Tensor | None:
+def _sample(trained: Trained, data_root: str | None) -> torch.Tensor | None:
     """Training images, uint8 (n, C, S, S); None where the checkpoint lies in no run."""
     if trained.run is None:
         log.info("%s lies in no run: colours are those of mean and std alone", trained.path)
         return None
-    return open_data(trained.run, geometry=trained.geometry).sample("train", SAMPLE)[0]
+    return open_data(trained.run, data_root, trained.geometry).sample("train", SAMPLE)[0]
 
 
-def _find_judge(trained: Trained, judge: str | None, images: int) -> Judging | None:
+def _find_judge(trained: Trained, judge: str | None, images: int, data_root: str | None) -> Judging | None:
     """The network that judges, which is another one than the judged."""
     if judge is None:
         return None
@@ -134,7 +147,7 @@ def _find_judge(trained: Trained, judge: str | None, images: int) -> Judging | N
         if trained.run is None:
             raise InputError(f"judge=train: {trained.path} lies in no run; say judge=RUN of another network, or null")
         folder = trained.run.path / "explain" / "judge"
-        found = train_judge(trained.run, folder)
+        found = train_judge(trained.run, folder, data_root=data_root)
         real, targets = unseen_images(folder, images)
         other = load_trained(folder, trained.device)
         return Judging(other, f"{found.name} ({found.accuracy:.3f} on test images)", real, targets)
@@ -146,7 +159,7 @@ def _find_judge(trained: Trained, judge: str | None, images: int) -> Judging | N
     run = other.run or trained.run
     if run is None:
         raise InputError(f"judge={judge} and the checkpoint lie in no run that has real images: say judge=RUN")
-    pictures = open_split(run, "test", other.geometry, other.class_names)
+    pictures = open_split(run, "test", other.geometry, other.class_names, data_root)
     chosen = pictures.some(images, seed=0)
     return Judging(other, other.name, pictures.take(chosen), pictures.targets[chosen])
 

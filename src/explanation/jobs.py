@@ -77,8 +77,9 @@ def run_job(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
         from src.explanation.classes import explain_classes
 
         return explain_classes(
-            trained, folder, target_of(cfg), per_class=cfg.per_class, steps=cfg.steps, judge=cfg.judge, seed=cfg.seed
-        )
+            trained, folder, target_of(cfg),
+            per_class=cfg.per_class, steps=cfg.steps, judge=cfg.judge, data_root=cfg.data.root, seed=cfg.seed,
+        )  # fmt: skip
     return _explain_images(cfg, trained, folder)
 
 
@@ -133,7 +134,8 @@ def _shuffled(cfg: DictConfig, trained: Trained) -> Trained | None:
         return None
     from src.studies.controls import train_shuffled
 
-    return load_trained(train_shuffled(trained.run, trained.run.path / "explain" / "shuffled_labels"), trained.device)
+    folder = trained.run.path / "explain" / "shuffled_labels"
+    return load_trained(train_shuffled(trained.run, folder, data_root=cfg.data.root), trained.device)
 
 
 def _say(record: dict[str, Any], wrong: bool) -> None:

@@ -18,7 +18,9 @@ EPOCHS, IMAGES = 20, 1000
 """Of a training on shuffled labels: what is learned by heart takes many epochs, and few images can be learned so."""
 
 
-def train_shuffled(run: RunFolder, folder: Path, *, epochs: int = EPOCHS, images: int = IMAGES) -> Path:
+def train_shuffled(
+    run: RunFolder, folder: Path, *, epochs: int = EPOCHS, images: int = IMAGES, data_root: str | None = None
+) -> Path:
     """The checkpoint of `run`'s network, trained in `folder` on shuffled labels; one that lies there whole is taken.
 
     The data randomisation test of Adebayo et al. 2018 (https://arxiv.org/abs/1810.03292): maps that look the same for
@@ -26,18 +28,27 @@ def train_shuffled(run: RunFolder, folder: Path, *, epochs: int = EPOCHS, images
 
     The run's configuration with `data.shuffle_labels`, no augmentation, `epochs` epochs and at most `images` training
     images, so that the network can learn them by heart; how far it came is `train/accuracy` in the folder's
-    metrics.csv. The last checkpoint is given back: by their true labels no epoch is the best one. Raises `InputError`
+    metrics.csv. `data_root` says where the data set lies now. The last checkpoint is given back: by their true labels
+    no epoch is the best one. Raises `InputError`
     without the run's configuration, or where `folder` holds another training.
     """
     settings = shuffled_settings(run, epochs=epochs, images=images)
+    if data_root is not None:
+        settings.data.root = data_root
     control = RunFolder(folder)
-    if control.status is not None and OmegaConf.load(control.hydra / "config.yaml") != settings:
+    if control.status is not None and not _same(OmegaConf.load(control.hydra / "config.yaml"), settings):
         raise InputError(f"{folder} holds another training: name another folder, or remove it")
     if not (control.is_whole and control.last_checkpoint.exists()):
         log.info("trains %s on shuffled labels, in %s", settings.model.name, control.shown)
         # What was interrupted is gone on with.
         run_training(settings, control, command=shlex.join(sys.orig_argv), resume=control.status is not None)
     return control.last_checkpoint
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two trainings are the same, wherever their data lie."""
+    elsewhere = OmegaConf.merge(one, {"data": {"root": other.data.root}})
+    return bool(elsewhere == other)
 
 
 def shuffled_settings(run: RunFolder, *, epochs: int, images: int) -> DictConfig:

@@ -127,16 +127,24 @@ def judged(judge: ImageClassifier, images: NDArray[np.uint8] | Tensor, targets: 
 
 
 def train_judge(
-    run: RunFolder, folder: Path, *, model: str | None = None, epochs: int = EPOCHS, images: int = IMAGES
+    run: RunFolder,
+    folder: Path,
+    *,
+    model: str | None = None,
+    epochs: int = EPOCHS,
+    images: int = IMAGES,
+    data_root: str | None = None,
 ) -> Judge:
     """A judge for the class images of `run`, trained on its data in `folder`; one that lies there whole is taken.
 
     It follows the run's own configuration, with another architecture (`model`, by default simple_cnn, or resnet18 where
     the run is one itself), from scratch and with the next seed, hence on another division of the data as well, for at
-    most `epochs` and on at most `images` training images. Raises `InputError` without the run's configuration, or
-    where `folder` holds a judge for other classes.
+    most `epochs` and on at most `images` training images. `data_root` says where these lie now. Raises `InputError`
+    without the run's configuration, or where `folder` holds a judge for other classes.
     """
     settings = judge_settings(run, model=model, epochs=epochs, images=images)
+    if data_root is not None:
+        settings.data.root = data_root
     target = RunFolder(folder)
     if not target.is_whole:
         log.info("trains a judge: %s, seed %d, in %s", settings.model.name, settings.seed, target.shown)
@@ -144,7 +152,8 @@ def train_judge(
         run_training(settings, target, command=shlex.join(sys.orig_argv), resume=target.status is not None)
     judge = read_judge(folder)
     own = OmegaConf.load(target.hydra / "config.yaml")
-    if (own.data.name, str(own.data.root)) != (settings.data.name, str(settings.data.root)):
+    moved = data_root is not None
+    if own.data.name != settings.data.name or (str(own.data.root) != str(settings.data.root) and not moved):
         raise InputError(f"{folder} holds a judge for {own.data.name}, not {settings.data.name}: name another folder")
     return judge
 
