@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
@@ -104,14 +105,16 @@ def test_channels_are_shown_beside_a_control(run: Path) -> None:
         assert not np.allclose(found["projections"], control["projections"])
 
 
-def test_class_images_are_judged_beside_their_controls(run: Path) -> None:
-    judge = run / "checkpoints/last.ckpt"
-    shutil.copy(run / "checkpoints/best.ckpt", judge)  # the mechanics alone: tests/studies/test_judge.py has a real one
+def test_class_images_are_judged_beside_their_controls(run: Path, tmp_path: Path) -> None:
+    judge = tmp_path / "judge.ckpt"  # nearly the same: tests/studies/test_judge.py has one of another kind
+    content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    content["state_dict"]["network.fc.weight"] += 0.001
+    torch.save(content, judge)
     record = explained(f"checkpoint={run}", "method=class_image", "per_class=2", "steps=24", f"judge={judge}")
     folder = run / "explain/class_image"
     figures = record["named_right"]
     assert isinstance(figures, dict)
-    assert list(figures) == ["class_images", "pixel_ascent", "random_weights", "real"]
+    assert list(figures) == ["class_images", "pixel_ascent", "ascent_from_mean", "random_weights", "real"]
     assert figures["class_images"] > figures["random_weights"]
     assert figures["real"] > 0.8
     assert len([name for name in names(folder) if name[0].isdigit()]) == 20
@@ -122,17 +125,20 @@ def test_class_images_are_judged_beside_their_controls(run: Path) -> None:
     one = explained(f"checkpoint={run}", "method=class_image", "per_class=1", "steps=8", "judge=null", "target='4'")
     assert "named_right" not in one
     assert names(folder) == [
-        "0000_4_1.png", "class_images.npz", "explain.json", "pixel_ascent.npz", "random_weights.npz", "steps.png",
+        "0000_4_1.png", "ascent_from_mean.npz", "class_images.npz", "explain.json", "pixel_ascent.npz",
+        "random_weights.npz", "sheet.png", "steps.png",
     ]  # fmt: skip
 
 
-def test_maps_are_measured_and_the_verdict_is_made_from_the_figures(run: Path) -> None:
-    record = explained(
-        f"checkpoint={run}", "max_images=6", "faithfulness=true", f"shuffled={run}/checkpoints/last.ckpt"
-    )
+def test_maps_are_measured_and_the_verdict_is_made_from_the_figures(run: Path, tmp_path: Path) -> None:
+    control = tmp_path / "control"  # says that its labels were shuffled; tests/studies/test_controls.py has a real one
+    shutil.copytree(run, control)
+    settings = control / ".hydra/config.yaml"
+    settings.write_text(settings.read_text().replace("shuffle_labels: false", "shuffle_labels: true"))
+    record = explained(f"checkpoint={run}", "max_images=12", "faithfulness=true", f"shuffled={control}")
     told = record["faithfulness"]
     assert isinstance(told, dict)
-    assert told["images"] + told["skipped"] == 6
+    assert told["images"] + told["skipped"] == 12
     assert told["verdict"].startswith("These maps are")
     stages = [row["stage"] for row in told["sanity"]]
     assert stages[0] == "fc"
@@ -175,11 +181,17 @@ def test_a_process_explains_a_folder_with_odd_names_and_names_what_it_left_out(r
         (["images=nowhere"], "images=nowhere does not exist"),
         (["misclassified=true", "faithfulness=true"], "don't go together"),
         (["misclassified=true", "target=true"], "leave target out"),
-        (["misclassified=true", "method=deconvnet"], "don't go together"),
-        (["faithfulness=true", "method=guided_gradcam"], "faithfulness=true measures maps"),
+        (["misclassified=true", "method=deconvnet"], "misclassified=True means nothing to method=deconvnet"),
+        (["faithfulness=true", "method=guided_gradcam"], "faithfulness=True means nothing to method=guided_gradcam"),
+        (["method=deconvnet", "target='7'"], "target=7 means nothing to method=deconvnet"),
+        (["method=class_image", "layer=layer4"], "layer=layer4 means nothing to method=class_image"),
+        (["steps=10"], "steps=10 means nothing to method=gradcam"),
+        (["shuffled=null"], "is for faithfulness=true"),
+        (["faithfulness=true", "shuffled=null", "max_images=9"], "take at least 10"),
+        (["checkpoint=null"], "checkpoint=None names nothing"),
         (["method=class_image", "target=true"], "target=true is for images"),
-        (["method=class_image", "judge=checkpoints"], "judge|checkpoint=checkpoints does not exist"),
-        (["faithfulness=true", "shuffled=nowhere"], "nowhere does not exist"),
+        (["method=class_image", "judge=nowhere"], "judge=nowhere does not exist"),
+        (["faithfulness=true", "shuffled=nowhere"], "shuffled=nowhere does not exist"),
         (["max_images=0"], "max_images=0 is not possible"),
         (["channels=0", "method=deconvnet"], "channels=0 is not possible"),
         (["batch_size=many"], "batch_size=many is not possible"),
@@ -192,6 +204,26 @@ def test_wrong_input_gets_its_line_and_leaves_nothing(run: Path, overrides: list
         explained(f"checkpoint={run}", *overrides)
     assert "\n" not in str(caught.value)
     assert not (run / "explain").exists()
+
+
+def test_a_network_does_not_judge_itself(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "copy")
+    for judge in (run / "checkpoints/last.ckpt", tmp_path / "copy"):
+        with pytest.raises(InputError, match="is the network itself"):
+            explained(f"checkpoint={run}", "method=class_image", "steps=2", f"judge={judge}")
+
+
+def test_a_control_has_learned_shuffled_labels(run: Path) -> None:
+    with pytest.raises(InputError, match="is no run with data.shuffle_labels=true"):
+        explained(f"checkpoint={run}", "faithfulness=true", f"shuffled={run}")
+
+
+@pytest.mark.parametrize("content", [None, "a: [1", "- 1\n- 2\n", "seed: 1\n", ""])
+def test_a_run_without_its_settings_gets_its_line(run: Path, content: str | None) -> None:
+    settings = run / ".hydra/config.yaml"
+    settings.unlink() if content is None else settings.write_text(content)
+    with pytest.raises(InputError, match=r"config.yaml .*name a whole run"):
+        explained(f"checkpoint={run}")
 
 
 def test_true_classes_that_nobody_said_are_asked_for(run: Path, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def class_activation_maps(
 
     `images` (N, C, H, W), normalised, on any device; `targets` (N,) class indices, the predicted classes by default;
     `layer` a module's name, by default the deepest with a useful map (`default_layer`). N may be large: `batch_size`
-    images go through the network at a time, which changes maps by rounding only. `progress` hears how many more images
+    images go through the network at a time, which changes maps by rounding only. `progress` hears how many images
     are done: a slice, or one with `scorecam` and `ablationcam`, which take a forward pass for every channel of the
     layer (`ablationcam` mostly of the layers behind it only).
 
@@ -108,7 +108,7 @@ def class_activation_maps(
     parts = []
     with frozen_copy(network) as copy:
         layer, module = _find(method, copy, layer, images)
-        task = _Task(method, copy, layer, module, batch_size, progress or (lambda _count: None))
+        task = _Task(method, copy, layer, module, batch_size, _adding_up(progress))
         for start in range(0, len(images), batch_size):
             pixels = _own(images[start : start + batch_size], copy)
             activations, logits = task.forward(pixels)
@@ -121,6 +121,19 @@ def class_activation_maps(
             parts.append((task.maps(pixels, activations, logits, classes), said, classes.astype(np.int64)))
     maps, logits_, explained = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return Attribution(maps, logits_, explained, layer)
+
+
+def _adding_up(progress: Callable[[int], None] | None) -> Callable[[int], None]:
+    """Takes how many more images are done, and tells `progress` how many are in all."""
+    total = 0
+
+    def more(count: int) -> None:
+        nonlocal total
+        total += count
+        if progress is not None:
+            progress(total)
+
+    return more
 
 
 @dataclass(frozen=True)

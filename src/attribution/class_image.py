@@ -130,29 +130,36 @@ def pixel_ascent(
     image_size: int,
     mean: Sequence[float],
     std: Sequence[float],
-    colour: Colour | None = None,  # noqa: ARG001  # takes what class_images takes
+    colour: Colour | None = None,
     settings: ClassImageSettings | None = None,
     seed: int = 0,
     batch_size: int | None = None,
     progress: Progress | None = None,
     snapshots: Sequence[int] = (),
+    from_mean: bool = False,
 ) -> ClassImages:
     """As `class_images`, by plain gradient ascent of the class's logit on pixels: what it has to be better than.
 
-    From pixels that are uniform noise; of `settings` only `steps` and `lr` count, in the data set's `std`. The start
-    decides: of MNIST's, a judge named 0.15 right, and 0.80 when they began near the data set's mean, where a person
-    sees noise just as well (ResNet-18, simple_cnn as the judge, 30 images a seed).
+    From pixels that are uniform noise or, with `from_mean`, from where class images start, near the data set's mean
+    image; the start decides much of what a judge says. Of `settings`, `steps` and `lr` count, in the data set's `std`,
+    and for that start `start` and `decay`.
     """
     settings = settings or ClassImageSettings()
     check_size(image_size)
     mean_, std_ = torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
     generator = torch.Generator().manual_seed(seed)
 
+    colour = colour or plain_colour(mean_, std_)
+
     def start(n: int, device: torch.device) -> Picture:
+        if from_mean:
+            waves = random_waves(n, colour.channels, image_size, settings.start, generator)
+            pixels = colour.paint(to_pixels(waves, wave_scale(image_size, settings.decay)))
+        else:
+            pixels = torch.rand((n, len(mean), image_size, image_size), generator=generator)
         unit = std_.view(1, -1, 1, 1)
-        noise = torch.rand((n, len(mean), image_size, image_size), generator=generator) / unit
-        unit = unit.to(device)
-        return Picture(noise.to(device), lambda values: (unit * values).clamp(0, 1))
+        values, unit = (pixels / unit).to(device), unit.to(device)
+        return Picture(values, lambda values: (unit * values).clamp(0, 1))
 
     def cost(_images: Tensor, logits: Tensor, wanted: Tensor, _statistics: Tensor) -> Tensor:
         return -of_class(logits, wanted).mean()

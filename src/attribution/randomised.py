@@ -10,17 +10,25 @@ import torch
 from torch import Tensor, nn
 
 from src.attribution.snapshot import device_of, frozen_copy
+from src.errors import InputError
+
+CONTROL_SEED = 1001
+"""Unlike the seeds of runs: drawn with the seed of its own training, a network would get back the very weights that it
+started from, and after a short training still resembles."""
+STATISTICS = 64
+"""So many images give the batch norms of random layers their statistics."""
 
 
 def randomised(
-    network: nn.Module, *, seed: int, layers: Iterable[str] | None = None, images: Tensor | None = None
+    network: nn.Module, *, seed: int = CONTROL_SEED, layers: Iterable[str] | None = None, images: Tensor | None = None
 ) -> nn.Module:
     """A copy of `network` in fp32 and eval mode, with fresh random weights in `layers`, by default in all of them.
 
     A layer is a module's name and stands for all in it. The weights are drawn as the modules draw their own, from a
     generator of `seed`; batch norms start at scale 1 and shift 0. With `images` (N, C, H, W), normalised, the batch
     norms of these layers take their statistics from them; without, activations of a deep random network vanish or
-    explode. `network` and the random state are left as they were.
+    explode. `network` and the random state are left as they were. Raises `InputError` for a single image, where a map
+    of one cell then has no variance.
     """
     with frozen_copy(network) as copy, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -45,8 +53,11 @@ def _estimate(network: nn.Module, norms: list[nn.modules.batchnorm._BatchNorm], 
     for norm in norms:
         norm.train()
         norm.momentum = 1.0
-    with torch.no_grad():
-        network(images.detach().to(device_of(network), torch.float32, copy=True))
+    try:
+        with torch.no_grad():
+            network(images.detach().to(device_of(network), torch.float32, copy=True))
+    except ValueError as error:  # torch's, for a single value a channel
+        raise InputError("random weights as a control: one image has no variance for batch norms; take more") from error
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.eval()
         norm.momentum = momentum

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src.attribution.randomised import randomised
+from src.attribution.randomised import STATISTICS, randomised
 from src.errors import InputError
 
 
@@ -30,8 +30,6 @@ Explain = Callable[[nn.Module, Tensor, Tensor], Maps]
 SEEDS = (1001, 1002, 1003)
 """Unlike those of runs: drawn with the seed of its own training, all layers would be those that it started from."""
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
-STATISTICS = 64
-"""Images from which the batch norms of random layers take their statistics."""
 
 
 def explained(

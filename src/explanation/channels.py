@@ -14,7 +14,7 @@ from src import figures
 from src.attribution.archive import save_arrays
 from src.attribution.deconvnet import Excitations, project, strongest
 from src.attribution.guided import Rule
-from src.attribution.randomised import randomised
+from src.attribution.randomised import STATISTICS, randomised
 from src.attribution.receptive_field import receptive_fields
 from src.data.processes import file_progress
 from src.figures.deconvnet import deconvnet_sheet
@@ -48,7 +48,6 @@ def explain_channels(
     channels: int,
     chosen: NDArray[np.int64],
     batch_size: int,
-    seed: int,
 ) -> dict[str, Any]:
     """Write sheets, pictures and arrays of a layer's most active channels over the `chosen` pictures to `folder`.
 
@@ -58,8 +57,8 @@ def explain_channels(
     network, rule = trained.module.network, RULES[method]
     found = _look(trained, network, pictures, chosen, layer, channels, rule, batch_size, "Channels")
     layer = found.excitations.layer
-    first = _normalised(trained, pictures.take(chosen[:batch_size]))
-    random = randomised(network, seed=seed, images=first)
+    sample = chosen[np.unique(np.linspace(0, len(chosen) - 1, STATISTICS).round().astype(int))]
+    random = randomised(network, images=_normalised(trained, pictures.take(sample)))
     control = _look(trained, random, pictures, chosen, layer, channels, rule, batch_size, "Control: random weights")
     _draw(folder, trained.name, method, found, control)
     for name, one in (("channels", found), ("control", control)):

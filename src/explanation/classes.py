@@ -1,8 +1,9 @@
 """Class images: what the network wants to see of each class, judged by another network and beside three controls."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,6 @@ log = logging.getLogger(__name__)
 
 SAMPLE = 500
 """Training images from which colours and the control's batch norms take their statistics."""
-
-CONTROL_SEED = 1001
-"""Of random weights; unlike a run's seed, which would give back the weights that it started from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +70,8 @@ def explain_classes(
     main = made["class images"]
     _draw_each(folder, main, names)
     title = f"What {trained.name} wants to see"
-    shown = np.arange(0, len(names), per_class if len(classes) > 1 else 1)  # one image a class, where there are several
-    strips = class_image_steps(main.snapshots[:, shown], main.steps, [names[i] for i in shown], f"{title}, by step")
+    strip = np.arange(0, len(names), per_class if len(classes) > 1 else 1)  # one image a class, where there are several
+    strips = class_image_steps(main.snapshots[:, strip], main.steps, [names[i] for i in strip], f"{title}, by step")
     figures.save(strips, folder / "steps.png")
     for name, one in made.items():
         save_arrays(
@@ -89,11 +87,18 @@ def explain_classes(
             for name, confidence in zip(names, main.confidences, strict=True)
         ],
     }
+    shown = {name: (one.images, np.asarray(one.targets)) for name, one in made.items()}
+    if judging is not None:
+        shown["real images"] = _real(judging, classes, per_class)
+    judge_module = trained.module if judging is None else judging.judge.module
+    verdicts = {name: judged(judge_module, *pair) for name, pair in shown.items()}
+    groups = {name: JudgedImages(*shown[name], one.predicted, one.confidences) for name, one in verdicts.items()}
+    called = "the network itself" if judging is None else judging.called
+    for number, page in enumerate(class_image_pages(groups, trained.class_names, title, called), start=1):
+        figures.save(page, folder / ("sheet.png" if number == 1 else f"sheet_{number}.png"))
     if judging is None:
         return record
-    judgement, groups = _judge(judging, made, classes, per_class)
-    for number, page in enumerate(class_image_pages(groups, trained.class_names, title, judging.called), start=1):
-        figures.save(page, folder / ("sheet.png" if number == 1 else f"sheet_{number}.png"))
+    judgement = Judgement(*verdicts.values())
     log.info("\nTop-1 of the judge, %s\n\n%s\n", judging.called, as_text(judgement.table()))
     judge_said = {"judge": str(judging.judge.path), "judge_network": judging.judge.name}
     return record | judge_said | {"named_right": judgement.figures}
@@ -102,17 +107,21 @@ def explain_classes(
 def _make(
     trained: Trained, targets: Sequence[int], steps: int | None, data_root: str | None, seed: int
 ) -> dict[str, ClassImages]:
-    """Class images of the network, what plain pixel ascent makes of it, and class images of random weights."""
+    """Class images of the network, what plain pixel ascent makes of it, and class images of random weights.
+
+    The ascent from noise and from the start of the class images: by that alone a judge can be won over.
+    """
     preprocessing = trained.module.hparams["preprocessing"]
     settings = ClassImageSettings() if steps is None else ClassImageSettings(steps=steps)
     sample = _sample(trained, data_root)
     colour: Colour | None = None if sample is None else measure_colour(sample)
     # Without a run there are no images that the batch norms of random weights could take their statistics from.
     some = None if sample is None else trained.module.normalise(sample[:128].to(trained.device))
-    random = randomised(trained.module.network, seed=CONTROL_SEED, images=some)
+    random = randomised(trained.module.network, images=some)
     kinds: list[tuple[str, Callable[..., ClassImages], nn.Module]] = [
         ("class images", class_images, trained.module.network),
         ("pixel ascent", pixel_ascent, trained.module.network),
+        ("ascent from mean", partial(pixel_ascent, from_mean=True), trained.module.network),
         ("random weights", class_images, random),
     ]
     made = {}
@@ -148,11 +157,15 @@ def _find_judge(trained: Trained, judge: str | None, images: int, data_root: str
             raise InputError(f"judge=train: {trained.path} lies in no run; say judge=RUN of another network, or null")
         folder = trained.run.path / "explain" / "judge"
         found = train_judge(trained.run, folder, data_root=data_root)
-        real, targets = unseen_images(folder, images)
+        if found.module.class_names != trained.class_names:
+            raise InputError(f"{folder} holds a judge for other classes: remove it, or say judge=RUN")
+        real, targets = unseen_images(folder, images, data_root)
         other = load_trained(folder, trained.device)
         return Judging(other, f"{found.name} ({found.accuracy:.3f} on test images)", real, targets)
-    other = load_trained(judge, trained.device)
-    if other.path.resolve() == trained.path.resolve():
+    other = load_trained(judge, trained.device, "judge")
+    own, theirs = trained.module.state_dict(), other.module.state_dict()
+    same_run = trained.run is not None and other.run is not None and trained.run.path.samefile(other.run.path)
+    if same_run or (own.keys() == theirs.keys() and all(torch.equal(own[name], theirs[name]) for name in own)):
         raise InputError(f"judge={judge} is the network itself: name another one, or say judge=train")
     if other.class_names != trained.class_names:
         raise InputError(f"judge={judge} knows other classes: name a network that was trained on the same data")
@@ -164,20 +177,10 @@ def _find_judge(trained: Trained, judge: str | None, images: int, data_root: str
     return Judging(other, other.name, pictures.take(chosen), pictures.targets[chosen])
 
 
-def _judge(
-    judging: Judging, made: Mapping[str, ClassImages], classes: Sequence[int], per_class: int
-) -> tuple[Judgement, dict[str, JudgedImages]]:
-    """What the judge says of all kinds of images, and of as many real ones of these classes."""
+def _real(judging: Judging, classes: Sequence[int], per_class: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """As many real images of these classes, uint8 (n, C, S, S), and their classes."""
     chosen = np.concatenate([np.flatnonzero(judging.targets == place)[:per_class] for place in classes])
-    shown: dict[str, tuple[Any, NDArray[np.int64]]] = {
-        name: (one.images, np.asarray(one.targets)) for name, one in made.items()
-    }
-    shown["real images"] = judging.real[torch.from_numpy(chosen)].numpy(), judging.targets[chosen]
-    verdicts = {name: judged(judging.judge.module, *pair) for name, pair in shown.items()}
-    groups = {
-        name: JudgedImages(*shown[name], verdict.predicted, verdict.confidences) for name, verdict in verdicts.items()
-    }
-    return Judgement(*(verdicts[name] for name in (*made, "real images"))), groups
+    return judging.real[torch.from_numpy(chosen)].numpy(), judging.targets[chosen]
 
 
 def _draw_each(folder: Path, made: ClassImages, names: Sequence[str]) -> None:

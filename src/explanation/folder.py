@@ -33,10 +33,11 @@ def filled(output: Path) -> Iterator[Path]:
         with temporary as path:
             folder = Path(path)
             yield folder
-            for name in earlier:
-                (output / name).unlink(missing_ok=True)
-            for file in sorted(folder.iterdir()):
+            written = sorted(folder.iterdir())
+            for file in written:
                 file.replace(output / file.name)
+            for name in set(earlier) - {file.name for file in written}:
+                (output / name).unlink(missing_ok=True)
     finally:
         _remove_empty(output, made)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from src import figures
 from src.attribution.archive import save_arrays
@@ -52,21 +53,24 @@ def explain_images(
     targets: NDArray[np.int64] | None,
     layer: str | None,
     batch_size: int = 32,
+    network: nn.Module | None = None,
 ) -> Maps:
-    """The maps of uint8 images (N, C, S, S) for the classes `targets` (N,), by default the predicted ones."""
+    """The maps of uint8 images (N, C, S, S) for the classes `targets` (N,), by default the predicted ones.
+
+    `network` is another one with the same input, such as a control; by default that of `trained`.
+    """
     classes = None if targets is None else torch.from_numpy(targets)
     explain: Callable[..., Maps] = class_activation_maps if METHODS[method].kind == "map" else pixel_attribution
-    with file_progress(f"{METHODS[method].title}", len(images)) as advance, torch.no_grad():
-        done = 0
-
-        def progress(count: int) -> None:
-            nonlocal done
-            done += count
-            advance(done)
-
+    with file_progress(METHODS[method].title, len(images)) as advance, torch.no_grad():
         normalised = trained.module.normalise(images.to(trained.device))
         return explain(
-            trained.module.network, normalised, method, classes, layer, batch_size=batch_size, progress=progress
+            network or trained.module.network,
+            normalised,
+            method,
+            classes,
+            layer,
+            batch_size=batch_size,
+            progress=advance,
         )
 
 
@@ -93,12 +97,17 @@ def find_wrong(trained: Trained, pictures: Pictures, batch_size: int) -> NDArray
 
 
 def draw(folder: Path, explained: Explained, others: Maps | None, class_names: Sequence[str], title: str) -> None:
-    """A PNG an image and `sheet.png` of the first ones. `others` are the maps of the true classes, where there are."""
-    rows, headings, note = _rows(explained, others, class_names)
+    """A PNG an image and `sheet.png` of the first ones.
+
+    `others` are, where they were made, the maps of the true classes, or of pixels those of the control.
+    """
+    rows, headings, note = _rows(explained, others)
     captions, wrong = _captions(explained, class_names)
-    for i, (row, name) in enumerate(zip(rows, _pictures(explained), strict=True)):
-        figure = panel_sheet([row], [captions[i]], headings, title, note, [wrong[i]])
-        figures.save(figure, folder / name)
+    with file_progress("Drawing", len(rows)) as advance:
+        for i, (row, name) in enumerate(zip(rows, _pictures(explained), strict=True)):
+            figure = panel_sheet([row], [captions[i]], headings, title, note, [wrong[i]])
+            figures.save(figure, folder / name)
+            advance(i + 1)
     shown = min(len(rows), ON_A_SHEET)
     more = "" if shown == len(rows) else f"The first {shown} of {len(rows)} images. "
     sheet = panel_sheet(rows[:shown], captions[:shown], headings, title, more + note, wrong[:shown])
@@ -110,18 +119,17 @@ def _pictures(explained: Explained) -> list[str]:
     return [picture_name(number, PurePosixPath(name).stem) for number, name in enumerate(explained.names)]
 
 
-def _rows(
-    explained: Explained, others: Maps | None, class_names: Sequence[str]
-) -> tuple[list[list[Panel]], list[str], str]:
+def _rows(explained: Explained, others: Maps | None) -> tuple[list[list[Panel]], list[str], str]:
     """The panels of each image, what stands above them, and how they are scaled."""
     images, maps = explained.images, explained.maps
     size = panel_size(images.shape[2:], SIDE)
     if isinstance(maps, PixelAttribution):
-        signed = signed_panels(maps.pixels.sum(axis=1), size)
-        rows = [[*heat_panels(image, [], size), panel] for image, panel in zip(images, signed, strict=True)]
+        sets = [maps, *([others] if isinstance(others, PixelAttribution) else [])]
+        signed = [signed_panels(one.pixels.sum(axis=1), size) for one in sets]
+        rows = [[*heat_panels(image, [], size), *panels] for image, *panels in zip(images, *signed, strict=True)]
         return (
             rows,
-            ["image", "pixels that count"],
+            ["image", "pixels that count", "control: random weights"][: 1 + len(sets)],
             (
                 "Red: brighter here raises the class's logit, as the rule counts it; blue: darker does. "
                 "Each map is scaled symmetrically about zero (99.5 % of its pixels are within the scale)."
@@ -130,9 +138,7 @@ def _rows(
     if not isinstance(others, Attribution):
         heats = figures.scale_maps(maps.maps, size)
         rows = [heat_panels(image, [heat], size) for image, heat in zip(images, heats, strict=True)]
-        empty = [class_names[target] for target, raw in zip(maps.targets, maps.maps, strict=True) if not raw.max() > 0]
-        none = f" {len(empty)} maps are dark: no positive evidence." if empty else ""
-        return rows, ["image", "where the evidence is"], f"Each map is scaled to its own maximum.{none}"
+        return rows, ["image", "where the evidence is"], "Each map is scaled to its own maximum." + _dark(maps)
     difference = signed_panels(figures.upsample(maps.maps - others.maps, size), size)
     rows = []
     for image, ours, theirs, panel in zip(images, maps.maps, others.maps, difference, strict=True):
@@ -143,10 +149,16 @@ def _rows(
         rows,
         ["image", "predicted class", "true class", "difference"],
         (
-            "The two maps of an image share one scale. "
-            "Difference: red speaks for the predicted class, blue for the true one."
+            "The two maps of an image share one scale. Difference: red speaks for the predicted class, blue for the "
+            "true one; each is scaled symmetrically about zero." + _dark(maps, others)
         ),
     )
+
+
+def _dark(*sets: Attribution) -> str:
+    """A sentence on maps without positive evidence, which are dark; nothing where there are none."""
+    count = sum(not raw.max() > 0 for one in sets for raw in one.maps)
+    return f" {count} {'map is' if count == 1 else 'maps are'} dark: no positive evidence." if count else ""
 
 
 def _captions(explained: Explained, class_names: Sequence[str]) -> tuple[list[str], list[bool]]:
@@ -180,6 +192,8 @@ def keep(folder: Path, explained: Explained, others: Maps | None) -> None:
     raw = {"pixels": maps.pixels} if isinstance(maps, PixelAttribution) else {"maps": maps.maps}
     if isinstance(others, Attribution):
         raw["true_maps"] = others.maps
+    if isinstance(others, PixelAttribution):
+        raw["control_pixels"] = others.pixels
     save_arrays(
         folder / "maps.npz", **raw, logits=maps.logits, explained=maps.targets, targets=explained.targets,
         layer=np.array(maps.layer or ""), names=np.array(explained.names), images=explained.images,

@@ -5,9 +5,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
 
 from src.attribution.gradcam import Attribution
+from src.attribution.randomised import STATISTICS, randomised
 from src.config import nearest
 from src.errors import InputError
 from src.explanation import images as image_maps
@@ -15,11 +20,30 @@ from src.explanation.methods import METHODS
 from src.explanation.targets import choose_targets
 from src.inference.checkpoint import Trained, load_trained
 from src.inference.pictures import SPLITS, Pictures, open_pictures
+from src.inference.settings import run_settings
+from src.overrides import CONF
 
 log = logging.getLogger(__name__)
 
 OF_A_SPLIT = 32
 """So many images of a split are explained where nobody says how many."""
+FEWEST_MEASURED = 10
+"""Of fewer images no interval is worth its name."""
+
+FOR = {
+    "layer": ("map", "pixels", "channels"),
+    "images": ("map", "pixels", "channels"),
+    "max_images": ("map", "pixels", "channels"),
+    "target": ("map", "pixels", "class_image"),
+    "misclassified": ("map",),
+    "faithfulness": ("map",),
+    "shuffled": ("map",),
+    "channels": ("channels", "pixels"),
+    "per_class": ("class_image",),
+    "steps": ("class_image",),
+    "judge": ("class_image",),
+}
+"""Which settings mean something to which kind of method; the others are for all."""
 
 
 def kind_of(cfg: DictConfig) -> str:
@@ -32,20 +56,25 @@ def check_request(cfg: DictConfig) -> None:
     """Raise `InputError` for settings that don't go together, before the checkpoint is read."""
     if cfg.method not in METHODS:
         raise InputError(f"method={cfg.method} is unknown; nearest: {nearest(str(cfg.method), list(METHODS))}")
+    if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():
+        raise InputError(f"checkpoint={cfg.checkpoint} names nothing: say checkpoint=RUN or checkpoint=FILE")
     kind = kind_of(cfg)
+    defaults: Any = OmegaConf.load(CONF / "explain.yaml")
+    for key, kinds in FOR.items():
+        if kind not in kinds and cfg[key] != defaults[key]:
+            raise InputError(f"{key}={cfg[key]} means nothing to method={cfg.method}: leave {key} out")
+    if cfg.shuffled != defaults.shuffled and not cfg.faithfulness:
+        raise InputError(f"shuffled={cfg.shuffled} is for faithfulness=true: say so too, or leave it out")
     if not isinstance(cfg.layer, str | None):
         raise InputError(f"layer={cfg.layer} is not possible: take a name such as layer3, or null")
     if kind == "class_image" and target_of(cfg) == "true":
         raise InputError("target=true is for images: take the name of a class, or all")
     if cfg.target == "all" and kind != "class_image":
         raise InputError("target=all is for method=class_image: take predicted, true or the name of a class")
-    if cfg.misclassified and (kind != "map" or cfg.faithfulness):
-        other = "faithfulness=true" if kind == "map" else f"method={cfg.method}"
-        raise InputError(f"misclassified=true and {other} don't go together: leave one out")
+    if cfg.misclassified and cfg.faithfulness:
+        raise InputError("misclassified=true and faithfulness=true don't go together: leave one out")
     if cfg.misclassified and target_of(cfg) != "predicted":
         raise InputError("misclassified=true shows the predicted and the true class: leave target out")
-    if cfg.faithfulness and kind != "map":
-        raise InputError(f"faithfulness=true measures maps: take method=gradcam or its kin, not method={cfg.method}")
 
 
 def target_of(cfg: DictConfig) -> str:
@@ -70,9 +99,7 @@ def run_job(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
 
         pictures = _open(cfg, trained, "val")
         chosen = pictures.some(cfg.max_images, cfg.seed)
-        return explain_channels(
-            trained, pictures, folder, cfg.method, cfg.layer, cfg.channels, chosen, cfg.batch_size, cfg.seed
-        )
+        return explain_channels(trained, pictures, folder, cfg.method, cfg.layer, cfg.channels, chosen, cfg.batch_size)
     if kind == "class_image":
         from src.explanation.classes import explain_classes
 
@@ -83,23 +110,29 @@ def run_job(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
     return _explain_images(cfg, trained, folder)
 
 
+def _where(cfg: DictConfig, default: str) -> str:
+    return str(cfg.images or default)
+
+
 def _open(cfg: DictConfig, trained: Trained, default: str) -> Pictures:
-    return open_pictures(str(cfg.images or default), trained, cfg.data.root)
+    return open_pictures(_where(cfg, default), trained, cfg.data.root)
 
 
 def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
-    pictures = _open(cfg, trained, "test")
-    where = str(cfg.images or "test")
-    most = cfg.max_images or (OF_A_SPLIT if where in SPLITS else None)
-    found = image_maps.find_wrong(trained, pictures, cfg.batch_size) if cfg.misclassified else None
-    chosen = pictures.some(most, cfg.seed, among=found)
+    shuffled = _shuffled(cfg, trained) if cfg.faithfulness else None  # what can be wrong with it is told first
+    pictures, chosen, of = _choose(cfg, trained)
     names, true = [pictures.names[i] for i in chosen], pictures.targets[chosen]
     targets = choose_targets(target_of(cfg), trained.class_names, true, names)
     images = pictures.take(chosen)
-    maps = image_maps.explain_images(trained, images, cfg.method, targets, cfg.layer, cfg.batch_size)
-    others = None
+
+    def explain(classes: NDArray[np.int64] | None, network: nn.Module | None = None) -> image_maps.Maps:
+        return image_maps.explain_images(trained, images, cfg.method, classes, cfg.layer, cfg.batch_size, network)
+
+    maps, others = explain(targets), None
     if cfg.misclassified:
-        others = image_maps.explain_images(trained, images, cfg.method, true, cfg.layer, cfg.batch_size)
+        others = explain(true)
+    elif kind_of(cfg) == "pixels":  # such maps can be mere edge detectors
+        others = explain(maps.targets, _random(trained, images))
     explained = image_maps.Explained(images.numpy(), names, true, maps)
     title = " · ".join([METHODS[cfg.method].title, trained.name, *filter(None, [maps.layer])])
     image_maps.draw(folder, explained, others, trained.class_names, title)
@@ -107,20 +140,40 @@ def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str
     record: dict[str, Any] = {
         "layer": maps.layer,
         "target": target_of(cfg),
-        "images": where,
+        "images": _where(cfg, "test"),
         "count": len(names),
-        "of": len(pictures) if found is None else len(found),
+        "of": of,
         "left_out": [{"image": skipped.path, "reason": skipped.reason} for skipped in pictures.skipped],
     }
     if cfg.faithfulness and isinstance(maps, Attribution):
         from src.explanation.truth import measure
 
         record["faithfulness"] = measure(
-            trained, images, maps, cfg.method, folder,
-            shuffled=_shuffled(cfg, trained), batch_size=cfg.batch_size, seed=cfg.seed,
-        )  # fmt: skip
-    _say(record, found is not None)
+            trained, images, maps, cfg.method, folder, shuffled=shuffled, batch_size=cfg.batch_size, seed=cfg.seed
+        )
+    _say(record, cfg.misclassified)
     return record | {"explained": image_maps.describe(explained, trained.class_names)}
+
+
+def _choose(cfg: DictConfig, trained: Trained) -> tuple[Pictures, NDArray[np.int64], int]:
+    """The pictures, indices of those that are explained, and of how many they were chosen."""
+    pictures = _open(cfg, trained, "test")
+    most = cfg.max_images or (OF_A_SPLIT if _where(cfg, "test") in SPLITS else None)
+    wrong = image_maps.find_wrong(trained, pictures, cfg.batch_size) if cfg.misclassified else None
+    chosen = pictures.some(most, cfg.seed, among=wrong)
+    if cfg.faithfulness and len(chosen) < FEWEST_MEASURED:
+        raise InputError(
+            f"faithfulness=true: {len(chosen)} images tell nothing of a mean; take at least {FEWEST_MEASURED}"
+        )
+    return pictures, chosen, len(pictures) if wrong is None else len(wrong)
+
+
+def _random(trained: Trained, images: Tensor) -> nn.Module:
+    """The network with random weights, its batch norms' statistics from some of the images."""
+    with torch.no_grad():
+        return randomised(
+            trained.module.network, images=trained.module.normalise(images[:STATISTICS].to(trained.device))
+        )
 
 
 def _shuffled(cfg: DictConfig, trained: Trained) -> Trained | None:
@@ -128,14 +181,26 @@ def _shuffled(cfg: DictConfig, trained: Trained) -> Trained | None:
     if cfg.shuffled is None:
         return None
     if cfg.shuffled != "train":
-        return load_trained(cfg.shuffled, trained.device)
+        return _checked(load_trained(cfg.shuffled, trained.device, "shuffled"), trained, f"shuffled={cfg.shuffled}")
     if trained.run is None:
         log.info("no control on shuffled labels: %s lies in no run, so that its data are not known", trained.path)
         return None
     from src.studies.controls import train_shuffled
 
     folder = trained.run.path / "explain" / "shuffled_labels"
-    return load_trained(train_shuffled(trained.run, folder, data_root=cfg.data.root), trained.device)
+    architecture = trained.module.hparams["architecture"]
+    checkpoint = train_shuffled(trained.run, folder, architecture=architecture, data_root=cfg.data.root)
+    return _checked(load_trained(checkpoint, trained.device), trained, str(folder))
+
+
+def _checked(control: Trained, trained: Trained, named: str) -> Trained:
+    """`control`, where it is a network like `trained` that has learned shuffled labels; `InputError` otherwise."""
+    if control.run is None or not run_settings(control.run).data.get("shuffle_labels"):
+        raise InputError(f"{named} is no run with data.shuffle_labels=true: train one so, or say shuffled=train")
+    both = [(one.module.hparams["architecture"], one.class_names, one.geometry) for one in (control, trained)]
+    if both[0] != both[1]:
+        raise InputError(f"{named} is of another network, other classes or another image size: say shuffled=train")
+    return control
 
 
 def _say(record: dict[str, Any], wrong: bool) -> None:

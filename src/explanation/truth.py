@@ -64,8 +64,9 @@ def measure(
 
 def _faithfulness(trained: Trained, images: Tensor, maps: Attribution, batch_size: int, seed: int) -> Faithfulness:
     def predict(changed: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            logits = trained.module.network(torch.from_numpy(changed).to(trained.device))
+        batch = torch.from_numpy(changed).to(trained.device, memory_format=trained.module.memory_format)
+        with torch.inference_mode(), trained.fast():
+            logits = trained.module.network(batch)
         return logits.float().softmax(dim=1).cpu().numpy()
 
     with file_progress("Deletion, insertion, ROAD (%)", 100) as advance:

@@ -67,7 +67,10 @@ def _page(
         lefts[name] = right
         right += _group_width(count, width) + APART
     cell, top = height + LINE + GAP, HEADER + HEADING
-    note = f"Below each image: how sure {judge} is of the class; ✗: it takes it for another one."
+    note = (
+        f"Above: how many of all {judge} names right. "
+        "Below each image: how sure it is of the class; ✗: it takes it for another one."
+    )
     canvas = np.full((top + len(classes) * cell + 2 * LINE + 10, max(right, 560), 3), 255, np.uint8)
     axes = pixel_axes(canvas.shape[0], canvas.shape[1])
     _title(axes, title, canvas.shape[1])
@@ -106,12 +109,12 @@ def _group_width(count: int, width: int) -> int:
 
 
 def _heading(axes: Axes, left: int, width: int, name: str, group: JudgedImages) -> None:
-    """The group's name, and below it how many of its images are named right."""
+    """The group's name, and below it how many of its images are named right, of how many."""
     share = (group.predicted == group.targets).mean()
     words: dict[str, Any] = {"size": 9, "color": INK, "va": "bottom", "parse_math": False}
     name = fit(name, width + APART - 4, 9, lines=2, weight="bold")
     axes.text(left, HEADER + HEADING - LINE - 7, name, weight="bold", linespacing=1.1, **words)
-    axes.text(left, HEADER + HEADING - 6, f"{share:.0%} right", **words)
+    axes.text(left, HEADER + HEADING - 6, f"{100 * share:.0f} % of {len(group.targets)}", **words)
 
 
 def _verdict(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import src.overrides  # noqa: F401  # the resolvers that the configuration of a study needs
 from src.data import ImageDataModule
 from src.data.batches import EpochBatchSampler
 from src.data.collection import Skipped
@@ -22,6 +21,7 @@ from src.data.splits import round_robin
 from src.data.transforms import Geometry
 from src.errors import InputError
 from src.inference.checkpoint import Trained
+from src.inference.settings import run_settings
 from src.run import RunFolder
 
 SPLITS = ("train", "val", "test")
@@ -113,18 +113,19 @@ def open_split(
 
 def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry | None = None) -> ImageDataModule:
     """The data module of a run, found and divided as they were for the training; nothing is downloaded."""
+    cfg = run_settings(run)
     try:
-        cfg = OmegaConf.load(run.hydra / "config.yaml")
         settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
-        seed = cfg.seed
-    except (OSError, ValueError, AttributeError, OmegaConfBaseException) as error:
-        raise InputError(f"{run.hydra / 'config.yaml'} can't be read ({str(error).splitlines()[0]})") from error
+    except OmegaConfBaseException as error:
+        raise InputError(
+            f"{run.path}: the settings of its data can't be read ({str(error).splitlines()[0]})"
+        ) from error
     if data_root is not None:
         settings["root"] = data_root
     if geometry is not None:
         settings |= {"image_size": geometry.image_size, "in_channels": geometry.in_channels}
     try:
-        data = ImageDataModule(**settings, seed=seed)
+        data = ImageDataModule(**settings, seed=cfg.seed)
     except TypeError as error:
         raise InputError(f"{run.path}: the settings of its data are those of another version: {error}") from error
     data.collection = data.find(download=False)

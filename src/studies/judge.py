@@ -5,12 +5,9 @@ weakness is told by another one, which had no part in it.
 """
 
 import logging
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +18,12 @@ from rich.table import Table
 from torch import Tensor
 
 from src.attribution.snapshot import device_of, frozen_copy
-from src.data import ImageDataModule
 from src.errors import InputError
+from src.inference.pictures import open_data
+from src.inference.settings import run_settings
 from src.overrides import CONF
 from src.run import RunFolder
-from src.session import run_training, to_dict
+from src.studies.controls import train_beside
 from src.training.classifier import ImageClassifier
 
 log = logging.getLogger(__name__)
@@ -62,12 +60,14 @@ class Verdict:
 class Judgement:
     """One judge's verdicts on class images, and on what they have to be compared with.
 
-    `pixel_ascent` are images of the same network by plain gradient ascent on pixels, `random_weights` class images of
-    a network that has learned nothing, `real` images of the data set that the judge was not trained on.
+    `pixel_ascent` are images of the same network by plain gradient ascent on pixels, from noise, `ascent_from_mean`
+    from where class images start, too; `random_weights` class images of a network that has learned nothing, `real`
+    images of the data set that the judge was not trained on.
     """
 
     class_images: Verdict
     pixel_ascent: Verdict
+    ascent_from_mean: Verdict
     random_weights: Verdict
     real: Verdict
 
@@ -148,10 +148,9 @@ def train_judge(
     target = RunFolder(folder)
     if not target.is_whole:
         log.info("trains a judge: %s, seed %d, in %s", settings.model.name, settings.seed, target.shown)
-        # What was interrupted is gone on with.
-        run_training(settings, target, command=shlex.join(sys.orig_argv), resume=target.status is not None)
+        train_beside(settings, target, "judge")
     judge = read_judge(folder)
-    own = OmegaConf.load(target.hydra / "config.yaml")
+    own = run_settings(target)
     moved = data_root is not None
     if own.data.name != settings.data.name or (str(own.data.root) != str(settings.data.root) and not moved):
         raise InputError(f"{folder} holds a judge for {own.data.name}, not {settings.data.name}: name another folder")
@@ -168,30 +167,22 @@ def read_judge(folder: Path) -> Judge:
     return Judge(module.eval(), run.best_checkpoint, metrics["test/accuracy"], metrics["train_seconds"])
 
 
-def unseen_images(folder: Path, n: int) -> tuple[Tensor, NDArray[np.int64]]:
+def unseen_images(folder: Path, n: int, data_root: str | None = None) -> tuple[Tensor, NDArray[np.int64]]:
     """At most `n` test images of the judge in `folder`, uint8 (n, C, S, S), the classes in turn, and their classes.
 
     Not the run's test images: another seed divides the data anew, and the judge was trained on most of those.
     """
-    settings: Any = OmegaConf.load(RunFolder(folder).hydra / "config.yaml")
-    data = ImageDataModule(**to_dict(settings.data), seed=settings.seed)
-    data.prepare_data()
-    data.setup()
-    images, targets, _ = data.sample("test", n)
+    images, targets, _ = open_data(RunFolder(folder), data_root).sample("test", n)
     return images, targets
 
 
 def judge_settings(run: RunFolder, *, model: str | None, epochs: int, images: int) -> DictConfig:
     """The configuration of a judge for `run`: its own, with another network and nothing that a judge doesn't need."""
-    file = run.hydra / "config.yaml"
-    if not file.exists():
-        raise InputError(f"{run.path} has no .hydra/config.yaml to train a judge by: name a judge=CHECKPOINT")
-    settings: Any = OmegaConf.load(file)
+    settings = run_settings(run)
     model = model or ("resnet18" if settings.model.name == "simple_cnn" else "simple_cnn")
     description = CONF / "model" / f"{model}.yaml"
     if not description.exists():
         raise InputError(f"judge {model!r} is unknown: take one of conf/model/, or name a judge=CHECKPOINT")
-    # Before anything is resolved: `sweep` may be the time of day, which only Hydra's command line can tell.
     settings.update({"study": None, "sweep": None, "callbacks": {}, "logger": {}, "baseline": False, "cost": False})
     settings.update({"weights": None, "freeze": "none", "compile": False, "test": True, "seed": settings.seed + 1})
     settings.model = OmegaConf.load(description)

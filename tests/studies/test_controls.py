@@ -100,6 +100,6 @@ def test_only_what_a_control_needs_differs_from_the_run(run: RunFolder) -> None:
 
 
 def test_a_run_without_its_configuration(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"has no \.hydra/config\.yaml to train a control by"):
+    with pytest.raises(InputError, match=r"config.yaml is missing"):
         train_shuffled(RunFolder(tmp_path), tmp_path / "control")
     assert not list(tmp_path.iterdir())

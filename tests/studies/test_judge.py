@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
 from src.run import RunFolder
-from src.studies import judge as judges
+from src.studies import controls
 from src.studies.judge import Judgement, Verdict, judge_settings, judged, read_judge, train_judge, unseen_images
 from src.tables import as_text
 from src.training.classifier import ImageClassifier
@@ -95,10 +95,12 @@ class TestVerdict:
         with pytest.raises(InputError, match=words):
             judged(classifier(), images, targets)
 
-    def test_four_figures_in_a_table(self) -> None:
+    def test_five_figures_in_a_table(self) -> None:
         one, none = (Verdict(np.zeros(4, int), np.full(4, i), np.full(4, 0.25, np.float32)) for i in (0, 1))
-        judgement = Judgement(class_images=one, pixel_ascent=none, random_weights=none, real=one)
-        assert judgement.figures == {"class_images": 1, "pixel_ascent": 0, "random_weights": 0, "real": 1}
+        judgement = Judgement(class_images=one, pixel_ascent=none, ascent_from_mean=none, random_weights=none, real=one)
+        assert list(judgement.figures.items()) == [
+            ("class_images", 1), ("pixel_ascent", 0), ("ascent_from_mean", 0), ("random_weights", 0), ("real", 1)
+        ]  # fmt: skip
         lines = [line.split() for line in as_text(judgement.table()).splitlines()]
         assert lines[1] == ["class", "images", "1.000", "0.25", "4"]
         assert lines[2] == ["pixel", "ascent", "0.000", "0.25", "4"]
@@ -117,7 +119,7 @@ class TestTraining:
         assert (own["seed"], own["model"]["name"], own["data"]["name"]) == (5, "simple_cnn", "digits")
 
     def test_one_that_is_there_is_taken(self, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(judges, "run_training", None)
+        monkeypatch.setattr(controls, "run_training", None)
         again = train_judge(RunFolder(trained), trained / "judge")
         assert again.checkpoint == trained / "judge" / "checkpoints" / "best.ckpt"
 
@@ -125,7 +127,7 @@ class TestTraining:
         self, tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked: list[bool] = []
-        monkeypatch.setattr(judges, "run_training", lambda *_, **options: asked.append(options["resume"]))
+        monkeypatch.setattr(controls, "run_training", lambda *_, **options: asked.append(options["resume"]))
         run = written(tmp_path, config(*QUICK))
         RunFolder(tmp_path / "judge").start(command="train", seed=2, hardware={})
         for folder in ("judge", "another"):
@@ -141,7 +143,7 @@ class TestTraining:
     def test_none_there(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no trained judge"):
             read_judge(tmp_path)
-        with pytest.raises(InputError, match="no .hydra/config.yaml to train a judge by: name a judge=CHECKPOINT"):
+        with pytest.raises(InputError, match="config.yaml is missing"):
             train_judge(RunFolder(tmp_path), tmp_path / "judge")
 
 
