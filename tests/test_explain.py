@@ -140,6 +140,7 @@ def test_maps_are_measured_and_the_verdict_is_made_from_the_figures(run: Path, t
     assert isinstance(told, dict)
     assert told["images"] + told["skipped"] == 12
     assert told["verdict"].startswith("These maps are")
+    assert told["shuffled_labels"]["train_accuracy"] > 0.5
     stages = [row["stage"] for row in told["sanity"]]
     assert stages[0] == "fc"
     assert stages[-3:] == ["shuffled labels", "another image", "centre blob"]

@@ -24,9 +24,13 @@ from src.attribution.sanity import explained, randomised_from_the_top
 from src.data.processes import file_progress
 from src.figures.faithfulness import faithfulness_chart
 from src.inference.checkpoint import Trained
+from src.studies.controls import learned
 from src.tables import as_text
 
 log = logging.getLogger(__name__)
+
+LEARNED = 0.9
+"""So much of its shuffled labels a control should know by heart; else it is just one more with random weights."""
 
 SANITY_IMAGES = 50
 """The sanity check explains so many of the images again for each stage and draw; their mean is known well enough."""
@@ -58,8 +62,16 @@ def measure(
     rows.drop(columns="draws").to_csv(folder / "sanity.csv", index=False)
     log.info("\n%s\n\n%s\n\n%s\n", as_text(_table(found), 180), as_text(_sanity_table(checked)), found.verdict())
     # NaN is no JSON: what could not be measured is null.
-    sanity = json.loads(rows.to_json(orient="records"))
-    return {**found.as_json(), "sanity": sanity}
+    told = {**found.as_json(), "sanity": json.loads(rows.to_json(orient="records"))}
+    return told if shuffled is None else told | {"shuffled_labels": _describe(shuffled)}
+
+
+def _describe(shuffled: Trained) -> dict[str, Any]:
+    """The control on shuffled labels for explain.json; a word on screen where it has learned too little to be one."""
+    accuracy = learned(shuffled.run) if shuffled.run is not None else float("nan")
+    if not accuracy >= LEARNED:
+        log.warning("the network on shuffled labels knows %.0f %% of them by heart: a weak control", 100 * accuracy)
+    return {"checkpoint": str(shuffled.path), "train_accuracy": round(accuracy, 6)}
 
 
 def _faithfulness(trained: Trained, images: Tensor, maps: Attribution, batch_size: int, seed: int) -> Faithfulness:
