@@ -71,7 +71,8 @@ def explain_classes(
     _draw_each(folder, main, names)
     title = f"What {trained.name} wants to see"
     strip = np.arange(0, len(names), per_class if len(classes) > 1 else 1)  # one image a class, where there are several
-    strips = class_image_steps(main.snapshots[:, strip], main.steps, [names[i] for i in strip], f"{title}, by step")
+    labels = [trained.class_names[targets[i]] for i in strip]
+    strips = class_image_steps(main.snapshots[:, strip], main.steps, labels, f"{title}, by step")
     figures.save(strips, folder / "steps.png")
     for name, one in made.items():
         save_arrays(

@@ -22,6 +22,7 @@ from src.attribution.cam import class_activation_maps
 from src.attribution.gradcam import Attribution
 from src.attribution.sanity import explained, randomised_from_the_top
 from src.data.processes import file_progress
+from src.explanation.methods import METHODS
 from src.figures.faithfulness import faithfulness_chart
 from src.inference.checkpoint import Trained
 from src.studies.controls import learned
@@ -56,7 +57,7 @@ def measure(
     found = _faithfulness(trained, normalised, maps, batch_size, seed)
     checked = _sanity(trained, normalised, maps, method, shuffled, batch_size)
     rows = pd.DataFrame([asdict(row) for row in checked])
-    chart = faithfulness_chart(found.fractions, found.curves, rows, f"{method} · {trained.name} · {maps.layer}")
+    chart = faithfulness_chart(found.fractions, found.curves, rows, f"{METHODS[method].title} · {trained.name} · {maps.layer}")
     figures.save(chart, folder / "faithfulness.png")
     found.table().to_csv(folder / "faithfulness.csv", index=False)
     rows.drop(columns="draws").to_csv(folder / "sanity.csv", index=False)
