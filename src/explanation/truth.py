@@ -57,7 +57,8 @@ def measure(
     found = _faithfulness(trained, normalised, maps, batch_size, seed)
     checked = _sanity(trained, normalised, maps, method, shuffled, batch_size)
     rows = pd.DataFrame([asdict(row) for row in checked])
-    chart = faithfulness_chart(found.fractions, found.curves, rows, f"{METHODS[method].title} · {trained.name} · {maps.layer}")
+    title = f"{METHODS[method].title} · {trained.name} · {maps.layer}"
+    chart = faithfulness_chart(found.fractions, found.curves, rows, title)
     figures.save(chart, folder / "faithfulness.png")
     found.table().to_csv(folder / "faithfulness.csv", index=False)
     rows.drop(columns="draws").to_csv(folder / "sanity.csv", index=False)
