@@ -71,7 +71,7 @@ def _logits_from(
             logits = network(image[None].clone())
             if logits.shape[:1] == (count,):
                 return logits
-        except RuntimeError:
+        except RuntimeError:  # the shapes don't go together: without broadcasting, then
             pass
         return network(image.repeat(count, 1, 1, 1))
     finally:

@@ -1,7 +1,7 @@
 """Class images: what the network wants to see of each class, judged by another network and beside three controls."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,17 @@ from src.explanation.targets import find_class
 from src.figures.class_images import JudgedImages, class_image_pages, class_image_steps
 from src.inference.checkpoint import Trained, load_trained
 from src.inference.pictures import open_data, open_split
-from src.studies.judge import Judgement, judged, train_judge, unseen_images
+from src.studies.judge import Judgement, Verdict, judged, train_judge, unseen_images
 from src.tables import as_text
 
 log = logging.getLogger(__name__)
 
 SAMPLE = 500
 """Training images from which colours and the control's batch norms take their statistics."""
+
+
+Shown = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""Images (n, C, S, S) and the classes (n,) that are meant."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,42 +71,59 @@ def explain_classes(
     targets = [place for place in classes for _ in range(per_class)]
     made = _make(trained, targets, steps, data_root, seed)
     names = [f"{trained.class_names[place]} {number + 1}" for place in classes for number in range(per_class)]
-    main = made["class images"]
-    _draw_each(folder, main, names)
     title = f"What {trained.name} wants to see"
-    strip = np.arange(0, len(names), per_class if len(classes) > 1 else 1)  # one image a class, where there are several
-    labels = [trained.class_names[targets[i]] for i in strip]
-    strips = class_image_steps(main.snapshots[:, strip], main.steps, labels, f"{title}, by step")
-    figures.save(strips, folder / "steps.png")
+    _keep(folder, made)
+    _draw_each(folder, made["class images"], names)
+    _draw_steps(folder, trained, made["class images"], per_class if len(classes) > 1 else 1, title)
+    record: dict[str, Any] = {
+        "layer": "fc",
+        "target": target,
+        "steps": made["class images"].steps[-1],
+        "class_images": [
+            {"class": name, "confidence": round(float(confidence), 6)}
+            for name, confidence in zip(names, made["class images"].confidences, strict=True)
+        ],
+    }
+    shown = {name: (one.images, np.asarray(one.targets)) for name, one in made.items()}
+    if judging is None:
+        _sheets(folder, trained, trained, shown, title, "the network itself")
+        return record
+    shown["real images"] = _real(judging, classes, per_class)
+    judgement = Judgement(*_sheets(folder, trained, judging.judge, shown, title, judging.called))
+    log.info("\nTop-1 of the judge, %s\n\n%s\n", judging.called, as_text(judgement.table()))
+    judge_said = {"judge": str(judging.judge.path), "judge_network": judging.judge.name}
+    return record | judge_said | {"named_right": judgement.figures}
+
+
+def _sheets(
+    folder: Path, trained: Trained, judge: Trained, shown: Mapping[str, Shown], title: str, called: str
+) -> list[Verdict]:
+    """Draw all kinds of images with what the judge says of them; its verdicts, in their order."""
+    verdicts = [judged(judge.module, *pair) for pair in shown.values()]
+    groups = {
+        name: JudgedImages(images, targets, verdict.predicted, verdict.confidences)
+        for (name, (images, targets)), verdict in zip(shown.items(), verdicts, strict=True)
+    }
+    for number, page in enumerate(class_image_pages(groups, trained.class_names, title, called), start=1):
+        figures.save(page, folder / ("sheet.png" if number == 1 else f"sheet_{number}.png"))
+    return verdicts
+
+
+def _keep(folder: Path, made: Mapping[str, ClassImages]) -> None:
+    """The arrays of each kind of image, a file each."""
     for name, one in made.items():
         save_arrays(
             folder / f"{name.replace(' ', '_')}.npz", images=one.images, targets=one.targets,
             confidences=one.confidences, snapshots=one.snapshots, steps=np.array(one.steps),
         )  # fmt: skip
-    record: dict[str, Any] = {
-        "layer": "fc",
-        "target": target,
-        "steps": main.steps[-1],
-        "class_images": [
-            {"class": name, "confidence": round(float(confidence), 6)}
-            for name, confidence in zip(names, main.confidences, strict=True)
-        ],
-    }
-    shown = {name: (one.images, np.asarray(one.targets)) for name, one in made.items()}
-    if judging is not None:
-        shown["real images"] = _real(judging, classes, per_class)
-    judge_module = trained.module if judging is None else judging.judge.module
-    verdicts = {name: judged(judge_module, *pair) for name, pair in shown.items()}
-    groups = {name: JudgedImages(*shown[name], one.predicted, one.confidences) for name, one in verdicts.items()}
-    called = "the network itself" if judging is None else judging.called
-    for number, page in enumerate(class_image_pages(groups, trained.class_names, title, called), start=1):
-        figures.save(page, folder / ("sheet.png" if number == 1 else f"sheet_{number}.png"))
-    if judging is None:
-        return record
-    judgement = Judgement(*verdicts.values())
-    log.info("\nTop-1 of the judge, %s\n\n%s\n", judging.called, as_text(judgement.table()))
-    judge_said = {"judge": str(judging.judge.path), "judge_network": judging.judge.name}
-    return record | judge_said | {"named_right": judgement.figures}
+
+
+def _draw_steps(folder: Path, trained: Trained, made: ClassImages, every: int, title: str) -> None:
+    """`steps.png`: how each `every`-th image came about."""
+    strip = np.arange(0, len(made.targets), every)
+    labels = [trained.class_names[made.targets[i]] for i in strip]
+    strips = class_image_steps(made.snapshots[:, strip], made.steps, labels, f"{title}, by step")
+    figures.save(strips, folder / "steps.png")
 
 
 def _make(
