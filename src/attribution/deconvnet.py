@@ -105,21 +105,6 @@ def _merge(peaks: Tensor, count: int) -> Tensor:
     return peaks.gather(2, order.expand(len(peaks), -1, -1))
 
 
-def pick(batches: Iterable[Tensor], places: NDArray[np.int64]) -> Tensor:
-    """The images at `places` (k, n) of the batches in their order: (k, n, C, H, W), of the batches' own type.
-
-    For the `images` of `Excitations`, where their source cannot be indexed: a second pass over the same batches.
-    """
-    wanted, found, done = set(places.ravel().tolist()), {}, 0
-    for batch in batches:
-        found.update({place: batch[place - done].cpu() for place in wanted if done <= place < done + len(batch)})
-        done += len(batch)
-    missing = wanted - found.keys()
-    if missing:
-        raise ValueError(f"image {min(missing)} is not among {done}")
-    return torch.stack([torch.stack([found[place] for place in row]) for row in places.tolist()])
-
-
 def project(
     network: nn.Module,
     images: Tensor,

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.attribution.deconvnet import Excitations, pick, project, strongest
+from src.attribution.deconvnet import Excitations, project, strongest
 from src.attribution.receptive_field import receptive_fields
 from src.errors import InputError
 from src.networks import build_network
@@ -70,7 +70,7 @@ def test_equals_a_network_that_unpools_rectifies_and_filters(layer: str, norm: b
     network = encoder(norm)
     images = torch.randn(12, 3, 12, 17)  # odd: the pooling leaves a column out
     found = strongest(network, images.split(5), layer, channels=6, images=3)
-    projections = project(network, pick([images], found.images), found)
+    projections = project(network, images[found.images], found)
     largest = differ = 0.0
     for k, channel in enumerate(found.channels):
         for n, place in enumerate(found.images[k]):
@@ -88,7 +88,7 @@ def test_equals_a_network_that_unpools_rectifies_and_filters(layer: str, norm: b
 def test_the_guided_rule_takes_the_gates_too() -> None:
     network, images = encoder(norm=False), torch.randn(4, 3, 12, 12)
     found = strongest(network, [images], "conv2", channels=2, images=2)
-    chosen = pick([images], found.images)
+    chosen = images[found.images]
     guided = project(network, chosen, found, "guided")
     for k, n in np.ndindex(2, 2):
         image = chosen[k, n].clone().requires_grad_()
@@ -111,7 +111,7 @@ def test_an_inplace_relu_behind_the_layer_changes_nothing() -> None:
             module.inplace = False
     images = torch.randn(3, 3, 12, 12)
     found = strongest(inplace, [images], "bn2")
-    chosen = pick([images], found.images)
+    chosen = images[found.images]
     np.testing.assert_array_equal(project(inplace, chosen, found), project(ordinary, chosen, found))
 
 
@@ -185,7 +185,7 @@ def test_nothing_comes_from_outside_the_field(name: str, layer: str, size: int) 
             nn.init.uniform_(module.weight, 0.5, 1)
     images = torch.randn(2, 3, size, size)
     found = strongest(network, [images], layer, channels=3, images=2)
-    projections = np.abs(project(network, pick([images], found.images), found)).max(axis=2)
+    projections = np.abs(project(network, images[found.images], found)).max(axis=2)
     fields = receptive_fields(network, layer, found.positions, (3, size, size))
     for projection, (top, left, bottom, right) in zip(
         projections.reshape(6, size, size), fields.reshape(6, 4), strict=True
@@ -202,7 +202,7 @@ def test_a_linear_network_fills_its_field() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 5, 2, 2), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 3, padding=1)).eval()
     images = torch.randn(9, 3, 30, 30)
     found = strongest(network, [images], "2", channels=4)
-    projections = np.abs(project(network, pick([images], found.images), found)).max(axis=2)
+    projections = np.abs(project(network, images[found.images], found)).max(axis=2)
     fields = receptive_fields(network, "2", found.positions, (3, 30, 30))
     for k, n in np.ndindex(4, 9):
         rows, columns = projections[k, n].nonzero()
@@ -242,7 +242,7 @@ def test_planted_winners_are_found_whatever_the_batches(batch: int) -> None:
     assert found.images[1].tolist() == every[:, 1].argsort(descending=True)[:4].tolist()
     np.testing.assert_array_equal(found.activations[1], every[:, 1].sort(descending=True).values[:4])
     assert heard[-1] == 40
-    chosen = pick(images.split(batch), found.images)
+    chosen = images[found.images]
     assert torch.equal(chosen, images[torch.from_numpy(found.images)])
     sent = project(Channels(5), chosen, found)
     assert (sent != 0).sum() == 8, "the map is the image, so each comes back as one pixel"
@@ -257,7 +257,7 @@ def test_fewer_channels_and_images_than_asked_and_dead_ones() -> None:
     assert found.channels[0] == 1
     assert sorted(found.channels) == [0, 1, 2]
     assert (found.activations[0, 0], (found.activations > 0).sum()) == (2, 1)
-    sent = project(Channels(3), pick([images], found.images), found)
+    sent = project(Channels(3), images[found.images], found)
     assert (sent != 0).sum() == 1, "what is not active sends nothing"
 
 
@@ -319,5 +319,3 @@ def test_positions_and_images_that_do_not_fit() -> None:
     found = Excitations("map", one[0], one, np.zeros((1, 1, 2), np.int64), np.ones((1, 1), np.float32))
     with pytest.raises(InputError, match=r"wants \(1, 1\) images, not \(2, 1\)"):
         project(Channels(2), torch.zeros(2, 1, 2, 5, 5), found)
-    with pytest.raises(ValueError, match="image 7 is not among 3"):
-        pick([torch.zeros(3, 1, 2, 2)], np.array([[0, 7]]))
