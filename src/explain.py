@@ -21,14 +21,14 @@ def explain(cfg: "DictConfig") -> dict[str, Any]:
     Raises `InputError` for what can't be meant, before anything is written.
     """
     check_config(cfg)
-    from src.explanation.folder import filled, write_record
-    from src.explanation.jobs import check_request, output_folder, run_job  # torch, only now
+    from src.explanation.jobs import check_request, run_job  # torch, only now
     from src.inference.checkpoint import choose_device, load_trained
+    from src.inference.folder import filled, output_folder, write_record
 
     check_request(cfg)
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
-    output = output_folder(cfg, trained)
-    with filled(output) as folder:
+    output = output_folder(cfg.output, trained.run, "explain", cfg.method)
+    with filled(output, "explain") as folder:
         record = {
             "method": cfg.method,
             "checkpoint": str(trained.path),
@@ -37,7 +37,7 @@ def explain(cfg: "DictConfig") -> dict[str, Any]:
             "command": shlex.join(sys.orig_argv),
             **run_job(cfg, trained, folder),
         }
-        write_record(folder, record)
+        write_record(folder, "explain", record)
     log.info("explanation  %s", RunFolder(output).shown)
     return record
 

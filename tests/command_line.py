@@ -10,16 +10,12 @@ import subprocess
 import sys
 import warnings
 from contextlib import chdir, redirect_stderr, redirect_stdout
-from functools import partial
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from unittest.mock import patch
 
 from src.cli import main
-from src.report import report
-from src.train import compare, train
-
-VERBS = {"train": partial(main, "train", train, after_sweep=compare), "report": partial(main, "report", report)}
 
 
 def run_here(*arguments: str, cwd: Path, verb: str = "train") -> "subprocess.CompletedProcess[str]":
@@ -38,7 +34,8 @@ def run_here(*arguments: str, cwd: Path, verb: str = "train") -> "subprocess.Com
     ):
         warnings.simplefilter("default")
         try:
-            VERBS[verb]()
+            module = import_module(f"src.{verb}")
+            main(verb, getattr(module, verb), after_sweep=getattr(module, "compare", None))
         except SystemExit as end:
             code = end.code
         finally:

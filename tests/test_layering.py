@@ -9,8 +9,9 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
-    {"errors", "files"},
-    {"data", "networks", "figures", "tables", "config"},
+    {"errors", "files", "rules"},
+    {"config"},
+    {"data", "networks", "figures", "tables"},
     {"overrides"},
     {"attribution", "analysis"},
     {"run"},
@@ -22,6 +23,7 @@ LAYERS = [
     {"inference"},
     {"studies"},
     {"explanation"},
+    {"page"},
     {"cli"},
     {"train", "evaluate", "predict", "explain", "audit", "benchmark", "report", "export", "app"},
 ]

@@ -17,12 +17,12 @@ from src.attribution.gradcam import Attribution
 from src.attribution.guided import PixelAttribution, pixel_attribution
 from src.data.processes import file_progress
 from src.errors import InputError
-from src.explanation.folder import picture_name
 from src.explanation.methods import METHODS
 from src.figures.panels import Panel, heat_panels, panel_sheet, panel_size, signed_panels
 from src.inference.checkpoint import Trained
+from src.inference.folder import picture_name
 from src.inference.pictures import UNKNOWN, Pictures
-from src.inference.prediction import predict
+from src.inference.prediction import predict, probabilities
 
 SIDE = 168
 """Pixels of an image's longer side on a sheet."""
@@ -164,7 +164,7 @@ def _dark(*sets: Attribution) -> str:
 def _captions(explained: Explained, class_names: Sequence[str]) -> tuple[list[str], list[bool]]:
     maps = explained.maps
     captions, wrong = [], []
-    confidences = softmax_of(maps.logits).max(axis=1)
+    confidences = probabilities(maps.logits).max(axis=1)
     for name, target, predicted, confidence, explains in zip(
         explained.names, explained.targets, maps.logits.argmax(axis=1), confidences, maps.targets, strict=True
     ):
@@ -175,12 +175,6 @@ def _captions(explained: Explained, class_names: Sequence[str]) -> tuple[list[st
         captions.append(f"{figures.shorten(true, 44)} · predicted {said} {confidence:.2f}{other}")
         wrong.append(bad)
     return captions, wrong
-
-
-def softmax_of(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities (N, K)."""
-    raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
 
 
 # Arrays and figures --------------------------------------------------------------------------------------------------
@@ -203,7 +197,7 @@ def keep(folder: Path, explained: Explained, others: Maps | None) -> None:
 def describe(explained: Explained, class_names: Sequence[str]) -> list[dict[str, Any]]:
     """One entry an image for explain.json."""
     maps = explained.maps
-    probabilities = softmax_of(maps.logits)
+    shares = probabilities(maps.logits)
     return [
         {
             "image": name,
@@ -215,6 +209,6 @@ def describe(explained: Explained, class_names: Sequence[str]) -> list[dict[str,
             "probability": round(float(row[explains]), 6),
         }
         for name, picture, target, row, explains in zip(
-            explained.names, _pictures(explained), explained.targets, probabilities, maps.targets, strict=True
+            explained.names, _pictures(explained), explained.targets, shares, maps.targets, strict=True
         )
     ]

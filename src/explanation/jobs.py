@@ -1,7 +1,6 @@
 """From the settings of `src.explain` to one of its four jobs: maps of images, faithfulness, channels, class images."""
 
 import logging
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +79,6 @@ def check_request(cfg: DictConfig) -> None:
 def target_of(cfg: DictConfig) -> str:
     """`predicted`, `true` or a class's name: composed in Python, Hydra takes `true` for a truth value and 7 for 7."""
     return str(cfg.target).lower() if isinstance(cfg.target, bool) else str(cfg.target)
-
-
-def output_folder(cfg: DictConfig, trained: Trained) -> Path:
-    """Where the explanation is written: `output`, else in the run, else in `outputs/explain`."""
-    if cfg.output is not None:
-        return Path(cfg.output).expanduser()
-    if trained.run is not None:
-        return trained.run.path / "explain" / cfg.method
-    return Path("outputs") / "explain" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{cfg.method}"
 
 
 def run_job(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:

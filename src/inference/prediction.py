@@ -25,3 +25,12 @@ def predict(
             if progress is not None:
                 progress(done)
     return torch.cat(logits).numpy()
+
+
+def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
+    """softmax(logits / T) of logits (N, K), in float64: two different logits stay different after the division, so a
+    temperature never changes which class is the largest.
+    """
+    scaled = logits.astype(np.float64) / temperature
+    raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)

@@ -1,31 +1,32 @@
-"""The folder of an explanation: filled as a whole, or left as it was."""
+"""The folder that a verb writes its answer to: filled as a whole, or left as it was."""
 
 import json
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from src.errors import InputError
 from src.files import write_text
-
-RECORD = "explain.json"
+from src.run import RunFolder
 
 
 @contextmanager
-def filled(output: Path) -> Iterator[Path]:
+def filled(output: Path, verb: str) -> Iterator[Path]:
     """A new folder, whose files come into `output` when the block ends well; otherwise nothing is left behind.
 
-    `output` is new or empty, or holds an earlier explanation: the files that its explain.json names are taken away,
-    and nothing else. The block writes an explain.json too. Raises `InputError` for any other folder.
+    `output` is new or empty, or holds what the same verb, such as `explain`, wrote earlier: the files that its record,
+    explain.json, names are taken away, and nothing else. The block writes a record too (`write_record`). Raises
+    `InputError` for any other folder.
     """
-    earlier = _files_of(output)
+    earlier = _files_of(output, verb)
     made = next((path for path in reversed([output, *output.parents]) if not path.exists()), None)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(dir=output, prefix=".explain.")
+        temporary = tempfile.TemporaryDirectory(dir=output, prefix=f".{verb}.")
     except OSError as error:
         _remove_empty(output, made)
         raise InputError(f"output={output} can't be written ({error.strerror}): name another folder") from None
@@ -42,11 +43,11 @@ def filled(output: Path) -> Iterator[Path]:
         _remove_empty(output, made)
 
 
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """explain.json, with the names of all files beside it."""
+def write_record(folder: Path, verb: str, record: dict[str, Any]) -> None:
+    """The verb's record, such as explain.json, with the names of all files beside it."""
     files = sorted(path.name for path in folder.iterdir())
-    text = json.dumps(record | {"files": [*files, RECORD]}, indent=2, ensure_ascii=False)
-    write_text(folder / RECORD, text + "\n")
+    text = json.dumps(record | {"files": [*files, f"{verb}.json"]}, indent=2, ensure_ascii=False)
+    write_text(folder / f"{verb}.json", text + "\n")
 
 
 def picture_name(number: int, name: str) -> str:
@@ -55,10 +56,20 @@ def picture_name(number: int, name: str) -> str:
     return f"{number:04d}_{stem}.png"
 
 
-def _files_of(output: Path) -> list[str]:
-    """What an earlier explanation has written to `output`; nothing where it is new or empty."""
+def output_folder(output: str | None, run: RunFolder | None, verb: str, name: str | None = None) -> Path:
+    """`output`; where it isn't said, a folder called `name` of the run, or of `outputs`; by default the time of day."""
+    if output is not None:
+        return Path(output).expanduser()
+    now = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    if run is not None:
+        return run.path / verb / (name or now)
+    return Path("outputs") / verb / (f"{now}_{name}" if name else now)
+
+
+def _files_of(output: Path, verb: str) -> list[str]:
+    """What the verb has written earlier to `output`; nothing where it is new or empty."""
     try:
-        there = [path.name for path in output.iterdir() if not path.name.startswith(".explain.")]
+        there = [path.name for path in output.iterdir() if not path.name.startswith(f".{verb}.")]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -66,10 +77,10 @@ def _files_of(output: Path) -> list[str]:
     if not there:
         return []
     try:
-        files = json.loads((output / RECORD).read_text(encoding="utf-8"))["files"]
+        files = json.loads((output / f"{verb}.json").read_text(encoding="utf-8"))["files"]
         return [name for name in files if Path(name).name == name]
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"output={output} holds {min(there)} and no explanation: name another folder") from None
+        raise InputError(f"output={output} holds {min(there)} and nothing of src.{verb}: name another folder") from None
 
 
 def _remove_empty(output: Path, made: Path | None) -> None:

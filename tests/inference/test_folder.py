@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 
 from src.errors import InputError
-from src.explanation.folder import filled, write_record
+from src.inference.folder import filled, write_record
 
 
 def explain(output: Path, *names: str) -> None:
-    with filled(output) as folder:
+    with filled(output, "explain") as folder:
         for name in names:
             (folder / name).write_text(name)
-        write_record(folder, {"method": "gradcam"})
+        write_record(folder, "explain", {"method": "gradcam"})
 
 
 def explain_and_fail(output: Path) -> None:
-    with filled(output) as folder:
+    with filled(output, "explain") as folder:
         (folder / "0_b.png").write_text("half")
         raise RuntimeError("disk full")
 
@@ -49,9 +49,9 @@ def test_a_failure_leaves_no_new_folder(tmp_path: Path) -> None:
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years")
-    with pytest.raises(InputError, match="holds thesis.tex and no explanation"), filled(tmp_path):
+    with pytest.raises(InputError, match="holds thesis.tex and nothing of src.explain"), filled(tmp_path, "explain"):
         pass
-    with pytest.raises(InputError, match="is no folder"), filled(tmp_path / "thesis.tex"):
+    with pytest.raises(InputError, match="is no folder"), filled(tmp_path / "thesis.tex", "explain"):
         pass
 
 
