@@ -24,6 +24,8 @@ from rich import get_console
 from src.errors import InputError, RunError
 from src.overrides import CONF, Plan, check_overrides, compose_overrides, quote, quote_paths
 from src.reservation import Reserved, discard, remove_empty, reserve, writes_itself
+from src.resume import check_same, is_done, merge_words, run_to_resume
+from src.run import RunFolder
 from src.studies.sweep import Outcome, Sweep, one_line
 
 log = logging.getLogger(__name__)
@@ -79,8 +81,9 @@ def main(
         code = _run(verb, task, summary, after_sweep, sys.argv[1:])
     except (InputError, RunError) as error:
         code = _report(error)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        if not error.args:  # else it has been said already, with what to do
+            print("interrupted", file=sys.stderr)
         code = 130
     sys.exit(code)
 
@@ -98,6 +101,10 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
             compose_overrides(verb, args.overrides, multirun=args.multirun)
         _hydra(verb, lambda _: None, argv)
         return 0
+    # The other processes of a distributed run are told everything by the first.
+    run = run_to_resume(args.overrides) if after_sweep is not None and not _is_follower() else None
+    if run is not None:
+        return _resume(verb, task, run, args.overrides, multirun=args.multirun)
     plan = check_overrides(verb, args.overrides, multirun=args.multirun)
     multirun = plan.cfg.hydra.mode == RunMode.MULTIRUN
     if multirun and after_sweep is not None:
@@ -109,6 +116,23 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
     results, failures = _run_each(verb, task, reserve(plan.cfg), argv)
     if summary is not None and results:
         summary(results)
+    return _report_all(failures, some_done=bool(results))
+
+
+def _resume(verb: str, task: Task, run: RunFolder, typed: Sequence[str], *, multirun: bool) -> int:
+    """Go on with a run in its folder, with the settings that it began with and what is typed now."""
+    if multirun:
+        raise InputError("resume= goes on with one run: leave -m out; a sweep goes on when its command is given again")
+    words = merge_words(run, typed)
+    plan = check_overrides(verb, words)
+    check_same(run, plan.cfg)
+    if is_done(run, plan.cfg):
+        epochs = run.metrics()["epochs"]
+        print(f"{run.shown} is finished, with {epochs:.0f} epochs: trainer.max_epochs=N gives it more")
+        return 0
+    folder = quote(str(run.path.absolute()))
+    argv = [*words, f"hydra.run.dir={folder}", "hydra.output_subdir=null", "hydra.mode=RUN"]
+    results, failures = _run_each(verb, task, None, argv)
     return _report_all(failures, some_done=bool(results))
 
 

@@ -10,14 +10,14 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from src.errors import InputError
-from src.files import replacing, write_text
+from src.files import locked, remove_partial, replacing, write_text
 
 if TYPE_CHECKING:  # the command line knows run folders, and starts without pandas
     import numpy as np
@@ -69,12 +69,14 @@ class RunFolder:
 
     # Writing -------------------------------------------------------------------------------------------------------
 
-    def start(self, *, command: str, seed: int, hardware: Mapping[str, Any], resumed: bool = False) -> None:
+    def start(self, *, command: str, seed: int, hardware: Mapping[str, Any], resumed: bool = False) -> list[str]:
         """Create the folder and `run.json` with status `running`.
 
-        Of a run that is `resumed`, the record goes on: `resumed` lists when. Raises `InputError` where the folder holds
+        Of a run that is `resumed`, the record goes on: `resumed` lists when and how. Given back is what has changed
+        since it was last at work, such as "torch went from 2.10 to 2.11". Raises `InputError` where the folder holds
         another run (two runs never share one) or can't be written.
         """
+        changes: list[str] = []
         record = {
             "command": command,
             "seed": seed,
@@ -87,13 +89,17 @@ class RunFolder:
         }
         if resumed:
             before = self.record() if self.status else {}  # a record that was cut in half says nothing
-            record |= {"start": before.get("start", record["start"]), "resumed": [*before.get("resumed", []), _now()]}
+            changes = _changes(before, record)
+            entry = {"time": _now(), "command": command, "overrides": _typed_overrides(), "changes": changes}
+            record |= {key: before.get(key, record[key]) for key in ("command", "start")}
+            record["resumed"] = [*before.get("resumed", []), entry]
         elif self.record_file.exists():
             raise InputError(f"{self.path} holds a run already: name another folder, or leave hydra.run.dir out")
         try:
             self._write_json(self.record_file, record)
         except OSError as error:
             raise InputError(f"{self.path} can't be written ({error.strerror}): choose another hydra.run.dir") from None
+        return changes
 
     def keep_settings(self, text: str) -> None:
         """`.hydra/config.yaml`, once: where Hydra has composed the configuration it is there already."""
@@ -131,8 +137,25 @@ class RunFolder:
             raise
         self.end("finished")
 
-    def clear(self) -> None:
-        """Take away what a run began and can't go on with: all but its settings, its record and its log."""
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the folder, where it is there, for this process; `InputError` where another one is at work in it."""
+        if not self.path.is_dir():
+            yield
+            return
+        try:
+            lock = ExitStack()
+            lock.enter_context(locked(self.path))
+        except BlockingIOError:
+            raise InputError(f"{self.shown} is at work in another process: wait for it, or stop it first") from None
+        with lock:
+            yield
+
+    def clear(self, *, all_of_it: bool) -> None:
+        """Take away what a killed process has left half; `all_of_it`: all but the run's settings, record and log."""
+        remove_partial(self.path)
+        if not all_of_it:
+            return
         for path in self.path.iterdir():
             if path.is_dir() and path != self.hydra:
                 shutil.rmtree(path)
@@ -226,6 +249,21 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]])
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What two records say differently of the code and the packages."""
+    versions = before.get("versions", {})
+    pairs = {name: (versions.get(name, version), version) for name, version in now["versions"].items()}
+    pairs["the commit"] = (before.get("git_commit", now["git_commit"]), now["git_commit"])
+    return [f"{name} went from {old} to {new}" for name, (old, new) in pairs.items() if old != new]
+
+
+def _typed_overrides() -> list[str]:
+    """The overrides of this process, as Hydra knows them; none outside Hydra."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def _now() -> str:

@@ -1,6 +1,9 @@
 """One training from its configuration to its figures: data, network and Trainer are built, used and measured."""
 
 import logging
+import os
+import shlex
+import sys
 import time
 import warnings
 from collections.abc import Mapping
@@ -10,6 +13,8 @@ from typing import Any
 
 import lightning as L
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +23,7 @@ from rich import get_console
 
 from src.analysis.cost import count_parameters
 from src.attribution.layers import find_layer
+from src.callbacks.checkpoints import StepCheckpoints, checkpoint_interval
 from src.callbacks.configured import build
 from src.callbacks.history import History
 from src.callbacks.predictions import Predictions
@@ -31,11 +37,13 @@ from src.networks.pretrained import check_fit, describe_fit, fit_weights
 from src.results import draw_epochs, sum_up, write_test
 from src.run import RunFolder
 from src.tables import duration
+from src.training.checkpoint_files import SealedCheckpointIO, find_damage
 from src.training.classifier import ImageClassifier
 from src.training.cost import classifier_cost
 from src.training.hardware import describe_hardware, uses_cuda
 from src.training.optimizers import check_optimization
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
+from src.training.stopping import Stop
 from src.training.transfer import extract_features, features_stay_the_same, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)
@@ -65,6 +73,7 @@ class Session:
         self.throughput = Throughput()
         self.history = History(folder, cfg.monitor, cfg.mode)
         self.predictions = Predictions()
+        self.stop = Stop()
         precision = choose_precision(cfg.trainer.precision, cuda=cuda, uses=uses)
         self.trainer = self._build_trainer(settings["trainer"] | {"precision": precision})
 
@@ -98,6 +107,10 @@ class Session:
         self.module.network.to(memory_format=self.memory_format)
         if cfg.compile:
             self.module.network.compile()
+        if checkpoint is not None:  # it is meant to be gone on with
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            # `src.training.unfinished` sees to it that the epoch goes on with its next batch
+            warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
 
     def _look_at_freeze(self, freeze: str | int, trained: bool) -> None:
         if not trained:
@@ -139,7 +152,7 @@ class Session:
         ]
         try:
             return L.Trainer(
-                **settings,
+                **settings | {"plugins": [SealedCheckpointIO(), *(settings["plugins"] or [])]},
                 callbacks=callbacks,
                 logger=loggers,
                 default_root_dir=self.folder.path,
@@ -148,11 +161,18 @@ class Session:
         except (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError) as error:
             raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
 
-    def _checkpoints(self) -> list[ModelCheckpoint]:
+    def _checkpoints(self) -> list[L.Callback]:
         """best.ckpt, and behind it last.ckpt: Lightning's own `save_last` writes one only when the best is written."""
         settings: dict[str, Any] = {"dirpath": self.folder.checkpoints, "enable_version_counter": False}
         best, last = self.folder.best_checkpoint.stem, self.folder.last_checkpoint.stem
+        steps, seconds = checkpoint_interval(OmegaConf.select(self.cfg, "checkpoint_every"))
         return [
+            StepCheckpoints(
+                self.folder.last_checkpoint,
+                self.stop,
+                steps,
+                seconds,
+            ),
             ModelCheckpoint(filename=best, monitor=self.cfg.monitor, mode=self.cfg.mode, **settings),
             ModelCheckpoint(filename=last, save_on_train_epoch_end=True, **settings),
         ]
@@ -170,7 +190,8 @@ class Session:
         if self.caches_features:
             self._keep_features()
         try:
-            self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.checkpoint)
+            # Left to itself Lightning loads a path of ours with pickle, which runs what code a file may hold.
+            self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.checkpoint, weights_only=True)
         except (MisconfigurationException, ValueError) as error:  # settings that only the loop can tell don't fit
             raise RunError(f"the Trainer can't go on: {str(error).splitlines()[0]}") from error
         seconds = self.history.seconds_before + time.perf_counter() - start
@@ -280,7 +301,9 @@ class Session:
 
     def _measure(self, loaders: Mapping[str, Any], checkpoint: str | None = None) -> dict[str, float]:
         self.module.evaluated = tuple(loaders)
-        self.trainer.test(self.module, dataloaders=list(loaders.values()), ckpt_path=checkpoint, verbose=False)
+        self.trainer.test(
+            self.module, dataloaders=list(loaders.values()), ckpt_path=checkpoint, verbose=False, weights_only=True
+        )
         names = [f"{split}/{figure}" for split in loaders for figure in FIGURES]
         metrics = {name: float(self.trainer.callback_metrics[name]) for name in names}
         # A macro average in float32 can be 1.0000001.
@@ -297,34 +320,64 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bo
     lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours
     lightning_log.propagate = True
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    checkpoint = _last_whole(folder) if resume else None
-    if resume and checkpoint is None:
-        folder.clear()
+    # A distributed run's other processes are started by the first, which is in the folder already.
+    with folder.locked() if os.environ.get("LOCAL_RANK", "0") == "0" else nullcontext():
+        return _run_alone(cfg, folder, command, resume)
+
+
+def _run_alone(cfg: DictConfig, folder: RunFolder, command: str, resume: bool) -> dict[str, float]:
+    checkpoint = None
+    if resume:
+        checkpoint = last_whole(folder)
+        folder.clear(all_of_it=checkpoint is None)
     try:
         session = Session(cfg, folder, checkpoint)
     except OmegaConfBaseException as error:  # a setting was taken out with ~
         raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
     main_process = session.trainer.is_global_zero
     if main_process:
-        folder.start(command=command, seed=cfg.seed, hardware=describe_hardware(), resumed=resume)
+        for change in folder.start(command=command, seed=cfg.seed, hardware=describe_hardware(), resumed=resume):
+            log.warning("since this run began %s: it may not go on exactly as it would have", change)
         folder.keep_settings(OmegaConf.to_yaml(cfg))
-    with folder.recorded() if main_process else nullcontext():
-        metrics = session.run()
+    try:
+        with folder.recorded() if main_process else nullcontext():
+            metrics = session.run()
+    except (KeyboardInterrupt, SystemExit) as error:
+        if main_process and folder.last_checkpoint.exists():
+            _say_how_to_go_on(folder, error)
+        raise
     if main_process:
         sum_up(metrics, folder)
     return metrics
 
 
-def _last_whole(folder: RunFolder) -> Path | None:
-    """The newest checkpoint that can be read: a process that was killed may have left half a one."""
+def last_whole(folder: RunFolder) -> Path | None:
+    """The newest checkpoint that is as it was written; damaged ones are named and passed over."""
     for path in (folder.last_checkpoint, folder.best_checkpoint):
-        try:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            log.info("goes on after epoch %d", checkpoint["epoch"] + 1)
+        damage = find_damage(path)
+        if damage is None:
+            _say_where(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
             return path
-        except Exception:
-            continue
+        if damage != "missing":
+            log.warning("%s is passed over: %s", path, damage)
     return None
+
+
+def _say_how_to_go_on(folder: RunFolder, error: BaseException) -> None:
+    """One line on stderr; of a sweep the command line says it."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        return
+    print(f"interrupted: python -m src.train resume={shlex.quote(folder.shown)} goes on", file=sys.stderr)
+    if isinstance(error, KeyboardInterrupt):
+        error.args = ("said",)
+
+
+def _say_where(checkpoint: dict[str, Any]) -> None:
+    unfinished = checkpoint.get("unfinished")
+    if unfinished is None:
+        log.info("goes on after epoch %d", checkpoint["epoch"] + 1)
+    else:
+        log.info("goes on in epoch %d, after batch %d", checkpoint["epoch"] + 1, unfinished["batches"])
 
 
 def to_dict(cfg: DictConfig) -> dict[str, Any]:

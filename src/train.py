@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool = False) -> dict[str, float]:
     """Train as the composed configuration says; give back what the run's metrics.json holds.
 
-    `folder` is the run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`. With `resume` it holds
-    a run that ended early, which goes on after its last whole epoch, or from the beginning where it has none. Raises
+    `folder` is the run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`. With `resume`, or where
+    `cfg.resume` names it, it holds a run that ended early, which goes on after its newest whole checkpoint, or from the
+    beginning where it has none. Raises
     `InputError` before anything is begun where the configuration or the data can't be meant, `RunError` where the loss
     diverges.
     """
     check_config(cfg)
+    resume = resume or cfg.resume is not None
     from src.session import run_training  # torch and Lightning, only now
 
-    folder = folder or _hydra_folder() or new_run_path(cfg.data.name, cfg.model.name)
+    folder = folder or _hydra_folder() or cfg.resume or new_run_path(cfg.data.name, cfg.model.name)
     return run_training(cfg, RunFolder(folder), command=shlex.join(sys.orig_argv), resume=resume)
 
 

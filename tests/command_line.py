@@ -4,6 +4,7 @@ Tests of what only a process can show (signals, pipes, what is imported) start o
 """
 
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,10 +13,29 @@ import warnings
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from importlib import import_module
 from io import StringIO
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from unittest.mock import patch
 
 from src.cli import main
+
+
+def start(*arguments: str, cwd: Path, log: Path, verb: str = "train") -> BaseProcess:
+    """The command in a process of its own, which can be killed; what it says goes into `log`.
+
+    It is forked, so that torch and Lightning are there already.
+    """
+
+    def run() -> None:
+        os.setsid()  # Ctrl-C of whoever runs the tests is not meant for it
+        result = run_here(*arguments, cwd=cwd, verb=verb)
+        log.write_text(result.stdout + result.stderr)
+        sys.stdout.flush()
+        os._exit(result.returncode)  # nothing of the tests' own process ends here
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    return process
 
 
 def run_here(*arguments: str, cwd: Path, verb: str = "train") -> "subprocess.CompletedProcess[str]":

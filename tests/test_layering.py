@@ -15,7 +15,7 @@ LAYERS = [
     {"overrides"},
     {"attribution", "analysis"},
     {"run"},
-    {"reservation"},
+    {"reservation", "resume"},
     {"training"},
     {"callbacks"},
     {"results"},

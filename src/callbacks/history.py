@@ -28,6 +28,7 @@ class History(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Of a resumed run, go on behind the epochs that its checkpoint knows."""
+        self.on_train_epoch_start(trainer, pl_module)  # not called where a run goes on in the middle of an epoch
         if trainer.current_epoch == 0 or self.rows:
             return
         rows: list[dict[str, Any]] = self._folder.history().to_dict("records")  # type: ignore[assignment]

@@ -31,6 +31,9 @@ class Throughput(L.Callback):
         """Of the current epoch so far."""
         return self._epoch_images / self._epoch_seconds if self._epoch_seconds else 0.0
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._mark = time.perf_counter()  # a run that goes on in the middle of an epoch has no epoch's start
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._epoch_images, self._epoch_seconds = 0, 0.0
         self._mark = time.perf_counter()

@@ -60,6 +60,7 @@ class EpochBatchSampler(Sampler[Batch]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self.skip = 0  # batches at the beginning of the next epoch that have been trained on before a resume
         together = batch_size * world_size
         self.starts = list(range(0, size, together))
         if len(self.starts) > 1 and size - self.starts[-1] < smallest * world_size:
@@ -83,10 +84,11 @@ class EpochBatchSampler(Sampler[Batch]):
         return balanced_draws(self.members, self.size, self.seed, self.epoch)[order]
 
     def __iter__(self) -> Iterator[Batch]:
-        order, epoch = self.order(), self.epoch
+        order, epoch, skip = self.order(), self.epoch, self.skip
+        self.skip = 0
         repeats = count_repeats(order)
         ends = [*self.starts[1:], self.size]
-        for number, (start, end) in enumerate(zip(self.starts, ends, strict=True)):
+        for number, (start, end) in list(enumerate(zip(self.starts, ends, strict=True)))[skip:]:
             share = slice(start + self.rank, end, self.world_size)
             yield Batch(epoch, number, order[share], repeats[share])
 

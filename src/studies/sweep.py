@@ -1,6 +1,5 @@
 """A sweep on disk: which runs it has, which are finished already, and how each of the others is begun or goes on."""
 
-import fcntl
 import gc
 import logging
 import os
@@ -8,16 +7,18 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
 from rich import get_console
 
 from src.errors import InputError, RunError
+from src.files import locked
+from src.overrides import quote
+from src.resume import NAMES_ONLY, check_same
 from src.run import RunFolder, Status
 from src.tables import duration
 
@@ -83,16 +84,15 @@ class Sweep:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep the sweep for this process; raise `InputError` where another one is running it."""
-        folder = os.open(self.folder, os.O_RDONLY)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies
-            yield
+            lock = ExitStack()
+            lock.enter_context(locked(self.folder))
         except BlockingIOError:
             raise InputError(
                 f"{self.folder} is at work in another process: wait for it, or name another sweep with sweep=NAME"
             ) from None
-        finally:
-            os.close(folder)
+        with lock:
+            yield
 
     def run(self, train: Callable[..., Mapping[str, float]], cfg: DictConfig) -> Mapping[str, float] | None:
         """The run that Hydra's launcher has come to: begun, gone on with, or left as it is. None where it failed.
@@ -113,8 +113,9 @@ class Sweep:
         began = time.monotonic()
         try:
             if resume:
-                check_unchanged(run, cfg)
-            with self._alone(run):
+                # a file of conf/ may have changed since the run was begun: it would go on as another one
+                check_same(run, cfg, NAMES_ONLY, "set it back, or name another sweep with sweep=NAME")
+            with self._alone(run, resume):
                 return train(cfg, resume=resume)
         except Exception as error:
             if not isinstance(error, InputError):
@@ -129,7 +130,7 @@ class Sweep:
             gc.collect()
 
     @contextmanager
-    def _alone(self, run: RunFolder) -> Iterator[None]:
+    def _alone(self, run: RunFolder, resume: bool) -> Iterator[None]:
         """Let the command line and Hydra say that this run is the only one, and leave no trace of it for the next.
 
         A distributed run starts its other processes with this process's arguments, which would run the whole sweep, and
@@ -138,7 +139,8 @@ class Sweep:
         """
         arguments, typed, environment = sys.argv, sys.orig_argv, dict(os.environ)
         hydra = HydraConfig.get()
-        sys.argv, sys.orig_argv = [arguments[0], *hydra.overrides.task], list(self.command)
+        words = [*hydra.overrides.task, *([f"resume={quote(str(run.path))}"] if resume else [])]
+        sys.argv, sys.orig_argv = [arguments[0], *words], list(self.command)
         with read_write(hydra):  # type: ignore[arg-type]  # a node that is typed as what it holds
             hydra.run.dir = str(run.path)
         try:
@@ -185,30 +187,6 @@ def settings(overrides: Sequence[str]) -> dict[str, str]:
     """Overrides by their keys: neither their order nor the name of the sweep makes another run."""
     pairs = (word.lstrip("+").partition("=") for word in overrides)
     return {key: value for key, _, value in pairs if key != "sweep"}
-
-
-def check_unchanged(run: RunFolder, cfg: DictConfig) -> None:
-    """Raise `InputError` where a file of `conf/` has changed since the run was begun: it would go on as another run."""
-    before, now = (
-        flat(OmegaConf.to_container(content, resolve=True))
-        for content in (OmegaConf.load(run.hydra / "config.yaml"), cfg)
-    )
-    for key in before.keys() & now.keys():
-        if before[key] != now[key] and key.partition(".")[0] not in ("sweep", "study"):
-            raise InputError(
-                f"{run.shown} was begun with {key}={before[key]}, now it is {now[key]}: "
-                "set it back, or name another sweep with sweep=NAME"
-            )
-
-
-def flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted keys."""
-    if not isinstance(content, dict) or not content:
-        return {prefix: content}
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return found
 
 
 def keep_settings(run: RunFolder, cfg: DictConfig) -> None:

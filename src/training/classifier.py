@@ -21,6 +21,7 @@ from torchmetrics.classification import (
 from src.errors import RunError
 from src.networks import build_network
 from src.training.optimizers import build_optimizer, build_schedule
+from src.training.unfinished import gather, put_back
 
 STEPS_BETWEEN_CHECKS = 32
 """On a GPU the loss is looked at every so many steps: each look waits for the device."""
@@ -73,6 +74,7 @@ class ImageClassifier(L.LightningModule):
         self.losses = nn.ModuleDict({f"{split}_": MeanMetric() for split in splits})
         self.figures = nn.ModuleDict({f"{split}_": _figures(len(class_names), f"{split}/") for split in splits})
         self._finite = torch.tensor(True)
+        self._unfinished: dict[str, Any] | None = None
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) in 0…255 -> (images / 255 - mean) / std, in the network's memory layout and number format.
@@ -99,6 +101,13 @@ class ImageClassifier(L.LightningModule):
             self.network.fc = head
 
     # Freezing ------------------------------------------------------------------------------------------------------
+
+    def on_train_start(self) -> None:
+        """Go on in the middle of an epoch, where the checkpoint is from there: `on_train_epoch_start` isn't called."""
+        if self._unfinished is not None:
+            self._freeze(self.current_epoch)
+            put_back(self._unfinished, self.trainer, self.network, self._figures_of_training())
+            self._unfinished = None
 
     def on_train_epoch_start(self) -> None:
         self._freeze(self.current_epoch)
@@ -210,6 +219,13 @@ class ImageClassifier(L.LightningModule):
         values = [tensor for tensor in checkpoint["state_dict"].values() if tensor.is_floating_point()]
         if not torch.stack([value.isfinite().all() for value in values]).all():
             raise RunError(self._advice(f"a weight is not finite (epoch {self.current_epoch + 1})"))
+        checkpoint["unfinished"] = gather(self.trainer, self.network, self._figures_of_training())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._unfinished = checkpoint.get("unfinished")
+
+    def _figures_of_training(self) -> nn.ModuleList:
+        return nn.ModuleList([self.losses["train_"], self.figures["train_"]])
 
     def _advice(self, what: str) -> str:
         rate = self.hparams["optimizer"]["lr"]

@@ -1,0 +1,76 @@
+"""Checkpoint files that are whole or not there, and that can tell: each carries the SHA-256 of its own bytes."""
+
+import hashlib
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from src.files import replacing
+
+# A checkpoint is a zip archive, whose last field is a comment of any text, preceded by its length in two bytes
+# (APPNOTE.TXT 4.3.16, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT). What stands there travels with the
+# file, and torch.load passes over it.
+LABEL = b"sha256:"
+LENGTH = len(LABEL) + 64
+
+
+class SealedCheckpointIO(TorchCheckpointIO):
+    """Saves beside the target, seals, flushes and renames; Lightning itself writes to TMPDIR and moves, unflushed."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None) -> None:  # noqa: ARG002
+        with replacing(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+            seal(temporary)
+
+
+def seal(file: Path) -> None:
+    """Append to a file of `torch.save` the SHA-256 of all that stands before it."""
+    with file.open("r+b") as archive:
+        archive.seek(-2, os.SEEK_END)
+        if archive.read() != b"\0\0":
+            raise ValueError(f"{file} is no archive without a comment")
+        archive.seek(-2, os.SEEK_END)
+        archive.write(struct.pack("<H", LENGTH))
+        archive.seek(0)
+        digest = hashlib.file_digest(archive, "sha256").hexdigest()
+        archive.seek(0, os.SEEK_END)
+        archive.write(LABEL + digest.encode())
+
+
+def find_damage(file: Path) -> str | None:
+    """None where the file is as it was sealed; else what is wrong with it, in a few words.
+
+    A file without a seal, such as an earlier version's, only has to be an archive that torch can read.
+    """
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as archive:
+            archive.seek(max(0, size - LENGTH))
+            end = archive.read()
+            if LABEL in end:
+                archive.seek(0)
+                sealed = LABEL + _digest(archive, size - LENGTH)
+                return None if end == sealed else "its SHA-256 does not match"
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return (error.strerror or "cannot be read").lower()
+    try:
+        torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # torch has an error of its own for each way in which a file can be broken
+        return "cut off or damaged" if size else "empty"
+    return None
+
+
+def _digest(file: Any, size: int) -> bytes:
+    """The SHA-256 of the first `size` bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    while size > 0:
+        block = file.read(min(size, 1 << 20))
+        digest.update(block)
+        size -= len(block) or size
+    return digest.hexdigest().encode()

@@ -1,0 +1,62 @@
+"""The middle of an epoch in a checkpoint: what Lightning leaves out, and a resumed run needs to go on exactly.
+
+Lightning keeps weights, optimizer, schedule and how many batches are done. It forgets the figures that the epoch has
+gathered so far and gradients that are still being accumulated, and starts the epoch's images from the first.
+"""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import nn
+from torchmetrics import Metric
+
+
+def batches_done(trainer: L.Trainer) -> int:
+    """Of the epoch that is being trained; 0 at its ends."""
+    done = int(trainer.fit_loop.epoch_loop.batch_progress.current.processed)  # type: ignore[attr-defined]
+    return done if done < trainer.num_training_batches else 0
+
+
+def gather(trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> dict[str, Any] | None:
+    """What has to be put into a checkpoint, as plain values; None at the end of an epoch, where nothing has to.
+
+    `figures` holds the epoch's torchmetrics, at any depth.
+    """
+    batches = batches_done(trainer) if trainer.state.fn == "fit" else 0
+    if batches == 0:
+        return None
+    accumulating = batches % trainer.accumulate_grad_batches != 0
+    return {
+        "batches": batches,
+        "figures": {name: _state(metric) for name, metric in _metrics(figures)},
+        "gradients": {
+            name: parameter.grad.detach().clone()
+            for name, parameter in network.named_parameters()
+            if accumulating and parameter.grad is not None
+        },
+    }
+
+
+def put_back(unfinished: dict[str, Any], trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> None:
+    """Go on where `gather` was called: with the next batch, the figures so far, and the gradients so far."""
+    trainer.train_dataloader.batch_sampler.skip = unfinished["batches"]  # type: ignore[union-attr]
+    metrics = dict(_metrics(figures))
+    for name, (count, state) in unfinished["figures"].items():
+        metric = metrics[name]
+        for key, value in state.items():
+            setattr(metric, key, value.to(metric.device))
+        metric._update_count = count
+    parameters = dict(network.named_parameters())
+    for name, gradient in unfinished["gradients"].items():
+        parameters[name].grad = gradient.to(parameters[name].device, memory_format=torch.preserve_format)
+
+
+def _metrics(figures: nn.Module) -> list[tuple[str, Metric]]:
+    return [(name, module) for name, module in figures.named_modules() if isinstance(module, Metric)]
+
+
+def _state(metric: Metric) -> tuple[int, dict[str, torch.Tensor]]:
+    """How often it was updated, and what it has added up."""
+    states: dict[str, Any] = metric.metric_state  # tensors: none of ours keeps lists
+    return metric.update_count, {name: value.detach().clone() for name, value in states.items()}

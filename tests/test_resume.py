@@ -1,0 +1,105 @@
+"""A run that was stopped anywhere and resumed ends in the same bits as one that never stopped."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pandas as pd
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from src import session
+from src.run import RunFolder
+from src.train import train
+from tests.photographs import make_photos
+
+Config = Callable[..., DictConfig]
+TIMED = ["seconds", "images_per_second", "train_seconds"]
+
+
+class PowerFailedError(Exception):
+    """Stands for a power cut: nothing is saved on the way out."""
+
+
+class PowerCut(L.Callback):
+    """Ends the run before it trains on batch `batch` of epoch `epoch` (from 0)."""
+
+    def __init__(self, epoch: int, batch: int) -> None:
+        self.moment = (epoch, batch)
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if (trainer.current_epoch, batch_idx) == self.moment:
+            raise PowerFailedError
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("photos"))
+
+
+def settings(photos: Path, *more: str) -> list[str]:
+    return [
+        "data=folder", f"data.root='{photos}'", "data.image_size=16", "data.batch_size=8", "data.augment.shift=1",
+        "model=cifar_resnet20", "trainer=cpu", "trainer.max_epochs=3", "baseline=false", "cost=false",
+        "callbacks.gradcam.images=2", "checkpoint_every=2", "optimizer.lr=0.05", *more,
+    ]  # fmt: skip
+
+
+def content(run: Path) -> dict[str, Any]:
+    """All that a run leaves behind, but for what time has to do with."""
+    folder = RunFolder(run)
+    last, best = (torch.load(path, weights_only=True) for path in (folder.last_checkpoint, folder.best_checkpoint))
+    return {
+        **{f"last {key}": last[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "loops")},
+        **{f"best {key}": best[key] for key in ("state_dict", "epoch", "global_step")},
+        "history": folder.history().drop(columns=TIMED, errors="ignore").to_dict("list"),
+        "metrics": {key: value for key, value in folder.metrics().items() if key not in TIMED},
+        "predictions": folder.predictions_file.read_bytes(),
+        "gradcam": {path.name: path.read_bytes() for path in sorted(folder.gradcam.iterdir())},
+    }
+
+
+def differences(one: Any, other: Any, where: str = "") -> list[str]:
+    """The places where two contents are not the same to the last bit."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [place for key in one for place in differences(one[key], other[key], f"{where}/{key}")]
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [place for number, (a, b) in pairs for place in differences(a, b, f"{where}/{number}")]
+    if isinstance(one, torch.Tensor):
+        return [] if torch.equal(one, other) else [where]
+    return [] if one == other or (one != one and other != other) else [f"{where}: {str(one)[:60]} {str(other)[:60]}"]
+
+
+def run_until(moment: tuple[int, int], cfg: DictConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        checkpoints = session.Session._checkpoints
+        patch.setattr(session.Session, "_checkpoints", lambda self: [PowerCut(*moment), *checkpoints(self)])
+        with pytest.raises(PowerFailedError):
+            train(cfg, folder)
+
+
+KINDS = {
+    "plain": [],
+    "workers": ["data.num_workers=2"],
+    "bf16": ["trainer.precision=bf16-mixed"],
+    "adamw": ["optimizer=adamw", "optimizer.lr=0.002"],
+    "accumulation": ["trainer.accumulate_grad_batches=2", "checkpoint_every=1"],
+    "limited": ["trainer.limit_train_batches=5"],
+    "validation in mid-epoch": ["trainer.val_check_interval=3", "checkpoint_every=1"],
+}
+
+
+@pytest.mark.parametrize("moment", [(1, 4), (2, 0)], ids=["middle", "boundary"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_resumed_run_ends_in_the_same_bits(
+    kind: str, moment: tuple[int, int], config: Config, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = config(*settings(photos, *KINDS[kind]))
+    train(cfg, tmp_path / "whole")
+    run_until(moment, cfg, tmp_path / "cut", monkeypatch)
+    train(cfg, tmp_path / "cut", resume=True)
+    assert differences(content(tmp_path / "whole"), content(tmp_path / "cut")) == []
+    assert list(pd.read_csv(tmp_path / "cut/metrics.csv")["epoch"]) == [1, 2, 3]

@@ -1,0 +1,50 @@
+"""Checkpoints know whether they are whole."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.training.checkpoint_files import SealedCheckpointIO, find_damage
+
+CONTENT = {"state_dict": {"weight": torch.arange(5000.0)}, "epoch": 3, "hyper_parameters": {"name": "ä"}}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    file = tmp_path / "checkpoints" / "last.ckpt"
+    SealedCheckpointIO().save_checkpoint(CONTENT, file)
+    return file
+
+
+def test_a_sealed_checkpoint_loads_and_is_whole(checkpoint: Path) -> None:
+    assert find_damage(checkpoint) is None
+    for mmap in (False, True):
+        content = torch.load(checkpoint, weights_only=True, mmap=mmap)
+        assert content["epoch"] == 3
+        assert torch.equal(content["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
+    assert SealedCheckpointIO().load_checkpoint(checkpoint, weights_only=True)["hyper_parameters"] == {"name": "ä"}
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99, 0.9999])
+def test_a_cut_checkpoint_is_found(checkpoint: Path, share: float) -> None:
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: int(share * len(whole))])
+    assert find_damage(checkpoint) in ("empty", "cut off or damaged", "its SHA-256 does not match")
+
+
+def test_each_flipped_byte_is_found(checkpoint: Path) -> None:
+    whole = checkpoint.read_bytes()
+    for place in torch.randint(len(whole), (200,), generator=torch.Generator().manual_seed(0)).tolist():
+        checkpoint.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        assert find_damage(checkpoint) is not None or place >= len(whole) - 71, place
+
+
+def test_one_without_a_seal_has_to_be_readable(tmp_path: Path) -> None:
+    file = tmp_path / "old.ckpt"
+    torch.save(CONTENT, file)
+    assert find_damage(file) is None
+    file.write_bytes(file.read_bytes()[:-100])
+    assert find_damage(file) == "cut off or damaged"
+    assert find_damage(tmp_path / "none.ckpt") == "missing"
