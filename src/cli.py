@@ -96,6 +96,10 @@ def output_folder(cfg: DictConfig) -> Path:
 def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep | None, argv: Sequence[str]) -> int:
     argv = quote_paths(argv)
     args = get_args_parser().parse_args(argv)
+    for flag in ("config_path", "config_name", "config_dir", "experimental_rerun"):
+        if getattr(args, flag) is not None:
+            word = flag.replace("_", "-")
+            raise InputError(f"--{word} is not possible: put a file of yours into conf/experiment, say experiment=NAME")
     if args.cfg or args.help or args.hydra_help or args.info or args.shell_completion:
         if args.cfg or args.help:
             compose_overrides(verb, args.overrides, multirun=args.multirun)

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.config import check_config, keys, nearest
 from src.errors import InputError
+from src.trust import check_trust
 
 CONF = Path(__file__).parent.parent / "conf"
 
@@ -114,6 +115,8 @@ def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = Fal
         sweeps = [override for override in parsed if override.is_sweep_override()]
         fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
         first = _compose(verb, fixed, multirun)
+        usual = _compose(verb, [], multirun=False)
+        check_trust(first, usual)
         if first.hydra.mode != RunMode.MULTIRUN:
             if sweeps:
                 raise InputError(f"{sweeps[0].input_line} names several values: put -m before it for a sweep")
@@ -125,7 +128,9 @@ def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = Fal
         jobs = _jobs(parser, first, parsed)
         hydras = [word for word in fixed if _is_hydras(word)]
         for job in jobs[:JOBS_CHECKED]:
-            check_config(_without_hydra(_compose(verb, [*hydras, *job], multirun=True)))
+            cfg = _compose(verb, [*hydras, *job], multirun=True)
+            check_trust(cfg, usual)
+            check_config(_without_hydra(cfg))
         return Plan(first, jobs)
 
 

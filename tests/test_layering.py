@@ -10,6 +10,7 @@ SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
     {"errors", "files", "rules"},
+    {"trust"},
     {"config"},
     {"data", "networks", "figures", "tables"},
     {"overrides"},

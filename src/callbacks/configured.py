@@ -2,26 +2,26 @@
 
 from typing import Any
 
-from hydra.utils import instantiate
+import lightning
+from hydra.utils import get_class, instantiate
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from src.errors import InputError
-
-TARGETS = ("src.callbacks.", "lightning.pytorch.callbacks.", "lightning.pytorch.loggers.")
-"""What a configuration may instantiate: our callbacks and Lightning's callbacks and loggers."""
+from src.trust import check_targets
 
 
 def build(node: DictConfig, group: str, **arguments: Any) -> Any:
     """The callback or logger that a configuration node names.
 
-    Raises `InputError` for a target outside `TARGETS` (a configuration from elsewhere must not name code), and for
-    arguments that it doesn't take.
+    Raises `InputError` for anything else, `src.trust.CLASSES` says what (a configuration from elsewhere must not name
+    code), and for arguments that it doesn't take.
     """
+    check_targets(node, group)
     target = node.get("_target_", None)
-    if not isinstance(target, str) or not target.startswith(TARGETS):
-        allowed = ", ".join(f"{prefix}*" for prefix in TARGETS)
-        raise InputError(f"{group}: _target_={target} is not allowed; take one of {allowed}")
     try:
+        if not issubclass(get_class(str(target)), (lightning.Callback, Logger)):
+            raise InputError(f"{group}: _target_={target} is neither a callback nor a logger: leave it out")
         return instantiate(node, **arguments)
     except Exception as error:
         cause = error.__cause__ or error

@@ -1,0 +1,70 @@
+"""What a configuration from elsewhere may not do: name code.
+
+Somebody at the shell can run any code anyway. But an experiment file or a checkpoint that was downloaded must not, and
+Hydra instantiates what its own settings name: callbacks, logging handlers, launchers.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from src.errors import InputError
+
+CLASSES = re.compile(r"src\.callbacks\.[a-z_]+\.[A-Z]\w*|lightning\.pytorch\.(callbacks|loggers)\.[A-Z]\w*")
+"""What a configuration may instantiate: our callbacks, and Lightning's callbacks and loggers by their documented names
+(behind the name of one of Lightning's files stands all that the file imports, `os` and `subprocess` too)."""
+
+PLUGINS = re.compile(
+    r"hydra\._internal\.core_plugins\.\w+\.\w+|hydra_plugins\.\w+\.\w+\.\w+|optuna\.samplers\.[A-Z]\w*"
+)
+"""What launches the runs of a sweep, and what chooses their settings."""
+
+HYDRAS = (
+    "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper", "hydra.launcher", "hydra.mode",
+    "hydra.output_subdir", "hydra.job.override_dirname", "hydra.verbose", "hydra.help", "hydra.runtime",
+    "hydra.overrides", "hydra.job.name", "hydra.job.num", "hydra.job.id", "hydra.job.config_name",
+)  # fmt: skip
+"""Settings of Hydra's own that may be other than the verb has them; not its callbacks, logging, search path and
+environment."""
+
+
+def check_trust(cfg: Any, usual: Any) -> None:
+    """Raise `InputError` where a composed configuration, Hydra's part included, names code that it may not.
+
+    `usual` is the same verb's without any override.
+    """
+    check_targets(cfg)
+    ours, hydras = (_flat(OmegaConf.to_container(node.hydra, resolve=False), "hydra") for node in (usual, cfg))
+    for key in sorted(ours.keys() | hydras.keys()):
+        if ours.get(key) != hydras.get(key) and not any(key == name or key.startswith(f"{name}.") for name in HYDRAS):
+            raise InputError(f"{key} can't be set: leave it out")
+
+
+def check_targets(cfg: Any, prefix: str = "") -> None:
+    """Raise `InputError` where `cfg`, which stands under the key `prefix`, would instantiate what it may not."""
+    for key, target in _targets(OmegaConf.to_container(cfg, resolve=False), prefix):
+        allowed = PLUGINS if key.startswith("hydra.") else CLASSES
+        if not isinstance(target, str) or not allowed.fullmatch(target):
+            raise InputError(
+                f"{key}={target} is not allowed; a configuration may name src.callbacks.FILE.CLASS, "
+                "lightning.pytorch.callbacks.CLASS and lightning.pytorch.loggers.CLASS"
+            )
+
+
+def _targets(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All that would be instantiated, at any depth: (its key, what it names)."""
+    pairs = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for name, value in pairs:
+        key = f"{prefix}.{name}" if prefix else str(name)
+        if name == "_target_":
+            yield key, value
+        yield from _targets(value, key)
+
+
+def _flat(content: Any, prefix: str) -> dict[str, Any]:
+    """Settings by their dotted keys; nothing for what is empty."""
+    if isinstance(content, dict):
+        return {key: value for name in content for key, value in _flat(content[name], f"{prefix}.{name}").items()}
+    return {} if content in (None, []) else {prefix: content}
