@@ -19,9 +19,9 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from rich import get_console
 
 from src.errors import InputError, RunError
+from src.logs import is_follower
 from src.overrides import CONF, Plan, check_overrides, compose_overrides, quote, quote_paths
 from src.reservation import Reserved, discard, remove_empty, reserve, writes_itself
 from src.resume import check_same, is_done, merge_words, run_to_resume
@@ -34,25 +34,6 @@ Task = Callable[..., Any]
 Summary = Callable[[Sequence[Any]], None]
 AfterSweep = Callable[[Path], None]
 Failure = tuple[str, Exception]  # the overrides of a run, and what ended it early
-
-
-class ConsoleHandler(logging.Handler):
-    """Log records as plain lines on Rich's console, above a progress bar where one is on.
-
-    Ours are shown from INFO on, those of libraries from ERROR on; train.log has all of them.
-    """
-
-    gone = False
-    """Whether the reader of a pipe has left (`| head`): the run goes on, and train.log still has everything."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self.gone or _is_follower():
-            return
-        if record.name.split(".")[0] == "src" or record.name == "__main__" or record.levelno >= logging.ERROR:
-            try:
-                get_console().print(self.format(record), markup=False, highlight=False, soft_wrap=True)
-            except SystemExit:  # Rich's answer to a broken pipe
-                self.gone = True
 
 
 def main(
@@ -106,7 +87,7 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
         _hydra(verb, lambda _: None, argv)
         return 0
     # The other processes of a distributed run are told everything by the first.
-    run = run_to_resume(args.overrides) if after_sweep is not None and not _is_follower() else None
+    run = run_to_resume(args.overrides) if after_sweep is not None and not is_follower() else None
     if run is not None:
         return _resume(verb, task, run, args.overrides, multirun=args.multirun)
     plan = check_overrides(verb, args.overrides, multirun=args.multirun)
@@ -225,7 +206,7 @@ def _hydra(verb: str, job: Callable[[DictConfig], Any], argv: Sequence[str], res
 
     if reserved is not None:
         argv = [*argv, f"{reserved.key}={quote(str(reserved.path))}"]
-    if _is_follower():
+    if is_follower():
         argv = [*argv, "hydra/job_logging=disabled"]  # one train.log, the first process's
     sys.argv = [sys.argv[0], *argv]
     hydra.main(config_path=str(CONF), config_name=verb, version_base="1.3")(unless_interrupted)()
@@ -241,11 +222,6 @@ def _named(reserved: Reserved) -> str:
 def _discard_unstarted(reserved: Reserved | None) -> None:
     if reserved is not None:
         discard(reserved, Path(HydraConfig.get().runtime.output_dir))
-
-
-def _is_follower() -> bool:
-    """Whether this is a distributed run's second or later process: the first speaks and writes for all."""
-    return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 # Errors ---------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -133,7 +133,8 @@ class RunFolder:
                 raise KeyboardInterrupt from error
             raise SystemExit(143) from error
         except BaseException as error:
-            self.end("failed", error=str(error) or type(error).__name__)
+            with suppress(OSError):  # of a full disk: what is raised says it
+                self.end("failed", error=str(error) or type(error).__name__)
             raise
         self.end("finished")
 

@@ -3,7 +3,10 @@
 import hashlib
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 import torch
 
 from src.run import RunFolder
+from src.training.checkpoint_files import find_damage
 from tests.command_line import run_here, start
 from tests.photographs import make_photos
 
@@ -183,3 +187,39 @@ def test_what_is_no_run_gets_its_line(word: str, said: str, tmp_path: Path) -> N
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small file system takes root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_disk_that_fills_up_costs_a_line_and_no_checkpoint(
+    photos: Path, undisturbed: tuple[str, float], small_disk: Path, tmp_path: Path
+) -> None:
+    process = start(*RUN, f"data.root={photos}", "hydra.run.dir=run", cwd=small_disk, log=tmp_path / "log.txt")
+    while len(epochs(small_disk / "run")) < 2 and process.is_alive():
+        time.sleep(0.02)
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 16))
+
+    process.join()
+    said = (tmp_path / "log.txt").read_text()
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert (process.exitcode, len(errors)) == (1, 1), said
+    assert "Traceback" not in said
+    assert find_damage(RunFolder(small_disk / "run").last_checkpoint) is None
+    filler.unlink()
+    finish(small_disk, photos)
+    assert digest(small_disk / "run") == undisturbed[0]

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from src.errors import RunError
 from src.files import replacing
 
 # A checkpoint is a zip archive, whose last field is a comment of any text, preceded by its length in two bytes
@@ -22,9 +24,24 @@ class SealedCheckpointIO(TorchCheckpointIO):
     """Saves beside the target, seals, flushes and renames; Lightning itself writes to TMPDIR and moves, unflushed."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None) -> None:  # noqa: ARG002
-        with replacing(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
-            seal(temporary)
+        path = Path(path)
+        try:
+            with replacing(path) as temporary:
+                torch.save(checkpoint, temporary)
+                seal(temporary)
+        except (OSError, RuntimeError) as error:  # torch says that a disk is full with a RuntimeError of its own
+            reason = error.strerror if isinstance(error, OSError) else f"{free_space(path.parent)} free"
+            raise RunError(
+                f"{path} can't be written ({reason}): make room, then resume; the one before it is whole"
+            ) from error
+
+
+def free_space(folder: Path) -> str:
+    """What is left on the folder's disk, such as `0.4 MB`."""
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e6:.1f} MB"
+    except OSError as error:  # the folder has vanished
+        return (error.strerror or "nothing").lower()
 
 
 def seal(file: Path) -> None:

@@ -1,0 +1,42 @@
+"""Where log records go: what ResLens says on screen, and all of it into train.log."""
+
+import logging
+import os
+from contextlib import suppress
+
+from rich import get_console
+
+
+class ConsoleHandler(logging.Handler):
+    """Log records as plain lines on Rich's console, above a progress bar where one is on.
+
+    Ours are shown from INFO on, those of libraries from ERROR on; train.log has all of them.
+    """
+
+    gone = False
+    """Whether the reader of a pipe has left (`| head`): the run goes on, and train.log still has everything."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.gone or is_follower():
+            return
+        if record.name.split(".")[0] == "src" or record.name == "__main__" or record.levelno >= logging.ERROR:
+            try:
+                get_console().print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+            except SystemExit:  # Rich's answer to a broken pipe
+                self.gone = True
+
+
+class LogFile(logging.FileHandler):
+    """train.log. A disk that is full is no news in it, and must not drown the one line that says so in tracebacks."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the base class's name
+        """Leave the record out."""
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
+def is_follower() -> bool:
+    """Whether this is a distributed run's second or later process: the first speaks and writes for all."""
+    return os.environ.get("LOCAL_RANK", "0") != "0"
