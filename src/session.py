@@ -36,6 +36,7 @@ from src.training.cost import classifier_cost
 from src.training.hardware import describe_hardware, uses_cuda
 from src.training.optimizers import check_optimization
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
+from src.training.resumption import check_fits, last_whole
 from src.training.transfer import extract_features, features_stay_the_same, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,8 @@ class Session:
             class_weights=self.data.class_weights(),
             freeze=freeze,
         )
+        if checkpoint is not None:
+            check_fits(checkpoint, self.module)
         self.fit = None if pretrained is None else fit_weights(self.module.network, pretrained, self.weights)
         if freeze != "none":
             self._look_at_freeze(freeze, pretrained is not None)
@@ -297,7 +300,7 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bo
     lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours
     lightning_log.propagate = True
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    checkpoint = _last_whole(folder) if resume else None
+    checkpoint = last_whole(folder) if resume else None
     if resume and checkpoint is None:
         folder.clear()
     try:
@@ -313,18 +316,6 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bo
     if main_process:
         sum_up(metrics, folder)
     return metrics
-
-
-def _last_whole(folder: RunFolder) -> Path | None:
-    """The newest checkpoint that can be read: a process that was killed may have left half a one."""
-    for path in (folder.last_checkpoint, folder.best_checkpoint):
-        try:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            log.info("goes on after epoch %d", checkpoint["epoch"] + 1)
-            return path
-        except Exception:
-            continue
-    return None
 
 
 def to_dict(cfg: DictConfig) -> dict[str, Any]:
