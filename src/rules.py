@@ -121,6 +121,15 @@ RULES: Mapping[str, Number | Choice] = {
     "per_class": Number(1, 64, whole=True),
     "steps": Number(1, 100_000, whole=True),
     "accelerator": Choice(("auto", "cpu", "gpu")),
+    "split": Choice(("test", "val", "train", "all")),
+    "calibrate": SWITCH,
+    "mistakes": Number(0, 64, whole=True),
+    "port": Number(1, 65_535, whole=True),
+    "browser": SWITCH,
+    "num_workers": Number(0, 256, whole=True, words=("auto",)),
+    "top_k": Number(1, 100_000, whole=True),
+    "overlays": SWITCH,
+    "calibrated": SWITCH,
 }
 
 NULLABLE = {
@@ -130,6 +139,7 @@ NULLABLE = {
     "max_images",
     "channels",
     "steps",
+    "split",
     "data.folds",
     "data.fold",
     "data.max_images",

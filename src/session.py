@@ -37,12 +37,13 @@ from src.networks.pretrained import check_fit, describe_fit, fit_weights
 from src.results import draw_epochs, sum_up, write_test
 from src.run import RunFolder
 from src.tables import duration
-from src.training.checkpoint_files import SealedCheckpointIO, find_damage
+from src.training.checkpoint_files import SealedCheckpointIO
 from src.training.classifier import ImageClassifier
 from src.training.cost import classifier_cost
 from src.training.hardware import describe_hardware, uses_cuda
 from src.training.optimizers import check_optimization
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
+from src.training.resumption import check_fits, last_whole
 from src.training.stopping import Stop
 from src.training.transfer import extract_features, features_stay_the_same, read_pretrained, resolve_architecture
 
@@ -100,6 +101,8 @@ class Session:
             class_weights=self.data.class_weights(),
             freeze=freeze,
         )
+        if checkpoint is not None:
+            check_fits(checkpoint, self.module)
         self.fit = None if pretrained is None else fit_weights(self.module.network, pretrained, self.weights)
         if freeze != "none":
             self._look_at_freeze(freeze, pretrained is not None)
@@ -351,18 +354,6 @@ def _run_alone(cfg: DictConfig, folder: RunFolder, command: str, resume: bool) -
     return metrics
 
 
-def last_whole(folder: RunFolder) -> Path | None:
-    """The newest checkpoint that is as it was written; damaged ones are named and passed over."""
-    for path in (folder.last_checkpoint, folder.best_checkpoint):
-        damage = find_damage(path)
-        if damage is None:
-            _say_where(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
-            return path
-        if damage != "missing":
-            log.warning("%s is passed over: %s", path, damage)
-    return None
-
-
 def _say_how_to_go_on(folder: RunFolder, error: BaseException) -> None:
     """One line on stderr; of a sweep the command line says it."""
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -370,14 +361,6 @@ def _say_how_to_go_on(folder: RunFolder, error: BaseException) -> None:
     print(f"interrupted: python -m src.train resume={shlex.quote(folder.shown)} goes on", file=sys.stderr)
     if isinstance(error, KeyboardInterrupt):
         error.args = ("said",)
-
-
-def _say_where(checkpoint: dict[str, Any]) -> None:
-    unfinished = checkpoint.get("unfinished")
-    if unfinished is None:
-        log.info("goes on after epoch %d", checkpoint["epoch"] + 1)
-    else:
-        log.info("goes on in epoch %d, after batch %d", checkpoint["epoch"] + 1, unfinished["batches"])
 
 
 def to_dict(cfg: DictConfig) -> dict[str, Any]:

@@ -37,6 +37,11 @@ class Predictions(L.Callback):
         return torch.cat(self._targets).numpy()
 
     @property
+    def logits(self) -> np.ndarray:
+        """(N, classes) float32, whatever the network computed in."""
+        return torch.cat(self._logits).numpy()
+
+    @property
     def probabilities(self) -> np.ndarray:
         """Softmax of the logits, (N, classes) float32."""
         return torch.cat(self._logits).softmax(dim=1).numpy()

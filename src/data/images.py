@@ -16,6 +16,8 @@ FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF"
 # Pillow's own limit against decompression bombs (it raises at this many pixels and merely warns at half of it).
 MAX_PIXELS = 178_956_970
 
+BLOCK = 2**20  # grey values that are scaled at once
+
 EXIF_ORIENTATION = 0x0112
 # EXIF 2.32, tag 274: what undoes each orientation. 1 is upright.
 UPRIGHT = {
@@ -122,10 +124,20 @@ def to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
     16 bits: 0…65535 becomes 0…255, rounded. Floats within 0…1 are fractions, within 0…255 as they are. Anything else
     has no agreed range and is stretched from its own minimum to its own maximum.
     """
-    grey = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(grey.min()), float(grey.max())
+    flat = values.reshape(-1)
+    # In blocks: all 50 million pixels of a scan in float64, in several copies, would be 1.3 GB.
+    blocks = [slice(start, start + BLOCK) for start in range(0, flat.size, BLOCK)]
+    limits = [(grey.min(), grey.max()) for grey in (_finite(flat[block]) for block in blocks)]
+    low, high = float(min(low for low, _ in limits)), float(max(high for _, high in limits))
     narrow, wide = (65535.0, 65535.0) if mode.startswith("I") else (1.0, 255.0)
-    top = narrow if high <= narrow else wide
+    origin, top = 0.0, narrow if high <= narrow else wide
     if low < 0 or high > top:
-        grey, top = grey - low, (high - low) or 1.0
-    return np.rint(grey * (255.0 / top)).astype(np.uint8)
+        origin, top = low, (high - low) or 1.0
+    result = np.empty(flat.size, np.uint8)
+    for block in blocks:
+        result[block] = np.rint((_finite(flat[block]) - origin) * (255.0 / top))
+    return result.reshape(values.shape)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)

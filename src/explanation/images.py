@@ -101,7 +101,7 @@ def draw(folder: Path, explained: Explained, others: Maps | None, class_names: S
 
     `others` are, where they were made, the maps of the true classes, or of pixels those of the control.
     """
-    rows, headings, note = _rows(explained, others)
+    rows, headings, note = panel_rows(explained, others)
     captions, wrong = _captions(explained, class_names)
     with file_progress("Drawing", len(rows)) as advance:
         for i, (row, name) in enumerate(zip(rows, _pictures(explained), strict=True)):
@@ -119,7 +119,7 @@ def _pictures(explained: Explained) -> list[str]:
     return [picture_name(number, PurePosixPath(name).stem) for number, name in enumerate(explained.names)]
 
 
-def _rows(explained: Explained, others: Maps | None) -> tuple[list[list[Panel]], list[str], str]:
+def panel_rows(explained: Explained, others: Maps | None) -> tuple[list[list[Panel]], list[str], str]:
     """The panels of each image, what stands above them, and how they are scaled."""
     images, maps = explained.images, explained.maps
     size = panel_size(images.shape[2:], SIDE)
@@ -138,7 +138,7 @@ def _rows(explained: Explained, others: Maps | None) -> tuple[list[list[Panel]],
     if not isinstance(others, Attribution):
         heats = figures.scale_maps(maps.maps, size)
         rows = [heat_panels(image, [heat], size) for image, heat in zip(images, heats, strict=True)]
-        return rows, ["image", "where the evidence is"], "Each map is scaled to its own maximum." + _dark(maps)
+        return rows, ["image", "where the evidence is"], "Each map is scaled to its own maximum." + dark_note(maps)
     difference = signed_panels(figures.upsample(maps.maps - others.maps, size), size)
     rows = []
     for image, ours, theirs, panel in zip(images, maps.maps, others.maps, difference, strict=True):
@@ -150,12 +150,12 @@ def _rows(explained: Explained, others: Maps | None) -> tuple[list[list[Panel]],
         ["image", "predicted class", "true class", "difference"],
         (
             "The two maps of an image share one scale. Difference: red speaks for the predicted class, blue for the "
-            "true one; each is scaled symmetrically about zero." + _dark(maps, others)
+            "true one; each is scaled symmetrically about zero." + dark_note(maps, others)
         ),
     )
 
 
-def _dark(*sets: Attribution) -> str:
+def dark_note(*sets: Attribution) -> str:
     """A sentence on maps without positive evidence, which are dark; nothing where there are none."""
     count = sum(not raw.max() > 0 for one in sets for raw in one.maps)
     return f" {count} {'map is' if count == 1 else 'maps are'} dark: no positive evidence." if count else ""

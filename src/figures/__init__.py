@@ -4,6 +4,7 @@ Pure: no pyplot, so that no backend, no global list of figures and no open windo
 they are, without matplotlib's mathematics between dollar signs.
 """
 
+from src.figures.calibration import ReliabilityBins, reliability_diagram
 from src.figures.class_images import JudgedImages, class_image_pages, class_image_steps
 from src.figures.comparison import class_heat_map, confusion_matrices
 from src.figures.confusion import confusion_matrix
@@ -20,6 +21,7 @@ from src.figures.style import printable, save, save_image, shorten, to_image
 
 __all__ = [
     "JudgedImages",
+    "ReliabilityBins",
     "class_heat_map",
     "class_image_pages",
     "class_image_steps",
@@ -38,6 +40,7 @@ __all__ = [
     "map_movement",
     "pareto_front",
     "printable",
+    "reliability_diagram",
     "save",
     "save_image",
     "scale_maps",

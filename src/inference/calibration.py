@@ -47,13 +47,13 @@ def write_calibration(checkpoint: Path, calibration: Calibration) -> Path:
 def read_calibration(checkpoint: Path) -> Calibration | None:
     """What the side file of a checkpoint says; None without one, and, with a warning, where it is not this one's."""
     file = calibration_file(checkpoint)
+    if not file.is_file():
+        return None
     try:
         calibration = Calibration(**json.loads(file.read_text(encoding="utf-8")))
         if not (math.isfinite(calibration.temperature) and calibration.temperature > 0):
             raise ValueError
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         log.warning("%s can't be read and is passed over: src.evaluate calibrate=true makes it again", file)
         return None
     if calibration.sha256 != digest(checkpoint):

@@ -1,6 +1,6 @@
 """A trained network from its checkpoint alone: name, classes and preprocessing travel in it as plain values."""
 
-import pickle
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,8 @@ import torch
 
 from src.data.transforms import Geometry
 from src.errors import InputError
+from src.inference.hyperparameters import check_hyperparameters, check_shapes
+from src.networks.saved import SavedFileError, check_tensors, is_url, load_saved
 from src.run import RunFolder
 from src.training.classifier import ImageClassifier
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
@@ -58,22 +60,11 @@ class Trained:
 def load_trained(checkpoint: Path | str, device: torch.device | str = "cpu", word: str = "checkpoint") -> Trained:
     """The classifier of a run (its best checkpoint) or of a checkpoint file of ours, on `device`.
 
-    Nothing in the file is executed (`weights_only`), and the network is built by name from the project's own table.
-    Raises `InputError` for a path that is neither, for a damaged file and for what others wrote; `word` is the setting
-    that it names.
+    Nothing in the file is executed, and the network is built by name from the project's own table. Raises `InputError`
+    for a path that is neither, for a damaged file and for what others wrote; `word` is the setting that it names.
     """
-    path, run = find_checkpoint(Path(checkpoint).expanduser(), word)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(f"{word}={path} is damaged or not safe to load: {REMEDY}") from error
-    except Exception as error:  # torch has one of its own for each way in which a file can be broken
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise InputError(f"{word}={path} can't be read ({reason}): {REMEDY}") from error
-    settings = content.get("hyper_parameters") if isinstance(content, dict) else None
-    if not isinstance(settings, dict) or not isinstance(content.get("state_dict"), dict):
-        raise InputError(f"{word}={path} is no checkpoint of src.train, which says what its classes are: {REMEDY}")
-    module = _build(settings, content["state_dict"], f"{word}={path}").to(device).eval()
+    path, run = find_checkpoint(checkpoint, word)
+    module = _build(path, f"{word}={path}").to(device).eval()
     geometry = _geometry(module)
     uses = weight_uses(module.network, geometry.in_channels, geometry.image_size)
     cuda = torch.device(device).type == "cuda"
@@ -82,13 +73,25 @@ def load_trained(checkpoint: Path | str, device: torch.device | str = "cpu", wor
     return Trained(module, path, run, choose_precision("auto", cuda=cuda, uses=uses))
 
 
-def find_checkpoint(path: Path, word: str = "checkpoint") -> tuple[Path, RunFolder | None]:
+def find_checkpoint(checkpoint: Path | str, word: str = "checkpoint") -> tuple[Path, RunFolder | None]:
     """The checkpoint file that is meant by a run folder or a file, and the run that it belongs to, if any."""
+    if is_url(checkpoint):
+        raise InputError(f"{word}={checkpoint} is an address, not a file: download it, and name the file")
+    path = Path(os.path.expanduser(checkpoint))  # noqa: PTH111  # pathlib's fails for the home of nobody
+    try:
+        return _find(path, word)
+    except OSError as error:
+        raise InputError(f"{word}={path} can't be read ({(error.strerror or '').lower()}): {REMEDY}") from error
+
+
+def _find(path: Path, word: str) -> tuple[Path, RunFolder | None]:
     if path.is_file():
         run = RunFolder(path.parent.parent)
         return path, run if path.parent == run.checkpoints and run.record_file.exists() else None
     if not path.exists():
         raise InputError(f"{word}={path} does not exist: {REMEDY}")
+    if not path.is_dir():
+        raise InputError(f"{word}={path} is a device or a pipe, not a file: {REMEDY}")
     run = RunFolder(path)
     if run.best_checkpoint.is_file():
         return run.best_checkpoint, run
@@ -98,11 +101,22 @@ def find_checkpoint(path: Path, word: str = "checkpoint") -> tuple[Path, RunFold
     raise InputError(f"{word}={path} is no run with a checkpoint (no checkpoints/best.ckpt in it): {REMEDY}")
 
 
-def _build(settings: dict[str, Any], state: dict[str, Any], named: str) -> ImageClassifier:
+def _build(path: Path, named: str) -> ImageClassifier:
+    """The module of a checkpoint file. The network is compared with the tensors before it takes any memory."""
     try:
+        content = load_saved(path)
+    except SavedFileError as error:
+        what = "is not safe to load" if error.unsafe else "can't be read"
+        raise InputError(f"{named} {what} ({error}): {REMEDY}") from error
+    settings = content.get("hyper_parameters") if isinstance(content, dict) else None
+    if not isinstance(settings, dict) or not isinstance(content.get("state_dict"), dict):
+        raise InputError(f"{named} is no checkpoint of src.train, which says what its classes are: {REMEDY}")
+    try:
+        check_tensors(content["state_dict"], path)
+        check_hyperparameters(settings)
+        check_shapes(settings["architecture"], content["state_dict"])
         module = ImageClassifier(**settings)
-        module.load_state_dict(state)
-        _geometry(module)
+        module.load_state_dict(content["state_dict"])
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:  # InputError is a ValueError
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise InputError(f"{named} is damaged or of another version ({reason}): {REMEDY}") from error

@@ -43,6 +43,28 @@ def filled(output: Path, verb: str) -> Iterator[Path]:
         _remove_empty(output, made)
 
 
+@contextmanager
+def grown(output: Path) -> Iterator[None]:
+    """A new or empty folder that the block writes to as it goes: what is in it stays, however the block ends.
+
+    One that is still empty then is taken away. Raises `InputError` for one that holds anything or can't be written.
+    """
+    made = next((path for path in reversed([output, *output.parents]) if not path.exists()), None)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        there = min((path.name for path in output.iterdir()), default=None)
+        tempfile.TemporaryFile(dir=output).close()
+    except OSError as error:
+        _remove_empty(output, made)
+        raise InputError(f"output={output} can't be written ({error.strerror}): name another folder") from None
+    if there is not None:
+        raise InputError(f"output={output} holds {there}: name a new folder, or an empty one")
+    try:
+        yield
+    finally:
+        _remove_empty(output, made)
+
+
 def write_record(folder: Path, verb: str, record: dict[str, Any]) -> None:
     """The verb's record, such as explain.json, with the names of all files beside it."""
     files = sorted(path.name for path in folder.iterdir())

@@ -126,7 +126,7 @@ def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry |
         settings |= {"image_size": geometry.image_size, "in_channels": geometry.in_channels}
     try:
         data = ImageDataModule(**settings, seed=cfg.seed)
-    except TypeError as error:
+    except (TypeError, AttributeError, KeyError) as error:
         raise InputError(f"{run.path}: the settings of its data are those of another version: {error}") from error
     data.collection = data.find(download=False)
     data.setup()

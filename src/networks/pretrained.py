@@ -3,7 +3,6 @@
 import contextlib
 import io
 import logging
-import pickle
 import socket
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from src.errors import InputError
 from src.networks import NETWORKS, build_network
+from src.networks.saved import SavedFileError, check_tensors, load_saved
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,10 @@ def read_weights(path: Path | str, model: str | None = None) -> dict[str, Tensor
         state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if not state:
         raise InputError(f"weights={path} holds no tensors: save network.state_dict()")
-    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise InputError(f"weights={path} is not finite in {_few(broken)}: take another checkpoint of that training")
+    try:
+        check_tensors(state, path)
+    except SavedFileError as error:
+        raise InputError(f"weights={path} can't be used, {error}: take another checkpoint of that training") from error
     return state
 
 
@@ -95,21 +96,13 @@ def _own_name(content: Any) -> str | None:
 
 def _read(path: Path) -> Any:
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # torch says so of damaged files too, and recommends an unsafe way at length
-        raise InputError(
-            f"weights={path} can't be loaded safely: it is damaged, or holds more than tensors and plain values; "
-            "get it again, or save network.state_dict() alone"
-        ) from error
-    except Exception as error:  # each library has its own for a truncated file
-        sentence = str(error).partition(". ")[0].splitlines()[:1]
-        reason = sentence[0][:120] if sentence and not sentence[0].isdigit() else type(error).__name__
-        raise InputError(f"weights={path} is damaged or no file of weights ({reason}): get it again") from error
+        return load_saved(path)
+    except SavedFileError as error:
+        if error.unsafe:
+            raise InputError(
+                f"weights={path} can't be loaded safely ({error}): get it again, or save network.state_dict() alone"
+            ) from error
+        raise InputError(f"weights={path} is damaged or no file of weights ({error}): get it again") from error
 
 
 def imagenet_weights(name: str) -> dict[str, Tensor]:

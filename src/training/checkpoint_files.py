@@ -12,6 +12,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from src.errors import RunError
 from src.files import replacing
+from src.networks.saved import SavedFileError
 
 # A checkpoint is a zip archive, whose last field is a comment of any text, preceded by its length in two bytes
 # (APPNOTE.TXT 4.3.16, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT). What stands there travels with the
@@ -58,29 +59,21 @@ def seal(file: Path) -> None:
         archive.write(LABEL + digest.encode())
 
 
-def find_damage(file: Path) -> str | None:
-    """None where the file is as it was sealed; else what is wrong with it, in a few words.
+def check_seal(file: Path) -> None:
+    """Raise `SavedFileError` where the file isn't as it was sealed, or can't be read.
 
-    A file without a seal, such as an earlier version's, only has to be an archive that torch can read.
+    One without a seal, an earlier version's, passes; so does one that is cut off behind its content.
     """
     try:
         size = file.stat().st_size
         with file.open("rb") as archive:
             archive.seek(max(0, size - LENGTH))
             end = archive.read()
-            if LABEL in end:
-                archive.seek(0)
-                sealed = LABEL + _digest(archive, size - LENGTH)
-                return None if end == sealed else "its SHA-256 does not match"
-    except FileNotFoundError:
-        return "missing"
+            archive.seek(0)
+            if LABEL in end and end != LABEL + _digest(archive, size - LENGTH):
+                raise SavedFileError("its SHA-256 does not match")
     except OSError as error:
-        return (error.strerror or "cannot be read").lower()
-    try:
-        torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except Exception:  # torch has an error of its own for each way in which a file can be broken
-        return "cut off or damaged" if size else "empty"
-    return None
+        raise SavedFileError((error.strerror or "it can't be read").lower()) from error
 
 
 def _digest(file: Any, size: int) -> bytes:

@@ -11,10 +11,13 @@ from src.errors import InputError
 
 
 def describe_hardware() -> dict[str, Any]:
-    """The processor's name, the cores that this process may use, its memory in GiB, and the names of the GPUs."""
+    """The processor's name, the cores that this process may use and the threads that torch takes, the memory in GiB,
+    and the names of the GPUs.
+    """
     return {
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),  # on which the last digit of a figure can depend
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }

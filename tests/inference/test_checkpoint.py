@@ -8,6 +8,7 @@ import torch
 
 from src.errors import InputError
 from src.inference.checkpoint import choose_device, load_trained
+from src.inference.hyperparameters import check_hyperparameters
 from src.inference.pictures import open_pictures
 from src.inference.prediction import predict
 from src.run import RunFolder
@@ -48,8 +49,8 @@ def test_a_checkpoint_file_of_a_run_knows_its_run(digits_run: Path) -> None:
     ("content", "words"),
     [
         (None, "does not exist"),
-        (b"", "can't be read|damaged"),
-        (b"not a checkpoint", "damaged"),
+        (b"", r"can't be read \(it is empty\)"),
+        (b"not a checkpoint", r"can't be read \(torch.save did not write it\)"),
         ({"weight": torch.zeros(2)}, "no checkpoint of src.train"),
         (["a list"], "no checkpoint of src.train"),
         ({"hyper_parameters": {"architecture": {"name": "simple_cnn"}}, "state_dict": {}}, "of another version"),
@@ -74,7 +75,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
             return (Path(tmp_path / "harm").mkdir, ())  # type: ignore[return-value]
 
     torch.save({"hyper_parameters": Evil()}, tmp_path / "evil.ckpt")
-    with pytest.raises(InputError, match="damaged or not safe"):
+    with pytest.raises(InputError, match=r"is not safe to load \(it asks for "):
         load_trained(tmp_path / "evil.ckpt")
     assert not (tmp_path / "harm").exists()
 
@@ -107,3 +108,17 @@ def test_a_gpu_that_is_not_there_gets_its_line() -> None:
     assert choose_device("auto") == torch.device("cpu")
     with pytest.raises(InputError, match="accelerator=gpu"):
         choose_device("gpu")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("image_size", 10**6), ("in_channels", 4), ("num_classes", 10**9), ("num_classes", True)]
+)
+def test_sizes_are_limited_as_on_the_command_line(digits_run: Path, key: str, value: int) -> None:
+    settings = torch.load(digits_run / "checkpoints/best.ckpt", weights_only=True)["hyper_parameters"]
+    check_hyperparameters(settings)
+    settings["architecture"] = {"name": "resnet18", "num_classes": 10, "in_channels": 1, "image_size": 16} | {
+        key: value
+    }
+    settings["preprocessing"] |= {key: value} if key != "num_classes" else {}
+    with pytest.raises(ValueError, match=f"architecture.{key}={value}: take "):
+        check_hyperparameters(settings)

@@ -1,0 +1,123 @@
+"""The figures that stand for a classifier, each with the interval that the choice of images leaves it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, hstack
+
+from src.analysis.calibration import BINS, bin_of, brier_scores, log_losses
+
+RESAMPLES = 1000
+LEVEL = 0.95
+TOP = 5
+"""Of so many guesses one has to be right, where there are at least twice as many classes."""
+AT_ONCE = 2_000_000  # weights of images that are held in memory: 16 MB
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure of N images, and the 95 % bootstrap interval [low, high] of it."""
+
+    value: float
+    low: float
+    high: float
+
+
+def headline(
+    logits: NDArray[np.floating], probabilities: NDArray[np.floating], targets: NDArray[np.int64], seed: int
+) -> dict[str, Estimate]:
+    """`accuracy`, macro `precision`, `recall` and `f1`, `top5_accuracy` of 10 classes or more, `nll`, `ece`, `brier`.
+
+    `logits` (N, K), `probabilities` (N, K) their softmax in float64, `targets` (N,). Macro averages are over the
+    classes that occur, or are predicted, as in scikit-learn and torchmetrics.
+
+    Intervals: N images are drawn with replacement, 1,000 times (Efron 1979), and the middle 95 % of the figures taken.
+    The ECE, a sum of absolute values, is larger in a resample than in the sample, by about as much as it is larger in
+    the sample than in truth: its interval is reflected at the estimate (the basic bootstrap), and ends at 0.
+    """
+    sums = _sums_of_images(logits, probabilities, targets)
+    classes = logits.shape[1]
+    values = _figures(np.asarray(sums.sum(axis=0))[None], classes)
+    draws = [_figures(totals, classes) for totals in _resampled(sums, np.random.default_rng(seed))]
+    tail = (1 - LEVEL) / 2
+    estimates = {}
+    for name, value in values.items():
+        point = float(value[0])
+        low, high = (float(q) for q in np.quantile(np.concatenate([some[name] for some in draws]), (tail, 1 - tail)))
+        if name == "ece":
+            low, high = max(0.0, 2 * point - high), max(0.0, 2 * point - low)
+        estimates[name] = Estimate(point, low, high)
+    return estimates
+
+
+def _sums_of_images(
+    logits: NDArray[np.floating], probabilities: NDArray[np.floating], targets: NDArray[np.int64]
+) -> csr_array:
+    """A row an image, of what has to be added up for all figures: (N, 5 + 3 K + B).
+
+    1, right, right among the first five, negative log-likelihood, Brier score; one-hot: the target, the prediction, the
+    target where it was predicted; and in the bin of its confidence, right − confidence.
+    """
+    images, classes = logits.shape
+    predicted = logits.argmax(axis=1)
+    right = (predicted == targets).astype(np.float64)
+    # So many classes stand before the target: stable for equal logits, where the smaller index comes first.
+    own = logits[np.arange(images), targets][:, None]
+    before = (logits > own).sum(axis=1) + ((logits == own) & (np.arange(classes) < targets[:, None])).sum(axis=1)
+    confidences = probabilities.max(axis=1)
+    plain = np.stack(
+        [np.ones(images), right, before < TOP, log_losses(logits, targets), brier_scores(probabilities, targets)],
+        axis=1,
+    )
+    return hstack(
+        [
+            csr_array(plain),
+            _one_hot(targets, np.ones(images), classes),
+            _one_hot(predicted, np.ones(images), classes),
+            _one_hot(targets, right, classes),
+            _one_hot(bin_of(confidences), right - confidences, BINS),
+        ],
+        format="csr",
+    )
+
+
+def _one_hot(places: NDArray[np.int64], values: NDArray[np.float64], width: int) -> csr_array:
+    """(N, width): in each row one value, at its place."""
+    return csr_array((values, places, np.arange(len(places) + 1)), shape=(len(places), width))
+
+
+def _resampled(sums: csr_array, random: np.random.Generator) -> Iterator[NDArray[np.float64]]:
+    """The column sums of resamples of the rows, some at a time: (b, columns)."""
+    images = sums.shape[0]
+    transposed = csr_array(sums.T)
+    step = max(1, min(RESAMPLES, AT_ONCE // images))
+    for start in range(0, RESAMPLES, step):
+        count = min(step, RESAMPLES - start)
+        drawn = random.integers(0, images, size=(count, images)) + images * np.arange(count)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=count * images).reshape(count, images)
+        yield (transposed @ weights.T.astype(np.float64)).T
+
+
+def _figures(totals: NDArray[np.float64], classes: int) -> dict[str, NDArray[np.float64]]:
+    """The figures (b,) of column sums (b, columns) of `_sums_of_images`."""
+    count, right, top, nll, brier = totals[:, :5].T
+    support, predicted, hits = (totals[:, 5 + i * classes : 5 + (i + 1) * classes] for i in range(3))
+    there = support + predicted > 0
+    figures = {
+        "accuracy": right / count,
+        "precision": _macro(hits, predicted, there),
+        "recall": _macro(hits, support, there),
+        "f1": _macro(2 * hits, support + predicted, there),
+        "nll": nll / count,
+        "ece": np.abs(totals[:, 5 + 3 * classes :]).sum(axis=1) / count,
+        "brier": brier / count,
+    }
+    return figures if classes < 2 * TOP else figures | {"top5_accuracy": top / count}
+
+
+def _macro(above: NDArray[np.float64], below: NDArray[np.float64], there: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The mean quotient over the classes that are there; 0 where `below` is."""
+    shares = above / np.where(below > 0, below, 1)
+    return (shares * there).sum(axis=1) / there.sum(axis=1)

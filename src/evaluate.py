@@ -1,0 +1,45 @@
+"""`python -m src.evaluate`: what a trained network is worth on labelled images, and whether its confidences are."""
+
+import logging
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+from src.cli import main
+from src.config import check_config
+from src.errors import InputError
+from src.run import RunFolder
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(cfg: "DictConfig") -> dict[str, Any]:
+    """Evaluate as the composed configuration says; give back what evaluate.json holds.
+
+    Raises `InputError` for what can't be meant, before anything is measured or written.
+    """
+    check_config(cfg)
+    if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():
+        raise InputError(f"checkpoint={cfg.checkpoint} names nothing: say checkpoint=RUN or checkpoint=FILE")
+    from src.explanation.evaluation import evaluate_examples, find_request, keep_temperature  # torch, only now
+    from src.inference.checkpoint import choose_device, load_trained
+    from src.inference.folder import filled, output_folder, write_record
+
+    trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
+    examples = find_request(cfg, trained)
+    output = output_folder(cfg.output, trained.run, "evaluate")
+    with filled(output, "evaluate") as folder:
+        command = shlex.join(sys.orig_argv)
+        record = {"command": command, **evaluate_examples(trained, examples, folder, cfg.mistakes, cfg.seed)}
+        write_record(folder, "evaluate", record)
+    if cfg.calibrate:
+        keep_temperature(trained, record["calibration"])
+    log.info("evaluation   %s", RunFolder(output).shown)
+    return record
+
+
+if __name__ == "__main__":
+    main("evaluate", evaluate)

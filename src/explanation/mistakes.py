@@ -1,0 +1,53 @@
+"""The mistakes that a network is surest of, on a sheet: what it saw of the wrong class, and what of the right one."""
+
+from pathlib import PurePosixPath
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from src.attribution.gradcam import Attribution
+from src.explanation.images import Explained, dark_note, explain_images, panel_rows
+from src.figures import shorten
+from src.figures.panels import panel_sheet
+from src.inference.checkpoint import Trained
+from src.inference.examples import Examples
+
+METHOD = "gradcam"
+PANELS = 3  # image, predicted and true class; with their difference too, small images would be one a row
+
+
+def most_confident(probabilities: NDArray[np.floating], targets: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Indices of at most so many images that are taken for another class than their own, the surest first.
+
+    `probabilities` (N, K), `targets` (N,).
+    """
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != targets)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:most]
+
+
+def mistakes_sheet(
+    trained: Trained, examples: Examples, shown: NDArray[np.int64], probabilities: NDArray[np.floating], title: str
+) -> Figure:
+    """The images with the Grad-CAMs of the predicted and of the true class, in the order of `shown` (n,), n > 0.
+
+    `probabilities` (N, K) of all examples are what the captions say. Raises `InputError` where the network has no layer
+    with a map.
+    """
+    dataset = examples.dataset(shown)
+    images, targets = zip(*(dataset[i] for i in range(len(dataset))), strict=True)
+    pixels, true = torch.stack(images), torch.stack(targets).numpy()
+    predicted = probabilities[shown].argmax(axis=1)
+    maps, others = (explain_images(trained, pixels, METHOD, classes, None) for classes in (predicted, true))
+    names = [examples.paths[i] for i in shown]
+    rows, headings, _ = panel_rows(Explained(pixels.numpy(), names, true, maps), others)
+    captions = [
+        f"{PurePosixPath(name).name} · true {shorten(trained.class_names[target])} · predicted "
+        f"{shorten(trained.class_names[said])} {probabilities[i, said]:.3f}"
+        for name, target, said, i in zip(names, true, predicted, shown, strict=True)
+    ]
+    note = "The two maps of an image share one scale." + (
+        dark_note(maps, others) if isinstance(maps, Attribution) and isinstance(others, Attribution) else ""
+    )
+    return panel_sheet([row[:PANELS] for row in rows], captions, headings[:PANELS], title, note)

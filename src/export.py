@@ -1,0 +1,50 @@
+"""`python -m src.export`: a trained network as one file for other programs, proven to give the same logits."""
+
+import logging
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+from src.cli import main
+from src.config import check_config
+from src.run import RunFolder
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+
+def export(cfg: "DictConfig") -> dict[str, Any]:
+    """Export as the composed configuration says; give back what export.json holds.
+
+    Raises `InputError` for what can't be meant, before anything is written, and `RunError` where the file doesn't give
+    the network's logits; then it isn't kept.
+    """
+    check_config(cfg)
+    from src.inference.formats import check_request
+
+    check_request(cfg)
+    from src.inference.checkpoint import load_trained  # torch, only now
+    from src.inference.exports import choose_images, export_network
+    from src.inference.folder import filled, output_folder, write_record
+
+    trained = load_trained(cfg.checkpoint)
+    pictures = choose_images(trained, cfg.images, cfg.data.root)
+    output = output_folder(cfg.output, trained.run, "export", cfg.format)
+    with filled(output, "export") as folder:
+        record = {
+            "format": cfg.format,
+            "checkpoint": str(trained.path),
+            "images": str(cfg.images or "test"),
+            "seed": cfg.seed,
+            "command": shlex.join(sys.orig_argv),
+            **export_network(trained, cfg.format, pictures, pictures.some(cfg.max_images, cfg.seed), folder),
+        }
+        write_record(folder, "export", record)
+    log.info("export       %s", RunFolder(output).shown)
+    return record
+
+
+if __name__ == "__main__":
+    main("export", export)

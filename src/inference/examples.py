@@ -1,0 +1,229 @@
+"""The labelled images that a trained network is measured on: a split of its run's data, or another data set."""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.data import ImageDataModule
+from src.data.datasets import ImageDataset, ImageLoader
+from src.data.splits import stratified_subset
+from src.errors import InputError
+from src.inference.checkpoint import Trained
+from src.inference.pictures import SPLITS, open_data
+from src.inference.settings import run_settings
+from src.session import TRAIN_IMAGES_MEASURED
+
+log = logging.getLogger(__name__)
+
+NAMED = 12  # classes in a line
+USUAL_ROOT = "data"  # of every data set in conf/data but `folder`
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Images of one split, with their classes as indices into those of the checkpoint.
+
+    Attributes:
+        data: finds and decodes them.
+        split: `train`, `val`, `test`, or `all` images of a data set that has no such parts.
+        own: whether they are the data of the run, divided as for its training.
+        trained_on: how many of them the network has learned from; None where nobody can say.
+        learned: the data of the run, `data` where they are its own; None without a run, or where they can't be had.
+    """
+
+    data: ImageDataModule
+    split: str
+    own: bool
+    trained_on: int | None
+    learned: ImageDataModule | None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def limit(self) -> int | None:
+        """At most so many images, as `Session` measures them."""
+        return TRAIN_IMAGES_MEASURED if self.own and self.split == "train" else None
+
+    @cached_property
+    def chosen(self) -> NDArray[np.int64]:
+        """Which of the split's images they are, in order."""
+        size = self.data.size(self.split)
+        if self.limit is None or self.limit >= size:
+            return np.arange(size)
+        return stratified_subset(self.data.targets(self.split), self.limit, self.data.seed)
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """As `ImageDataModule.paths`."""
+        paths = self.data.paths(self.split)
+        return [paths[i] for i in self.chosen]
+
+    def loader(self) -> ImageLoader:
+        """The same batches in which a training measures them."""
+        return self.data.evaluation_dataloader(self.split, self.limit, whole=True)
+
+    def dataset(self, indices: NDArray[np.int64]) -> ImageDataset:
+        """Some of them, by their place in `paths`."""
+        return self.data.dataset(self.split, None, self.chosen[indices])
+
+    def __str__(self) -> str:
+        size = self.data.size(self.split)
+        some = f"{len(self):,}" + (f" of {size:,}" if len(self) < size else "")
+        which = "all" if self.split == "all" else f"{'the run’s' if self.own else 'the published'} {self.split}"
+        return f"{self.data.source} in {self.data.data_root}: {which} images ({some})"
+
+
+def find_examples(trained: Trained, settings: Mapping[str, Any], split: str | None, seed: int) -> Examples:
+    """The images that `settings`, the group `data`, name; without a name the run's own.
+
+    `split` is by default test: of the run's own data as they were divided for the training, of others as published;
+    where there is none, all images. Data that are the run's own are taken as such by whatever name: figures of images
+    that were trained on say nothing. Raises `InputError` where there is no such split, for classes that the checkpoint
+    doesn't have, and where the images can't be found.
+    """
+    name = settings.get("name")
+    if trained.run is None:
+        if name is None:
+            raise InputError(
+                f"{trained.path} lies in no run, and nothing says what it was trained on: say data=NAME, or "
+                "data=folder data.root=FOLDER"
+            )
+        return _other(trained, settings, split, seed, None)
+    if name is None or _is_own(settings, run_settings(trained.run).data):
+        return _own(trained, open_own(trained, settings), split)
+    try:
+        own = open_own(trained)
+    except InputError as error:
+        log.info("what was trained on can't be looked up: %s", error)
+        own = None
+    return _other(trained, settings, split, seed, own)
+
+
+def open_own(trained: Trained, settings: Mapping[str, Any] | None = None) -> ImageDataModule:
+    """The data of the run, with the classes of the checkpoint; `settings` may name another root and `num_workers`."""
+    if trained.run is None:
+        raise InputError(f"{trained.path} lies in no run: nothing says what it was trained on")
+    settings = settings or {}
+    # Behind data=NAME the root is that of conf/data, where nobody has said another: then the run knows better.
+    unsaid = "name" in settings and settings["root"] == USUAL_ROOT
+    data = open_data(trained.run, None if unsaid else settings.get("root"), trained.geometry)
+    if data.class_names != trained.class_names:
+        raise InputError(
+            f"{data.data_root} has the classes {listed(data.class_names)}, the checkpoint "
+            f"{listed(trained.class_names)}: say data.root=FOLDER of the images that it was trained on"
+        )
+    data.num_workers = settings.get("num_workers", data.num_workers)
+    return data
+
+
+def _is_own(settings: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
+    """Whether the settings name the data set of the run; a `folder` is known by its place alone."""
+    if settings["name"] != run["name"]:
+        return False
+    places = [Path(str(root)).expanduser().resolve() for root in (settings["root"], run["root"])]
+    return settings["name"] != "folder" or places[0] == places[1]
+
+
+def _own(trained: Trained, data: ImageDataModule, split: str | None) -> Examples:
+    split = split or "test"
+    if split not in SPLITS:
+        raise InputError(f"split={split}: these are the images that the run was trained on; take test, val or train")
+    examples = Examples(data, split, True, 0, data)
+    if split == "train":
+        examples = replace(examples, trained_on=len(examples))
+    if split == "test":
+        _compare_paths(trained, examples)
+    return examples
+
+
+def _compare_paths(trained: Trained, examples: Examples) -> None:
+    """Warn where the test images are others than those of the training: some may have been trained on."""
+    run = trained.run
+    if run is None or not run.predictions_file.is_file():
+        return
+    then = set(run.predictions()["path"].astype(str))
+    new = sum(path not in then for path in examples.paths)
+    if new:
+        log.warning(
+            "%d of the %d test images are not in %s: the data have changed since, and some may have been trained on",
+            new, len(examples), run.predictions_file,
+        )  # fmt: skip
+
+
+def _other(
+    trained: Trained, settings: Mapping[str, Any], split: str | None, seed: int, own: ImageDataModule | None
+) -> Examples:
+    """Images that are not the run's own, whose data are `own` where they can be had."""
+    preprocessing = dict(trained.module.hparams["preprocessing"]) | {"num_classes": None, "augment": None}
+    data = ImageDataModule(**{**settings, **preprocessing}, seed=seed)
+    data.prepare_data()
+    if own is not None and _same_place(data, own):
+        log.info("%s is what the run was trained on: its own %s split is taken", data.data_root, split or "test")
+        return _own(trained, own, split)
+    _match_classes(data, trained.class_names)
+    published = data.found.published
+    split = split or ("test" if "test" in published else "all")
+    if split == "all":
+        data.splits = {"all": np.arange(len(data.found.targets))}
+    elif split in published and len(published) > 1:
+        data.splits = {split: published[split]}
+    else:
+        parts = f"only {', '.join(published)}" if len(published) > 1 else "no parts"
+        raise InputError(f"split={split}: {data.data_root} has {parts}; take split=all")
+    examples = Examples(data, split, False, None if own is None else _count_trained_on(data, split, own), own)
+    _warn_of_training(trained, examples)
+    return examples
+
+
+def _same_place(data: ImageDataModule, own: ImageDataModule) -> bool:
+    """Whether both are the same images under two names; MNIST and CIFAR-10 may lie in one folder and are not."""
+    if data.data_root.resolve() != own.data_root.resolve():
+        return False
+    return not set(data.found.paths).isdisjoint(own.found.paths)
+
+
+def _match_classes(data: ImageDataModule, class_names: Sequence[str]) -> None:
+    """Make the targets of `data` indices into `class_names`. Raises `InputError` for a class that is none of them."""
+    found = data.found
+    if set(found.class_names) - set(class_names):
+        raise InputError(
+            f"{found.root} has the classes {listed(found.class_names)}, the checkpoint {listed(class_names)}: "
+            "a network knows its own classes only; name folders as they are called, or take other data"
+        )
+    if len(found.class_names) < len(class_names):
+        some = (len(found.class_names), len(class_names), listed(found.class_names))
+        log.info("%d of the checkpoint's %d classes are in the data: %s", *some)
+    places = np.array([class_names.index(name) for name in found.class_names])
+    data.collection = replace(found, targets=places[found.targets], class_names=list(class_names))
+
+
+def _count_trained_on(data: ImageDataModule, split: str, own: ImageDataModule) -> int:
+    """How many of the images lie where one of the run's training images does. Copies elsewhere are not known."""
+    here, there = (os.fspath(module.data_root.resolve()) for module in (data, own))
+    learned = {os.path.join(there, path) for path in own.paths("train")}  # noqa: PTH118  # ten times as fast as Path
+    return sum(os.path.join(here, path) in learned for path in data.paths(split))  # noqa: PTH118
+
+
+def _warn_of_training(trained: Trained, examples: Examples) -> None:
+    if examples.trained_on is None:
+        named = trained.path if trained.run is None else trained.run.shown
+        log.warning("nothing is known of the training images of %s: some of these may be among them", named)
+    elif examples.trained_on:
+        log.warning(
+            "%d of the %d images were trained on: the figures say little about new ones",
+            examples.trained_on, len(examples),
+        )  # fmt: skip
+
+
+def listed(names: Sequence[str]) -> str:
+    """Class names for one line; of many the first, and how many there are."""
+    more = f", … ({len(names)} in all)" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

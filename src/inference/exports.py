@@ -1,0 +1,191 @@
+"""A trained network as one file for other programs, with its normalisation inside and its classes written into it."""
+
+import copy
+import json
+import logging
+import platform
+import shutil
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from src.errors import InputError
+from src.inference import standalone
+from src.inference.calibration import digest, read_calibration
+from src.inference.checkpoint import Trained
+from src.inference.formats import FORMATS
+from src.inference.pictures import Pictures, open_pictures
+from src.inference.proof import Proof, Runner, prove
+
+log = logging.getLogger(__name__)
+
+PREPROCESSING = (
+    "uint8, 0 to 255, not normalised: the first frame of the file, upright by its EXIF tag, transparency on white, RGB "
+    "or, of one channel, luma; the shorter side resized to image_size with Pillow's antialiased interpolation, then "
+    "the central square. A JPEG of at least twice the size is decoded at a half, quarter or eighth of it. example.py, "
+    "which src.export writes beside this file, does just that."
+)
+
+
+class ExportedNetwork(nn.Module):
+    """uint8 images (N, C, S, S) as `load_image` gives them -> logits (N, K) in fp32: normalisation, then the network.
+
+    A copy of its own, in fp32 and in PyTorch's usual memory layout, whatever the training had.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, trained: Trained) -> None:
+        super().__init__()
+        network = copy.deepcopy(trained.module.network).float().requires_grad_(False)
+        self.network = network.to(memory_format=torch.contiguous_format)
+        for name in ("mean", "std"):
+            self.register_buffer(name, getattr(trained.module, name).float().clone())
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network((images.float() / 255 - self.mean) / self.std)
+
+
+def choose_images(trained: Trained, images: str | None, data_root: str | None = None) -> Pictures:
+    """The real images that an export is proven on; None: the test images of the run. `InputError` without a run."""
+    if images is None and trained.run is None:
+        raise InputError(
+            f"{trained.path} lies in no run, whose test images would prove the export: say images=FILE or images=FOLDER"
+        )
+    return open_pictures("test" if images is None else str(images), trained, data_root)
+
+
+def export_network(
+    trained: Trained, kind: str, pictures: Pictures, chosen: NDArray[np.int64], folder: Path
+) -> dict[str, Any]:
+    """Write the file and example.py to `folder` and prove it on the `chosen` (n,) pictures; what export.json says.
+
+    Raises `RunError` where the file gives other logits than the network.
+    """
+    metadata = describe(trained, kind)
+    file = folder / f"{trained.name}{FORMATS[kind].suffix}"
+    log.info("Exporting %s …", trained.name)
+    write_export(trained, kind, metadata, file)
+    proof = prove(trained, open_export(file), pictures, chosen)
+    shutil.copyfile(standalone.__file__, folder / "example.py")
+    _say(file, trained, kind, proof)
+    return {"file": file.name, "bytes": file.stat().st_size, "proof": asdict(proof), **metadata}
+
+
+def describe(trained: Trained, kind: str) -> dict[str, Any]:
+    """What stands in the file and beside it: all that a program needs to know to use the network, and where it is from.
+
+    `temperature` is there where the checkpoint has been calibrated: confidences are softmax(logits / temperature).
+    """
+    settings = trained.module.hparams["preprocessing"]
+    calibration = read_calibration(trained.path)
+    packages = ("reslens", "torch", *FORMATS[kind].packages)
+    return {
+        "network": trained.name,
+        "class_names": trained.class_names,
+        **{key: settings[key] for key in ("image_size", "in_channels", "mean", "std", "interpolation")},
+        "input": "images: uint8 (N, in_channels, image_size, image_size)",
+        "output": "logits: float32 (N, classes), in the order of class_names",
+        "preprocessing": PREPROCESSING,
+        **({} if calibration is None else {"temperature": calibration.temperature}),
+        "checkpoint_sha256": digest(trained.path),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }
+
+
+def write_export(trained: Trained, kind: str, metadata: dict[str, Any], file: Path) -> None:
+    """Write the network to `file`, with `metadata` inside: of what is no text, the JSON."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    geometry = trained.geometry
+    example = torch.zeros(2, geometry.in_channels, geometry.image_size, geometry.image_size, dtype=torch.uint8)
+    # torch.export takes the sizes 0 and 1 for special ones where nobody says that a batch may be 1.
+    dynamic = {"images": {0: torch.export.Dim("N", min=1)}}
+    write = _write_onnx if kind == "onnx" else _write_torch_export
+    with torch.no_grad():
+        write(ExportedNetwork(trained), example, dynamic, texts, file)
+
+
+def _write_onnx(
+    network: nn.Module, example: Tensor, dynamic: dict[str, Any], texts: dict[str, str], file: Path
+) -> None:
+    program = torch.onnx.export(
+        network, (example,), dynamo=True, input_names=["images"], output_names=["logits"], dynamic_shapes=dynamic,
+        verbose=False,
+    )  # fmt: skip
+    assert program is not None
+    graph = program.model.graph
+    for part in (graph, *graph):  # the exporter's notes, with the paths of this machine in them
+        part.metadata_props.clear()
+    program.model.metadata_props.update(texts)
+    program.save(file, external_data=False)
+
+
+def _write_torch_export(
+    network: nn.Module, example: Tensor, dynamic: dict[str, Any], texts: dict[str, str], file: Path
+) -> None:
+    program = torch.export.export(network, (example,), dynamic_shapes=dynamic)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # paths of this machine
+    torch.export.save(program, file, extra_files={"metadata.json": json.dumps(texts)})
+
+
+def open_export(file: Path) -> Runner:
+    """The network in an exported file, run on the CPU by ONNX Runtime or, a .pt2, by PyTorch, on as many threads."""
+    if file.suffix == ".onnx":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        return lambda images: session.run(["logits"], {"images": images})[0]
+    network = torch.export.load(file).module()
+
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return network(torch.from_numpy(images)).numpy()
+
+    return run
+
+
+# On screen -----------------------------------------------------------------------------------------------------------
+
+
+def _say(file: Path, trained: Trained, kind: str, proof: Proof) -> None:
+    runner = FORMATS[kind].runner
+    left = proof.images - proof.same_class
+    tie = f"; on {left} the two largest logits are a tie" if left else ""
+    log.info(
+        "proven       %d images, in batches of %d and one by one: within %.1e of PyTorch's logits, same class on %s%s",
+        proof.images, proof.batch, proof.largest_difference, proof.same_class if left else "all", tie,
+    )  # fmt: skip
+    log.info(
+        "file         %s, %.1f MB, %.2f times PyTorch's images/s here (%s, batches of %d, %d thread%s)",
+        file.name, file.stat().st_size / 1e6, proof.speedup, runner, proof.batch,
+        torch.get_num_threads(), "" if torch.get_num_threads() == 1 else "s",
+    )  # fmt: skip
+    log.info("elsewhere    python example.py PICTURE …   or, in that folder:\n\n%s\n", usage(file.name, trained))
+
+
+def usage(file: str, trained: Trained) -> str:
+    """The lines of Python that load the file elsewhere, beside example.py and without this project."""
+    geometry = trained.geometry
+    shape = f'{geometry.image_size}, {geometry.in_channels}, "{geometry.interpolation}"'
+    first, call = "import torch", f'torch.export.load("{file}").module()(torch.from_numpy(images))'
+    if file.endswith(".onnx"):
+        first, call = "import onnxruntime", f'onnxruntime.InferenceSession("{file}").run(None, {{"images": images}})[0]'
+    lines = [
+        first,
+        "from example import load_image  # NumPy and Pillow",
+        f'images = load_image("photo.jpg", {shape})[None]  # uint8 (1, C, S, S)',
+        f"logits = {call}",
+    ]
+    return "\n".join(f"    {line}" for line in lines)

@@ -1,0 +1,92 @@
+"""What a checkpoint says of itself: whether it is what src.train writes, before anything is built from it."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from src.data.transforms import INTERPOLATIONS
+from src.networks import build_network
+from src.rules import RULES
+
+DEEPEST = 8
+"""Levels of dictionaries and lists; src.train writes three."""
+
+MOST_VALUES = 400_000
+"""A list that holds a list ten times, which holds one ten times, and so on, has as many values as it likes."""
+
+
+def check_hyperparameters(settings: Any) -> None:
+    """Raise `ValueError`, with a few words, for what `ImageClassifier` can't be built from safely.
+
+    Nothing is allocated: the sizes of a network are limited by `RULES`, as on the command line.
+    """
+    _check_plain(settings)
+    architecture, preprocessing = (_mapping(settings, key) for key in ("architecture", "preprocessing"))
+    for key in ("optimizer", "scheduler"):
+        _mapping(settings, key)
+    for name, group in (("architecture", architecture), ("preprocessing", preprocessing)):
+        for key, value in group.items():
+            rule = RULES.get(f"model.{key}") or RULES.get(f"data.{key}")
+            problem = rule and rule.problem(value)
+            if problem:
+                raise ValueError(f"{name}.{key}={str(value)[:40]}: {problem}")
+    size, channels = preprocessing["image_size"], preprocessing["in_channels"]
+    if (architecture.get("image_size", size), architecture.get("in_channels", channels)) != (size, channels):
+        raise ValueError("network and preprocessing disagree on the image")
+    names = settings["class_names"]
+    if not _are(names, str) or len(names) != architecture["num_classes"] or len(set(names)) < len(names):
+        raise ValueError(f"class_names are not the names of {architecture['num_classes']} classes")
+    for key in ("mean", "std"):
+        values = preprocessing[key]
+        if not _are(values, int | float) or len(values) != channels or not all(map(math.isfinite, values)):
+            raise ValueError(f"preprocessing.{key} is not {channels} numbers")
+    if min(preprocessing["std"]) <= 0:
+        raise ValueError("preprocessing.std is not above 0")
+    if preprocessing["interpolation"] not in INTERPOLATIONS:
+        raise ValueError(f"preprocessing.interpolation={preprocessing['interpolation']} is unknown")
+    weights = settings.get("class_weights")
+    if weights is not None and not (_are(weights, float) and len(weights) == len(names)):
+        raise ValueError(f"class_weights are not {len(names)} numbers")
+
+
+def check_shapes(architecture: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> None:
+    """Raise `ValueError` where the tensors are not those of the network, which is built without memory to compare."""
+    with torch.device("meta"):
+        own = build_network(**architecture).state_dict()
+    expected = {f"network.{name}": tensor for name, tensor in own.items()}
+    for words, names in (("lacks", expected.keys() - state.keys()), ("has an unknown", state.keys() - expected.keys())):
+        if names:
+            raise ValueError(f"it {words} {min(map(str, names))[:60]}")
+    for name, tensor in expected.items():
+        if state[name].shape != tensor.shape or state[name].is_floating_point() != tensor.is_floating_point():
+            raise ValueError(f"{name} is of another shape than {architecture['name']} has")
+
+
+def _check_plain(settings: Any) -> None:
+    """Raise `ValueError` unless all is dictionaries, lists, numbers and words, not too deep and not too many."""
+    waiting, count = [(settings, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        count += 1
+        if depth > DEEPEST or count > MOST_VALUES:
+            raise ValueError("hyper_parameters hold too much")
+        if isinstance(value, dict) and all(type(key) is str for key in value):
+            waiting += [(inner, depth + 1) for inner in value.values()]
+        elif isinstance(value, list | tuple):
+            waiting += [(inner, depth + 1) for inner in value]
+        elif value is not None and type(value) not in (str, bool, int, float):
+            raise ValueError(f"hyper_parameters hold a {type(value).__name__}")
+        elif type(value) is int and abs(value) >= 2**63:
+            raise ValueError("hyper_parameters hold a number without end")
+
+
+def _mapping(settings: dict[str, Any], key: str) -> dict[str, Any]:
+    if not isinstance(settings.get(key), dict):
+        raise ValueError(f"hyper_parameters lack {key}")
+    return settings[key]
+
+
+def _are(values: Any, kind: Any) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)

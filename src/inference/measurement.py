@@ -1,0 +1,147 @@
+"""What a trained network makes of labelled images, measured as at the end of its training."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import LambdaCallback
+from numpy.typing import NDArray
+
+from src.callbacks.predictions import Predictions
+from src.callbacks.tensorboard import FIGURES
+from src.data.datasets import ImageLoader
+from src.data.processes import file_progress
+from src.inference.checkpoint import Trained
+from src.inference.settings import run_settings
+from src.run import RunFolder
+from src.training.precision import choose_memory_format, choose_precision, weight_uses
+
+log = logging.getLogger(__name__)
+
+AS_TRAINED = ("limit_test_batches", "deterministic", "benchmark")
+"""Settings of the Trainer on which the figures of a test depend, besides its precision."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the network said about N images of K classes.
+
+    Attributes:
+        figures: loss, accuracy and macro precision, recall and F1, as metrics.json has them.
+        logits: (N, K) float32.
+        probabilities: their softmax (N, K) float32, as predictions.csv has them.
+        targets: (N,) int64.
+    """
+
+    figures: dict[str, float]
+    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    targets: NDArray[np.int64]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """(N,) the class with the largest logit."""
+        return self.logits.argmax(axis=1)
+
+
+class Meter:
+    """Measures a trained network, in the number format and memory layout of its run, or the fastest without one.
+
+    Making one brings the network into that layout. `precision` is that of Lightning's Trainer. As many threads compute
+    as in the training: with two instead of one, a matrix product is divided otherwise, and of 80,000 logits in bf16 25
+    were rounded the other way.
+    """
+
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
+        self.device = trained.device
+        settings: Any = {} if trained.run is None else run_settings(trained.run)
+        trainer: Mapping[str, Any] = settings.get("trainer", {})
+        module, geometry, cuda = trained.module, trained.geometry, self.device.type == "cuda"
+        uses = weight_uses(module.network, geometry.in_channels, geometry.image_size)
+        self.precision = choose_precision(str(trainer.get("precision", "auto")), cuda=cuda, uses=uses)
+        self.settings = {key: trainer[key] for key in AS_TRAINED if trainer.get(key) is not None}
+        self.threads = _threads_of(trained.run)
+        layout = choose_memory_format(settings.get("memory_format", "auto"), cuda=cuda, uses=uses)
+        module.memory_format = layout
+        module.network.to(memory_format=layout)
+        if settings.get("compile"):
+            module.network.compile()
+
+    def measure(self, loader: ImageLoader, what: str) -> Measured:
+        """The figures of the loader's images, by the steps that a training ends with; `what` stands beside the bar."""
+        lightning_log = logging.getLogger("lightning")
+        lightning_log.handlers.clear()  # it would print to stderr by itself
+        lightning_log.propagate = True
+        module, predictions, done = self.trained.module, Predictions(), 0
+        module.evaluated = ("test",)
+        with file_progress(what, len(loader.dataset)) as advance:  # type: ignore[arg-type]
+
+            def tell(*hook: Any) -> None:
+                nonlocal done
+                done += len(hook[3][1])  # trainer, module, outputs, (images, targets), …
+                advance(done)
+
+            trainer = L.Trainer(
+                accelerator="gpu" if self.device.type == "cuda" else "cpu",
+                devices=1,
+                precision=self.precision,  # type: ignore[arg-type]  # checked by Lightning
+                callbacks=[predictions, LambdaCallback(on_test_batch_end=tell)],
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                **self.settings,
+            )
+            with _on_threads(self.threads):
+                trainer.test(module, dataloaders=[loader], verbose=False)
+        module.to(self.device)  # Lightning leaves it on the CPU
+        values = {name: float(trainer.callback_metrics[f"test/{name}"]) for name in FIGURES}
+        # A macro average in float32 can be 1.0000001.
+        figures = {name: value if name == "loss" else min(value, 1.0) for name, value in values.items()}
+        return Measured(figures, predictions.logits, predictions.probabilities, predictions.targets)
+
+
+def _threads_of(run: RunFolder | None) -> int | None:
+    """How many threads the training had; None where run.json doesn't say."""
+    try:
+        threads = None if run is None else run.record()["hardware"]["threads"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return threads if isinstance(threads, int) and threads > 0 else None
+
+
+@contextmanager
+def _on_threads(threads: int | None) -> Iterator[None]:
+    """Let torch compute with so many threads for the time being; None: with those that it has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def compare(trained: Trained, figures: Mapping[str, float], split: str) -> str | None:
+    """A line on whether `figures` are those that metrics.json has of the split; None where it has none of this file."""
+    run = trained.run
+    if run is None or trained.path != run.best_checkpoint:
+        return None
+    try:
+        then = run.metrics()
+        before = {name: float(then[f"{split}/{name}"]) for name in figures}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    other = [name for name, value in figures.items() if value != before[name]]
+    if not other:
+        return f"the {split} figures are those of {run.metrics_file}, to the last digit"
+    pairs = ", ".join(f"{split}/{name} {figures[name]:.9g}, there {before[name]:.9g}" for name in other)
+    return (
+        f"not to the last digit what {run.metrics_file} says ({pairs}): other hardware, another number of threads, "
+        "versions or data than in the training"
+    )

@@ -1,0 +1,148 @@
+"""The predictions of many files: from the settings of `src.predict` to a file of rows, and what to say of them."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from src.data.processes import file_progress
+from src.errors import RunError
+from src.figures.style import printable
+from src.inference.calibration import read_calibration
+from src.inference.checkpoint import Trained
+from src.inference.overlays import Overlays
+from src.inference.prediction import probabilities
+from src.inference.rows import Columns, Row, RowFile
+from src.inference.stream import Answers, precision_of, stream, worker_count, workers_watched
+
+log = logging.getLogger(__name__)
+
+CLASSES_TOLD = 10
+
+
+@dataclass
+class Tally:
+    """What has been written: how many files, how many images of each class, and the first that could not be read."""
+
+    files: int = 0
+    classes: Counter[str] = field(default_factory=Counter)
+    first_bad: Row | None = None
+
+    def add(self, rows: Sequence[Row]) -> None:
+        self.files += len(rows)
+        self.classes.update(row.classes[0] for row in rows if row.classes)
+        self.first_bad = self.first_bad or next((row for row in rows if row.error is not None), None)
+
+    @property
+    def unreadable(self) -> int:
+        return self.files - self.classes.total()
+
+
+@dataclass(frozen=True)
+class Task:
+    """How to predict. `top_k` is at most the number of classes; `temperature` divides the logits."""
+
+    trained: Trained
+    kind: str
+    top_k: int
+    temperature: float
+    overlays: Overlays | None
+    batch_size: int
+    num_workers: int | str
+
+    def run(self, paths: Sequence[str], output: Path) -> dict[str, Any]:
+        """Write the rows of all `paths`, and pictures, to `output`; what predict.json says of them.
+
+        Raises `RunError` where a process was killed, and where no file could be read. What was written stays.
+        """
+        tally = Tally()
+        workers = worker_count(self.num_workers, -(-len(paths) // self.batch_size))
+        began = time.perf_counter()
+        with (
+            workers_watched(),
+            RowFile(output, self.kind, Columns(self.top_k, self.overlays is not None)) as file,
+            file_progress("Predicting", len(paths)) as advance,
+        ):
+            for answers in stream(self.trained, paths, self.batch_size, workers):
+                rows = self.rows(answers, tally.files, output)
+                file.write(rows)
+                tally.add(rows)
+                advance(tally.files)
+        seconds = time.perf_counter() - began
+        if not tally.classes:
+            raise RunError(_complaint(tally, file.path))
+        _say(tally, seconds, file.path.name)
+        return {
+            "precision": precision_of(self.trained),
+            "temperature": self.temperature,
+            "overlays": None if self.overlays is None else f"{self.overlays.method}, {self.overlays.layer}",
+            "count": tally.files,
+            "unreadable": tally.unreadable,
+            "predicted": dict(tally.classes.most_common()),
+            "seconds": round(seconds, 1),
+        }
+
+    def rows(self, answers: Answers, before: int, output: Path) -> list[Row]:
+        """A row for each path; `before` so many have been written."""
+        likely = probabilities(answers.logits, self.temperature)
+        order = np.argsort(-likely, axis=1, kind="stable")[:, : self.top_k]
+        whole = [place for place, reason in enumerate(answers.reasons) if reason is None]
+        pictures: list[str] = []
+        if self.overlays is not None and whole:
+            names = ((before + place + 1, Path(answers.paths[place]).name) for place in whole)
+            pictures = self.overlays.draw(output, answers.images, order[:, 0], names)
+        rows = [Row(path, error=reason) for path, reason in zip(answers.paths, answers.reasons, strict=True)]
+        for index, place in enumerate(whole):
+            rows[place] = Row(
+                answers.paths[place],
+                [self.trained.class_names[class_] for class_ in order[index]],
+                likely[index, order[index]].tolist(),
+                overlay=pictures[index] if pictures else None,
+            )
+        return rows
+
+
+def prepare(cfg: DictConfig, trained: Trained) -> Task:
+    """What the settings of `src.predict` ask of a network. Raises `InputError` where it can't be done."""
+    overlays = Overlays(trained, cfg.method, cfg.layer) if cfg.overlays else None
+    calibration = read_calibration(trained.path) if cfg.calibrated else None
+    if calibration is not None:
+        found = (calibration.temperature, calibration.images, calibration.split)
+        log.info("calibrated   temperature %.3f, found on %d images of %s", *found)
+    return Task(
+        trained,
+        cfg.format,
+        min(cfg.top_k, len(trained.class_names)),
+        1.0 if calibration is None else calibration.temperature,
+        overlays,
+        cfg.batch_size,
+        cfg.num_workers,
+    )
+
+
+def _say(tally: Tally, seconds: float, file: str) -> None:
+    told = [f"{printable(name)} {count}" for name, count in tally.classes.most_common(CLASSES_TOLD)]
+    if len(tally.classes) > CLASSES_TOLD:
+        told.append(f"{len(tally.classes) - CLASSES_TOLD} more classes")
+    speed = tally.files / seconds
+    log.info("predicted    %d files, %.0f a second: %s", tally.files, speed, ", ".join(told))
+    if tally.first_bad is not None:
+        first = _shown(tally.first_bad)
+        log.info("unreadable   %d of them, see `error` in %s; the first: %s", tally.unreadable, file, first)
+
+
+def _shown(row: Row) -> str:
+    return f"{printable(row.path)} ({row.error})"
+
+
+def _complaint(tally: Tally, file: Path) -> str:
+    assert tally.first_bad is not None
+    which = f"the only file, {_shown(tally.first_bad)}," if tally.files == 1 else f"none of {tally.files} files"
+    first = "" if tally.files == 1 else f" (the first: {_shown(tally.first_bad)})"
+    return f"{which} can be read{first}: see {file}"

@@ -1,0 +1,87 @@
+"""The proof that an exported file gives the logits that PyTorch gives, on real images."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.data.processes import file_progress
+from src.errors import RunError
+from src.inference.checkpoint import Trained
+from src.inference.pictures import Pictures
+from src.inference.prediction import predict
+
+T = TypeVar("T")
+
+Runner = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""What an exported file answers: images (N, C, S, S) -> logits (N, K)."""
+
+TOLERANCE = 1e-4
+"""By so much may a logit differ: sums in another order, and batch norms folded into convolutions, give about 1e-5."""
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was compared, and how well it agrees.
+
+    Attributes:
+        images: how many; each of them alone, and in batches of `batch`.
+        largest_difference: of any logit.
+        same_class: images whose largest logit is the same class in all three. Within the tolerance it can only differ
+            where PyTorch's two largest logits are a tie, no further apart than twice `largest_difference`.
+        smallest_margin: between PyTorch's two largest logits of an image.
+        speedup: images/s of the file as a multiple of PyTorch's, in batches of `batch`, in turn, on as many threads.
+    """
+
+    images: int
+    batch: int
+    tolerance: float
+    largest_difference: float
+    same_class: int
+    smallest_margin: float
+    speedup: float
+
+
+def prove(trained: Trained, run: Runner, pictures: Pictures, chosen: NDArray[np.int64]) -> Proof:
+    """Compare what `run` and the network in PyTorch, in fp32, say of the `chosen` (n,) pictures.
+
+    Raises `RunError` where a logit differs by more than `TOLERANCE`, or isn't finite.
+    """
+    largest = np.float32(0)
+    margin, same = np.inf, 0
+    seconds: list[tuple[float, float]] = []
+    with file_progress("Comparing", len(chosen)) as advance:
+        for start in range(0, len(chosen), BATCH):
+            images = pictures.take(chosen[start : start + BATCH])
+            pixels = images.numpy()
+            ours, our_time = _timed(partial(predict, trained, [images]))
+            theirs, their_time = _timed(partial(run, pixels))
+            alone = np.concatenate([run(one[None]) for one in pixels])
+            seconds.append((our_time, their_time))
+            for logits in (theirs, alone):
+                largest = np.maximum(largest, np.abs(logits - ours).max())  # passes a NaN on, which max() would not
+            classes = [logits.argmax(axis=1) for logits in (ours, theirs, alone)]
+            same += int(np.logical_and(classes[0] == classes[1], classes[0] == classes[2]).sum())
+            second, first = np.sort(ours, axis=1)[:, -2:].T
+            margin = min(margin, float((first - second).min()))
+            advance(start + len(images))
+    if not largest <= TOLERANCE:
+        raise RunError(
+            f"the exported network differs from PyTorch's by up to {largest:.2g} in a logit (allowed {TOLERANCE:g}, "
+            f"{len(chosen)} images): nothing was kept; try the other format"
+        )
+    # The first batch finds cold caches, and memory that is still to be asked for.
+    our_time, their_time = np.sum(seconds[1:] or seconds, axis=0)
+    return Proof(
+        len(chosen), min(BATCH, len(chosen)), TOLERANCE, float(largest), same, margin, round(our_time / their_time, 2)
+    )
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    start = time.perf_counter()
+    return work(), time.perf_counter() - start

@@ -1,0 +1,96 @@
+"""Predictions as rows of a file that grows: CSV, or a JSON object a line."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from types import TracebackType
+
+from src.run import NAMES
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is said about one file.
+
+    Attributes:
+        path: as it was found.
+        classes: names of the most likely classes, best first; none where the file could not be read.
+        confidences: theirs, in [0, 1].
+        error: why the file could not be read.
+        overlay: where its picture is, relative to the folder of the rows.
+    """
+
+    path: str
+    classes: Sequence[str] = ()
+    confidences: Sequence[float] = ()
+    error: str | None = None
+    overlay: str | None = None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the rows of a file have: so many classes, and whether a picture."""
+
+    top_k: int
+    overlays: bool = False
+
+
+def csv_header(columns: Columns) -> str:
+    """path, predicted, confidence, which a run's predictions.csv has too, then class_2, confidence_2, …, error."""
+    others = [word for place in range(2, columns.top_k + 1) for word in (f"class_{place}", f"confidence_{place}")]
+    return _csv_line(["path", "predicted", "confidence", *others, "error", *["overlay"] * columns.overlays])
+
+
+def as_csv(row: Row, columns: Columns) -> str:
+    said = [word for name, share in zip(row.classes, row.confidences, strict=True) for word in (name, f"{share:.6f}")]
+    blank = [""] * (2 * columns.top_k - len(said))
+    return _csv_line([row.path, *said, *blank, row.error or "", *[row.overlay or ""] * columns.overlays])
+
+
+def _csv_line(words: Sequence[str]) -> str:
+    # Python 3.11 quotes only those line breaks that end its lines, and \r in a name would end a row for a reader.
+    line = StringIO(newline="")
+    csv.writer(line, lineterminator="\r\n").writerow(words)
+    return line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def as_json(row: Row, columns: Columns) -> str:
+    """An object on a line, in ASCII: a name that is not UTF-8 is JSON all the same."""
+    top = [
+        {"class": name, "confidence": round(share, 6)} for name, share in zip(row.classes, row.confidences, strict=True)
+    ]
+    best = top[0] if top else {"class": None, "confidence": None}
+    said = {"path": row.path, "predicted": best["class"], "confidence": best["confidence"], "top": top}
+    picture = {"overlay": row.overlay} if columns.overlays else {}
+    return json.dumps(said | {"error": row.error} | picture) + "\n"
+
+
+FORMATS: dict[str, Callable[[Row, Columns], str]] = {"csv": as_csv, "jsonl": as_json}
+
+
+class RowFile:
+    """`predictions.csv` or `predictions.jsonl`, a new file. What `write` got is there, whatever happens next."""
+
+    def __init__(self, folder: Path, kind: str, columns: Columns) -> None:
+        self.path = folder / f"predictions.{kind}"
+        self.kind, self.columns = kind, columns
+
+    def __enter__(self) -> "RowFile":
+        self.file = self.path.open("xb")
+        if self.kind == "csv":
+            self._append(csv_header(self.columns))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.file.close()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Append rows in one piece, so that a process that is killed leaves no half of one."""
+        self._append("".join(FORMATS[self.kind](row, self.columns) for row in rows))
+
+    def _append(self, text: str) -> None:
+        self.file.write(text.encode("utf-8", NAMES))
+        self.file.flush()

@@ -1,0 +1,144 @@
+"""What a network says about files, batch by batch: each is decoded once, in processes of their own, none is kept."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf.errors import OmegaConfBaseException
+from torch.utils.data import DataLoader, Dataset
+
+from src.data.datasets import as_it_is
+from src.data.images import UnreadableImageError, reason_of
+from src.data.module import ImageDataModule
+from src.data.processes import cpu_count, fork_context, quiet_fork
+from src.data.transforms import Geometry, load_image
+from src.errors import InputError, RunError
+from src.inference.checkpoint import Trained
+from src.inference.prediction import predict
+from src.inference.settings import run_settings
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What is said about the next n paths.
+
+    reasons (n,) None, or why the file can't be read; images uint8 (m, C, S, S) the m that can, logits fp32 (m, K)
+    theirs, in order.
+    """
+
+    paths: Sequence[str]
+    reasons: Sequence[str | None]
+    images: torch.Tensor
+    logits: NDArray[Any]
+
+
+class Files(Dataset[Any]):
+    """Decodes the batches of paths that PyTorch's loader hands to it. It holds no list, so a worker stays small."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+
+    def __getitems__(self, paths: list[str]) -> tuple[list[str], list[str | None], torch.Tensor]:
+        size = self.geometry.image_size
+        images = torch.empty(len(paths), self.geometry.in_channels, size, size, dtype=torch.uint8)
+        reasons: list[str | None] = []
+        whole = 0
+        for path in paths:
+            decoded = decode(path, self.geometry)
+            if isinstance(decoded, torch.Tensor):
+                images[whole] = decoded
+                whole += 1
+            reasons.append(None if isinstance(decoded, torch.Tensor) else decoded)
+        return paths, reasons, images[:whole]
+
+
+def decode(path: str, geometry: Geometry) -> torch.Tensor | str:
+    """uint8 (C, S, S), or why the file can't be read, in a few words."""
+    try:
+        return reason_against(Path(path)) or load_image(path, geometry)
+    except UnreadableImageError as error:
+        return error.reason
+    except Exception as error:  # resizing may want more memory than there is
+        return reason_of(error, path)
+
+
+def reason_against(path: Path) -> str | None:
+    """Why there is no file at `path` that could be opened; None where there is. A pipe would be waited for for ever."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "broken link" if path.is_symlink() else "missing"
+    except OSError as error:
+        return (error.strerror or "cannot be found").lower()
+    if stat.S_ISDIR(mode):
+        return "a folder" if os.access(path, os.R_OK | os.X_OK) else "permission denied"
+    return None if stat.S_ISREG(mode) else "not a regular file"
+
+
+def stream(trained: Trained, paths: Sequence[str], batch_size: int, workers: int) -> Iterator[Answers]:
+    """The answers to all `paths`, in order. However many they are, a few batches at a time are in memory."""
+    precision = precision_of(trained)
+    batches = (list(paths[start : start + batch_size]) for start in range(0, len(paths), batch_size))
+    loader = DataLoader(
+        Files(trained.geometry),
+        batch_sampler=batches,  # of paths, where PyTorch has indices
+        collate_fn=as_it_is,
+        num_workers=workers,
+        multiprocessing_context=fork_context() if workers > 0 else None,
+    )
+    with quiet_fork():
+        decoded = iter(loader)
+    for names, reasons, images in decoded:
+        logits = np.empty((0, len(trained.class_names)), np.float32)
+        if len(images):
+            with as_tested(trained, precision):
+                logits = predict(trained, [images])
+        if not np.isfinite(logits).all():
+            raise RunError(f"{trained.path} answers {names[0]} with what is no number: take another checkpoint")
+        yield Answers(names, reasons, images, logits)
+
+
+@contextmanager
+def workers_watched() -> Iterator[None]:
+    """A line for the worker that was killed. PyTorch raises that wherever its consumer is: a signal brings the news."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RunError(
+            "a process that decodes images was killed, perhaps for want of memory: lower num_workers or batch_size; "
+            "the rows that were written are whole"
+        ) from error
+
+
+def worker_count(num_workers: int | str, batches: int) -> int:
+    """As training has it, but none where there is a single batch, and never more than batches."""
+    most = min(cpu_count(), ImageDataModule.MOST_WORKERS) if isinstance(num_workers, str) else num_workers
+    return min(most, batches) if batches > 1 else 0
+
+
+def as_tested(trained: Trained, precision: str) -> AbstractContextManager[Any]:
+    """In it the network answers as Lightning's Trainer lets it with this `precision`: for a run's own predictions.
+
+    The confidences of 300 photographs of cats and dogs then differ from the run's by 5e-7, which is their rounding; in
+    fp32, at half the speed, by 0.005.
+    """
+    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    return torch.autocast(trained.device.type, half or torch.bfloat16, enabled=half is not None)
+
+
+def precision_of(trained: Trained) -> str:
+    """In which the checkpoint's run was trained and tested; where there is none, or it says `auto`, the fastest."""
+    try:
+        said = "auto" if trained.run is None else str(run_settings(trained.run).trainer.precision)
+    except (InputError, OmegaConfBaseException):
+        said = "auto"
+    return trained.fastest if said == "auto" else said

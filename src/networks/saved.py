@@ -1,0 +1,146 @@
+"""What `torch.save` wrote, looked at before torch reads it: nothing in it runs, and it takes no more memory than disk.
+
+`weights_only` keeps torch from running code, and no more: a file of 100 bytes may ask it for a `bytearray` of 100 GB,
+four million nested lists keep it busy for 15 seconds, and a tensor of four bytes can claim to be of 10^12.
+"""
+
+import io
+import pickle
+import pickletools
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+MOST_PICKLED = 8 * 2**20
+MOST_OPERATIONS = 400_000
+"""Of the pickle, which holds all but the numbers: bytes and instructions. ResNet-152 with AdamW and a thousand class
+names has 258 kB and 78,000, and a hundred thousand names with as many weights 3.7 MB and 300,000."""
+
+ZIP = b"PK\x03\x04"
+LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch.save before 1.6, pickled
+LEGACY_PICKLES = 5  # magic number, protocol, machine, content, names of the storages
+
+ORDERED = "collections OrderedDict"
+ALLOWED = re.compile(
+    r"torch\._utils (_rebuild_tensor_v2|_rebuild_parameter)|torch\.nn\.parameter Parameter"
+    r"|torch (\w+Storage|device|b?float\w+|u?int\d+|bool|complex\d+)|torch\.storage (Unt|T)ypedStorage"
+    rf"|{ORDERED}"
+)
+"""What a pickle may name. None of it grows: Counter, set, bytearray and codecs make much of a few bytes."""
+
+CALLS_BY_NAME = ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4")
+KEEPS, READS = ("BINPUT", "LONG_BINPUT"), ("BINGET", "LONG_BINGET")
+
+
+class SavedFileError(ValueError):
+    """Why a file isn't loaded, in a few words. `unsafe`: it is whole, and asks for what it must not."""
+
+    def __init__(self, reason: str, *, unsafe: bool = False) -> None:
+        super().__init__(reason)
+        self.unsafe = unsafe
+
+
+def is_url(path: Path | str) -> bool:
+    """Whether this is an address, such as https://…, s3://… or file://…, where a path was meant."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)) is not None
+
+
+def load_saved(path: Path) -> Any:
+    """The tensors and plain values that `torch.save` wrote to a regular file; the tensors are mapped, not read, yet.
+
+    A `.safetensors` file, which can hold nothing else, is read by its own library.
+    Raises `SavedFileError`.
+    """
+    try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise SavedFileError("it is no regular file")
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        with path.open("rb") as file:
+            start = file.read(30)
+            file.seek(0)
+            archive = start.startswith(ZIP)
+            if archive:
+                _check_pickle(_pickle_of(path), 1)
+            elif LEGACY in start:
+                _check_pickle(file.read(MOST_PICKLED), LEGACY_PICKLES)
+        if not (archive or LEGACY in start):
+            raise SavedFileError("torch.save did not write it" if start else "it is empty")
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
+    except SavedFileError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise SavedFileError("it holds more than tensors and plain values", unsafe=True) from error
+    except OSError as error:
+        raise SavedFileError((error.strerror or "it can't be opened").lower()) from error
+    except Exception as error:  # each of the libraries has one of its own for each way to be broken
+        sentence = str(error).partition(". ")[0].splitlines()[:1]
+        words = sentence[0][:100] if sentence and not sentence[0].isdigit() else type(error).__name__
+        raise SavedFileError(words) from error
+
+
+def check_tensors(tensors: Mapping[str, Any], path: Path) -> None:
+    """Raise `SavedFileError` unless they are plain tensors, finite, and together no larger than their file."""
+    strange = [name for name, value in tensors.items() if not _is_plain(value)]
+    if strange:
+        raise SavedFileError(f"its {strange[0]} is no plain tensor")
+    if sum(value.numel() * value.element_size() for value in tensors.values()) > path.stat().st_size:
+        raise SavedFileError("its tensors claim more numbers than the file has", unsafe=True)
+    broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise SavedFileError(f"it is not finite in {broken[0]}")
+
+
+def _is_plain(value: Any) -> bool:
+    return (
+        type(value) in (Tensor, nn.Parameter)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+    )
+
+
+def _pickle_of(path: Path) -> bytes:
+    """The pickle in a zip archive, which `torch.save` never compresses."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise SavedFileError("it is compressed, which torch.save never does", unsafe=True)
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise SavedFileError("its parts overlap", unsafe=True)
+        if len({entry.filename.partition("/")[0] for entry in entries}) != 1:
+            raise SavedFileError("it is a zip archive of something else")
+        names = [entry.filename.partition("/")[2] for entry in entries]
+        if names.count("data.pkl") != 1 or len(set(names)) < len(names):
+            raise SavedFileError("it is a zip archive of something else")
+        pickled = entries[names.index("data.pkl")]
+        if pickled.file_size > MOST_PICKLED:
+            raise SavedFileError(f"it holds {pickled.file_size / 2**20:,.0f} MB besides the tensors", unsafe=True)
+        return archive.read(pickled)
+
+
+def _check_pickle(content: bytes, pickles: int) -> None:
+    """Raise `SavedFileError` where so many pickles, one behind the other, name or grow what they must not."""
+    file, count = io.BytesIO(content), 0
+    for _ in range(pickles):
+        ordered: set[int] = set()  # under which numbers the pickle keeps OrderedDict
+        due: list[str] = []  # an OrderedDict is made empty: from a list that is kept it could be made a million times
+        for operation, value, _ in pickletools.genops(file):
+            name, argument, count = operation.name, cast(Any, value), count + 1
+            if count > MOST_OPERATIONS:
+                raise SavedFileError("it holds too much besides the tensors", unsafe=True)
+            if name in CALLS_BY_NAME or (name == "GLOBAL" and not ALLOWED.fullmatch(argument)):
+                what = argument.replace(" ", ".") if name == "GLOBAL" else name
+                raise SavedFileError(f"it asks for {what[:80]}", unsafe=True)
+            if name in KEEPS:
+                ordered |= {argument} if len(due) == 2 else set()
+            elif due and name != due.pop(0):
+                raise SavedFileError("it makes an OrderedDict of something else", unsafe=True)
+            if argument == ORDERED or (name in READS and argument in ordered):
+                due = ["EMPTY_TUPLE", "REDUCE"]

@@ -1,0 +1,182 @@
+"""The tab that shows a run: its figures, curves, confusion matrix, Grad-CAM by epoch, and what the network costs."""
+
+import logging
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from src.figures.confusion import confusion_matrix
+from src.figures.style import BLUE, GREY, VERMILLION, to_image
+from src.run import RunFolder
+
+log = logging.getLogger(__name__)
+
+SPLITS = {"baseline": "before", "train": "train", "val": "validation", "test": "test"}
+"""The prefix in metrics.json -> what the page calls it; `before` is the untrained network on the test set."""
+
+FIGURES = {"accuracy": "Accuracy", "f1": "Macro F1", "loss": "Loss"}
+
+COSTS = {
+    "parameters": ("Parameters", "{:,}"),
+    "macs": ("Multiply-adds of an image", "{:,}"),
+    "latency_ms_median": ("Latency of an image (median)", "{:.1f} ms"),
+    "inference_images_per_second": ("Inference", "{:,.0f} images/s"),
+    "inference_peak_memory_mib": ("Memory of inference", "{:,.0f} MiB"),
+    "training_images_per_second": ("Training", "{:,.0f} images/s"),
+    "training_peak_memory_mib": ("Memory of training", "{:,.0f} MiB"),
+    "precision": ("Precision", "{}"),
+    "device": ("Measured on", "{}"),
+}
+"""Key of cost.json -> name and unit for people."""
+
+LEAST_SCALE = 0.68
+"""Pictures of a run aren't shrunk further, or their small letters couldn't be read: a phone scrolls them sideways."""
+
+
+def show_run(run: RunFolder) -> None:
+    """Draw the run's figures into the page. What is missing or damaged gets a line, and the rest is shown."""
+    with _part("Figures", run.metrics_file):
+        _show_metrics(run.metrics())
+    with _part("Curves", run.history_file):
+        _show_curves(run.history(), _best_epoch(run))
+    with _part("Confusion matrix of the test images", run.predictions_file):
+        _show_confusion(run)
+    with _part("Grad-CAM by epoch", run.gradcam):
+        _show_gradcam(run)
+    with _part("Cost", run.cost_file):
+        _show_cost(run.cost())
+
+
+@contextmanager
+def _part(title: str, source: Path) -> Iterator[None]:
+    st.subheader(title, anchor=False)
+    try:
+        yield
+    except FileNotFoundError:
+        st.caption(f"This run has no {source.name}.")
+    except Exception as error:  # a damaged file makes pandas, NumPy and Pillow raise nearly anything
+        log.warning("%s can't be shown: %s", source, error)
+        st.caption(f"{source.name} of this run is damaged and can't be shown.")
+
+
+def _show_metrics(metrics: dict[str, float]) -> None:
+    """The test accuracy in large, and all splits in a table."""
+    rows = {
+        name: [f"{float(metrics[f'{split}/{figure}']):.4f}" for figure in FIGURES]
+        for split, name in SPLITS.items()
+        if metrics.get(f"{split}/accuracy") is not None
+    }
+    if not rows:
+        raise FileNotFoundError
+    if "test/accuracy" in metrics:
+        st.metric("Test accuracy", f"{float(metrics['test/accuracy']):.2%}")
+    st.table(pd.DataFrame.from_dict(rows, orient="index", columns=list(FIGURES.values())), width="content")
+    if "best_epoch" in metrics:
+        st.caption(f"The checkpoint of epoch {int(metrics['best_epoch'])} of {int(metrics['epochs'])}.")
+
+
+def _best_epoch(run: RunFolder) -> int | None:
+    try:
+        return int(run.metrics()["best_epoch"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _show_curves(history: pd.DataFrame, best: int | None) -> None:
+    """A chart a figure, as wide as the page: training dashed, validation solid, the best epoch marked."""
+    charts = []
+    for figure, title in FIGURES.items():
+        splits = {f"train/{figure}": "train", f"val/{figure}": "validation"}
+        rows = history[["epoch", *splits]].rename(columns=splits).melt("epoch", var_name="split", value_name=title)
+        rows = rows.astype({"epoch": int, title: float}).dropna()
+        if len(rows):
+            charts.append((rows, title))
+    if not charts:
+        raise FileNotFoundError
+    for column, (rows, title) in zip(st.columns(len(charts)), charts, strict=True):  # on a phone below each other
+        column.altair_chart(_chart(rows, title, best), width="stretch")
+    if best is not None:
+        st.caption(f"The dotted line is at the best epoch, {best}.")
+
+
+def _chart(rows: pd.DataFrame, title: str, best: int | None) -> alt.LayerChart | alt.FacetChart:
+    """`rows` has columns `epoch`, `split` and one called `title`."""
+    names = ["train", "validation"]
+    legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=400)
+    lines = (
+        alt.Chart(rows)
+        .mark_line(point=rows["epoch"].nunique() < 15)
+        .encode(
+            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(format="d", tickMinStep=1), scale=alt.Scale(zero=False)),
+            y=alt.Y(f"{title}:Q", scale=alt.Scale(zero=False)),
+            color=alt.Color("split:N", scale=alt.Scale(domain=names, range=[BLUE, VERMILLION]), legend=legend),
+            strokeDash=alt.StrokeDash("split:N", scale=alt.Scale(domain=names, range=[[6, 4], [1, 0]]), legend=legend),
+            tooltip=["epoch", "split", alt.Tooltip(f"{title}:Q", format=".4f")],
+        )
+    )
+    marked = pd.DataFrame({"epoch": [] if best is None else [best]}, dtype=float)
+    rule = alt.Chart(marked).mark_rule(color=GREY, strokeDash=[2, 3]).encode(x="epoch:Q")
+    return alt.layer(lines, rule).properties(height=260)
+
+
+def _show_confusion(run: RunFolder) -> None:
+    """The run's own picture; where it is missing or broken, one drawn from predictions.csv."""
+    try:
+        picture, width = _whole_png(run.figures / "confusion_matrix.png")
+    except Exception:
+        predictions = run.predictions()
+        pairs = predictions[["target", "predicted"]].astype(str)
+        names = sorted(set(pairs.to_numpy().ravel()))
+        counts = pd.crosstab(pairs["target"], pairs["predicted"]).reindex(index=names, columns=names, fill_value=0)
+        pixels = to_image(confusion_matrix(counts.to_numpy(), names))
+        picture, width = _png(pixels), pixels.shape[1]
+    _show_picture(picture, width, "confusion matrix", run)
+
+
+def _show_gradcam(run: RunFolder) -> None:
+    sheets = {int(path.stem.removeprefix("epoch_")): path for path in sorted(run.gradcam.glob("epoch_[0-9]*.png"))}
+    if not sheets:
+        raise FileNotFoundError
+    epoch = max(sheets)
+    if len(sheets) > 1:  # a slider needs two ends
+        epoch = st.select_slider("Epoch", list(sheets), value=epoch, key=f"epoch of {run.path}")
+    _show_picture(*_whole_png(sheets[epoch]), "Grad-CAM", run)
+    if 0 in sheets:
+        st.caption("Epoch 0 is the untrained network.")
+
+
+def _show_cost(cost: dict[str, Any]) -> None:
+    rows = {name: unit.format(cost[key]) for key, (name, unit) in COSTS.items() if cost.get(key) is not None}
+    st.table(pd.DataFrame.from_dict(rows, orient="index", columns=["here"]), hide_header=True, width="content")
+
+
+def _show_picture(png: bytes, width: int, name: str, run: RunFolder) -> None:
+    """A picture of so many pixels across; `name` is its own within the run."""
+    key = f"picture_{zlib.crc32(f'{name} of {run.path}'.encode(errors='surrogateescape'))}"
+    least = round(LEAST_SCALE * width)
+    st.html(f"<style>.st-key-{key} {{overflow-x: auto}} .st-key-{key} img {{min-width: {least}px}}</style>")
+    with st.container(key=key):
+        st.image(png, alt=name)
+
+
+def _whole_png(path: Path) -> tuple[bytes, int]:
+    """The bytes of a PNG file whose checksums are right, and its width: half a one would be a broken picture."""
+    with Image.open(path, formats=("PNG",)) as image:
+        image.verify()
+        return path.read_bytes(), image.width
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,87 @@
+"""What a visitor uploads: looked at before it is decoded, then read as training and prediction read a file."""
+
+import math
+import threading
+from io import BytesIO
+
+import torch
+from PIL import Image
+
+from src.data.images import UnreadableImageError, read_image
+from src.data.transforms import Geometry, load_image
+from src.errors import InputError
+
+MAX_BYTES = 10 * 2**20
+MAX_PIXELS = 50_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+"""By content: a file's name says nothing. All of them are among those that `read_image` takes."""
+
+SHOWN_SIDE = 1024
+"""Pixels of the longer side of a picture that is shown."""
+
+_one_at_a_time = threading.Lock()
+"""50 megapixels with transparency take 0.8 GB for a moment, and each visitor has a thread."""
+
+
+def read_upload(content: bytes) -> Image.Image:
+    """The picture for showing: RGB, upright, the longer side at most `SHOWN_SIDE` pixels.
+
+    Raises `InputError` with a sentence for the visitor.
+    """
+    size = check_upload(content)
+    needed = max(1, math.ceil(min(size) * min(1.0, SHOWN_SIDE / max(size))))
+    with _one_at_a_time:
+        try:
+            picture = read_image(BytesIO(content), shorter_side=needed)
+        except UnreadableImageError as error:
+            raise InputError(_sentence(error)) from error
+        picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    return picture
+
+
+def to_input(content: bytes, geometry: Geometry) -> torch.Tensor:
+    """The picture as the network sees it, uint8 (C, S, S): the tensor that `load_image` makes of the same file.
+
+    Raises `InputError` with a sentence for the visitor.
+    """
+    check_upload(content)
+    with _one_at_a_time:
+        try:
+            return load_image(BytesIO(content), geometry)
+        except UnreadableImageError as error:
+            raise InputError(_sentence(error)) from error
+
+
+def check_upload(content: bytes) -> tuple[int, int]:
+    """Width and height, which the header says: nothing is decoded, and no memory taken, for a file that is refused."""
+    if not content:
+        raise InputError("This file is empty: choose another picture.")
+    if len(content) > MAX_BYTES:
+        size = math.ceil(len(content) / 2**20 * 10) / 10
+        raise InputError(
+            f"This file has {size:.1f} MB, more than the {MAX_BYTES // 2**20} MB allowed: make it smaller."
+        )
+    try:
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own limits are higher
+        raise InputError(_too_large("")) from error
+    except Exception as error:  # a broken header, for which each format has its own
+        raise InputError(
+            "This file is no JPEG, PNG, WebP, BMP, GIF or TIFF picture, or its beginning is damaged: choose another."
+        ) from error
+    if width * height > MAX_PIXELS:
+        raise InputError(_too_large(f"{width:,} × {height:,} pixels, "))
+    return width, height
+
+
+def _too_large(size: str) -> str:
+    return f"This picture has {size}more than the {MAX_PIXELS // 10**6} million pixels allowed: make it smaller."
+
+
+def _sentence(error: UnreadableImageError) -> str:
+    if error.reason == "truncated":
+        return "This picture ends in the middle: the file was cut off; upload the whole of it."
+    if error.reason.startswith("too large"):
+        return "This picture is too large for the memory here: make it smaller."
+    return "This picture is damaged and can't be decoded: save it again as JPEG or PNG, or choose another."

@@ -1,0 +1,51 @@
+"""`python -m src.predict`: what a trained network says about files, a row for each, written as it goes."""
+
+import logging
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+from src.cli import main
+from src.config import check_config
+from src.run import RunFolder
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+
+def predict(cfg: "DictConfig") -> dict[str, Any]:
+    """Predict as the composed configuration says; give back what predict.json holds.
+
+    Raises `InputError` for what can't be meant, before anything is written.
+    """
+    check_config(cfg)
+    from src.inference.request import check_prediction
+
+    check_prediction(cfg)
+    from src.inference.listing import find_paths
+
+    paths = find_paths(str(cfg.images))
+    from src.inference.checkpoint import choose_device, load_trained  # torch, only now
+    from src.inference.folder import grown, output_folder, write_record
+    from src.inference.predictions import prepare
+
+    trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
+    task = prepare(cfg, trained)
+    output = output_folder(cfg.output, trained.run, "predict")
+    with grown(output):
+        record = {
+            "checkpoint": str(trained.path),
+            "network": trained.name,
+            "images": str(cfg.images),
+            "command": shlex.join(sys.orig_argv),
+            **task.run(paths, output),
+        }
+        write_record(output, "predict", record)
+    log.info("predictions  %s", RunFolder(output).shown)
+    return record
+
+
+if __name__ == "__main__":
+    main("predict", predict)

@@ -1,0 +1,75 @@
+"""From which checkpoint a run goes on: one that a kill has left whole, that is safe to load and that fits."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from src.errors import InputError
+from src.networks.saved import SavedFileError, check_tensors, load_saved
+from src.run import RunFolder
+from src.training.checkpoint_files import check_seal
+
+log = logging.getLogger(__name__)
+
+PARTS: dict[str, type] = {
+    "epoch": int,
+    "global_step": int,
+    "state_dict": dict,
+    "loops": dict,
+    "callbacks": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+}
+"""What Lightning restores a training from."""
+
+
+def last_whole(folder: RunFolder) -> Path | None:
+    """The newest checkpoint that is as it was written; a damaged one is named and passed over. None without any.
+
+    Raises `InputError` where one of the two is whole, and is not safe to load.
+    """
+    whole: dict[Path, Any] = {}
+    for path in (folder.last_checkpoint, folder.best_checkpoint):
+        try:
+            if not path.exists():
+                continue
+            check_seal(path)
+            content = load_saved(path)
+            if not isinstance(content, dict) or not isinstance(content.get("epoch"), int):
+                raise SavedFileError("it is no checkpoint of src.train")
+            whole[path] = content
+        except SavedFileError as error:
+            if error.unsafe:
+                raise InputError(f"resume: {path} is not safe to load ({error}): remove it, or train anew") from error
+            log.warning("%s is passed over: %s", path, error)
+    for path, content in whole.items():
+        _say_where(content)
+        return path
+    return None
+
+
+def _say_where(checkpoint: dict[str, Any]) -> None:
+    unfinished = checkpoint.get("unfinished")
+    if isinstance(unfinished, dict):
+        log.info("goes on in epoch %d, after batch %s", checkpoint["epoch"] + 1, unfinished.get("batches"))
+    else:
+        log.info("goes on after epoch %d", checkpoint["epoch"] + 1)
+
+
+def check_fits(path: Path, module: nn.Module) -> None:
+    """Raise `InputError` where the checkpoint is no training of this module, before Lightning finds out half-way."""
+    content = load_saved(path)
+    wrong = [key for key, kind in PARTS.items() if not isinstance(content.get(key), kind)]
+    try:
+        if wrong:
+            raise SavedFileError(f"it has no {wrong[0]} of src.train")
+        own, given = module.state_dict(), content["state_dict"]
+        check_tensors(given, path)
+        differing = [name for name in own.keys() | given.keys() if name not in own or name not in given]
+        differing += [name for name in own.keys() & given.keys() if own[name].shape != given[name].shape]
+        if differing:
+            raise SavedFileError(f"{min(map(str, differing))[:60]} is not in both, or of another shape")
+    except SavedFileError as error:
+        raise InputError(f"resume: {path} does not fit this run ({error}): remove it, or train anew") from error

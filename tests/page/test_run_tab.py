@@ -1,0 +1,143 @@
+"""The tab of a run shows all that there is, and a line for what is missing or damaged."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import _pylab_helpers
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from src.run import RunFolder
+
+COST = {"parameters": 11_172_810, "latency_ms_median": 19.29, "training_images_per_second": None, "device": "a CPU"}
+
+
+@pytest.fixture
+def run(digits_run: Path, tmp_path: Path) -> RunFolder:
+    """A run with everything in it, to write in."""
+    folder = RunFolder(shutil.copytree(digits_run, tmp_path / "a run, ä"))
+    folder.gradcam.mkdir()
+    for epoch in (0, 1, 2):
+        Image.fromarray(np.full((40, 300, 3), 80 * epoch, np.uint8)).save(folder.gradcam / f"epoch_{epoch:03d}.png")
+    folder.write_cost(COST)
+    return folder
+
+
+def shown(folder: RunFolder) -> AppTest:
+    def page(path: str) -> None:
+        from src.page.run_tab import show_run
+        from src.run import RunFolder
+
+        show_run(RunFolder(path))
+
+    app = AppTest.from_function(page, args=(str(folder.path),), default_timeout=30).run()
+    assert not app.exception
+    return app
+
+
+def lines(app: AppTest) -> str:
+    return "\n".join(caption.value for caption in app.caption)
+
+
+def test_all_of_a_run_is_shown(run: RunFolder) -> None:
+    app = shown(run)
+    assert [part.value for part in app.subheader] == [
+        "Figures", "Curves", "Confusion matrix of the test images", "Grad-CAM by epoch", "Cost",
+    ]  # fmt: skip
+    metrics = run.metrics()
+    assert app.metric[0].value == f"{metrics['test/accuracy']:.2%}"
+    figures = app.table[0].value
+    assert list(figures.index) == ["train", "validation", "test"]
+    assert figures.loc["test", "Loss"] == f"{metrics['test/loss']:.4f}"
+    assert app.table[1].value["here"].to_dict() == {
+        "Parameters": "11,172,810", "Latency of an image (median)": "19.3 ms", "Measured on": "a CPU",
+    }  # fmt: skip
+    assert len(app.get("image")) == 2
+    charts = [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
+    assert [chart["layer"][0]["encoding"]["y"]["field"] for chart in charts] == ["Accuracy", "Macro F1", "Loss"]
+    assert "damaged" not in lines(app)
+    assert "has no" not in lines(app)
+
+
+def test_the_slider_chooses_the_epoch_of_the_sheet(run: RunFolder) -> None:
+    app = shown(run)
+    assert app.select_slider[0].options == ["0", "1", "2"]
+    last = app.get("image")[1].proto.imgs[0].url
+    app.select_slider[0].set_value(0).run()
+    assert not app.exception
+    assert app.get("image")[1].proto.imgs[0].url != last
+
+
+def test_one_sheet_has_no_slider(run: RunFolder) -> None:
+    for epoch in (1, 2):
+        (run.gradcam / f"epoch_{epoch:03d}.png").unlink()
+    app = shown(run)
+    assert not app.select_slider
+    assert len(app.get("image")) == 2
+
+
+def test_a_run_that_has_just_begun_gets_a_line_a_part(tmp_path: Path) -> None:
+    app = shown(RunFolder(tmp_path / "none"))
+    expected = ("metrics.json", "metrics.csv", "predictions.csv", "gradcam", "cost.json")
+    assert lines(app).split("\n") == [f"This run has no {name}." for name in expected]
+
+
+PARTS = ("metrics.json", "metrics.csv", "gradcam/epoch_002.png", "cost.json")
+DAMAGED = {
+    "cut off": (b'{"test/accuracy": 0.9', b"epoch,train/loss\n1,0.5\n", b"\x89PNG\r\n\x1a\nhalf", b"{"),
+    "other types": (b"[1, 2]", b"\xff\xfe\x00\x01", b"GIF89a", b"null"),
+    "other values": (
+        b'{"test/accuracy": "<script>alert(1)</script>", "test/f1": 1, "test/loss": 1}',
+        b"epoch,train/accuracy,val/accuracy\none,two,three\n",
+        b"",
+        b'{"parameters": "many"}',
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_what_is_damaged_gets_a_line_and_the_rest_is_shown(run: RunFolder, kind: str) -> None:
+    for name, content in zip(PARTS, DAMAGED[kind], strict=True):
+        (run.path / name).write_bytes(content)
+    app = shown(run)
+    damaged = [f"{name.split('/')[0]} of this run is damaged and can't be shown." for name in PARTS]
+    assert [line for line in lines(app).split("\n") if "damaged" in line] == damaged
+    assert len(app.subheader) == 5
+    assert len(app.get("image")) == 1  # the confusion matrix
+
+
+def test_other_files_among_the_sheets_are_passed_over(run: RunFolder) -> None:
+    (run.gradcam / "epoch_two.png").write_bytes(b"")
+    (run.gradcam / "epoch_3.txt").write_bytes(b"")
+    assert shown(run).select_slider[0].options == ["0", "1", "2"]
+
+
+def test_a_matrix_without_its_picture_is_drawn_from_the_predictions(run: RunFolder) -> None:
+    picture = run.figures / "confusion_matrix.png"
+    picture.write_bytes(picture.read_bytes()[:500])
+    app = shown(run)
+    assert len(app.get("image")) == 2
+    run.predictions_file.write_text("path,target\na,b\n")
+    assert "predictions.csv of this run is damaged" in lines(shown(run))
+
+
+def test_a_run_without_validation_or_a_single_epoch_has_its_curves(run: RunFolder) -> None:
+    history = run.history()
+    history[[name for name in history if name.startswith("val/")]] = np.nan
+    history.head(1).to_csv(run.history_file, index=False)
+    charts = [json.loads(chart.proto.spec) for chart in shown(run).get("vega_lite_chart")]
+    assert len(charts) == 3
+    assert all(chart["layer"][0]["mark"]["point"] for chart in charts)  # a line of one point is invisible
+    pd.DataFrame({"epoch": []}).to_csv(run.history_file, index=False)
+    assert "metrics.csv of this run is damaged" in lines(shown(run))
+
+
+def test_nothing_stays_behind_in_matplotlib(run: RunFolder) -> None:
+    (run.figures / "confusion_matrix.png").unlink()
+    for _ in range(2):
+        shown(run)
+    assert not _pylab_helpers.Gcf.figs

@@ -1,0 +1,172 @@
+"""`python -m src.evaluate` as a user meets it: its figures, its files, its lines for wrong input."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from src.analysis.calibration import HOTTEST
+from src.errors import InputError
+from src.evaluate import evaluate
+from src.explanation.mistakes import most_confident
+from src.inference.calibration import read_calibration
+from tests.command_line import run_here
+
+ROOT = Path(__file__).parent.parent
+
+
+def evaluated(*overrides: str) -> dict[str, Any]:
+    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        return evaluate(compose("evaluate", overrides=list(overrides)))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def run(digits_run: Path, tmp_path: Path) -> Path:
+    """A run of one's own, to write in."""
+    shutil.copytree(digits_run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """One digit of each of three classes, and a file that is no image."""
+    pixels, targets = load_digits(return_X_y=True)
+    for target in (3, 5, 8):
+        folder = tmp_path / "my photos, ä=(1)" / str(target)
+        folder.mkdir(parents=True)
+        values = pixels[np.flatnonzero(targets == target)[0]].reshape(8, 8)
+        Image.fromarray(np.rint(values * (255 / 16)).astype(np.uint8)).save(folder / "a b.png")
+    (tmp_path / "my photos, ä=(1)/3/broken.jpg").write_bytes(b"\xff\xd8\xff")
+    return tmp_path / "my photos, ä=(1)"
+
+
+def test_the_runs_own_test_set(run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    record = evaluated(f"checkpoint={run}", f"output={tmp_path / 'out'}")
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert {key: record[key] for key in metrics if key.startswith("test/")} == {
+        key: value for key, value in metrics.items() if key.startswith("test/")
+    }
+    assert "to the last digit" in caplog.text
+    files = [
+        "confusion_matrix.png", "evaluate.json", "mistakes.png", "per_class.csv", "predictions.csv", "reliability.png",
+    ]  # fmt: skip
+    assert names(tmp_path / "out") == files
+    for name in ("predictions.csv", "per_class.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (run / name).read_bytes()
+    for name in ("confusion_matrix.png", "mistakes.png", "reliability.png"):
+        pixels = np.asarray(Image.open(tmp_path / "out" / name))
+        assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 50, name
+    stored = json.loads((tmp_path / "out/evaluate.json").read_text())
+    assert stored == record | {"files": stored["files"]}
+    assert sorted(stored["files"]) == files
+    assert {"top5_accuracy", "nll", "brier", "ece"} <= {key.removeprefix("test/") for key in record}
+    assert record["test/nll"] == pytest.approx(record["test/loss"], rel=1e-5)
+    for name, (low, high) in record["intervals"].items():
+        assert low <= high, name
+        assert name == "test/ece" or low <= record[name] <= high
+    with (run / "predictions.csv").open() as file:
+        wrong = sum(row["target"] != row["predicted"] for row in csv.DictReader(file))
+    assert record["mistakes"] == wrong > 0
+    assert not (run / "checkpoints/best.calibration.json").exists()
+    table = next(message for message in caplog.messages if "95 % interval" in message)
+    assert f"{record['test/accuracy']:.4f}" in table
+    assert f"{record['calibration']['test/ece']:.4f}" in table
+
+
+def test_the_temperature_is_kept_when_asked_for(run: Path, tmp_path: Path) -> None:
+    record = evaluated(f"checkpoint={run}", "calibrate=true", "mistakes=0", f"output={tmp_path / 'out'}")
+    kept = read_calibration(run / "checkpoints/best.ckpt")
+    assert kept is not None
+    told = record["calibration"]
+    assert (kept.temperature, kept.split, kept.images) == (told["temperature"], "val", 162)
+    assert kept.nll_after <= kept.nll_before
+    assert not told["at_bound"]
+    assert "mistakes.png" not in names(tmp_path / "out")
+
+
+def test_a_temperature_at_its_bound_is_told_and_not_kept(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A network that is always right, by a head that no image can move: the validation images set no limit."""
+    content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    content["state_dict"]["network.fc.weight"] *= -1  # wrong nearly always: worse than guessed
+    content["state_dict"]["network.fc.bias"] *= -1
+    torch.save(content, run / "checkpoints/best.ckpt")
+    record = evaluated(f"checkpoint={run}", "calibrate=true", "mistakes=0", f"output={tmp_path / 'out'}")
+    assert record["calibration"]["at_bound"]
+    assert record["calibration"]["temperature"] == pytest.approx(HOTTEST)
+    assert record["calibration"]["nll_after"] < record["calibration"]["nll_before"]
+    assert "20.00 is the bound" in caplog.text
+    assert read_calibration(run / "checkpoints/best.ckpt") is None
+
+
+def test_photographs_of_ones_own(run: Path, photos: Path, tmp_path: Path) -> None:
+    """On the command line: odd names unquoted, one image a class, a file left out, the usual place of the answer."""
+    result = run_here(
+        f"checkpoint={run}", "data=folder", f"data.root={photos}", "data.max_skipped=0.5", cwd=tmp_path, verb="evaluate"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "3 of the checkpoint's 10 classes are in the data: 3, 5, 8" in result.stdout
+    assert "1 files left out, listed in skipped.csv" in result.stdout
+    (folder,) = (run / "evaluate").iterdir()
+    assert f"evaluation   {folder.relative_to(tmp_path)}" in result.stdout
+    record = json.loads((folder / "evaluate.json").read_text())
+    assert (record["split"], record["images"], record["skipped"], record["own"]) == ("all", 3, 1, False)
+    assert record["calibration"]["images"] == 162
+    with (folder / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["target"] for row in rows] == ["3", "5", "8"]
+    assert record["all/accuracy"] == pytest.approx(sum(row["target"] == row["predicted"] for row in rows) / 3)
+    assert (folder / "skipped.csv").read_text().splitlines()[1].startswith("3/broken.jpg,")
+
+
+def test_the_surest_mistakes_come_first() -> None:
+    shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.05, 0.95], [0.3, 0.7]])
+    targets = np.array([0, 0, 1, 0, 0])
+    assert most_confident(shares, targets, 3).tolist() == [3, 1, 4]
+    assert most_confident(shares, targets, 9).tolist() == [3, 1, 4, 2]
+    assert most_confident(shares, shares.argmax(axis=1), 9).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["checkpoint=nowhere"], "checkpoint=nowhere does not exist"),
+        (["checkpoint=null"], "checkpoint=None names nothing"),
+        (["split=tset"], "split=tset is not possible: take test or val or train or all"),
+        (["split=all"], "split=all: these are the images that the run was trained on"),
+        (["calibrate=maybe"], "calibrate=maybe is not possible"),
+        (["mistakes=-1"], "mistakes=-1 is not possible"),
+        (["accelerator=tpu"], "accelerator=tpu is not possible"),
+        (["data=folder"], "data.root=None names no folder: say data.root=FOLDER"),
+        (["data=folder", "data.root=nowhere"], "'nowhere' does not exist"),
+        (["data=folder", "data.root=run"], "2 of 4 files in run cannot be read"),
+        (["checkpoint=run/alone.ckpt"], "lies in no run"),
+        (["checkpoint=run/alone.ckpt", "data=digits", "calibrate=true"], "calibrate=true needs the validation images"),
+        (["output=run"], "output=run holds .* and nothing of src.evaluate"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_input_gets_its_line_and_leaves_nothing(
+    run: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], words: str
+) -> None:
+    monkeypatch.chdir(run.parent)
+    shutil.copy(run / "checkpoints/best.ckpt", run / "alone.ckpt")
+    with pytest.raises(InputError, match=words) as caught:
+        evaluated("checkpoint=run", *overrides)
+    assert "\n" not in str(caught.value)
+    assert names(run.parent) == ["run"]
+    assert not (run / "evaluate").exists()
