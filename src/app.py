@@ -1,0 +1,29 @@
+"""`python -m src.app`: a page in the browser, on which a trained network says what it sees in pictures, and where."""
+
+from typing import TYPE_CHECKING
+
+from src.cli import main
+from src.config import check_config
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def app(cfg: "DictConfig") -> None:
+    """Serve the page as the composed configuration says, until it is interrupted.
+
+    Raises `InputError` for what can't be meant, before the page is there.
+    """
+    check_config(cfg)
+    from src.page.server import bound, check_streamlit, serve
+
+    check_streamlit()
+    with bound(cfg.port) as socket:
+        from src.inference.checkpoint import choose_device  # torch, only now
+        from src.page.exhibits import open_exhibition
+
+        serve(open_exhibition(cfg.checkpoint, choose_device(cfg.accelerator), cfg.data.root), socket, cfg.browser)
+
+
+if __name__ == "__main__":
+    main("app", app)

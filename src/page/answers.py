@@ -1,0 +1,107 @@
+"""What the page asks a network: how sure it is of each class, and where in the picture it sees the evidence."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from io import BytesIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from src.attribution.cam import CAMS, class_activation_maps
+from src.attribution.gradcam import Attribution
+from src.figures.gradcam import enlarge, overlay, panel_size, scale_maps
+from src.inference.prediction import probabilities
+from src.page.exhibits import Exhibit
+
+METHODS = tuple(name for name in CAMS if name not in ("scorecam", "ablationcam"))
+"""Those that take one pass through the network: the others take one for each of up to 2048 channels."""
+
+SIDE = 336
+"""Pixels of a picture's longer side, about; the browser fits it to the screen."""
+
+KEPT = 24
+"""Answers that are remembered, so that a page that is drawn again doesn't ask again: two networks, twelve pictures."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a network is asked about one picture: two with the same picture and settings are the same.
+
+    Attributes:
+        image: uint8 (C, S, S), as `exhibit` wants it; `digest` stands for it.
+        target: the class that the map is to explain; None for the predicted one.
+    """
+
+    exhibit: Exhibit
+    image: torch.Tensor = field(compare=False, repr=False)
+    digest: str
+    method: str
+    layer: str
+    target: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Attributes:
+    probabilities: (K,), calibrated where the exhibit has a temperature.
+    target: the class that the map explains.
+    dark: whether the map has no positive evidence.
+    picture: a JPEG of what the network sees, and beside it the same in grey under the heat of the map.
+    """
+
+    probabilities: NDArray[np.float64]
+    target: int
+    dark: bool
+    picture: bytes
+
+
+def digest(image: torch.Tensor) -> str:
+    """Stands for an image in a `Question`."""
+    return hashlib.sha256(image.numpy().tobytes()).hexdigest()
+
+
+def ask(question: Question, opacity: float = 1.0) -> Answer:
+    """The answer to a question, its map drawn with an opacity in [0, 1].
+
+    Visitors are served one after another, by one thread, whichever they come from: several at once would only take the
+    cores, and the memory, from each other. May raise `InputError`, as `class_activation_maps` does.
+    """
+    return _in_turn.submit(_answer, question, opacity).result()
+
+
+_in_turn = ThreadPoolExecutor(1, thread_name_prefix="network")
+
+
+@lru_cache(maxsize=KEPT)
+def _answer(question: Question, opacity: float) -> Answer:
+    said = _explain(question)
+    temperature = question.exhibit.temperature or 1.0
+    target, raw = int(said.targets[0]), np.where(np.isfinite(said.maps[0]), said.maps[0], 0)
+    picture = _draw(question.image.numpy(), raw, opacity)
+    return Answer(probabilities(said.logits, temperature)[0], target, not raw.max() > 0, picture)
+
+
+@lru_cache(maxsize=KEPT)
+def _explain(question: Question) -> Attribution:
+    trained = question.exhibit.trained
+    targets = None if question.target is None else torch.tensor([question.target])
+    with torch.no_grad():
+        normalised = trained.module.normalise(question.image[None])
+    return class_activation_maps(trained.module.network, normalised, question.method, targets, question.layer)
+
+
+def _draw(image: NDArray[np.uint8], raw: NDArray[np.float32], opacity: float) -> bytes:
+    """A JPEG of the image (C, S, S) and, beside it, of its map (h, w) over it."""
+    size = panel_size(image.shape[1:], SIDE)
+    picture = enlarge(image, size)
+    under_heat = overlay(picture, scale_maps(raw[None], size)[0])
+    mixed = (1 - opacity) * picture + opacity * under_heat
+    gap = np.full((size[0], 4, 3), 255, np.uint8)
+    file = BytesIO()
+    both = Image.fromarray(np.concatenate([picture, gap, mixed.round().astype(np.uint8)], axis=1))
+    both.save(file, format="JPEG", quality=90, subsampling=0)  # a fifth of a PNG, which takes ten times as long
+    return file.getvalue()

@@ -1,0 +1,144 @@
+"""What the page shows: one trained network or two, what is known about each, and the test images of a run."""
+
+import copy
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from src.attribution.layers import deepest_layer, map_sizes
+from src.attribution.snapshot import frozen_copy
+from src.data.transforms import Geometry
+from src.errors import InputError, RunError
+from src.inference.calibration import read_calibration
+from src.inference.checkpoint import Trained, load_trained
+from src.inference.pictures import Pictures, open_split
+from src.inference.settings import run_settings
+
+MOST_EXAMPLES = 200
+"""Test images to choose from: a longer list would be sent to the browser again and again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibit:
+    """A trained network with what the page says about it.
+
+    Attributes:
+        letter: A or B where there are two, otherwise nothing.
+        temperature: what calibrates its confidences; None where nobody has fitted it.
+        layers: height and width of the map of each layer to choose from, the deepest first.
+        layer: the one to begin with, the deepest with a map of at least 4×4.
+        facts: network, data, size of input, test accuracy, as far as they are known.
+    """
+
+    letter: str
+    trained: Trained
+    temperature: float | None
+    layers: dict[str, tuple[int, int]]
+    layer: str
+    facts: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Test images of a run to choose from: `chosen` are their indices among the `pictures`."""
+
+    pictures: Pictures
+    chosen: NDArray[np.int64]
+    class_names: list[str]
+
+    def input(self, index: int, geometry: Geometry) -> torch.Tensor:
+        """An image as a network of this geometry sees it, uint8 (C, S, S)."""
+        dataset = copy.copy(self.pictures.dataset)  # shares the images
+        dataset.geometry = geometry
+        return dataset[index][0]
+
+    def true(self, index: int) -> str:
+        return self.class_names[self.pictures.targets[index]]
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibition:
+    """Everything on the page. `examples` is, where there are no test images, a sentence that says why."""
+
+    exhibits: list[Exhibit]
+    examples: Examples | str
+
+
+def open_exhibition(checkpoint: str, device: torch.device, data_root: str | None = None) -> Exhibition:
+    """The networks of `checkpoint`, which is one path or two as `[A,B]`, and the test images of the first.
+
+    `data_root` says where the run's data set lies now. Raises `InputError` for what is no checkpoint of ours.
+    """
+    paths = split_paths(checkpoint)
+    trained = [load_trained(path, device) for path in paths]
+    letters = ["A", "B"] if len(paths) == 2 else [""]
+    exhibits = [_exhibit(letter, one) for letter, one in zip(letters, trained, strict=True)]
+    return Exhibition(exhibits, _examples(trained[0], data_root))
+
+
+def split_paths(checkpoint: str) -> list[str]:
+    """One path, or the two of `[A,B]`; `InputError` for another number.
+
+    A path may have commas and brackets itself: what exists is meant as it is typed.
+    """
+    if not checkpoint:
+        raise InputError("checkpoint=null names nothing: name a run folder, or its checkpoints/best.ckpt")
+    if _exists(checkpoint) or not (checkpoint.startswith("[") and checkpoint.endswith("]")):
+        return [checkpoint]
+    words = checkpoint[1:-1].split(",")
+    pairs = [[",".join(words[:i]).strip(), ",".join(words[i:]).strip()] for i in range(1, len(words))]
+    there = [pair for pair in pairs if all(_exists(path) for path in pair)]
+    if there:
+        return there[0]
+    if len(words) != 2 or not all(word.strip() for word in words):
+        raise InputError(f"checkpoint={checkpoint} names {len(words)} networks: name one, or two as [A,B]")
+    return pairs[0]
+
+
+def _exists(path: str) -> bool:
+    return bool(path) and os.path.exists(os.path.expanduser(path))  # noqa: PTH110, PTH111  # False for what can't be asked
+
+
+def _exhibit(letter: str, trained: Trained) -> Exhibit:
+    calibration = read_calibration(trained.path)
+    size, channels = trained.geometry.image_size, trained.geometry.in_channels
+    with frozen_copy(trained.module.network) as network:
+        blank = torch.zeros(1, channels, size, size, device=trained.device)
+        sizes = map_sizes(network, blank)
+        layer = deepest_layer(network, blank)
+    children = {
+        name for name, child in trained.module.network.named_children() if any(True for _ in child.parameters())
+    }
+    # A map of less than 2×2 cells says nothing about where; and the usual names only, not every convolution's.
+    layers = {name: cells for name, cells in sizes.items() if name in {*children, layer} and min(cells) >= 2}
+    temperature = None if calibration is None else calibration.temperature
+    return Exhibit(letter, trained, temperature, dict(reversed(layers.items())), layer, _facts(trained))
+
+
+def _facts(trained: Trained) -> list[str]:
+    size, channels = trained.geometry.image_size, trained.geometry.in_channels
+    facts = [trained.name, f"{size}×{size} px, {'grey' if channels == 1 else 'colour'}"]
+    if trained.run is None:
+        return [*facts, f"{len(trained.class_names)} classes", str(trained.path)]
+    with suppress(InputError, AttributeError):
+        facts.append(f"trained on {run_settings(trained.run).data.name}")
+    facts.append(f"{len(trained.class_names)} classes")
+    with suppress(
+        OSError, ValueError, KeyError, TypeError, RecursionError
+    ):  # it was not tested, or its figures are damaged
+        facts.append(f"test accuracy {trained.run.metrics()['test/accuracy']:.3f}")
+    return [*facts, trained.run.shown]
+
+
+def _examples(trained: Trained, data_root: str | None) -> Examples | str:
+    if trained.run is None:
+        return "The checkpoint lies in no run, so there are no test images to choose from."
+    try:
+        pictures = open_split(trained.run, "test", trained.geometry, trained.class_names, data_root)
+    except (InputError, RunError) as error:
+        return f"The run's test images can't be had: {error}"
+    return Examples(pictures, pictures.some(MOST_EXAMPLES, seed=1), trained.class_names)

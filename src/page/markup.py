@@ -1,0 +1,111 @@
+"""The parts of the page that are HTML of our own: words that were typed by others are shown as they are, never read.
+
+A card is one piece, so that no answer ever stands below another picture's name, not even for a moment.
+"""
+
+import html
+from base64 import b64encode
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.figures.style import BLUE, GREY, VERMILLION, shorten
+
+MOST_BARS = 6
+
+STYLE = f"""<style>
+[data-testid="stMainBlockContainer"] {{padding-top: 2.5rem}}
+.rl-facts, .rl-note {{font-size: 0.875rem; opacity: 0.75; margin: 0.25rem 0; overflow-wrap: anywhere}}
+.rl-card {{border: 1px solid color-mix(in srgb, {GREY} 35%, transparent); border-radius: 0.5rem; padding: 0.9rem 1rem}}
+.rl-name {{font-weight: 600; margin: 0 0 0.6rem; overflow-wrap: anywhere}}
+.rl-refused {{border-left: 4px solid {VERMILLION}; padding: 0.4rem 0.75rem; margin: 0; overflow-wrap: anywhere}}
+.rl-answers {{display: grid; gap: 1.25rem}}
+.rl-answer img {{width: 100%; border-radius: 0.4rem; display: block}}
+.rl-bar {{display: grid; grid-template-columns: minmax(4rem, 9rem) 1fr 4.2rem; gap: 0.5rem; align-items: center;
+  margin: 0.2rem 0; font-size: 0.95rem}}
+.rl-bar > :first-child {{overflow-wrap: anywhere; line-height: 1.15}}
+.rl-bar > :last-child {{text-align: right; font-variant-numeric: tabular-nums}}
+.rl-track {{background: color-mix(in srgb, {GREY} 22%, transparent); border-radius: 3px; height: 0.9rem}}
+.rl-fill {{background: {GREY}; border-radius: 3px; height: 100%}}
+.rl-first {{font-weight: 600}} .rl-first .rl-fill {{background: {BLUE}}}
+[data-testid="stFileChip"][aria-invalid="true"] {{width: auto; max-width: 100%; height: auto}}
+[data-testid="stFileChip"] [role="alert"] {{position: static; clip: auto; clip-path: none; width: auto; height: auto;
+  overflow: visible; white-space: normal; margin: 0 1.5rem 0 0.75rem; font-size: 0.875rem}}
+@media (min-width: 40rem) {{
+  .rl-two {{grid-template-columns: 1fr 1fr}}
+  .rl-one .rl-answer {{display: grid; grid-template-columns: 3fr 2fr; gap: 1.25rem; align-items: center}}
+}}
+</style>"""
+"""Blue and grey are told apart by colour-blind readers, and the first class is in bold besides. What Streamlit itself
+says of a file that is too large is for the ears of screen readers, and for all others behind the pointer: the rules of
+`stFileChip` show it."""
+
+
+def escaped(text: str, length: int = 60) -> str:
+    """`text` on one line, shortened in the middle, as HTML that shows it letter by letter."""
+    # bdi: letters that turn the direction of writing around turn this text alone
+    return f"<bdi>{html.escape(shorten(text, length))}</bdi>"
+
+
+def note(text: str) -> str:
+    """A remark; `text` is HTML."""
+    return f'<p class="rl-note">{text}</p>'
+
+
+def facts(letter: str, words: Sequence[str]) -> str:
+    heading = f"<b>{letter}</b> · " if letter else ""
+    return f'<p class="rl-facts">{heading}{" · ".join(escaped(word, 90) for word in words)}</p>'
+
+
+def refusal(name: str, reason: str) -> str:
+    return f'<p class="rl-refused" role="alert"><b>{escaped(name)}</b>: {html.escape(reason)}</p>'
+
+
+def card(name: str, true: str | None, answers: Sequence[str]) -> str:
+    """A picture's name, its true class where that is known, and what one or two networks answer (HTML)."""
+    said = f'<p class="rl-name">{escaped(name)}{"" if true is None else f" · true class {escaped(true)}"}</p>'
+    number = "rl-two" if len(answers) > 1 else "rl-one"
+    return f'<div class="rl-card">{said}<div class="rl-answers {number}">{"".join(answers)}</div></div>'
+
+
+def answer(
+    letter: str,
+    picture: bytes,
+    probabilities: NDArray[np.float64],
+    class_names: Sequence[str],
+    target: int,
+    *,
+    dark: bool,
+) -> str:
+    """What one network answers: its `picture` (JPEG) with the map for class `target`, and the classes as bars."""
+    heading = f"<b>{letter}</b>" if letter else ""
+    source = f"data:image/jpeg;base64,{b64encode(picture).decode()}"
+    explained = escaped(class_names[target])
+    evidence = f"No positive evidence for {explained}" if dark else f"Evidence for {explained}"
+    image = f'<img src="{source}" alt="The picture as the network sees it, and beside it the map">'
+    shown = f"<div>{heading}{image}{note(evidence)}</div>"
+    return f'<section class="rl-answer">{shown}<div>{bars(probabilities, class_names, target)}</div></section>'
+
+
+def bars(probabilities: NDArray[np.float64], class_names: Sequence[str], target: int) -> str:
+    """The most probable classes, the first in bold, and besides them the class `target`, which the map explains.
+
+    `probabilities` (K,) in [0, 1].
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    shown = [int(index) for index in order[:MOST_BARS]]
+    if target not in shown:
+        shown[-1] = target
+    rows = [_bar(class_names[index], float(probabilities[index]), first=index == shown[0]) for index in shown]
+    left = len(class_names) - len(shown)
+    return "".join(rows) + (note(f"and {left} other classes") if left else "")
+
+
+def _bar(name: str, probability: float, *, first: bool) -> str:
+    percent = 100 * probability
+    return (
+        f'<div class="rl-bar{" rl-first" if first else ""}"><span>{escaped(name, 40)}</span>'
+        f'<div class="rl-track"><div class="rl-fill" style="width: {percent:.2f}%"></div></div>'
+        f"<span>{percent:.1f} %</span></div>"
+    )

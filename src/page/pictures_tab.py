@@ -1,0 +1,227 @@
+"""The tab on which pictures are shown to the networks: where they come from, the settings, and the answers."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+import torch
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
+
+from src.data.transforms import Geometry
+from src.errors import InputError
+from src.explanation.methods import METHODS as TITLES
+from src.figures.style import shorten
+from src.page import markup
+from src.page.answers import METHODS, Question, ask, digest
+from src.page.exhibits import Examples, Exhibit, Exhibition
+from src.page.uploads import to_input
+
+log = logging.getLogger(__name__)
+
+ON_A_PAGE = 6
+"""Pictures at once, the newest first: fifty would be fifty times as slow to draw."""
+
+OOPS = "Something went wrong with this picture; the terminal says what. Others still work."
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as the networks see it: `inputs` uint8 (C, S, S), by geometry. Of the file itself nothing is kept."""
+
+    name: str
+    inputs: dict[Geometry, torch.Tensor]
+    digests: dict[Geometry, str]
+    true: str | None = None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that can't be shown, and a sentence that says why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of an exhibit about each picture; `target` None is the predicted class."""
+
+    method: str
+    opacity: float
+    layer: str
+    target: int | None
+
+
+def show_pictures(exhibition: Exhibition) -> None:
+    exhibits = exhibition.exhibits
+    st.html("".join(markup.facts(exhibit.letter, exhibit.facts) for exhibit in exhibits))
+    entries = _entries(exhibition)
+    settings = _settings(exhibits)
+    if not entries:
+        return
+    pages, page = -(-len(entries) // ON_A_PAGE), 1
+    if pages > 1:
+        st.html(markup.note(f"{len(entries)} pictures, the newest first"))
+        page = min(st.pagination(pages, key="page"), pages)
+    for entry in entries[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
+        st.html(_card(entry, exhibits, settings))
+    scale = "Left: what the network sees. Right: dark is no evidence, bright is most; each map has its own scale."
+    st.html(markup.note(f"{scale} {_calibration(exhibits)}"))
+
+
+# Where pictures come from --------------------------------------------------------------------------------------------
+
+
+def _entries(exhibition: Exhibition) -> list[Picture | Refused]:
+    """What this visitor has chosen, the newest first. Each file is read once, when it comes."""
+    files = st.file_uploader(
+        "Pictures: drop them here, or choose files. JPEG, PNG, WebP, BMP, GIF or TIFF, up to 10 MB each.",
+        accept_multiple_files=True,
+        key="uploads",
+    )
+    geometries = {exhibit.trained.geometry for exhibit in exhibition.exhibits}
+    sources: dict[str, Callable[[], Picture | Refused]] = {}
+    for file in files:
+        sources[file.file_id] = lambda file=file: _read(file, file.name, geometries)  # type: ignore[misc]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        index = _choose_example(exhibition)
+        camera = st.toggle("Use the camera")
+    if index is not None:
+        examples: Any = exhibition.examples
+        sources[f"test {index}"] = lambda: _take(examples, index, geometries)
+    # Only when asked for: it has the browser ask for permission at once.
+    photo = st.camera_input("Camera", label_visibility="collapsed", width=480) if camera else None
+    if photo is not None:
+        sources[photo.file_id] = lambda: _read(photo, "photo", geometries)
+    kept: dict[str, Picture | Refused] = st.session_state.setdefault("entries", {})
+    for gone in kept.keys() - sources.keys():
+        del kept[gone]
+    for key, read in sources.items():
+        if key not in kept:
+            kept[key] = read()
+    return list(reversed(kept.values()))
+
+
+def _choose_example(exhibition: Exhibition) -> int | None:
+    """The index of a test image; None where none is chosen."""
+    examples = exhibition.examples
+    if isinstance(examples, str):
+        st.html(markup.note(markup.escaped(examples, 400)))
+        return None
+    return st.selectbox(
+        f"Or a test image of {'A' if len(exhibition.exhibits) > 1 else 'the run'}",
+        [int(index) for index in examples.chosen],
+        index=None,
+        format_func=lambda index: shorten(f"{examples.pictures.names[index]} ({examples.true(index)})", 120),
+        placeholder="none",
+    )
+
+
+def _read(file: UploadedFile, name: str, geometries: set[Geometry]) -> Picture | Refused:
+    try:
+        content = file.getvalue()
+        inputs = {geometry: to_input(content, geometry) for geometry in geometries}
+    except InputError as error:
+        return Refused(name, str(error))
+    except Exception:  # a visitor sees no traceback, whatever a decoder raises
+        log.exception("a picture could not be read")
+        return Refused(name, OOPS)
+    finally:
+        _forget(file)
+    return _picture(name, inputs)
+
+
+def _take(examples: Examples, index: int, geometries: set[Geometry]) -> Picture | Refused:
+    name = examples.pictures.names[index]
+    try:
+        inputs = {geometry: examples.input(index, geometry) for geometry in geometries}
+    except Exception:  # its file is gone, or another one now
+        log.exception("test image %s could not be read", name)
+        return Refused(name, "This test image can't be read any more: choose another.")
+    return _picture(name, inputs, examples.true(index))
+
+
+def _picture(name: str, inputs: dict[Geometry, torch.Tensor], true: str | None = None) -> Picture:
+    return Picture(name, inputs, {geometry: digest(image) for geometry, image in inputs.items()}, true)
+
+
+def _forget(file: UploadedFile) -> None:
+    """Let go of the bytes of a file that has been read: Streamlit would keep them until its visitor is gone."""
+    context = get_script_run_ctx()
+    if context is not None:
+        record = UploadedFileRec(file_id=file.file_id, name=file.name, type=file.type, data=b"")
+        context.uploaded_file_mgr.add_file(context.session_id, record)  # type: ignore[attr-defined]
+
+
+# What is asked, and the answers --------------------------------------------------------------------------------------
+
+
+def _settings(exhibits: list[Exhibit]) -> list[Settings]:
+    """The choices of method and opacity, for all, and of layer and class, for each exhibit."""
+    with st.container(horizontal=True):  # on a phone two beside each other
+        method = st.selectbox("Method", METHODS, format_func=lambda name: TITLES[name].title)
+        opacity = st.slider("Opacity of the map", 0, 100, 100, 5, format="%d %%") / 100
+        return [Settings(method, opacity, _choose_layer(exhibit), _choose_target(exhibit)) for exhibit in exhibits]
+
+
+def _choose_layer(exhibit: Exhibit) -> str:
+    names = list(exhibit.layers)
+    return st.selectbox(
+        _label(exhibit, "Layer"),
+        names,
+        index=names.index(exhibit.layer),
+        format_func=lambda name: "{} ({}×{})".format(name, *exhibit.layers[name]),
+    )
+
+
+def _choose_target(exhibit: Exhibit) -> int | None:
+    names = exhibit.trained.class_names
+    return st.selectbox(
+        _label(exhibit, "Evidence for"),
+        [None, *range(len(names))],
+        format_func=lambda index: "predicted class" if index is None else shorten(names[index], 120),
+    )
+
+
+def _label(exhibit: Exhibit, text: str) -> str:
+    return f"{exhibit.letter}: {text.lower()}" if exhibit.letter else text
+
+
+def _card(entry: Picture | Refused, exhibits: list[Exhibit], settings: list[Settings]) -> str:
+    """A picture with what each exhibit says of it, or why it can't be shown, as HTML."""
+    if isinstance(entry, Refused):
+        return markup.refusal(entry.name, entry.reason)
+    try:
+        answers = [_answer(entry, exhibit, own) for exhibit, own in zip(exhibits, settings, strict=True)]
+    except InputError as error:  # such as a layer whose output doesn't reach the logits
+        return markup.refusal(entry.name, str(error))
+    except Exception:
+        log.exception("a picture could not be explained")
+        return markup.refusal(entry.name, OOPS)
+    return markup.card(entry.name, entry.true, answers)
+
+
+def _answer(picture: Picture, exhibit: Exhibit, settings: Settings) -> str:
+    geometry, names = exhibit.trained.geometry, exhibit.trained.class_names
+    question = Question(
+        exhibit, picture.inputs[geometry], picture.digests[geometry], settings.method, settings.layer, settings.target
+    )
+    said = ask(question, settings.opacity)
+    return markup.answer(exhibit.letter, said.picture, said.probabilities, names, said.target, dark=said.dark)
+
+
+def _calibration(exhibits: list[Exhibit]) -> str:
+    """Whether the confidences are calibrated, for each exhibit."""
+    sentences = []
+    for exhibit in exhibits:
+        whose = f"{exhibit.letter}'s confidences" if exhibit.letter else "Confidences"
+        how = (
+            "not calibrated (src.evaluate calibrate=true does it)"
+            if exhibit.temperature is None
+            else f"calibrated (temperature {exhibit.temperature:.2f})"
+        )
+        sentences.append(f"{whose} are {how}.")
+    return " ".join(sentences)

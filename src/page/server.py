@@ -1,0 +1,137 @@
+"""The page's server: Streamlit within this process, for this computer alone."""
+
+import errno
+import importlib.util
+import logging
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.errors import InputError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from src.page.exhibits import Exhibition
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+PAGE = Path(__file__).with_name("page.py")
+
+GRACE = 1
+"""Seconds that open connections have to end in, after Ctrl-C."""
+
+_exhibition: "Exhibition | None" = None
+
+
+def exhibition() -> "Exhibition":
+    """What the page of this process shows: loaded once, before the server starts, and shared by all visitors."""
+    if _exhibition is None:
+        raise RuntimeError("the page is started by python -m src.app")
+    return _exhibition
+
+
+def check_streamlit() -> None:
+    """Raise `InputError` where it isn't installed."""
+    if importlib.util.find_spec("streamlit") is None:
+        raise InputError("src.app needs Streamlit, which isn't installed: pip install -e '.[app]'")
+
+
+@contextmanager
+def bound(port: int) -> Iterator[socket.socket]:
+    """A listening socket: the port is ours from now on, and whoever comes early waits until the page is there.
+
+    Raises `InputError` where the port can't be had.
+    """
+    with socket.socket() as listening:
+        try:
+            if os.name != "nt":  # there it would share the port
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((HOST, port))
+            listening.listen()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                other = port + 1 if port < 65_535 else port - 1
+                raise InputError(f"port={port} is taken by another program: say port={other}, or end it") from None
+            raise InputError(f"port={port} can't be had ({error.strerror}): take one from 1024 on") from None
+        yield listening
+
+
+def serve(shown: "Exhibition", listening: socket.socket, browser: bool) -> None:
+    """Serve the page until SIGINT or SIGTERM, which then does what it does elsewhere (KeyboardInterrupt, exit 143).
+
+    `browser`: open the page there, where there is a screen.
+    """
+    page_server(shown, listening.getsockname()[1], browser).run(sockets=[listening])
+
+
+def page_server(shown: "Exhibition", port: int, browser: bool) -> "uvicorn.Server":
+    """The server of `serve`, not yet running. A process can have one, for Streamlit's runtime is there once."""
+    global _exhibition
+    _exhibition = shown
+    import streamlit as st
+    import uvicorn
+    from streamlit.web.bootstrap import load_config_options
+
+    load_config_options(settings(port))
+
+    @asynccontextmanager
+    async def announced(_: st.App) -> AsyncIterator[None]:
+        _announce(f"http://{HOST}:{port}", browser)
+        yield
+
+    def apologise(_: Exception) -> bool:
+        st.error("Something went wrong; the terminal says what. Reload the page to go on.")
+        return True
+
+    page = st.App(PAGE, lifespan=announced, on_script_error=apologise)
+    return uvicorn.Server(
+        uvicorn.Config(
+            page,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=GRACE,
+        )
+    )
+
+
+def settings(port: int) -> dict[str, Any]:
+    """Streamlit's options, whatever the user's own config.toml or environment says of them."""
+    from src.page.uploads import MAX_BYTES
+
+    return {
+        "global.developmentMode": False,
+        "server.address": HOST,
+        "server.port": port,
+        "server.headless": True,
+        "server.baseUrlPath": "",
+        "server.allowedHosts": [HOST, "localhost"],  # no other site's name may lead here (DNS rebinding)
+        "server.enableCORS": True,
+        "server.corsAllowedOrigins": [],
+        "server.enableXsrfProtection": True,
+        "server.enableStaticServing": False,
+        "server.enableAgentApi": False,
+        "server.maxUploadSize": MAX_BYTES // 2**20,
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": False,
+        "client.showErrorDetails": "none",
+        "client.toolbarMode": "minimal",
+        "runner.magicEnabled": False,
+    }
+
+
+def _announce(url: str, browser: bool) -> None:
+    log.info("page  %s  (Ctrl-C ends it)", url)
+    # A browser in the terminal, such as lynx, would take it away from us.
+    screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if browser and screen:
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()

@@ -1,0 +1,85 @@
+"""What the page shows: which networks, what is said of them, and the test images beside them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.data.transforms import Geometry
+from src.errors import InputError
+from src.inference.calibration import Calibration, digest, write_calibration
+from src.page.exhibits import open_exhibition, split_paths
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def run(digits_run: Path, tmp_path: Path) -> Path:
+    """A run of one's own, to write in."""
+    shutil.copytree(digits_run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_run_is_shown_with_its_facts_layers_and_test_images(run: Path) -> None:
+    exhibition = open_exhibition(str(run), CPU)
+    (exhibit,) = exhibition.exhibits
+    accuracy = json.loads((run / "metrics.json").read_text())["test/accuracy"]
+    assert exhibit.facts == [
+        "simple_cnn", "16×16 px, grey", "trained on digits", "10 classes", f"test accuracy {accuracy:.3f}", str(run)
+    ]  # fmt: skip
+    assert exhibit.layers == {"block3": (2, 2), "block2": (4, 4), "block1": (8, 8)}
+    assert exhibit.layer == "block2"
+    assert exhibit.temperature is None
+    examples = exhibition.examples
+    assert not isinstance(examples, str)
+    assert len(examples.chosen) == len(examples.pictures) == 180
+    index = int(examples.chosen[7])
+    torch.testing.assert_close(examples.input(index, exhibit.trained.geometry), examples.pictures.take([index])[0])
+    assert examples.input(index, Geometry(32, 3)).shape == (3, 32, 32)  # for another network beside it
+    assert examples.pictures.dataset.geometry == exhibit.trained.geometry
+
+
+def test_the_temperature_comes_from_the_side_file(run: Path) -> None:
+    checkpoint = run / "checkpoints/best.ckpt"
+    write_calibration(checkpoint, Calibration(1.75, "val", 160, 0.4, 0.3, digest(checkpoint)))
+    assert open_exhibition(str(run), CPU).exhibits[0].temperature == 1.75
+
+
+def test_a_checkpoint_without_its_run_has_no_test_images_and_says_so(run: Path, tmp_path: Path) -> None:
+    shutil.copy(run / "checkpoints/best.ckpt", tmp_path / "alone.ckpt")
+    exhibition = open_exhibition(f"[{tmp_path / 'alone.ckpt'}, {run}]", CPU)
+    assert [exhibit.letter for exhibit in exhibition.exhibits] == ["A", "B"]
+    assert exhibition.examples == "The checkpoint lies in no run, so there are no test images to choose from."
+
+
+def test_test_images_that_are_gone_are_explained(run: Path) -> None:
+    settings = run / ".hydra/config.yaml"
+    settings.write_text(settings.read_text().replace("name: digits", "name: mnist"))
+    said = open_exhibition(str(run), CPU, data_root=str(run / "nowhere")).examples
+    assert isinstance(said, str)
+    assert said.startswith("The run's test images can't be had: ")
+    assert "nowhere" in said
+
+
+def test_damaged_figures_are_left_out(run: Path) -> None:
+    (run / "metrics.json").write_text("{")
+    assert len(open_exhibition(str(run), CPU).exhibits[0].facts) == 5
+
+
+def test_two_paths_are_told_apart(tmp_path: Path) -> None:
+    for name in ("a", "b,c", "[a,b]"):
+        (tmp_path / name).mkdir()
+    a, odd, literal = (str(tmp_path / name) for name in ("a", "b,c", "[a,b]"))
+    assert split_paths(a) == [a]
+    assert split_paths(literal) == [literal]  # what exists is meant as it is typed
+    assert split_paths(f"[{a},{odd}]") == [a, odd]
+    assert split_paths(f"[{odd}, {a}]") == [odd, a]
+    assert split_paths("[x,y]") == ["x", "y"]
+
+
+@pytest.mark.parametrize("typed", ["[]", "[x]", "[x,]", "[x,y,z]", ""])
+def test_another_number_of_networks_gets_its_line(typed: str) -> None:
+    with pytest.raises(InputError, match="name one|name a run"):
+        split_paths(typed)

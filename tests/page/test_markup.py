@@ -1,0 +1,34 @@
+"""Words that were typed by others are shown, never read."""
+
+import numpy as np
+
+from src.page.markup import answer, bars, card, escaped, refusal
+
+
+def test_nothing_that_was_typed_becomes_markup() -> None:
+    evil = '<img src=x onerror="alert(1)">'
+    shown = [
+        escaped(evil),
+        refusal(evil, evil),
+        card(evil, evil, []),
+        answer(evil[:0], b"", np.array([0.7, 0.3]), [evil, evil], 1, dark=False),
+    ]
+    for html in shown:
+        assert "<img src=x" not in html
+        assert "&lt;img src=x" in html
+
+
+def test_names_stay_on_one_line_and_turn_nothing_around() -> None:
+    assert escaped("a\n\x1b[2Jb") == "<bdi>a \ufffd[2Jb</bdi>"
+    assert len(escaped("x" * 5000)) < 100
+
+
+def test_the_explained_class_is_among_the_bars_however_improbable_it_is() -> None:
+    shares = np.array([0.4, 0.2, 0.15, 0.1, 0.08, 0.05, 0.015, 0.005])
+    names = list("abcdefgh")
+    assert [name for name in names if f"<bdi>{name}<" in bars(shares, names, 0)] == list("abcdef")
+    assert [name for name in names if f"<bdi>{name}<" in bars(shares, names, 7)] == list("abcdeh")
+    assert "and 2 other classes" in bars(shares, names, 7)
+    assert "other classes" not in bars(shares[:2], names[:2], 1)
+    assert bars(shares, names, 7).count("rl-first") == 1
+    assert "40.0 %" in bars(shares, names, 7)

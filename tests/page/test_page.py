@@ -1,0 +1,239 @@
+"""The page in a real browser: pictures in, answers out, whatever is dropped on it."""
+
+import re
+import shutil
+import struct
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from src.data.transforms import load_image
+from src.inference.checkpoint import load_trained
+from src.inference.prediction import predict, probabilities
+from src.page import server
+from src.page.exhibits import Exhibition, open_exhibition
+from tests.page.visitor import Visitor
+
+pytest.importorskip("streamlit")
+playwright = pytest.importorskip("playwright.sync_api")
+
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("there is no chromium: apt install chromium", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def run(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of our own, with a second checkpoint whose classes have other names, some that a page might read."""
+    folder = tmp_path_factory.mktemp("page") / "run"
+    shutil.copytree(digits_run, folder)
+    content = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
+    content["hyper_parameters"]["class_names"] = [f"<i>{i}</i> **{i}**" for i in range(10)]
+    torch.save(content, folder.parent / "other.ckpt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exhibitions(run: Path) -> dict[str, Exhibition]:
+    device = torch.device("cpu")
+    both = f"[{run},{run.parent / 'other.ckpt'}]"
+    return {"one": open_exhibition(str(run), device), "two": open_exhibition(both, device)}
+
+
+@pytest.fixture(scope="module")
+def url(exhibitions: dict[str, Exhibition]) -> Iterator[str]:
+    """The page, served by a thread of this process."""
+    with server.bound(0) as listening:
+        port = listening.getsockname()[1]
+        running = server.page_server(exhibitions["one"], port, browser=False)
+        thread = threading.Thread(target=running.run, args=([listening],))
+        thread.start()
+        yield f"http://{server.HOST}:{port}"
+        running.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser.new_context()
+        browser.close()
+
+
+@pytest.fixture
+def visitor(chromium: Any, url: str) -> Iterator[Visitor]:
+    visitor = Visitor(chromium, url)
+    yield visitor
+    assert visitor.elsewhere == []
+    visitor.close()
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Scanned digits as PNG files, each with a name of its own."""
+    folder = tmp_path_factory.mktemp("scans")
+    files = [folder / f"scan {i:02d}.png" for i in range(50)]
+    for file, pixels in zip(files, load_digits().images, strict=False):
+        Image.fromarray((pixels * 15.9).astype(np.uint8)).resize((64, 64)).save(file)
+    return files
+
+
+def expected(run: Path, files: Sequence[Path]) -> list[str]:
+    """What the network says of the files, as the page writes it, by the way that src.predict takes."""
+    trained = load_trained(run)
+    images = torch.stack([load_image(file, trained.geometry) for file in files])
+    shares = probabilities(predict(trained, [images]))
+    return [f"{trained.class_names[row.argmax()]} {100 * row.max():.1f} %" for row in shares]
+
+
+def test_a_picture_gets_its_class_bars_and_overlay_and_other_settings_another_map(
+    visitor: Visitor, run: Path, scans: list[Path]
+) -> None:
+    visitor.upload(scans[:1])
+    name = scans[0].name
+    assert visitor.first(name) == expected(run, scans[:1])[0]
+    assert visitor.card(name).locator(".rl-bar").count() == 6
+    maps = [visitor.overlay(name)]
+    page = visitor.page
+    assert page.locator("img").evaluate("image => image.complete && image.naturalWidth") > 300
+    for label, option in (("Method", "LayerCAM"), ("Layer", "block1 (8×8)"), ("Evidence for", "3")):
+        visitor.choose(label, option)
+        changed = "([old]) => document.querySelector('.rl-answer img').src != old"
+        page.wait_for_function(changed, arg=[maps[-1]])
+        maps.append(visitor.overlay(name))
+    assert page.get_by_text("Evidence for 3", exact=True).is_visible()
+    assert visitor.first(name) == expected(run, scans[:1])[0]  # another map is no other answer
+    assert len(set(maps)) == 4
+
+
+def test_two_networks_each_show_their_own_classes_and_names_are_not_read(
+    visitor: Visitor, exhibitions: dict[str, Exhibition], run: Path, scans: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_exhibition", exhibitions["two"])
+    visitor.page.reload()
+    odd = scans[0].with_name("<b>x<b> ![a](https:example.com) **y** :cat:.png")
+    shutil.copy(scans[0], odd)
+    visitor.upload([odd])
+    said = expected(run, [odd])[0]
+    assert visitor.first(odd.name, 0) == said
+    number, share = said.split(" ", 1)
+    assert visitor.first(odd.name, 1) == f"<i>{number}</i> **{number}** {share}"
+    assert visitor.card(odd.name).locator("img").count() == 2
+    assert visitor.page.get_by_role("tab").all_inner_texts() == ["Pictures", "Run A"]  # B lies in no run
+
+
+def test_a_test_image_is_shown_with_its_true_class(visitor: Visitor, exhibitions: dict[str, Exhibition]) -> None:
+    examples = exhibitions["one"].examples
+    assert not isinstance(examples, str)
+    index = int(examples.chosen[0])
+    name, true = examples.pictures.names[index], examples.true(index)
+    visitor.choose("Or a test image of the run", f"{name} ({true})")
+    visitor.page.locator(".rl-name", has_text=f"{name} · true class {true}").wait_for()
+
+
+def test_the_run_has_a_tab_and_pictures_stay_while_it_is_read(visitor: Visitor, run: Path, scans: list[Path]) -> None:
+    visitor.upload(scans[:1])
+    visitor.card(scans[0].name)
+    visitor.page.get_by_role("tab", name="Run").click()
+    visitor.page.get_by_text("Confusion matrix of the test images").wait_for()
+    visitor.page.get_by_role("tab", name="Pictures").click()
+    assert visitor.first(scans[0].name) == expected(run, scans[:1])[0]
+
+
+def bomb(file: Path, side: int = 30_000) -> Path:
+    """A PNG of side × side pixels, all black, in 90 kB."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer, row = zlib.compressobj(9), bytes(side // 8 + 1)
+    pixels = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+    return file
+
+
+def test_what_is_no_picture_gets_a_friendly_line_and_the_page_goes_on(
+    visitor: Visitor, run: Path, scans: list[Path], tmp_path: Path
+) -> None:
+    text, half, large = tmp_path / "cat.jpg", tmp_path / "half.jpg", tmp_path / "large.png"
+    text.write_text("I am no cat.\n" * 100)
+    Image.effect_noise((400, 300), 60).save(half)
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    large.write_bytes(scans[1].read_bytes() + bytes(11 * 2**20))
+    visitor.upload([text, bomb(tmp_path / "bomb.png"), half, large])
+    refused = visitor.page.locator(".rl-refused")
+    visitor.page.wait_for_function("document.querySelectorAll('.rl-refused').length == 3")
+    lines = " ".join(refused.all_inner_texts())
+    for words in (
+        "cat.jpg: This file is no JPEG, PNG",
+        "bomb.png: This picture has more than the 50 million pixels allowed",
+        "half.jpg: This picture ends in the middle",
+    ):
+        assert words in lines
+    too_large = visitor.page.get_by_text("File must be 10.0MB or smaller")
+    assert too_large.bounding_box()["width"] > 100  # to be read, not only heard
+    assert "Traceback" not in visitor.page.content()
+    visitor.upload(scans[:1])
+    assert visitor.first(scans[0].name) == expected(run, scans[:1])[0]
+
+
+def test_a_fault_of_ours_is_no_traceback(visitor: Visitor, scans: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("secret of the house")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("src.page.pictures_tab.ask", fail)
+        visitor.upload(scans[:1])
+        visitor.page.get_by_text("Something went wrong with this picture").wait_for()
+        patch.setattr("src.page.pictures_tab._settings", fail)
+        visitor.page.reload()
+        visitor.page.get_by_text("Something went wrong; the terminal says what.").wait_for()
+        assert "secret" not in visitor.page.content()
+        assert "ZeroDivision" not in visitor.page.content()
+    visitor.page.reload()
+    visitor.upload(scans[:1])
+    visitor.card(scans[0].name)
+
+
+def test_on_a_phone_nothing_is_cut_off(chromium: Any, url: str, scans: list[Path]) -> None:
+    visitor = Visitor(chromium, url, width=390)
+    visitor.upload(scans[:1])
+    visitor.card(scans[0].name)
+    widest = "Math.max(...[...document.querySelectorAll('.rl-card *')].map(it => it.getBoundingClientRect().right))"
+    assert 300 < visitor.page.evaluate(widest) <= 390
+    assert visitor.page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
+    visitor.close()
+
+
+def test_fifty_pictures_in_one_go_are_all_there(visitor: Visitor, run: Path, scans: list[Path]) -> None:
+    visitor.upload(scans)
+    visitor.page.get_by_text("50 pictures, the newest first").wait_for()
+    said = dict(zip([file.name for file in scans], expected(run, scans), strict=True))
+    for file in scans[-1:-7:-1]:
+        assert visitor.first(file.name) == said[file.name]
+    visitor.page.get_by_role("button", name=re.compile("9$")).click()
+    for file in scans[1::-1]:
+        assert visitor.first(file.name) == said[file.name]
+
+
+def test_eight_visitors_at_once_each_get_their_own_answer(
+    chromium: Any, url: str, run: Path, scans: list[Path]
+) -> None:
+    visitors = [Visitor(chromium, url) for _ in range(8)]
+    for visitor, file in zip(visitors, scans, strict=False):
+        visitor.upload([file])
+    assert [v.first(file.name) for v, file in zip(visitors, scans, strict=False)] == expected(run, scans[:8])
+    for visitor in visitors:
+        assert visitor.page.locator(".rl-card").count() == 1
+        visitor.close()
