@@ -1,24 +1,17 @@
 """One training from its configuration to its figures: data, network and Trainer are built, used and measured."""
 
 import logging
-import os
-import shlex
-import sys
 import time
 import warnings
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich import get_console
 
 from src.analysis.cost import count_parameters
@@ -34,7 +27,7 @@ from src.data import ImageDataModule
 from src.errors import InputError, RunError
 from src.networks import build_network
 from src.networks.pretrained import check_fit, describe_fit, fit_weights
-from src.results import draw_epochs, sum_up, write_test
+from src.results import draw_epochs, write_test
 from src.run import RunFolder
 from src.tables import duration
 from src.training.checkpoint_files import SealedCheckpointIO
@@ -43,7 +36,7 @@ from src.training.cost import classifier_cost
 from src.training.hardware import describe_hardware, uses_cuda
 from src.training.optimizers import check_optimization
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
-from src.training.resumption import check_fits, last_whole
+from src.training.resumption import check_fits
 from src.training.stopping import Stop
 from src.training.transfer import extract_features, features_stay_the_same, read_pretrained, resolve_architecture
 
@@ -311,56 +304,6 @@ class Session:
         metrics = {name: float(self.trainer.callback_metrics[name]) for name in names}
         # A macro average in float32 can be 1.0000001.
         return {name: value if name.endswith("/loss") else min(value, 1.0) for name, value in metrics.items()}
-
-
-def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bool = False) -> dict[str, float]:
-    """One run in `folder`, from configuration to figures; what metrics.json holds.
-
-    With `resume` the folder holds a run that ended early: it goes on, or begins anew where it has no whole epoch.
-    Raises `InputError` while nothing is begun, `RunError` where the loss is not finite.
-    """
-    lightning_log = logging.getLogger("lightning")
-    lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours
-    lightning_log.propagate = True
-    L.seed_everything(cfg.seed, workers=True, verbose=False)
-    # A distributed run's other processes are started by the first, which is in the folder already.
-    with folder.locked() if os.environ.get("LOCAL_RANK", "0") == "0" else nullcontext():
-        return _run_alone(cfg, folder, command, resume)
-
-
-def _run_alone(cfg: DictConfig, folder: RunFolder, command: str, resume: bool) -> dict[str, float]:
-    checkpoint = None
-    if resume:
-        checkpoint = last_whole(folder)
-        folder.clear(all_of_it=checkpoint is None)
-    try:
-        session = Session(cfg, folder, checkpoint)
-    except OmegaConfBaseException as error:  # a setting was taken out with ~
-        raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
-    main_process = session.trainer.is_global_zero
-    if main_process:
-        for change in folder.start(command=command, seed=cfg.seed, hardware=describe_hardware(), resumed=resume):
-            log.warning("since this run began %s: it may not go on exactly as it would have", change)
-        folder.keep_settings(OmegaConf.to_yaml(cfg))
-    try:
-        with folder.recorded() if main_process else nullcontext():
-            metrics = session.run()
-    except (KeyboardInterrupt, SystemExit) as error:
-        if main_process and folder.last_checkpoint.exists():
-            _say_how_to_go_on(folder, error)
-        raise
-    if main_process:
-        sum_up(metrics, folder)
-    return metrics
-
-
-def _say_how_to_go_on(folder: RunFolder, error: BaseException) -> None:
-    """One line on stderr; of a sweep the command line says it."""
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        return
-    print(f"interrupted: python -m src.train resume={shlex.quote(folder.shown)} goes on", file=sys.stderr)
-    if isinstance(error, KeyboardInterrupt):
-        error.args = ("said",)
 
 
 def to_dict(cfg: DictConfig) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from src.inference.checkpoint import load_trained
 from src.networks.pretrained import read_weights
 from src.networks.saved import SavedFileError, load_saved
 from src.run import RunFolder
-from src.session import run_training
+from src.running import run_training
 from src.training.resumption import last_whole
 from tests.command_line import run_here
 from tests.hostile_files import CODE, FILES, Content, archive

@@ -114,7 +114,10 @@ def test_twenty_kills(
     assert alive >= 15
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGUSR1))],
+)
 def test_a_run_that_is_told_to_stop_keeps_its_last_batch(
     number: signal.Signals, photos: Path, undisturbed: tuple[str, float], tmp_path: Path
 ) -> None:
@@ -134,6 +137,7 @@ def test_a_run_that_is_told_to_stop_keeps_its_last_batch(
     assert digest(tmp_path / "run") == undisturbed[0]
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
     photos: Path, undisturbed: tuple[str, float], tmp_path: Path
 ) -> None:
@@ -203,6 +207,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_costs_a_line_and_no_checkpoint(
     photos: Path, undisturbed: tuple[str, float], small_disk: Path, tmp_path: Path
 ) -> None:

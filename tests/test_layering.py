@@ -21,6 +21,7 @@ LAYERS = [
     {"callbacks"},
     {"results"},
     {"session"},
+    {"running"},
     {"inference"},
     {"studies"},
     {"explanation"},

@@ -11,6 +11,9 @@ from torch import Tensor
 from src.errors import InputError
 from src.training.stopping import Stop
 
+STEPS_BETWEEN_CLOCKS = 64
+"""Of a distributed run: how often its processes agree on the time."""
+
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
@@ -47,7 +50,7 @@ class StepCheckpoints(L.Callback):
         done = batch_idx + 1
         if done >= trainer.num_training_batches or _validates(trainer, done):
             return
-        if self._is_due(trainer):
+        if self._is_due(trainer, done):
             trainer.save_checkpoint(self.path)
             self._note(trainer)
         if self._stop:
@@ -63,7 +66,7 @@ class StepCheckpoints(L.Callback):
         if self._stop:
             self._stop.leave()
 
-    def _is_due(self, trainer: L.Trainer) -> bool:
+    def _is_due(self, trainer: L.Trainer, done: int) -> bool:
         if self._stop:
             return True
         if self._steps is not None:
@@ -71,8 +74,10 @@ class StepCheckpoints(L.Callback):
         if self._seconds is None:
             return False
         due = time.monotonic() - self._saved_at >= self._seconds
-        # All processes write together; the first one's clock counts.
-        return bool(trainer.strategy.broadcast(due)) if trainer.world_size > 1 else due
+        if trainer.world_size == 1:
+            return due
+        # All processes write together: the first one's clock counts, and asking for it makes all of them wait.
+        return done % STEPS_BETWEEN_CLOCKS == 0 and bool(trainer.strategy.broadcast(due))
 
     def _note(self, trainer: L.Trainer) -> None:
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()

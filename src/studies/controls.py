@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.errors import InputError
 from src.inference.settings import run_settings
 from src.run import RunFolder
-from src.session import run_training
+from src.running import run_training
 
 STEM = {"stem", "stem_pool"}
 
