@@ -200,7 +200,7 @@ def test_damaged_runs_are_mended(folds: Path, tmp_path: Path) -> None:
     before = [run.metrics()["test/accuracy"] for run in runs]
     runs[0].metrics_file.unlink()
     runs[1].record_file.write_bytes(runs[1].record_file.read_bytes()[:100])
-    runs[2].clear()
+    runs[2].clear(all_of_it=True)
     runs[2].refuse(command="", error="no such folder")
     result = sweep(*FOLDS, cwd=tmp_path / "copy")
     assert (result.returncode, result.stderr) == (0, "")
