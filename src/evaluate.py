@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from src.cli import main
 from src.config import check_config
 from src.errors import InputError
+from src.rules import plain
 from src.run import RunFolder
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     """
     check_config(cfg)
     if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():
-        raise InputError(f"checkpoint={cfg.checkpoint} names nothing: say checkpoint=RUN or checkpoint=FILE")
+        raise InputError(f"checkpoint={plain(cfg.checkpoint)} names nothing: say checkpoint=RUN or checkpoint=FILE")
     from src.explanation.evaluation import evaluate_examples, find_request, keep_temperature  # torch, only now
     from src.inference.checkpoint import choose_device, load_trained
     from src.inference.folder import filled, output_folder, write_record

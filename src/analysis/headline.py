@@ -47,7 +47,7 @@ def headline(
         point = float(value[0])
         low, high = (float(q) for q in np.quantile(np.concatenate([some[name] for some in draws]), (tail, 1 - tail)))
         if name == "ece":
-            low, high = max(0.0, 2 * point - high), max(0.0, 2 * point - low)
+            low, high = (min(1.0, max(0.0, 2 * point - end)) for end in (high, low))
         estimates[name] = Estimate(point, low, high)
     return estimates
 

@@ -100,7 +100,7 @@ def _files_of(output: Path, verb: str) -> list[str]:
         return []
     try:
         files = json.loads((output / f"{verb}.json").read_text(encoding="utf-8"))["files"]
-        return [name for name in files if Path(name).name == name]
+        return [name for name in files if Path(name).name == name and name not in ("", "..")]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"output={output} holds {min(there)} and nothing of src.{verb}: name another folder") from None
 

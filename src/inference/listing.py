@@ -39,7 +39,12 @@ def find_paths(images: str) -> list[str]:
 
 def _listed(text: bytes) -> list[str]:
     """A path a line; where there is a NUL, as of `find -print0`, they lie between NULs, and may have line breaks."""
-    return [os.fsdecode(path) for path in text.split(b"\0" if b"\0" in text else b"\n") if path]
+    paths = [os.fsdecode(path) for path in text.split(b"\0" if b"\0" in text else b"\n") if path]
+    # The list may come from Windows; but a name may end in \r, too.
+    return [
+        path[:-1] if path.endswith("\r") and not os.path.lexists(path) and os.path.lexists(path[:-1]) else path
+        for path in paths
+    ]
 
 
 def _below(folder: Path) -> list[str]:

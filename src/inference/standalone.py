@@ -96,14 +96,22 @@ def main(pictures: list[str]) -> None:
     if not pictures:
         sys.exit("say which: python example.py PICTURE …")
     here = Path(__file__).parent
-    network, told = open_network(next(file for file in here.iterdir() if file.suffix in (".onnx", ".pt2")))
+    network, told = open_network(min(file for file in here.iterdir() if file.suffix in (".onnx", ".pt2")))
     names = json.loads(told["class_names"])
     geometry = int(told["image_size"]), int(told["in_channels"]), told["interpolation"]
+    unread = 0
     for file in pictures:
-        logits = network(load_image(file, *geometry)[None])[0].astype(np.float64) / float(told.get("temperature", 1))
+        try:
+            image = load_image(file, *geometry)
+        except Exception as error:  # Pillow raises nearly anything on what is no picture
+            print(f"{file} can't be read: {error}", file=sys.stderr)
+            unread += 1
+            continue
+        logits = network(image[None])[0].astype(np.float64) / float(told.get("temperature", 1))
         shares = np.exp(logits - logits.max())
         shares /= shares.sum()
         print(f"{names[shares.argmax()]}  {shares.max():.4f}  {file}")
+    sys.exit(unread > 0)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def test_resamples_are_those_of_a_plain_bootstrap(monkeypatch: pytest.MonkeyPatc
         f1.append(scores[2])
         ece.append(reliability(p[drawn], targets[drawn]).error)
     assert [found["f1"].low, found["f1"].high] == pytest.approx(list(np.quantile(f1, (0.025, 0.975))))
-    high, low = (max(0.0, 2 * found["ece"].value - q) for q in np.quantile(ece, (0.025, 0.975)))
+    high, low = (min(1.0, max(0.0, 2 * found["ece"].value - q)) for q in np.quantile(ece, (0.025, 0.975)))
     assert [found["ece"].low, found["ece"].high] == pytest.approx([low, high])
 
 
@@ -87,3 +87,14 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 def test_one_image_is_enough() -> None:
     logits, p, targets = answers(1, 4)
     assert all(one.low == one.high for name, one in headline(logits, p, targets, 1).items() if name != "ece")
+
+
+def test_no_interval_leaves_what_is_possible() -> None:
+    """Few images, and nearly always wrong while being sure."""
+    logits = np.full((6, 3), -4.0)
+    logits[np.arange(6), [0, 0, 0, 1, 1, 1]] = 4.0
+    found = headline(logits, softmax(logits, axis=1), np.array([1, 1, 2, 0, 2, 1]), seed=1)
+    assert found["ece"].value > 0.7
+    for name, one in found.items():
+        assert 0 <= one.low <= one.value <= one.high, name
+        assert name in ("nll", "brier") or one.high <= 1, name
