@@ -62,7 +62,7 @@ def _check_kinds(cfg: DictConfig) -> None:
 
 def _check_data(cfg: DictConfig) -> None:
     if not isinstance(cfg.data.root, str) or not cfg.data.root.strip():
-        raise InputError(f"data.root={cfg.data.root!r} names no folder: say data.root=FOLDER")
+        raise InputError(f"data.root={plain(cfg.data.root)} names no folder: say data.root=FOLDER")
     if not isinstance(cfg.data.augment, DictConfig | None):
         raise InputError(f"data.augment={cfg.data.augment} is not possible: take null or settings such as flip")
     folds, fold = OmegaConf.select(cfg, "data.folds"), OmegaConf.select(cfg, "data.fold")

@@ -2,9 +2,13 @@
 
 import logging
 import os
+import re
 from contextlib import suppress
 
 from rich import get_console
+
+COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters (of C0 and C1, and those of Unicode that change the direction of writing)."""
 
 
 class ConsoleHandler(logging.Handler):
@@ -21,7 +25,7 @@ class ConsoleHandler(logging.Handler):
             return
         if record.name.split(".")[0] == "src" or record.name == "__main__" or record.levelno >= logging.ERROR:
             try:
-                get_console().print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+                get_console().print(visible(self.format(record)), markup=False, highlight=False, soft_wrap=True)
             except SystemExit:  # Rich's answer to a broken pipe
                 self.gone = True
 
@@ -35,6 +39,14 @@ class LogFile(logging.FileHandler):
     def close(self) -> None:
         with suppress(OSError):
             super().close()
+
+
+def visible(text: str) -> str:
+    """Text for a terminal: a class or a file from elsewhere may be called by what clears a screen or turns words round.
+
+    Line breaks and tabs stay.
+    """
+    return COMMANDS.sub("�", text)
 
 
 def is_follower() -> bool:

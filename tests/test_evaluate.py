@@ -145,13 +145,13 @@ def test_the_surest_mistakes_come_first() -> None:
     ("overrides", "words"),
     [
         (["checkpoint=nowhere"], "checkpoint=nowhere does not exist"),
-        (["checkpoint=null"], "checkpoint=None names nothing"),
+        (["checkpoint=null"], "checkpoint=null names nothing"),
         (["split=tset"], "split=tset is not possible: take test or val or train or all"),
         (["split=all"], "split=all: these are the images that the run was trained on"),
         (["calibrate=maybe"], "calibrate=maybe is not possible"),
         (["mistakes=-1"], "mistakes=-1 is not possible"),
         (["accelerator=tpu"], "accelerator=tpu is not possible"),
-        (["data=folder"], "data.root=None names no folder: say data.root=FOLDER"),
+        (["data=folder"], "data.root=null names no folder: say data.root=FOLDER"),
         (["data=folder", "data.root=nowhere"], "'nowhere' does not exist"),
         (["data=folder", "data.root=run"], "2 of 4 files in run cannot be read"),
         (["checkpoint=run/alone.ckpt"], "lies in no run"),
@@ -170,3 +170,43 @@ def test_wrong_input_gets_its_line_and_leaves_nothing(
     assert "\n" not in str(caught.value)
     assert names(run.parent) == ["run"]
     assert not (run / "evaluate").exists()
+
+
+def test_a_run_without_its_settings_is_measured_on_data_that_are_named(run: Path, tmp_path: Path) -> None:
+    shutil.rmtree(run / ".hydra")
+    record = evaluated(f"checkpoint={run}", "data=digits", f"output={tmp_path / 'out'}")
+    assert (record["own"], record["trained_on"], record["images"]) == (False, None, 1797)
+    with pytest.raises(InputError, match="config.yaml is missing"):
+        evaluated(f"checkpoint={run}", f"output={tmp_path / 'other'}")
+
+
+def test_a_limit_of_the_training_holds_for_its_own_test_alone(run: Path, tmp_path: Path) -> None:
+    file = run / ".hydra/config.yaml"
+    file.write_text(file.read_text().replace("limit_test_batches: null", "limit_test_batches: 1"))
+    record = evaluated(f"checkpoint={run}", f"output={tmp_path / 'out'}")
+    assert (record["images"], record["calibration"]["images"]) == (64, 162)
+
+
+def test_a_setting_that_would_change_nothing_is_refused(run: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "3/broken.jpg").unlink()
+    for words in (["data=digits", "data.max_images=50"], ["data=folder", f"data.root={photos}", "data.image_size=64"]):
+        result = run_here(f"checkpoint={run}", *words, f"output={tmp_path / 'out'}", cwd=tmp_path, verb="evaluate")
+        assert result.returncode == 2
+        assert f"{words[-1]} changes nothing in an evaluation" in result.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_downloaded(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no cats and dogs in"):
+        evaluated(f"checkpoint={run}", "data=catsdogs", f"data.root={tmp_path / 'empty'}")
+    assert names(tmp_path / "empty") == []
+
+
+def test_no_name_gives_the_terminal_commands(run: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "3").rename(photos / "\x1b[2J\x1b]0;mine\x07")
+    words = [f"checkpoint={run}", "data=folder", f"data.root={photos}", f"output={tmp_path / 'out'}"]
+    result = run_here(*words, "data.max_skipped=1", cwd=tmp_path, verb="evaluate")
+    assert result.returncode == 2
+    assert "mine" in result.stderr
+    assert "\x1b" not in result.stderr + result.stdout

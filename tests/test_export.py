@@ -109,6 +109,11 @@ def test_a_run_is_exported_proven_and_used_without_torch_and_this_project(
         folder, "import runpy; runpy.run_path('example.py', run_name='__main__')", *map(str, photos),
         refused=("torch", "torchvision", "src"),
     )  # fmt: skip
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff")
+    answer = subprocess.run([sys.executable, folder / "example.py", broken, photos[0]], capture_output=True, text=True)
+    assert (answer.returncode, answer.stdout) == (1, printed.splitlines()[0] + "\n")
+    assert f"{broken} can't be read" in answer.stderr
     expected = zip(photos, shares.argmax(1), shares.amax(1), strict=True)
     assert printed.splitlines() == [f"{trained.class_names[k]}  {share:.4f}  {file}" for file, k, share in expected]
 

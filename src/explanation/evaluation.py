@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
@@ -27,6 +28,13 @@ from src.run import RunFolder
 from src.tables import as_text
 
 log = logging.getLogger(__name__)
+
+IDLE = (
+    "image_size", "in_channels", "num_classes", "mean", "std", "interpolation", "augment", "val_fraction",
+    "test_fraction", "folds", "fold", "train_fraction", "max_images", "imbalance", "balance", "shuffle_labels",
+    "cache_features",
+)  # fmt: skip
+"""Settings of the data that are for trainings alone, or that a checkpoint brings with it."""
 
 ROWS = {
     "accuracy": "accuracy",
@@ -55,10 +63,23 @@ def find_request(cfg: DictConfig, trained: Trained) -> Examples:
         raise InputError(f"calibrate=true needs the validation images of a run, and {trained.path} lies in none")
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
     examples = find_examples(trained, settings, cfg.split, cfg.seed)
+    _refuse_idle(examples.own)
     if cfg.calibrate and examples.learned is None:
         raise InputError("calibrate=true needs the run's validation images, which can't be found (see above)")
     log.info("%s", examples)
     return examples
+
+
+def _refuse_idle(own: bool) -> None:
+    """Raise `InputError` for a setting of the data that was typed and changes nothing: the figures are for others."""
+    idle = IDLE if not own else (*IDLE, "batch_size", "max_skipped")
+    for word in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
+        key = word.lstrip("+").partition("=")[0]
+        if any(key == f"data.{name}" or key.startswith(f"data.{name}.") for name in idle):
+            raise InputError(
+                f"{word} changes nothing in an evaluation: images are cut as the checkpoint wants them, and "
+                f"{'divided as in the training' if own else 'all of a split are taken'}; leave it out"
+            )
 
 
 def evaluate_examples(trained: Trained, examples: Examples, folder: Path, mistakes: int, seed: int) -> dict[str, Any]:
@@ -67,7 +88,7 @@ def evaluate_examples(trained: Trained, examples: Examples, folder: Path, mistak
     `mistakes`: at most so many on the sheet. `seed` is that of the resamples.
     """
     meter = Meter(trained)
-    measured = meter.measure(examples.loader(), "Evaluating")
+    measured = meter.measure(examples.loader(), "Evaluating", limited=examples.own)
     if len(measured.targets) < len(examples):
         log.info("the run's trainer.limit_test_batches holds here too: the first %d images", len(measured.targets))
     line = compare(trained, measured.figures, examples.split) if examples.own else None
@@ -110,7 +131,7 @@ def _scale(meter: Meter, examples: Examples, measured: Measured) -> Scaled | Non
         log.info("no temperature scaling: it needs the validation images of the run")
         return None
     val = Examples(examples.learned, "val", True, 0, examples.learned)
-    same = examples.own and examples.split == "val"
+    same = examples.own and examples.split == "val" and len(measured.targets) == len(examples)
     there = measured if same else meter.measure(val.loader(), "Calibrating")
     found = fit_temperature(there.logits, there.targets)
     if same:

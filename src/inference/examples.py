@@ -15,9 +15,10 @@ from src.data import ImageDataModule
 from src.data.datasets import ImageDataset, ImageLoader
 from src.data.splits import stratified_subset
 from src.errors import InputError
+from src.figures.style import printable
 from src.inference.checkpoint import Trained
 from src.inference.pictures import SPLITS, open_data
-from src.inference.settings import run_settings
+from src.inference.settings import known_settings
 from src.session import TRAIN_IMAGES_MEASURED
 
 log = logging.getLogger(__name__)
@@ -90,14 +91,17 @@ def find_examples(trained: Trained, settings: Mapping[str, Any], split: str | No
     doesn't have, and where the images can't be found.
     """
     name = settings.get("name")
-    if trained.run is None:
-        if name is None:
+    if name is None:
+        if trained.run is None:
             raise InputError(
                 f"{trained.path} lies in no run, and nothing says what it was trained on: say data=NAME, or "
                 "data=folder data.root=FOLDER"
             )
+        return _own(trained, open_own(trained, settings), split)
+    run = known_settings(trained.run)
+    if not run:
         return _other(trained, settings, split, seed, None)
-    if name is None or _is_own(settings, run_settings(trained.run).data):
+    if _is_own(settings, run.data):
         return _own(trained, open_own(trained, settings), split)
     try:
         own = open_own(trained)
@@ -164,7 +168,8 @@ def _other(
     """Images that are not the run's own, whose data are `own` where they can be had."""
     preprocessing = dict(trained.module.hparams["preprocessing"]) | {"num_classes": None, "augment": None}
     data = ImageDataModule(**{**settings, **preprocessing}, seed=seed)
-    data.prepare_data()
+    # Nothing is downloaded: whether its classes fit would be known only then.
+    data.collection = data.find(download=False)
     if own is not None and _same_place(data, own):
         log.info("%s is what the run was trained on: its own %s split is taken", data.data_root, split or "test")
         return _own(trained, own, split)
@@ -226,4 +231,4 @@ def _warn_of_training(trained: Trained, examples: Examples) -> None:
 def listed(names: Sequence[str]) -> str:
     """Class names for one line; of many the first, and how many there are."""
     more = f", … ({len(names)} in all)" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return ", ".join(printable(name) for name in names[:NAMED]) + more

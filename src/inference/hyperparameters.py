@@ -16,6 +16,9 @@ DEEPEST = 8
 MOST_VALUES = 400_000
 """A list that holds a list ten times, which holds one ten times, and so on, has as many values as it likes."""
 
+LONGEST_NAME = 1_000
+"""Characters of a class's name, which is the name of a folder: file systems end at 255 bytes."""
+
 
 def check_hyperparameters(settings: Any) -> None:
     """Raise `ValueError`, with a few words, for what `ImageClassifier` can't be built from safely.
@@ -38,6 +41,8 @@ def check_hyperparameters(settings: Any) -> None:
     names = settings["class_names"]
     if not _are(names, str) or len(names) != architecture["num_classes"] or len(set(names)) < len(names):
         raise ValueError(f"class_names are not the names of {architecture['num_classes']} classes")
+    if max(map(len, names)) > LONGEST_NAME:
+        raise ValueError(f"class_names have one of more than {LONGEST_NAME:,} characters")
     for key in ("mean", "std"):
         values = preprocessing[key]
         if not _are(values, int | float) or len(values) != channels or not all(map(math.isfinite, values)):

@@ -17,14 +17,14 @@ from src.callbacks.tensorboard import FIGURES
 from src.data.datasets import ImageLoader
 from src.data.processes import file_progress
 from src.inference.checkpoint import Trained
-from src.inference.settings import run_settings
+from src.inference.settings import known_settings
 from src.run import RunFolder
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
 
 log = logging.getLogger(__name__)
 
-AS_TRAINED = ("limit_test_batches", "deterministic", "benchmark")
-"""Settings of the Trainer on which the figures of a test depend, besides its precision."""
+AS_TRAINED = ("deterministic", "benchmark")
+"""Settings of the Trainer on which the figures of a test depend, besides its precision, and its limit of batches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +60,13 @@ class Meter:
     def __init__(self, trained: Trained) -> None:
         self.trained = trained
         self.device = trained.device
-        settings: Any = {} if trained.run is None else run_settings(trained.run)
+        settings = known_settings(trained.run)
         trainer: Mapping[str, Any] = settings.get("trainer", {})
         module, geometry, cuda = trained.module, trained.geometry, self.device.type == "cuda"
         uses = weight_uses(module.network, geometry.in_channels, geometry.image_size)
         self.precision = choose_precision(str(trainer.get("precision", "auto")), cuda=cuda, uses=uses)
         self.settings = {key: trainer[key] for key in AS_TRAINED if trainer.get(key) is not None}
+        self.limit = trainer.get("limit_test_batches")
         self.threads = _threads_of(trained.run)
         layout = choose_memory_format(settings.get("memory_format", "auto"), cuda=cuda, uses=uses)
         module.memory_format = layout
@@ -73,8 +74,11 @@ class Meter:
         if settings.get("compile"):
             module.network.compile()
 
-    def measure(self, loader: ImageLoader, what: str) -> Measured:
-        """The figures of the loader's images, by the steps that a training ends with; `what` stands beside the bar."""
+    def measure(self, loader: ImageLoader, what: str, *, limited: bool = False) -> Measured:
+        """The figures of the loader's images, by the steps that a training ends with; `what` stands beside the bar.
+
+        `limited`: no more of them than the run itself measured (`trainer.limit_test_batches`).
+        """
         lightning_log = logging.getLogger("lightning")
         lightning_log.handlers.clear()  # it would print to stderr by itself
         lightning_log.propagate = True
@@ -96,6 +100,7 @@ class Meter:
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
+                limit_test_batches=self.limit if limited else None,
                 **self.settings,
             )
             with _on_threads(self.threads):

@@ -1,7 +1,7 @@
 """A picture an image: what the network was given, beside the map of its predicted class. Quick, for folders of them."""
 
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class Overlays:
         for image, heat, (number, name) in zip(pixels, scale_maps(maps, size), names, strict=True):
             picture, overlay = heat_panels(image, [heat], size)
             gap = np.full((len(picture), GAP, 3), 255, np.uint8)
-            file = folder / picture_name(number, name)
+            file = folder / picture_name(number, PurePosixPath(name).stem)
             # Level 1 takes a third of the time of the usual 6
             Image.fromarray(np.concatenate([picture, gap, overlay], axis=1)).save(file, compress_level=1)
             pictures.append(f"{FOLDER}/{file.name}")

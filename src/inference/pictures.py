@@ -91,7 +91,7 @@ def open_pictures(where: str, trained: Trained, data_root: str | None = None) ->
     if not path.is_file():
         raise InputError(f"images={where} does not exist: name a file or a folder, or say {', '.join(SPLITS)}")
     # Not by `scan`, which would forget what is known of the other files in the folder.
-    return _whole_files(path.parent, [path.name], find_defects(path.parent, [path.name]), [], trained)
+    return _whole_files(path.parent, [path.name], find_defects(path.parent, [path.name]), [], trained, where)
 
 
 def open_split(
@@ -137,11 +137,16 @@ def _open_folder(folder: Path, trained: Trained) -> Pictures:
     files, skipped = list_files(folder, Path())
     # `list_files` calls what lies directly in the folder "./name".
     files = sorted(file._replace(path=file.path.removeprefix("./")) for file in files)
-    return _whole_files(folder, [file.path for file in files], scan(folder, files), skipped, trained)
+    return _whole_files(folder, [file.path for file in files], scan(folder, files), skipped, trained, str(folder))
 
 
 def _whole_files(
-    root: Path, paths: Sequence[str], reasons: Sequence[str | None], others: Sequence[Skipped], trained: Trained
+    root: Path,
+    paths: Sequence[str],
+    reasons: Sequence[str | None],
+    others: Sequence[Skipped],
+    trained: Trained,
+    named: str,
 ) -> Pictures:
     """The files at `paths` with no reason against them."""
     bad = [Skipped(path, reason) for path, reason in zip(paths, reasons, strict=True) if reason is not None]
@@ -149,7 +154,7 @@ def _whole_files(
     whole = [path for path, reason in zip(paths, reasons, strict=True) if reason is None]
     if not whole:
         first = f" ({skipped[0].path}: {skipped[0].reason})" if skipped else ""
-        raise InputError(f"images={root} holds no image that can be read{first}: name another file or folder")
+        raise InputError(f"images={named} holds no image that can be read{first}: name another file or folder")
     classes = {name: index for index, name in enumerate(trained.class_names)}
     targets = np.array([classes.get((root / path).parent.name, UNKNOWN) for path in whole], dtype=np.int64)
     dataset = FileDataset(root, whole, targets, np.arange(len(whole)), trained.geometry, None, 0)

@@ -1,5 +1,6 @@
 """The configuration of a run, for what has to do with its data or its training again."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import src.overrides  # noqa: F401  # the resolvers that the configuration of a 
 from src.config import check_config
 from src.errors import InputError
 from src.run import RunFolder
+
+log = logging.getLogger(__name__)
 
 GROUPS = ("seed", "model", "data", "trainer")
 LARGEST = 2**17
@@ -42,6 +45,17 @@ def run_settings(run: RunFolder) -> Any:
         raise InputError(f"{file} is no configuration of src.train: name a whole run")
     _check(settings, file)
     return settings
+
+
+def known_settings(run: RunFolder | None) -> Any:
+    """As `run_settings`; nothing, with a line in the log, where they can't be had, and without a run."""
+    if run is None:
+        return {}
+    try:
+        return run_settings(run)
+    except InputError as error:
+        log.info("the settings of the run are unknown: %s", error)
+        return {}
 
 
 def _read(file: Path) -> str:

@@ -17,6 +17,7 @@ from rich import get_console
 
 from src.errors import InputError, RunError
 from src.files import locked
+from src.logs import visible
 from src.overrides import quote
 from src.resume import NAMES_ONLY, check_same
 from src.run import RunFolder, Status
@@ -203,5 +204,5 @@ def keep_settings(run: RunFolder, cfg: DictConfig) -> None:
 
 def one_line(error: BaseException) -> str:
     """What the error says, on one line and not without end; its type where it says nothing."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(visible(str(error)).split()) or type(error).__name__
     return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"

@@ -121,3 +121,12 @@ def test_a_folder_that_may_not_be_opened_gets_its_line(photos: Path) -> None:
         assert find_paths("photos") == ["photos/b.jpg", "photos/cats"]
     finally:
         (photos / "cats").chmod(0o700)
+
+
+def test_a_list_from_windows_is_understood(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / "Icon\r"
+    odd.touch()
+    first = find_paths(str(photos))[0]
+    listing = f"{first}\r\n{odd}\n".encode()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(listing)))
+    assert find_paths("-") == [first, str(odd)]
