@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The newest Python that the packages are tested with; PYTHON=python3.12 make setup chooses another.
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $(p))))
 
-.PHONY: demo test test-slow lint setup bench clean
+.PHONY: demo test test-slow test-faults lint setup bench clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -21,6 +21,9 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-faults: setup
+	$(BIN)/python -m pytest -n auto --dist loadfile tests/test_kills.py tests/test_resume.py tests/test_trust.py tests/test_hostile_checkpoints.py
 
 lint: setup
 	$(BIN)/ruff check .
