@@ -221,6 +221,39 @@ def grown(path: Path, content: Content) -> None:
     archive(path, b"\x80\x02](" + pairs * 1000 + b"eq\x01" + make + b"h\x02h\x01\x85R" * 50_000 + b".")
 
 
+def long(value: int) -> bytes:
+    """A number as an operand of a pickle."""
+    digits = value.to_bytes((value.bit_length() + 8) // 8, "little", signed=True)
+    return b"\x8a" + bytes([len(digits)]) + digits
+
+
+MERSENNE = 2**61 - 1  # of which Python takes the remainder to have a number's hash
+
+
+def one_hash(path: Path, content: Content) -> None:
+    """20,000 numbers of one hash are the keys of a dictionary, each of which is compared with all before."""
+    keys = [number * MERSENNE for number in range(1, 20_001)]
+    assert len(set(map(hash, keys))) == 1
+    archive(path, b"\x80\x02}(" + b"".join(long(key) + b"N" for key in keys) + b"u.")
+
+
+def one_hash_of_pairs(path: Path, content: Content) -> None:
+    """The same with pairs: what the first number does to a tuple's hash (Objects/tupleobject.c), the second undoes."""
+    first, second, start, whole = 11400714785074694791, 14029467366897019727, 2870177450012600261, 2**64
+    keys: list[tuple[int, int]] = []
+    inverse = pow(second, -1, whole)
+    for number in range(1, 50_000):
+        mixed = (start + number * second) % whole
+        turned = (mixed << 31 | mixed >> 33) % whole * first
+        partner = (12345678901234567 - turned) * inverse % whole
+        partner -= whole if partner >= 2**63 else 0
+        if abs(partner) < MERSENNE and partner != -1:
+            keys.append((number, partner))
+    assert len(keys) > 10_000
+    assert len(set(map(hash, keys))) == 1
+    archive(path, b"\x80\x02}(" + b"".join(long(a) + long(b) + b"\x86N" for a, b in keys) + b"u.")
+
+
 FILES: dict[str, Make] = {
     **{f"code, {name}": lambda path, _, make=make: archive(path, make(path.parent)) for name, make in CODE.items()},
     "code, bare pickle": lambda path, _: path.write_bytes(CODE["os.system"](path.parent)) and None,
@@ -243,6 +276,16 @@ FILES: dict[str, Make] = {
         path, b"\x80\x02](" + b"c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00ascii\x86R" * 1000 + b"e."
     ),
     "bomb, OrderedDict": grown,
+    "bomb, one hash": one_hash,
+    "bomb, one hash of pairs": one_hash_of_pairs,
+    "bomb, called storage": lambda path, _: archive(  # of 2^32 bytes
+        path, b"\x80\x02ctorch.storage\nUntypedStorage\n" + long(2**32) + b"\x85R."
+    ),
+    "bomb, called class": lambda path, _: archive(path, b"\x80\x02ctorch\nFloatStorage\n" + long(2**32) + b"\x85R."),
+    "bomb, named storage": lambda path, _: legacy(  # of 2^32 numbers
+        path, b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+        + long(2**32) + b"NtQ."
+    ),
     "bomb, operations": lambda path, _: archive(path, b"\x80\x02](" + b"N" * 7_000_000 + b"e."),
     "bomb, deep": lambda path, _: archive(path, b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b"."),
     "bomb, large pickle": lambda path, _: archive(path, b"\x80\x02U\x00" + b"0N" * 5_000_000 + b"."),
@@ -275,6 +318,7 @@ FILES: dict[str, Make] = {
         content | {"state_dict": content["state_dict"] | {"network.more": torch.ones(1)}}, path
     ),
     "names are numbers": changed("class_names", to=list(range(10))),
+    "a long name": changed("class_names", to=[*"123456789", "x" * 1001]),
     "names are a word": changed("class_names", to="0123456789"),
     "a name twice": changed("class_names", to=["a"] * 10),
     "a name less": changed("class_names", to=["a", "b"]),

@@ -1,41 +1,29 @@
 """What `torch.save` wrote, looked at before torch reads it: nothing in it runs, and it takes no more memory than disk.
 
-`weights_only` keeps torch from running code, and no more: a file of 100 bytes may ask it for a `bytearray` of 100 GB,
-four million nested lists keep it busy for 15 seconds, and a tensor of four bytes can claim to be of 10^12.
+`weights_only` keeps torch from running code, and no more: a compressed file of a few kilobytes can hold gigabytes, and
+a tensor of four bytes can claim to be of 10^12 numbers. The pickle in it is looked at by `src.networks.pickled`.
 """
 
-import io
 import pickle
-import pickletools
 import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from src.networks.pickled import UnsafePickleError, check_pickles
+
 MOST_PICKLED = 8 * 2**20
-MOST_OPERATIONS = 400_000
-"""Of the pickle, which holds all but the numbers: bytes and instructions. ResNet-152 with AdamW and a thousand class
-names has 258 kB and 78,000, and a hundred thousand names with as many weights 3.7 MB and 300,000."""
+"""Bytes of the pickle, which holds all but the numbers. ResNet-152 with AdamW and a thousand class names has 258 kB,
+and a hundred thousand names with as many weights 3.7 MB."""
 
 ZIP = b"PK\x03\x04"
 LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch.save before 1.6, pickled
 LEGACY_PICKLES = 5  # magic number, protocol, machine, content, names of the storages
-
-ORDERED = "collections OrderedDict"
-ALLOWED = re.compile(
-    r"torch\._utils (_rebuild_tensor_v2|_rebuild_parameter)|torch\.nn\.parameter Parameter"
-    r"|torch (\w+Storage|device|b?float\w+|u?int\d+|bool|complex\d+)|torch\.storage (Unt|T)ypedStorage"
-    rf"|{ORDERED}"
-)
-"""What a pickle may name. None of it grows: Counter, set, bytearray and codecs make much of a few bytes."""
-
-CALLS_BY_NAME = ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4")
-KEEPS, READS = ("BINPUT", "LONG_BINPUT"), ("BINGET", "LONG_BINGET")
 
 
 class SavedFileError(ValueError):
@@ -67,14 +55,16 @@ def load_saved(path: Path) -> Any:
             file.seek(0)
             archive = start.startswith(ZIP)
             if archive:
-                _check_pickle(_pickle_of(path), 1)
+                check_pickles(_pickle_of(path), 1, path.stat().st_size)
             elif LEGACY in start:
-                _check_pickle(file.read(MOST_PICKLED), LEGACY_PICKLES)
+                check_pickles(file.read(MOST_PICKLED), LEGACY_PICKLES, path.stat().st_size)
         if not (archive or LEGACY in start):
             raise SavedFileError("torch.save did not write it" if start else "it is empty")
         return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except SavedFileError:
         raise
+    except UnsafePickleError as error:
+        raise SavedFileError(str(error), unsafe=True) from error
     except pickle.UnpicklingError as error:
         raise SavedFileError("it holds more than tensors and plain values", unsafe=True) from error
     except OSError as error:
@@ -123,24 +113,3 @@ def _pickle_of(path: Path) -> bytes:
         if pickled.file_size > MOST_PICKLED:
             raise SavedFileError(f"it holds {pickled.file_size / 2**20:,.0f} MB besides the tensors", unsafe=True)
         return archive.read(pickled)
-
-
-def _check_pickle(content: bytes, pickles: int) -> None:
-    """Raise `SavedFileError` where so many pickles, one behind the other, name or grow what they must not."""
-    file, count = io.BytesIO(content), 0
-    for _ in range(pickles):
-        ordered: set[int] = set()  # under which numbers the pickle keeps OrderedDict
-        due: list[str] = []  # an OrderedDict is made empty: from a list that is kept it could be made a million times
-        for operation, value, _ in pickletools.genops(file):
-            name, argument, count = operation.name, cast(Any, value), count + 1
-            if count > MOST_OPERATIONS:
-                raise SavedFileError("it holds too much besides the tensors", unsafe=True)
-            if name in CALLS_BY_NAME or (name == "GLOBAL" and not ALLOWED.fullmatch(argument)):
-                what = argument.replace(" ", ".") if name == "GLOBAL" else name
-                raise SavedFileError(f"it asks for {what[:80]}", unsafe=True)
-            if name in KEEPS:
-                ordered |= {argument} if len(due) == 2 else set()
-            elif due and name != due.pop(0):
-                raise SavedFileError("it makes an OrderedDict of something else", unsafe=True)
-            if argument == ORDERED or (name in READS and argument in ordered):
-                due = ["EMPTY_TUPLE", "REDUCE"]
