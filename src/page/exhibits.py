@@ -1,6 +1,7 @@
 """What the page shows: one trained network or two, what is known about each, and the test images of a run."""
 
 import copy
+import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from src.inference.calibration import read_calibration
 from src.inference.checkpoint import Trained, load_trained
 from src.inference.pictures import Pictures, open_split
 from src.inference.settings import run_settings
+
+log = logging.getLogger(__name__)
 
 MOST_EXAMPLES = 200
 """Test images to choose from: a longer list would be sent to the browser again and again."""
@@ -123,7 +126,7 @@ def _facts(trained: Trained) -> list[str]:
     size, channels = trained.geometry.image_size, trained.geometry.in_channels
     facts = [trained.name, f"{size}×{size} px, {'grey' if channels == 1 else 'colour'}"]
     if trained.run is None:
-        return [*facts, f"{len(trained.class_names)} classes", str(trained.path)]
+        return [*facts, f"{len(trained.class_names)} classes", trained.path.name]
     with suppress(InputError, AttributeError):
         facts.append(f"trained on {run_settings(trained.run).data.name}")
     facts.append(f"{len(trained.class_names)} classes")
@@ -131,7 +134,7 @@ def _facts(trained: Trained) -> list[str]:
         OSError, ValueError, KeyError, TypeError, RecursionError
     ):  # it was not tested, or its figures are damaged
         facts.append(f"test accuracy {trained.run.metrics()['test/accuracy']:.3f}")
-    return [*facts, trained.run.shown]
+    return [*facts, trained.run.path.absolute().name]
 
 
 def _examples(trained: Trained, data_root: str | None) -> Examples | str:
@@ -140,5 +143,6 @@ def _examples(trained: Trained, data_root: str | None) -> Examples | str:
     try:
         pictures = open_split(trained.run, "test", trained.geometry, trained.class_names, data_root)
     except (InputError, RunError) as error:
-        return f"The run's test images can't be had: {error}"
+        log.warning("the run's test images can't be had: %s", error)  # with its path, which is no visitor's business
+        return "The run's test images can't be had: the terminal says why."
     return Examples(pictures, pictures.some(MOST_EXAMPLES, seed=1), trained.class_names)

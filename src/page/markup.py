@@ -5,7 +5,7 @@ A card is one piece, so that no answer ever stands below another picture's name,
 
 import html
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ STYLE = f"""<style>
 .rl-facts, .rl-note {{font-size: 0.875rem; opacity: 0.75; margin: 0.25rem 0; overflow-wrap: anywhere}}
 .rl-card {{border: 1px solid color-mix(in srgb, {GREY} 35%, transparent); border-radius: 0.5rem; padding: 0.9rem 1rem}}
 .rl-name {{font-weight: 600; margin: 0 0 0.6rem; overflow-wrap: anywhere}}
-.rl-refused {{border-left: 4px solid {VERMILLION}; padding: 0.4rem 0.75rem; margin: 0; overflow-wrap: anywhere}}
+.rl-refused {{border-left: 4px solid {VERMILLION}; padding: 0.4rem 0.75rem; margin: 0 0 0.5rem;
+  overflow-wrap: anywhere}}
 .rl-answers {{display: grid; gap: 1.25rem}}
 .rl-answer img {{width: 100%; border-radius: 0.4rem; display: block}}
 .rl-bar {{display: grid; grid-template-columns: minmax(4rem, 9rem) 1fr 4.2rem; gap: 0.5rem; align-items: center;
@@ -29,6 +30,10 @@ STYLE = f"""<style>
 .rl-track {{background: color-mix(in srgb, {GREY} 22%, transparent); border-radius: 3px; height: 0.9rem}}
 .rl-fill {{background: {GREY}; border-radius: 3px; height: 100%}}
 .rl-first {{font-weight: 600}} .rl-first .rl-fill {{background: {BLUE}}}
+.rl-table {{border-collapse: collapse; font-variant-numeric: tabular-nums}}
+.rl-table th, .rl-table td {{border: 1px solid color-mix(in srgb, {GREY} 35%, transparent); padding: 0.3rem 0.7rem;
+  overflow-wrap: anywhere; text-align: left; font-weight: 400}} .rl-table th {{opacity: 0.75}}
+.rl-hint {{display: none; position: sticky; left: 0}}
 [data-testid="stFileChip"][aria-invalid="true"] {{width: auto; max-width: 100%; height: auto}}
 [data-testid="stFileChip"] [role="alert"] {{position: static; clip: auto; clip-path: none; width: auto; height: auto;
   overflow: visible; white-space: normal; margin: 0 1.5rem 0 0.75rem; font-size: 0.875rem}}
@@ -60,6 +65,17 @@ def facts(letter: str, words: Sequence[str]) -> str:
 
 def refusal(name: str, reason: str) -> str:
     return f'<p class="rl-refused" role="alert"><b>{escaped(name)}</b>: {html.escape(reason)}</p>'
+
+
+def table(rows: Mapping[str, Sequence[str]], columns: Sequence[str] = ()) -> str:
+    """A name and its values a row, beneath the names of the columns, if they have any."""
+    names = "".join(f'<th scope="col">{escaped(name)}</th>' for name in columns)
+    head = f"<thead><tr><td></td>{names}</tr></thead>" if columns else ""
+    body = "".join(
+        f'<tr><th scope="row">{escaped(name)}</th>{"".join(f"<td>{escaped(value)}</td>" for value in values)}</tr>'
+        for name, values in rows.items()
+    )
+    return f'<table class="rl-table">{head}<tbody>{body}</tbody></table>'
 
 
 def card(name: str, true: str | None, answers: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 import torch
 from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
+from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile, UploadedFileRec
 
 from src.data.transforms import Geometry
 from src.errors import InputError
@@ -23,6 +23,13 @@ log = logging.getLogger(__name__)
 
 ON_A_PAGE = 6
 """Pictures at once, the newest first: fifty would be fifty times as slow to draw."""
+
+LOST = "The page was disconnected, and its pictures are forgotten: choose them again."
+
+SAME = (
+    "On the last layer before a global pooling (such as layer4 of a ResNet) Grad-CAM, HiResCAM and XGrad-CAM give the "
+    "same map: take an earlier layer to see them differ."
+)
 
 OOPS = "Something went wrong with this picture; the terminal says what. Others still work."
 
@@ -60,14 +67,19 @@ def show_pictures(exhibition: Exhibition) -> None:
     st.html("".join(markup.facts(exhibit.letter, exhibit.facts) for exhibit in exhibits))
     entries = _entries(exhibition)
     settings = _settings(exhibits)
-    if not entries:
+    refused = [markup.refusal(entry.name, entry.reason) for entry in entries if isinstance(entry, Refused)]
+    if refused:
+        st.html("".join(refused))
+    pictures = [entry for entry in entries if isinstance(entry, Picture)]
+    if not pictures:
         return
-    pages, page = -(-len(entries) // ON_A_PAGE), 1
+    pages, page = -(-len(pictures) // ON_A_PAGE), 1
     if pages > 1:
-        st.html(markup.note(f"{len(entries)} pictures, the newest first"))
-        page = min(st.pagination(pages, key="page"), pages)
-    for entry in entries[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
-        st.html(_card(entry, exhibits, settings))
+        st.html(markup.note(f"{len(pictures)} pictures, the newest first"))
+        came = st.session_state["came"]  # with every new picture another widget, which begins with the first page
+        page = min(st.pagination(pages, key=f"page after {came}"), pages)
+    for picture in pictures[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
+        st.html(_card(picture, exhibits, settings))
     scale = "Left: what the network sees. Right: dark is no evidence, bright is most; each map has its own scale."
     st.html(markup.note(f"{scale} {_calibration(exhibits)}"))
 
@@ -82,6 +94,8 @@ def _entries(exhibition: Exhibition) -> list[Picture | Refused]:
         accept_multiple_files=True,
         key="uploads",
     )
+    if any(isinstance(file, DeletedFile) for file in st.session_state.get("uploads") or []):
+        st.html(markup.refusal("Pictures", LOST))
     geometries = {exhibit.trained.geometry for exhibit in exhibition.exhibits}
     sources: dict[str, Callable[[], Picture | Refused]] = {}
     for file in files:
@@ -102,6 +116,7 @@ def _entries(exhibition: Exhibition) -> list[Picture | Refused]:
     for key, read in sources.items():
         if key not in kept:
             kept[key] = read()
+            st.session_state["came"] = st.session_state.get("came", 0) + 1
     return list(reversed(kept.values()))
 
 
@@ -121,6 +136,7 @@ def _choose_example(exhibition: Exhibition) -> int | None:
 
 
 def _read(file: UploadedFile, name: str, geometries: set[Geometry]) -> Picture | Refused:
+    name = name if shorten(name) else "picture"  # blanks alone are no name to be seen
     try:
         content = file.getvalue()
         inputs = {geometry: to_input(content, geometry) for geometry in geometries}
@@ -162,7 +178,7 @@ def _forget(file: UploadedFile) -> None:
 def _settings(exhibits: list[Exhibit]) -> list[Settings]:
     """The choices of method and opacity, for all, and of layer and class, for each exhibit."""
     with st.container(horizontal=True):  # on a phone two beside each other
-        method = st.selectbox("Method", METHODS, format_func=lambda name: TITLES[name].title)
+        method = st.selectbox("Method", METHODS, format_func=lambda name: TITLES[name].title, help=SAME)
         opacity = st.slider("Opacity of the map", 0, 100, 100, 5, format="%d %%") / 100
         return [Settings(method, opacity, _choose_layer(exhibit), _choose_target(exhibit)) for exhibit in exhibits]
 
@@ -190,18 +206,16 @@ def _label(exhibit: Exhibit, text: str) -> str:
     return f"{exhibit.letter}: {text.lower()}" if exhibit.letter else text
 
 
-def _card(entry: Picture | Refused, exhibits: list[Exhibit], settings: list[Settings]) -> str:
+def _card(picture: Picture, exhibits: list[Exhibit], settings: list[Settings]) -> str:
     """A picture with what each exhibit says of it, or why it can't be shown, as HTML."""
-    if isinstance(entry, Refused):
-        return markup.refusal(entry.name, entry.reason)
     try:
-        answers = [_answer(entry, exhibit, own) for exhibit, own in zip(exhibits, settings, strict=True)]
+        answers = [_answer(picture, exhibit, own) for exhibit, own in zip(exhibits, settings, strict=True)]
     except InputError as error:  # such as a layer whose output doesn't reach the logits
-        return markup.refusal(entry.name, str(error))
+        return markup.refusal(picture.name, str(error))
     except Exception:
         log.exception("a picture could not be explained")
-        return markup.refusal(entry.name, OOPS)
-    return markup.card(entry.name, entry.true, answers)
+        return markup.refusal(picture.name, OOPS)
+    return markup.card(picture.name, picture.true, answers)
 
 
 def _answer(picture: Picture, exhibit: Exhibit, settings: Settings) -> str:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from src.figures.confusion import confusion_matrix
 from src.figures.style import BLUE, GREY, VERMILLION, to_image
+from src.page import markup
 from src.run import RunFolder
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def _show_metrics(metrics: dict[str, float]) -> None:
         raise FileNotFoundError
     if "test/accuracy" in metrics:
         st.metric("Test accuracy", f"{float(metrics['test/accuracy']):.2%}")
-    st.table(pd.DataFrame.from_dict(rows, orient="index", columns=list(FIGURES.values())), width="content")
+    st.html(markup.table(rows, list(FIGURES.values())))
     if "best_epoch" in metrics:
         st.caption(f"The checkpoint of epoch {int(metrics['best_epoch'])} of {int(metrics['epochs'])}.")
 
@@ -88,25 +89,41 @@ def _show_metrics(metrics: dict[str, float]) -> None:
 def _best_epoch(run: RunFolder) -> int | None:
     try:
         return int(run.metrics()["best_epoch"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError):  # overflow: 1e999 is infinite
         return None
 
 
 def _show_curves(history: pd.DataFrame, best: int | None) -> None:
     """A chart a figure, as wide as the page: training dashed, validation solid, the best epoch marked."""
-    charts = []
+    charts, remarks = [], []
+    best = best if best in set(history["epoch"]) else None
     for figure, title in FIGURES.items():
         splits = {f"train/{figure}": "train", f"val/{figure}": "validation"}
         rows = history[["epoch", *splits]].rename(columns=splits).melt("epoch", var_name="split", value_name=title)
         rows = rows.astype({"epoch": int, title: float}).dropna()
-        if len(rows):
-            charts.append((rows, title))
-    if not charts:
+        finite = np.isfinite(rows[title])  # a value that isn't has no place on an axis
+        if not finite.all():
+            remarks.append(f"{_epochs(rows['epoch'][~finite])}: the {title[0].lower()}{title[1:]} is not finite.")
+        if finite.any():
+            charts.append((rows[finite], title))
+    if not charts and not remarks:
         raise FileNotFoundError
-    for column, (rows, title) in zip(st.columns(len(charts)), charts, strict=True):  # on a phone below each other
+    for column, (rows, title) in zip(st.columns(len(charts) or 1), charts, strict=False):  # on a phone below each other
         column.altair_chart(_chart(rows, title, best), width="stretch")
     if best is not None:
-        st.caption(f"The dotted line is at the best epoch, {best}.")
+        remarks.insert(0, f"The dotted line is at the best epoch, {best}.")
+    for remark in remarks:
+        st.caption(remark)
+
+
+def _epochs(numbers: pd.Series) -> str:
+    """`Epoch 4`, or the first few of several."""
+    first, *others = sorted(set(numbers))
+    return (
+        f"Epochs {first}, {', '.join(map(str, others[:4]))}{', …' if others[4:] else ''}"
+        if others
+        else f"Epoch {first}"
+    )
 
 
 def _chart(rows: pd.DataFrame, title: str, best: int | None) -> alt.LayerChart | alt.FacetChart:
@@ -156,16 +173,21 @@ def _show_gradcam(run: RunFolder) -> None:
 
 
 def _show_cost(cost: dict[str, Any]) -> None:
-    rows = {name: unit.format(cost[key]) for key, (name, unit) in COSTS.items() if cost.get(key) is not None}
-    st.table(pd.DataFrame.from_dict(rows, orient="index", columns=["here"]), hide_header=True, width="content")
+    rows = {name: [unit.format(cost[key])] for key, (name, unit) in COSTS.items() if cost.get(key) is not None}
+    st.html(markup.table(rows))  # st.table reads words as Markdown, and loads the pictures that they name
 
 
 def _show_picture(png: bytes, width: int, name: str, run: RunFolder) -> None:
-    """A picture of so many pixels across; `name` is its own within the run."""
+    """A picture of so many pixels across, with a hint where it must be scrolled; `name` is its own within the run."""
     key = f"picture_{zlib.crc32(f'{name} of {run.path}'.encode(errors='surrogateescape'))}"
     least = round(LEAST_SCALE * width)
-    st.html(f"<style>.st-key-{key} {{overflow-x: auto}} .st-key-{key} img {{min-width: {least}px}}</style>")
+    st.html(
+        f"<style>.st-key-{key} {{overflow-x: auto; container-type: inline-size}}"
+        f".st-key-{key} img {{min-width: {least}px}}"
+        f"@container (max-width: {least - 1}px) {{.st-key-{key} .rl-hint {{display: block}}}}</style>"
+    )
     with st.container(key=key):
+        st.html('<p class="rl-note rl-hint">Wider than the screen: scroll it sideways. →</p>')
         st.image(png, alt=name)
 
 

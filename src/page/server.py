@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+NAMES = (HOST, "localhost")
 PAGE = Path(__file__).with_name("page.py")
 
 GRACE = 1
@@ -78,9 +79,15 @@ def page_server(shown: "Exhibition", port: int, browser: bool) -> "uvicorn.Serve
     _exhibition = shown
     import streamlit as st
     import uvicorn
+    from starlette.formparsers import MultiPartParser
     from streamlit.web.bootstrap import load_config_options
 
+    from src.page.guard import Guard
+    from src.page.uploads import MAX_BYTES
+
     load_config_options(settings(port))
+    # Above this many bytes, by default 1 MB, Starlette puts an upload into a file: ours stay in memory.
+    MultiPartParser.spool_max_size = MAX_BYTES + 2**20
 
     @asynccontextmanager
     async def announced(_: st.App) -> AsyncIterator[None]:
@@ -91,10 +98,10 @@ def page_server(shown: "Exhibition", port: int, browser: bool) -> "uvicorn.Serve
         st.error("Something went wrong; the terminal says what. Reload the page to go on.")
         return True
 
-    page = st.App(PAGE, lifespan=announced, on_script_error=apologise)
+    app = st.App(PAGE, lifespan=announced, on_script_error=apologise)
     return uvicorn.Server(
         uvicorn.Config(
-            page,
+            Guard(app, NAMES, port),
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -114,15 +121,16 @@ def settings(port: int) -> dict[str, Any]:
         "server.port": port,
         "server.headless": True,
         "server.baseUrlPath": "",
-        "server.allowedHosts": [HOST, "localhost"],  # no other site's name may lead here (DNS rebinding)
+        "server.allowedHosts": list(NAMES),  # no other site's name may lead here (DNS rebinding)
         "server.enableCORS": True,
         "server.corsAllowedOrigins": [],
         "server.enableXsrfProtection": True,
         "server.enableStaticServing": False,
         "server.enableAgentApi": False,
-        "server.maxUploadSize": MAX_BYTES // 2**20,
+        "server.maxUploadSize": MAX_BYTES // 10**6,
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": False,
+        "client.allowedOrigins": [],  # no other page sends this one messages
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
         "runner.magicEnabled": False,

@@ -7,36 +7,19 @@ from io import BytesIO
 import torch
 from PIL import Image
 
-from src.data.images import UnreadableImageError, read_image
+from src.data.images import UnreadableImageError
 from src.data.transforms import Geometry, load_image
 from src.errors import InputError
 
-MAX_BYTES = 10 * 2**20
+MAX_BYTES = 10 * 10**6
+"""The browser has the same limit, see `server.settings`; on Windows it reckons with 10 × 2²⁰ and leaves it to us."""
+
 MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """By content: a file's name says nothing. All of them are among those that `read_image` takes."""
 
-SHOWN_SIDE = 1024
-"""Pixels of the longer side of a picture that is shown."""
-
 _one_at_a_time = threading.Lock()
 """50 megapixels with transparency take 0.8 GB for a moment, and each visitor has a thread."""
-
-
-def read_upload(content: bytes) -> Image.Image:
-    """The picture for showing: RGB, upright, the longer side at most `SHOWN_SIDE` pixels.
-
-    Raises `InputError` with a sentence for the visitor.
-    """
-    size = check_upload(content)
-    needed = max(1, math.ceil(min(size) * min(1.0, SHOWN_SIDE / max(size))))
-    with _one_at_a_time:
-        try:
-            picture = read_image(BytesIO(content), shorter_side=needed)
-        except UnreadableImageError as error:
-            raise InputError(_sentence(error)) from error
-        picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    return picture
 
 
 def to_input(content: bytes, geometry: Geometry) -> torch.Tensor:
@@ -57,9 +40,9 @@ def check_upload(content: bytes) -> tuple[int, int]:
     if not content:
         raise InputError("This file is empty: choose another picture.")
     if len(content) > MAX_BYTES:
-        size = math.ceil(len(content) / 2**20 * 10) / 10
+        size = math.ceil(len(content) / 10**5) / 10
         raise InputError(
-            f"This file has {size:.1f} MB, more than the {MAX_BYTES // 2**20} MB allowed: make it smaller."
+            f"This file has {size:.1f} MB, more than the {MAX_BYTES // 10**6} MB allowed: make it smaller."
         )
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:

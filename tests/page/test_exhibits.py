@@ -27,7 +27,7 @@ def test_a_run_is_shown_with_its_facts_layers_and_test_images(run: Path) -> None
     (exhibit,) = exhibition.exhibits
     accuracy = json.loads((run / "metrics.json").read_text())["test/accuracy"]
     assert exhibit.facts == [
-        "simple_cnn", "16×16 px, grey", "trained on digits", "10 classes", f"test accuracy {accuracy:.3f}", str(run)
+        "simple_cnn", "16×16 px, grey", "trained on digits", "10 classes", f"test accuracy {accuracy:.3f}", "run"
     ]  # fmt: skip
     assert exhibit.layers == {"block3": (2, 2), "block2": (4, 4), "block1": (8, 8)}
     assert exhibit.layer == "block2"
@@ -50,17 +50,19 @@ def test_the_temperature_comes_from_the_side_file(run: Path) -> None:
 def test_a_checkpoint_without_its_run_has_no_test_images_and_says_so(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "checkpoints/best.ckpt", tmp_path / "alone.ckpt")
     exhibition = open_exhibition(f"[{tmp_path / 'alone.ckpt'}, {run}]", CPU)
+    assert exhibition.exhibits[0].facts[-1] == "alone.ckpt"
     assert [exhibit.letter for exhibit in exhibition.exhibits] == ["A", "B"]
     assert exhibition.examples == "The checkpoint lies in no run, so there are no test images to choose from."
 
 
-def test_test_images_that_are_gone_are_explained(run: Path) -> None:
+def test_test_images_that_are_gone_are_explained_where_paths_may_be_seen(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = run / ".hydra/config.yaml"
     settings.write_text(settings.read_text().replace("name: digits", "name: mnist"))
     said = open_exhibition(str(run), CPU, data_root=str(run / "nowhere")).examples
-    assert isinstance(said, str)
-    assert said.startswith("The run's test images can't be had: ")
-    assert "nowhere" in said
+    assert said == "The run's test images can't be had: the terminal says why."
+    assert str(run / "nowhere") in caplog.text
 
 
 def test_damaged_figures_are_left_out(run: Path) -> None:

@@ -1,8 +1,10 @@
 """Words that were typed by others are shown, never read."""
 
+import re
+
 import numpy as np
 
-from src.page.markup import answer, bars, card, escaped, refusal
+from src.page.markup import answer, bars, card, escaped, refusal, table
 
 
 def test_nothing_that_was_typed_becomes_markup() -> None:
@@ -11,6 +13,7 @@ def test_nothing_that_was_typed_becomes_markup() -> None:
         escaped(evil),
         refusal(evil, evil),
         card(evil, evil, []),
+        table({evil: [evil]}, [evil]),
         answer(evil[:0], b"", np.array([0.7, 0.3]), [evil, evil], 1, dark=False),
     ]
     for html in shown:
@@ -21,6 +24,12 @@ def test_nothing_that_was_typed_becomes_markup() -> None:
 def test_names_stay_on_one_line_and_turn_nothing_around() -> None:
     assert escaped("a\n\x1b[2Jb") == "<bdi>a \ufffd[2Jb</bdi>"
     assert len(escaped("x" * 5000)) < 100
+
+
+def test_a_table_has_its_names_above_and_beside_it() -> None:
+    shown = table({"train": ["1", "2"], "test": ["3", "4"]}, ["Loss", "F1"]).replace("<bdi>", "").replace("</bdi>", "")
+    assert re.findall(">([^<>]+)<", shown) == ["Loss", "F1", "train", "1", "2", "test", "3", "4"]
+    assert "<thead>" not in table({"Device": ["a CPU"]})
 
 
 def test_the_explained_class_is_among_the_bars_however_improbable_it_is() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.page import server
 from tests.page.visitor import Visitor
 
 pytest.importorskip("streamlit")
@@ -33,8 +34,10 @@ def test_memory_stays_flat_over_fifty_large_photographs(digits_run: Path, tmp_pa
         small = random.integers(0, 256, (600, 800, 3), dtype=np.uint8)
         Image.fromarray(small).resize((2400, 1800), Image.Resampling.NEAREST).save(photo, quality=85)
     assert min(photo.stat().st_size for photo in photos) > 1_500_000
+    with server.bound(0) as listening:
+        port = listening.getsockname()[1]
     page = subprocess.Popen(
-        [sys.executable, "-m", "src.app", f"checkpoint={digits_run}", "port=8497", "browser=false"],
+        [sys.executable, "-m", "src.app", f"checkpoint={digits_run}", f"port={port}", "browser=false"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -44,9 +47,9 @@ def test_memory_stays_flat_over_fifty_large_photographs(digits_run: Path, tmp_pa
     with page as process, playwright.sync_playwright() as started:
         try:
             assert process.stdout is not None
-            assert "http://127.0.0.1:8497" in process.stdout.readline()
+            assert f"http://127.0.0.1:{port}" in process.stdout.readline()
             browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            visitor = Visitor(browser.new_context(), "http://127.0.0.1:8497")
+            visitor = Visitor(browser.new_context(), f"http://127.0.0.1:{port}")
             for photo in photos:
                 visitor.upload([photo])
                 visitor.card(photo.name)

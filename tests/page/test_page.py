@@ -3,7 +3,6 @@
 import re
 import shutil
 import struct
-import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,8 +18,8 @@ from src.data.transforms import load_image
 from src.inference.checkpoint import load_trained
 from src.inference.prediction import predict, probabilities
 from src.page import server
-from src.page.exhibits import Exhibition, open_exhibition
-from tests.page.visitor import Visitor
+from src.page.exhibits import Exhibition
+from tests.page.visitor import EVIL, Visitor
 
 pytest.importorskip("streamlit")
 playwright = pytest.importorskip("playwright.sync_api")
@@ -31,43 +30,17 @@ if CHROMIUM is None:
 
 
 @pytest.fixture(scope="module")
-def run(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of our own, with a second checkpoint whose classes have other names, some that a page might read."""
-    folder = tmp_path_factory.mktemp("page") / "run"
-    shutil.copytree(digits_run, folder)
-    content = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
-    content["hyper_parameters"]["class_names"] = [f"<i>{i}</i> **{i}**" for i in range(10)]
-    torch.save(content, folder.parent / "other.ckpt")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def exhibitions(run: Path) -> dict[str, Exhibition]:
-    device = torch.device("cpu")
-    both = f"[{run},{run.parent / 'other.ckpt'}]"
-    return {"one": open_exhibition(str(run), device), "two": open_exhibition(both, device)}
-
-
-@pytest.fixture(scope="module")
-def url(exhibitions: dict[str, Exhibition]) -> Iterator[str]:
-    """The page, served by a thread of this process."""
-    with server.bound(0) as listening:
-        port = listening.getsockname()[1]
-        running = server.page_server(exhibitions["one"], port, browser=False)
-        thread = threading.Thread(target=running.run, args=([listening],))
-        thread.start()
-        yield f"http://{server.HOST}:{port}"
-        running.should_exit = True
-        thread.join(30)
-        assert not thread.is_alive()
-
-
-@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser.new_context()
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser.new_context(reduced_motion="reduce")  # which takes a share of the time
         browser.close()
+
+
+@pytest.fixture
+def two(exhibitions: dict[str, Exhibition], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page has two networks; to be asked for before the visitor."""
+    monkeypatch.setattr(server, "_exhibition", exhibitions["two"])
 
 
 @pytest.fixture
@@ -96,6 +69,9 @@ def expected(run: Path, files: Sequence[Path]) -> list[str]:
     return [f"{trained.class_names[row.argmax()]} {100 * row.max():.1f} %" for row in shares]
 
 
+CHANGED = "([old]) => document.querySelector('.rl-answer img').src != old"
+
+
 def test_a_picture_gets_its_class_bars_and_overlay_and_other_settings_another_map(
     visitor: Visitor, run: Path, scans: list[Path]
 ) -> None:
@@ -108,19 +84,20 @@ def test_a_picture_gets_its_class_bars_and_overlay_and_other_settings_another_ma
     assert page.locator("img").evaluate("image => image.complete && image.naturalWidth") > 300
     for label, option in (("Method", "LayerCAM"), ("Layer", "block1 (8×8)"), ("Evidence for", "3")):
         visitor.choose(label, option)
-        changed = "([old]) => document.querySelector('.rl-answer img').src != old"
-        page.wait_for_function(changed, arg=[maps[-1]])
+        page.wait_for_function(CHANGED, arg=[maps[-1]])
         maps.append(visitor.overlay(name))
+    page.get_by_role("slider", name="Opacity of the map").press("Home")
+    page.wait_for_function(CHANGED, arg=[maps[-1]])
+    maps.append(visitor.overlay(name))
     assert page.get_by_text("Evidence for 3", exact=True).is_visible()
     assert visitor.first(name) == expected(run, scans[:1])[0]  # another map is no other answer
-    assert len(set(maps)) == 4
+    assert len(set(maps)) == 5
 
 
+@pytest.mark.usefixtures("url", "two")
 def test_two_networks_each_show_their_own_classes_and_names_are_not_read(
-    visitor: Visitor, exhibitions: dict[str, Exhibition], run: Path, scans: list[Path], monkeypatch: pytest.MonkeyPatch
+    visitor: Visitor, run: Path, scans: list[Path]
 ) -> None:
-    monkeypatch.setattr(server, "_exhibition", exhibitions["two"])
-    visitor.page.reload()
     odd = scans[0].with_name("<b>x<b> ![a](https:example.com) **y** :cat:.png")
     shutil.copy(scans[0], odd)
     visitor.upload([odd])
@@ -132,22 +109,22 @@ def test_two_networks_each_show_their_own_classes_and_names_are_not_read(
     assert visitor.page.get_by_role("tab").all_inner_texts() == ["Pictures", "Run A"]  # B lies in no run
 
 
-def test_a_test_image_is_shown_with_its_true_class(visitor: Visitor, exhibitions: dict[str, Exhibition]) -> None:
+def test_a_test_image_has_its_true_class_and_uploads_that_the_server_has_lost_are_asked_for_again(
+    visitor: Visitor, exhibitions: dict[str, Exhibition], scans: list[Path]
+) -> None:
+    from streamlit.runtime import get_instance
+
     examples = exhibitions["one"].examples
     assert not isinstance(examples, str)
     index = int(examples.chosen[0])
     name, true = examples.pictures.names[index], examples.true(index)
-    visitor.choose("Or a test image of the run", f"{name} ({true})")
-    visitor.page.locator(".rl-name", has_text=f"{name} · true class {true}").wait_for()
-
-
-def test_the_run_has_a_tab_and_pictures_stay_while_it_is_read(visitor: Visitor, run: Path, scans: list[Path]) -> None:
     visitor.upload(scans[:1])
     visitor.card(scans[0].name)
-    visitor.page.get_by_role("tab", name="Run").click()
-    visitor.page.get_by_text("Confusion matrix of the test images").wait_for()
-    visitor.page.get_by_role("tab", name="Pictures").click()
-    assert visitor.first(scans[0].name) == expected(run, scans[:1])[0]
+    get_instance().uploaded_file_mgr.file_storage.clear()  # as after a restart
+    visitor.choose("Or a test image of the run", f"{name} ({true})")
+    visitor.page.locator(".rl-name", has_text=f"{name} · true class {true}").wait_for()
+    assert visitor.page.get_by_text("The page was disconnected").is_visible()
+    visitor.page.get_by_text(scans[0].name, exact=True).nth(1).wait_for(state="detached")  # the chip stays alone
 
 
 def bomb(file: Path, side: int = 30_000) -> Path:
@@ -196,8 +173,8 @@ def test_a_fault_of_ours_is_no_traceback(visitor: Visitor, scans: list[Path], mo
         patch.setattr("src.page.pictures_tab.ask", fail)
         visitor.upload(scans[:1])
         visitor.page.get_by_text("Something went wrong with this picture").wait_for()
-        patch.setattr("src.page.pictures_tab._settings", fail)
-        visitor.page.reload()
+        patch.setattr("src.page.pictures_tab._calibration", fail)
+        visitor.choose("Method", "LayerCAM")
         visitor.page.get_by_text("Something went wrong; the terminal says what.").wait_for()
         assert "secret" not in visitor.page.content()
         assert "ZeroDivision" not in visitor.page.content()
@@ -206,34 +183,66 @@ def test_a_fault_of_ours_is_no_traceback(visitor: Visitor, scans: list[Path], mo
     visitor.card(scans[0].name)
 
 
-def test_on_a_phone_nothing_is_cut_off(chromium: Any, url: str, scans: list[Path]) -> None:
+def test_on_a_phone_nothing_is_cut_off_and_pictures_stay_while_the_run_is_read(
+    chromium: Any, url: str, scans: list[Path]
+) -> None:
     visitor = Visitor(chromium, url, width=390)
+    page, sideways = visitor.page, "document.querySelector('[data-testid=stMain]').scrollWidth"
     visitor.upload(scans[:1])
     visitor.card(scans[0].name)
     widest = "Math.max(...[...document.querySelectorAll('.rl-card *')].map(it => it.getBoundingClientRect().right))"
-    assert 300 < visitor.page.evaluate(widest) <= 390
-    assert visitor.page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
+    assert 300 < page.evaluate(widest) <= 390
+    assert page.evaluate(sideways) <= 390
+    page.get_by_role("tab", name="Run").click()
+    page.get_by_role("cell", name=EVIL).wait_for()
+    assert page.evaluate(sideways) <= 390
+    assert page.get_by_text("scroll it sideways").last.is_visible()
+    sheet = page.get_by_alt_text("Grad-CAM")
+    assert sheet.bounding_box()["width"] > 800  # small letters can be read
+    last = sheet.get_attribute("src")
+    page.get_by_role("slider", name="Epoch").press("Home")
+    page.wait_for_function("([old]) => document.querySelector('img[alt=Grad-CAM]').src != old", arg=[last])
+    page.get_by_role("tab", name="Pictures").click()
+    visitor.card(scans[0].name)
+    assert visitor.elsewhere == []
     visitor.close()
 
 
-def test_fifty_pictures_in_one_go_are_all_there(visitor: Visitor, run: Path, scans: list[Path]) -> None:
-    visitor.upload(scans)
-    visitor.page.get_by_text("50 pictures, the newest first").wait_for()
+def test_fifty_pictures_in_one_go_are_all_there_and_a_new_one_comes_first(
+    visitor: Visitor, run: Path, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spooled: list[object] = []
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", spooled.append)
+    page, text, new = visitor.page, tmp_path / "text.png", tmp_path / "new.bmp"
+    text.write_text("no picture")
+    Image.effect_noise((3000, 2000), 60).save(new)  # 6 MB
+    visitor.upload([text, *scans])
+    page.get_by_text("50 pictures, the newest first").wait_for()
     said = dict(zip([file.name for file in scans], expected(run, scans), strict=True))
     for file in scans[-1:-7:-1]:
         assert visitor.first(file.name) == said[file.name]
-    visitor.page.get_by_role("button", name=re.compile("9$")).click()
+    page.get_by_role("button", name=re.compile("9$")).click()
     for file in scans[1::-1]:
         assert visitor.first(file.name) == said[file.name]
+    assert page.locator(".rl-refused").inner_text().startswith("text.png: This file is no JPEG")
+    visitor.upload([new])
+    visitor.card(new.name)  # on the first page again
+    assert page.get_by_test_id("stAlert").count() == 0  # Streamlit's own complaints
+    assert spooled == []  # no upload was written to the disk
+    page.get_by_role("button", name=f"Remove {new.name}").click()
+    visitor.card(scans[-1].name)
+    page.get_by_text(new.name, exact=True).wait_for(state="detached")
 
 
-def test_eight_visitors_at_once_each_get_their_own_answer(
-    chromium: Any, url: str, run: Path, scans: list[Path]
+@pytest.mark.parametrize("number", [3, pytest.param(8, marks=pytest.mark.slow)])
+def test_visitors_at_once_each_get_their_own_answer(
+    chromium: Any, url: str, run: Path, scans: list[Path], number: int
 ) -> None:
-    visitors = [Visitor(chromium, url) for _ in range(8)]
+    visitors = [Visitor(chromium, url) for _ in range(number)]
     for visitor, file in zip(visitors, scans, strict=False):
         visitor.upload([file])
-    assert [v.first(file.name) for v, file in zip(visitors, scans, strict=False)] == expected(run, scans[:8])
+    answers = [visitor.first(file.name) for visitor, file in zip(visitors, scans, strict=False)]
+    assert answers == expected(run, scans[:number])
     for visitor in visitors:
         assert visitor.page.locator(".rl-card").count() == 1
         visitor.close()

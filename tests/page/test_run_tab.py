@@ -3,17 +3,26 @@
 import json
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import _pylab_helpers
 from PIL import Image
+from streamlit.runtime import Runtime
 from streamlit.testing.v1 import AppTest
 
 from src.run import RunFolder
+from tests.page.visitor import EVIL
 
-COST = {"parameters": 11_172_810, "latency_ms_median": 19.29, "training_images_per_second": None, "device": "a CPU"}
+COST = {"parameters": 11_172_810, "latency_ms_median": 19.29, "training_images_per_second": None, "device": EVIL}
+
+
+@pytest.fixture(autouse=True)
+def _server_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest leaves Streamlit without its runtime, on which the server of other tests may still depend."""
+    monkeypatch.setattr(Runtime, "_instance", Runtime._instance)
 
 
 @pytest.fixture
@@ -43,6 +52,13 @@ def lines(app: AppTest) -> str:
     return "\n".join(caption.value for caption in app.caption)
 
 
+def tables(app: AppTest) -> list[list[list[str]]]:
+    """The cells of the tables, as a browser shows them."""
+    bodies = [element.proto.body for element in app.get("html") if "<table" in element.proto.body]
+    rows = [[row.findall(".//") for row in ElementTree.fromstring(body).iter("tr")] for body in bodies]
+    return [[["".join(c.itertext()) for c in row if c.tag in ("th", "td")] for row in table] for table in rows]
+
+
 def test_all_of_a_run_is_shown(run: RunFolder) -> None:
     app = shown(run)
     assert [part.value for part in app.subheader] == [
@@ -50,17 +66,18 @@ def test_all_of_a_run_is_shown(run: RunFolder) -> None:
     ]  # fmt: skip
     metrics = run.metrics()
     assert app.metric[0].value == f"{metrics['test/accuracy']:.2%}"
-    figures = app.table[0].value
-    assert list(figures.index) == ["train", "validation", "test"]
-    assert figures.loc["test", "Loss"] == f"{metrics['test/loss']:.4f}"
-    assert app.table[1].value["here"].to_dict() == {
-        "Parameters": "11,172,810", "Latency of an image (median)": "19.3 ms", "Measured on": "a CPU",
-    }  # fmt: skip
+    figures, costs = tables(app)
+    assert figures[0] == ["", "Accuracy", "Macro F1", "Loss"]
+    assert [row[0] for row in figures[1:]] == ["train", "validation", "test"]
+    assert figures[3][3] == f"{metrics['test/loss']:.4f}"
+    assert costs == [["Parameters", "11,172,810"], ["Latency of an image (median)", "19.3 ms"], ["Measured on", EVIL]]
     assert len(app.get("image")) == 2
     charts = [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
     assert [chart["layer"][0]["encoding"]["y"]["field"] for chart in charts] == ["Accuracy", "Macro F1", "Loss"]
     assert "damaged" not in lines(app)
     assert "has no" not in lines(app)
+    read_as_markdown = [element for kind in ("markdown", "table", "arrow_data_frame") for element in app.get(kind)]
+    assert read_as_markdown == []
 
 
 def test_the_slider_chooses_the_epoch_of_the_sheet(run: RunFolder) -> None:
@@ -134,6 +151,23 @@ def test_a_run_without_validation_or_a_single_epoch_has_its_curves(run: RunFolde
     assert all(chart["layer"][0]["mark"]["point"] for chart in charts)  # a line of one point is invisible
     pd.DataFrame({"epoch": []}).to_csv(run.history_file, index=False)
     assert "metrics.csv of this run is damaged" in lines(shown(run))
+
+
+def test_what_is_not_finite_is_said_and_left_out(run: RunFolder) -> None:
+    history = pd.concat([run.history().head(1)] * 9, ignore_index=True)
+    history["epoch"] = range(1, 10)
+    history.loc[history.index[-1], ["train/loss", "val/loss"]] = np.inf
+    history.loc[:, ["train/f1", "val/f1"]] = -np.inf
+    history.to_csv(run.history_file, index=False)
+    run.metrics_file.write_text(run.metrics_file.read_text().replace("}", ', "best_epoch": 1e999}'))
+    app = shown(run)
+    charts = [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
+    assert [chart["layer"][0]["encoding"]["y"]["field"] for chart in charts] == ["Accuracy", "Loss"]
+    assert lines(app).split("\n")[:3] == [
+        "metrics.json of this run is damaged and can't be shown.",  # its fault, not that of metrics.csv
+        "Epochs 1, 2, 3, 4, 5, …: the macro F1 is not finite.",
+        "Epoch 9: the loss is not finite.",
+    ]
 
 
 def test_nothing_stays_behind_in_matplotlib(run: RunFolder) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 WAIT = 60_000
 """Milliseconds: a machine on which other tests run may take its time, and a test that passes doesn't."""
 
+EVIL = "![a](http://e.example/a.png)<img src=//e.example/b>"
+"""Words that have a page that reads them ask another site."""
+
 
 class Visitor:
     """One browser window on the page, `page` of Playwright; `context` keeps the page's scripts for the next one."""
