@@ -230,12 +230,12 @@ class RunFolder:
         return json.loads(self.cost_file.read_text(encoding="utf-8"))
 
     def history(self) -> "pd.DataFrame":
-        import pandas as pd
+        from src.frames import pd
 
         return pd.read_csv(self.history_file)
 
     def predictions(self) -> "pd.DataFrame":
-        import pandas as pd
+        from src.frames import pd
 
         # A class may be called NA or null; those are names here, not missing values.
         return pd.read_csv(self.predictions_file, keep_default_na=False, encoding_errors=NAMES)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
+
+from src.frames import pd
 
 
 def per_class(targets: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]) -> pd.DataFrame:

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from src.analysis.perturbation import EXPLANATIONS, Predict, Scores, ordered, probabilities
 from src.analysis.significance import paired_bootstrap
 from src.errors import InputError
+from src.frames import pd
 
 MEASURES = {"deletion": -1, "insertion": 1, "road": 1, "drop": -1}
 """Each measure, and 1 where more is better."""

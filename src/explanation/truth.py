@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from rich.table import Table
@@ -24,6 +23,7 @@ from src.attribution.sanity import explained, randomised_from_the_top
 from src.data.processes import file_progress
 from src.explanation.methods import METHODS
 from src.figures.faithfulness import faithfulness_chart
+from src.frames import pd
 from src.inference.checkpoint import Trained
 from src.studies.controls import learned
 from src.tables import as_text

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,6 +13,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
 from src.figures.style import BLUE, DPI, GREY, INK, fit_labels, text_width
+from src.frames import pd
 
 WIDTH = 8  # inches
 COSTS = {"parameters": "parameters", "macs": "MACs an image", "latency_ms": "latency in ms"}

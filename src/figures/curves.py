@@ -1,12 +1,12 @@
 """Learning curves."""
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from src.figures.style import BLUE, DPI, GREEN, GREY, INK, VERMILLION
+from src.frames import pd
 
 
 def curves(metrics: pd.DataFrame, best_epoch: int) -> Figure:

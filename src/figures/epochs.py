@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -22,6 +21,7 @@ from src.figures.style import (
     fit_labels,
     text_width,
 )
+from src.frames import pd
 
 WIDTH = 9  # inches
 OVERLAID = len(GROUP_COLOURS)  # groups that one chart can hold; more get a chart each

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from src.figures.style import (
     printable,
     shorten,
 )
+from src.frames import pd
 
 CHART, HEIGHT = 4.0, 5.6  # inches
 CURVES = {

@@ -10,13 +10,13 @@ from typing import Any
 
 import altair as alt
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
 from src.figures.confusion import confusion_matrix
 from src.figures.style import BLUE, GREY, VERMILLION, to_image
+from src.frames import pd
 from src.page import markup
 from src.run import RunFolder
 

@@ -6,8 +6,8 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from src.frames import pd
 from src.studies.comparison import Comparison, compare
 from src.studies.groups import Group, TestSet
 from src.tables import large_number

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from src.analysis.significance import exact_mcnemar, holm, paired_bootstrap
+from src.frames import pd
 from src.studies.groups import Group, TestSet
 from src.studies.runs import Problem, Run
 

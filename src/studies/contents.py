@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
+from src.frames import pd
 from src.run import NAMES
 
 LARGEST = 1e300

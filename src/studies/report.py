@@ -7,7 +7,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 from rich import get_console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -15,6 +14,7 @@ from rich.text import Text
 from src.errors import InputError
 from src.figures.style import printable
 from src.files import write_text
+from src.frames import pd
 from src.run import RunFolder
 from src.studies.answers import ANSWERS, Result
 from src.studies.comparison import Comparison, compare

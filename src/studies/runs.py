@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import src.overrides  # noqa: F401  # the resolvers that a configuration may use
 from src.errors import InputError
+from src.frames import pd
 from src.run import RunFolder
 from src.studies.contents import UnusableError, is_number, read_csv, read_json, read_yaml, refuse_infinite
 from src.studies.folders import find_runs

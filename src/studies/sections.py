@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from src import figures
 from src.analysis.classification import confusion_matrix
 from src.errors import InputError, RunError
+from src.frames import pd
 from src.studies.answers import Result
 from src.studies.disagreement import disagreement
 from src.studies.faithfulness import faithfulness_section

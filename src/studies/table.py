@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-
+from src.frames import pd
 from src.studies.groups import Group, TestSet
 
 

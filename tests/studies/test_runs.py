@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from src.analysis.classification import per_class
 from src.errors import InputError
 from src.run import RunFolder
 from src.studies.runs import Run, read_runs
@@ -279,3 +280,12 @@ def test_nothing_to_read_is_refused_in_one_line(tmp_path: Path, make_run: MakeRu
     reasons = r"\(2: status failed: out of memory; 10: empty folder: no run in it\)"
     with pytest.raises(InputError, match=rf"^runs=.*bad holds no finished run {reasons}: name a folder.*$"):
         read_runs(tmp_path / "bad")
+
+
+def test_names_that_are_not_utf8_are_read_as_they_were_written(tmp_path: Path) -> None:
+    """Also where pyarrow is installed, whose strings can't hold them."""
+    run, name = RunFolder(tmp_path), "\udce4.jpg"
+    run.write_predictions([name], np.array([0]), np.array([[0.9, 0.1]]), ["\udcff", "b"])
+    assert run.predictions()["path"].tolist() == [name]
+    assert run.predictions()["path"].astype(str).tolist() == [name]
+    assert per_class(np.array([0]), np.array([0]), ["\udcff", "b"])["class"].tolist() == ["\udcff", "b"]
