@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The newest Python that the packages are tested with; PYTHON=python3.12 make setup chooses another.
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $(p))))
 
-.PHONY: demo test test-slow test-faults lint setup bench clean
+.PHONY: demo test test-slow test-faults lint setup audit bench clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -23,12 +23,17 @@ test-slow: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-faults: setup
-	$(BIN)/python -m pytest -n auto --dist loadfile tests/test_kills.py tests/test_resume.py tests/test_trust.py tests/test_hostile_checkpoints.py
+	$(BIN)/python -m pytest -n auto --dist loadfile tests/test_kills.py tests/test_stopping.py tests/test_faults.py tests/test_damaged_checkpoints.py tests/test_resume.py tests/test_resume_command.py tests/test_trust.py tests/test_hostile_checkpoints.py
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Known vulnerabilities of the pinned packages. It asks PyPI, so it is no part of `make lint`; what can't be looked up fails.
+audit: setup
+	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && $(VENV)/audit/bin/pip install --quiet --disable-pip-version-check pip-audit; }
+	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 bench: setup
 	$(BIN)/python -m tests.bench_training

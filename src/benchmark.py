@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from src.cli import main, output_folder
 from src.config import check_config
-from src.errors import InputError, RunError
+from src.errors import InputError, RunError, ran_out
 from src.files import write_text
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, 
     """Measure the network of the composed configuration; give back what cost.json holds.
 
     `folder` is where cost.json is written; None takes Hydra's, or outside Hydra `cfg.output`. Raises `InputError` for
-    what can't be meant, `RunError` where the memory of a GPU is too small.
+    what can't be meant, `RunError` where the memory is too small.
     """
     check_config(cfg)
     if cfg.model.in_channels != cfg.data.in_channels:
@@ -36,9 +36,9 @@ def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, 
             f"model.in_channels={cfg.model.in_channels} and data.in_channels={cfg.data.in_channels} differ: "
             "set data.in_channels alone, and the network follows"
         )
-    import torch  # only now
-
-    from src.training.cost import classifier_cost
+    if cfg.data.batch_size == "auto":
+        raise InputError("data.batch_size=auto is for trainings: say for which number training is to be measured")
+    from src.training.cost import classifier_cost  # and with it torch, only now
 
     module, device, precision = _build(cfg)
     log.info("%s on %s: %d×%d×%d", cfg.model.name, cfg.data.name, *[cfg.data.image_size] * 2, cfg.data.in_channels)
@@ -53,10 +53,13 @@ def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, 
                 budget=cfg.budget,
                 progress=progress,
             )
-    except torch.OutOfMemoryError as error:
+    except Exception as error:
+        kind = ran_out(error)
+        if kind is None:
+            raise
         raise RunError(
             f"batch_size={cfg.batch_size} and data.batch_size={cfg.data.batch_size} of {cfg.model.name} need more "
-            f"memory than {torch.cuda.get_device_name(device)} has: take smaller ones"
+            f"{kind} than there is: take smaller ones"
         ) from error
     cost = {"model": cfg.model.name, "data": cfg.data.name, **figures}
     path = Path(folder or output_folder(cfg)) / "cost.json"

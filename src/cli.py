@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError, RunError
-from src.logs import is_follower
+from src.logs import is_follower, say_interrupted
 from src.overrides import CONF, Plan, check_overrides, compose_overrides, quote, quote_paths
 from src.reservation import Reserved, discard, remove_empty, reserve, writes_itself
 from src.resume import check_same, is_done, merge_words, run_to_resume
@@ -64,7 +64,7 @@ def main(
         code = _report(error)
     except KeyboardInterrupt as error:
         if not error.args:  # else it has been said already, with what to do
-            print("interrupted", file=sys.stderr)
+            say_interrupted()
         code = 130
     sys.exit(code)
 
@@ -167,9 +167,11 @@ def _run_sweep(verb: str, task: Task, after_sweep: AfterSweep, plan: Plan, argv:
     try:
         with sweep.locked():
             _hydra(verb, job, [*argv, "hydra.output_subdir=null"], reserved)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as error:
         if sweep.jobs is not None and any(outcome.status for outcome in sweep.outcomes()):
-            print(f"the same command goes on where this one stopped, with {_named(reserved)}", file=sys.stderr)
+            say_interrupted(f": the same command goes on where this one stopped, with {_named(reserved)}")
+            if isinstance(error, KeyboardInterrupt):
+                error.args = ("said",)
         raise
     finally:
         outcomes = sweep.outcomes()

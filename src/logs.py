@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 from contextlib import suppress
 
 from rich import get_console
@@ -26,7 +27,9 @@ class ConsoleHandler(logging.Handler):
         if record.name.split(".")[0] == "src" or record.name == "__main__" or record.levelno >= logging.ERROR:
             try:
                 get_console().print(visible(self.format(record)), markup=False, highlight=False, soft_wrap=True)
-            except SystemExit:  # Rich's answer to a broken pipe
+            except SystemExit as error:
+                if error.code != 1:  # not Rich's answer to a broken pipe, but SIGTERM while it was printing
+                    raise
                 self.gone = True
 
 
@@ -39,6 +42,12 @@ class LogFile(logging.FileHandler):
     def close(self) -> None:
         with suppress(OSError):
             super().close()
+
+
+def say_interrupted(remedy: str = "") -> None:
+    """The one line on stderr for a run that was told to stop. At a terminal it takes the place of the ^C there."""
+    start = "\r" if sys.stderr.isatty() else ""
+    print(f"{start}interrupted{remedy}", file=sys.stderr)
 
 
 def visible(text: str) -> str:

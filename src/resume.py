@@ -7,6 +7,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from src.errors import InputError
 from src.run import RunFolder
@@ -23,10 +24,19 @@ def find_run(path: str) -> RunFolder:
     remedy = "name the folder of a run, such as outputs/DATA/MODEL/TIME"
     if not run.path.is_dir():
         raise InputError(f"resume={path} is no folder: {remedy}")
-    if not run.record_file.exists() or run.overrides() is None or not (run.hydra / "config.yaml").exists():
-        lacking = "run.json" if not run.record_file.exists() else ".hydra/"
+    known = run.record_file.exists() or _began(run)
+    if not known or run.overrides() is None or not (run.hydra / "config.yaml").exists():
+        lacking = ".hydra/" if known else "run.json"
         raise InputError(f"resume={path} holds no run of src.train (no {lacking} in it): {remedy}")
     return run
+
+
+def _began(run: RunFolder) -> bool:
+    """Whether Hydra has noted a training here: one that is killed before its data are read has no record yet."""
+    try:
+        return bool(OmegaConf.select(OmegaConf.load(run.hydra / "hydra.yaml"), "hydra.job.name") == "train")
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        return False
 
 
 def run_to_resume(words: Sequence[str]) -> RunFolder | None:
@@ -40,7 +50,8 @@ def run_to_resume(words: Sequence[str]) -> RunFolder | None:
 def merge_words(run: RunFolder, typed: Sequence[str]) -> list[str]:
     """The overrides that `run` was last trained with, then those typed now; of two for one setting the latter."""
     now = {_setting(word) for word in typed}
-    last = [entry["overrides"] for entry in run.record().get("resumed", []) if "overrides" in entry]
+    record = run.record() if run.status else {}
+    last = [entry["overrides"] for entry in record.get("resumed", []) if "overrides" in entry]
     before = last[-1] if last else run.overrides() or []
     return [*(word for word in before if _setting(word) not in now and not _is_hydras(word)), *typed]
 

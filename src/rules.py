@@ -74,7 +74,7 @@ RULES: Mapping[str, Number | Choice] = {
     "data.image_size": Number(4, 4096, whole=True),
     "data.in_channels": Choice((1, 3)),
     "data.num_classes": Number(2, 100_000, whole=True),
-    "data.batch_size": Number(2, 65_536, whole=True),  # batch norm can't train on one image
+    "data.batch_size": Number(2, 65_536, whole=True, words=("auto",)),  # batch norm can't train on one image
     "data.num_workers": Number(0, 256, whole=True, words=("auto",)),
     "data.val_fraction": Number(0, 1, open=True),
     "data.test_fraction": Number(0, 1, open=True),

@@ -16,8 +16,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from src.errors import InputError
+from src.errors import InputError, RunError
 from src.files import locked, remove_partial, replacing, write_text
+from src.rules import RULES
 
 if TYPE_CHECKING:  # the command line knows run folders, and starts without pandas
     import numpy as np
@@ -69,8 +70,16 @@ class RunFolder:
 
     # Writing -------------------------------------------------------------------------------------------------------
 
-    def start(self, *, command: str, seed: int, hardware: Mapping[str, Any], resumed: bool = False) -> list[str]:
-        """Create the folder and `run.json` with status `running`.
+    def start(
+        self,
+        *,
+        command: str,
+        seed: int,
+        hardware: Mapping[str, Any],
+        resumed: bool = False,
+        batch_size: int | None = None,
+    ) -> list[str]:
+        """Create the folder and `run.json` with status `running`; `batch_size` is what `data.batch_size=auto` found.
 
         Of a run that is `resumed`, the record goes on: `resumed` lists when and how. Given back is what has changed
         since it was last at work, such as "torch went from 2.10 to 2.11". Raises `InputError` where the folder holds
@@ -87,6 +96,8 @@ class RunFolder:
             "git_commit": _git_commit(),
             "hardware": dict(hardware),
         }
+        if batch_size is not None:
+            record["batch_size"] = batch_size
         if resumed:
             before = self.record() if self.status else {}  # a record that was cut in half says nothing
             changes = _changes(before, record)
@@ -127,6 +138,7 @@ class RunFolder:
         """
         try:
             yield
+            self.end("finished")
         except (KeyboardInterrupt, SystemExit) as error:
             self.end("interrupted")
             if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
@@ -136,7 +148,6 @@ class RunFolder:
             with suppress(OSError):  # of a full disk: what is raised says it
                 self.end("failed", error=str(error) or type(error).__name__)
             raise
-        self.end("finished")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -165,6 +176,8 @@ class RunFolder:
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """`metrics.csv`, one row an epoch. It is rewritten whole, so that no reader ever meets half a row."""
+        if not self.path.is_dir():  # and it must not come back with nothing but this in it
+            raise RunError(f"{self.path} has vanished: start the training again")
         _write_csv(self.history_file, list(rows[0]), (row.values() for row in rows))
 
     def write_metrics(self, metrics: Mapping[str, float | int]) -> None:
@@ -177,7 +190,7 @@ class RunFolder:
 
     def write_per_class(self, table: "pd.DataFrame") -> None:
         with replacing(self.per_class_file) as temporary:
-            table.to_csv(temporary, index=False)
+            table.to_csv(temporary, index=False, errors=NAMES)
 
     def write_predictions(
         self, paths: Sequence[str], targets: "np.ndarray", probabilities: "np.ndarray", class_names: Sequence[str]
@@ -212,6 +225,15 @@ class RunFolder:
 
     def record(self) -> dict[str, Any]:
         return json.loads(self.record_file.read_text(encoding="utf-8"))
+
+    @property
+    def batch_size(self) -> int | None:
+        """What `data.batch_size=auto` has found for this run; None where it was a number, or `run.json` doesn't say."""
+        try:
+            size = self.record()["batch_size"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return size if RULES["data.batch_size"].problem(size) is None and isinstance(size, int) else None
 
     def overrides(self) -> list[str] | None:
         """The settings that were typed, as `model=resnet50`; None where `.hydra/overrides.yaml` can't be read."""

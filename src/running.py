@@ -2,8 +2,9 @@
 
 import logging
 import shlex
-import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
@@ -11,13 +12,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.callbacks.event_files import cut_events
+from src.data.workers import deaths_named
 from src.errors import InputError
-from src.logs import is_follower
+from src.logs import is_follower, say_interrupted
 from src.results import sum_up
 from src.run import RunFolder
 from src.session import Session
 from src.training.hardware import describe_hardware
-from src.training.resumption import last_whole
+from src.training.resumption import last_whole, progress
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +52,20 @@ def _run_alone(cfg: DictConfig, folder: RunFolder, command: str, resume: bool) -
         raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
     main_process = session.trainer.is_global_zero
     if main_process:
-        for change in folder.start(command=command, seed=cfg.seed, hardware=describe_hardware(), resumed=resume):
-            log.warning("since this run began %s: it may not go on exactly as it would have", change)
-        folder.keep_settings(OmegaConf.to_yaml(cfg))
+        changes = folder.start(
+            command=command,
+            seed=cfg.seed,
+            hardware=describe_hardware(),
+            resumed=resume,
+            batch_size=session.found_batch_size,
+        )
     try:
-        with folder.recorded() if main_process else nullcontext():
+        with folder.recorded() if main_process else nullcontext(), deaths_named():
+            if main_process:
+                _prepare(folder, cfg, changes, checkpoint)
             metrics = session.run()
     except (KeyboardInterrupt, SystemExit) as error:
-        if main_process and folder.last_checkpoint.exists():
+        if main_process:
             _say_how_to_go_on(folder, error)
         raise
     if main_process:
@@ -64,10 +73,20 @@ def _run_alone(cfg: DictConfig, folder: RunFolder, command: str, resume: bool) -
     return metrics
 
 
+def _prepare(folder: RunFolder, cfg: DictConfig, changes: Sequence[str], checkpoint: Path | None) -> None:
+    """Leave in the folder, and say, what the run begins or goes on with."""
+    for change in changes:
+        log.warning("since this run began %s: it may not go on exactly as it would have", change)
+    folder.keep_settings(OmegaConf.to_yaml(cfg))
+    if checkpoint is not None:
+        cut_events(folder.path, *progress(checkpoint))
+
+
 def _say_how_to_go_on(folder: RunFolder, error: BaseException) -> None:
     """One line on stderr; of a sweep the command line says it."""
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         return
-    print(f"interrupted: python -m src.train resume={shlex.quote(folder.shown)} goes on", file=sys.stderr)
+    does = "goes on" if folder.last_checkpoint.exists() else "begins it again: there is no checkpoint yet"
+    say_interrupted(f": python -m src.train resume={shlex.quote(folder.shown)} {does}")
     if isinstance(error, KeyboardInterrupt):
         error.args = ("said",)

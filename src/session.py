@@ -4,6 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,20 @@ from src.callbacks.tensorboard import FIGURES, TensorBoardCharts, log_result, te
 from src.callbacks.throughput import Throughput
 from src.data import ImageDataModule
 from src.errors import InputError, RunError
+from src.logs import is_follower
 from src.networks import build_network
 from src.networks.pretrained import check_fit, describe_fit, fit_weights
 from src.results import draw_epochs, write_test
 from src.run import RunFolder
 from src.tables import duration
+from src.training.batch_size import settle_batch_size
 from src.training.checkpoint_files import SealedCheckpointIO
 from src.training.classifier import ImageClassifier
 from src.training.cost import classifier_cost
+from src.training.free_memory import free_memory
 from src.training.hardware import describe_hardware, uses_cuda
 from src.training.optimizers import check_optimization
+from src.training.out_of_memory import memory_advice
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
 from src.training.resumption import check_fits
 from src.training.stopping import Stop
@@ -103,6 +108,10 @@ class Session:
         self.module.network.to(memory_format=self.memory_format)
         if cfg.compile:
             self.module.network.compile()
+        self.found_batch_size: int | None = None
+        if cfg.data.batch_size == "auto":
+            begun = checkpoint is not None or is_follower()
+            self.found_batch_size = settle_batch_size(self.module, self.data, self.trainer, folder, begun=begun)
         if checkpoint is not None:  # it is meant to be gone on with
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             # `src.training.unfinished` sees to it that the epoch goes on with its next batch
@@ -146,6 +155,9 @@ class Session:
             for node in self.cfg.logger.values()
             if node is not None
         ]
+        # With deterministic algorithms torch fills memory that it takes with NaN, to show who reads what nobody wrote:
+        # nothing here does, and it costs 8 % of the speed (tests/bench_exactness.py).
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         try:
             return L.Trainer(
                 **settings | {"plugins": [SealedCheckpointIO(), *(settings["plugins"] or [])]},
@@ -175,6 +187,18 @@ class Session:
 
     def run(self) -> dict[str, float]:
         """Measure, train, measure again; the contents of metrics.json."""
+        free = free_memory(torch.device("cpu"))
+        try:
+            return self._run()
+        except Exception as error:
+            if not isinstance(error, RunError):  # a process that is told twice to stop may stumble on its way out
+                self.stop.leave_if_asked()
+            advice = memory_advice(error, free, self.module, self.data, self.trainer, self.folder.shown)
+            if advice is None:
+                raise
+            raise advice from error
+
+    def _run(self) -> dict[str, float]:
         if self.trainer.is_global_zero:
             self.folder.write_skipped((skipped.path, skipped.reason) for skipped in self.data.skipped)
         self._introduce()
@@ -186,8 +210,9 @@ class Session:
         if self.caches_features:
             self._keep_features()
         try:
-            # Left to itself Lightning loads a path of ours with pickle, which runs what code a file may hold.
-            self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.checkpoint, weights_only=True)
+            with self._patience():
+                # Left to itself Lightning loads a path of ours with pickle, which runs what code a file may hold.
+                self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.checkpoint, weights_only=True)
         except (MisconfigurationException, ValueError) as error:  # settings that only the loop can tell don't fit
             raise RunError(f"the Trainer can't go on: {str(error).splitlines()[0]}") from error
         seconds = self.history.seconds_before + time.perf_counter() - start
@@ -197,13 +222,19 @@ class Session:
             "best_epoch": self._best_epoch(),
             "epochs": len(self.history.rows),
             "train_seconds": round(seconds, 3),
-            "images_per_second": round(self.throughput.images_per_second, 2),
+            # a run that was stopped while it was tested has nothing left to train
+            "images_per_second": round(self.throughput.images_per_second or self.history.images_per_second, 2),
             "parameters": count_parameters(self.module.network),
             "seed": self.cfg.seed,
         }
         if self.trainer.is_global_zero:
             self._write(metrics)
         return metrics
+
+    def _patience(self) -> AbstractContextManager[None]:
+        """Around what asks `stop` after each batch; of several processes Lightning tells all to stop."""
+        asks = self.cfg.trainer.enable_checkpointing and self.trainer.world_size == 1
+        return self.stop.patience() if asks else nullcontext()
 
     def _write(self, metrics: dict[str, float]) -> None:
         folder, trainer = self.folder, self.trainer
@@ -216,7 +247,9 @@ class Session:
             self._write_cost()
         # train/* and val/* stay out: their tags hold the curves.
         final = {name: value for name, value in metrics.items() if not name.startswith(("train/", "val/", "seed"))}
-        log_result(trainer, to_dict(self.cfg), final, trainer.global_step)
+        settings = to_dict(self.cfg)
+        settings["data"]["batch_size"] = self.data.batch_size
+        log_result(trainer, settings, final, trainer.global_step)
         for logger in tensorboards(trainer):
             logger.experiment.close()
 
@@ -260,7 +293,7 @@ class Session:
 
     def _write_cost(self) -> None:
         """cost.json: what the network costs here. Whatever goes wrong with it, the training was a success."""
-        size = self.cfg.data.batch_size
+        size = self.data.batch_size
         try:
             figures = classifier_cost(
                 self.module,
@@ -297,9 +330,10 @@ class Session:
 
     def _measure(self, loaders: Mapping[str, Any], checkpoint: str | None = None) -> dict[str, float]:
         self.module.evaluated = tuple(loaders)
-        self.trainer.test(
-            self.module, dataloaders=list(loaders.values()), ckpt_path=checkpoint, verbose=False, weights_only=True
-        )
+        with self._patience():
+            self.trainer.test(
+                self.module, dataloaders=list(loaders.values()), ckpt_path=checkpoint, verbose=False, weights_only=True
+            )
         names = [f"{split}/{figure}" for split in loaders for figure in FIGURES]
         metrics = {name: float(self.trainer.callback_metrics[name]) for name in names}
         # A macro average in float32 can be 1.0000001.

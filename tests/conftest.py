@@ -1,6 +1,7 @@
 """Shared by all tests: configurations composed as the command line does, and a cache that isn't the user's own."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,3 +47,24 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         train(compose("train", overrides=overrides), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small images of two classes. Don't write."""
+    from tests.photographs import make_photos
+
+    return make_photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The run of `tests.short_run` as it ends when nobody disturbs it, and its processor seconds. Don't write."""
+    import src.running  # noqa: F401  # others are forked, and have it
+    from tests.command_line import run_here
+    from tests.short_run import RUN
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    began = time.process_time()
+    assert run_here(*RUN, f"data.root={photos}", cwd=folder).returncode == 0
+    return folder / "run", time.process_time() - began

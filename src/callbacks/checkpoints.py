@@ -30,6 +30,7 @@ class StepCheckpoints(L.Callback):
         self._stop = stop
         self._steps, self._seconds = steps, seconds
         self._saved_step, self._saved_at = 0, 0.0
+        self._may_leave = False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Lightning's own handlers, set before this, would end the run without a checkpoint. When the fit is over it
@@ -38,6 +39,14 @@ class StepCheckpoints(L.Callback):
         if trainer.world_size == 1:
             self._stop.listen()
         self._note(trainer)
+        self._stop.leave_if_asked()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: tuple[Tensor, Tensor], batch_idx: int
+    ) -> None:
+        """Not at once when the checkpoint is written: only then are the figures of its batch given to the loggers."""
+        if self._may_leave:
+            self._stop.leave()
 
     def on_train_batch_end(
         self,
@@ -53,18 +62,26 @@ class StepCheckpoints(L.Callback):
         if self._is_due(trainer, done):
             trainer.save_checkpoint(self.path)
             self._note(trainer)
-        if self._stop:
-            self._stop.leave()
+            self._may_leave = bool(self._stop)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Asked during the last batch or the validation of the epoch before, whose checkpoint is written now."""
         self._note(trainer)
-        if self._stop:
-            self._stop.leave()
+        self._stop.leave_if_asked()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._stop:
-            self._stop.leave()
+        self._stop.leave_if_asked()
+
+    def on_test_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._stop.leave_if_asked()
 
     def _is_due(self, trainer: L.Trainer, done: int) -> bool:
         if self._stop:

@@ -17,6 +17,7 @@ from src.attribution.gradcam import Attribution, gradcam
 from src.attribution.layers import find_layer
 from src.callbacks.movement import arrays_file, step_to
 from src.callbacks.tensorboard import log_picture, tensorboards
+from src.data.workers import is_death
 from src.errors import InputError
 from src.run import RunFolder
 
@@ -80,6 +81,8 @@ class GradCAMCallback(lightning.pytorch.Callback):
         try:
             self._explain(trainer, module, epoch)
         except Exception as error:  # no map, no memory, no space, an unprintable name: none is worth the training
+            if is_death(error):  # of a process that reads images, which ends the training in any case
+                raise
             if not self._warned:
                 log.warning("no Grad-CAM after epoch %d, the training goes on: %s", epoch, error)
             self._warned = True

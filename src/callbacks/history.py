@@ -26,13 +26,21 @@ class History(L.Callback):
         self._start = 0.0
         self._validated = False
 
+    @property
+    def images_per_second(self) -> float:
+        """Of the last epoch; 0 before there is one."""
+        return float(self.rows[-1]["images_per_second"]) if self.rows else 0.0
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Of a resumed run, go on behind the epochs that its checkpoint knows."""
         self.on_train_epoch_start(trainer, pl_module)  # not called where a run goes on in the middle of an epoch
-        if trainer.current_epoch == 0 or self.rows:
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Of a resumed run, go on behind the epochs that its checkpoint knows, be they all."""
+        epochs = checkpoint["epoch"] + (checkpoint.get("unfinished") is None)
+        if epochs == 0 or trainer.state.fn != "fit":  # it is called too when the best checkpoint is tested
             return
         rows: list[dict[str, Any]] = self._folder.history().to_dict("records")  # type: ignore[assignment]
-        self.rows = [row for row in rows if row["epoch"] <= trainer.current_epoch]
+        self.rows = [row for row in rows if row["epoch"] <= epochs]
         self.seconds_before = sum(row["seconds"] for row in self.rows)
         known = [self._sign * row[self._monitor] for row in self.rows if not math.isnan(row[self._monitor])]
         self._best = max(known, default=-math.inf)

@@ -35,6 +35,11 @@ class TensorBoardCharts(L.Callback):
         for logger in tensorboards(trainer):
             logger.experiment.add_custom_scalars(layout)
 
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """What came before a checkpoint is on the disk before it: a run that goes on there won't write it again."""
+        for logger in tensorboards(trainer):
+            logger.experiment.flush()
+
 
 def tensorboards(trainer: L.Trainer) -> list[TensorBoardLogger]:
     """The run's TensorBoard loggers; none in processes other than the first, which alone writes."""

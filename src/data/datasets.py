@@ -1,19 +1,21 @@
 """Images and targets by the batch, from memory or from files, and the loader around them."""
 
 from collections.abc import Iterator, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from src.data.augmentation import augment_batch
 from src.data.batches import Batch, EpochBatchSampler
 from src.data.download import describe
 from src.data.processes import fork_context, quiet_fork
 from src.data.transforms import Augmentation, Geometry, load_augmented, load_image
+from src.data.workers import deaths_named, follow_parent, shielded
 from src.errors import RunError
 
 # images uint8 (N, C, S, S), targets int64 (N,)
@@ -140,22 +142,32 @@ class ImageLoader(DataLoader[Any]):
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context=fork_context() if num_workers > 0 else None,
+            worker_init_fn=follow_parent,
         )
 
     def __iter__(self) -> Iterator[ImagesAndTargets]:  # type: ignore[override]
         """A generator: workers begin at the first `next`, because Lightning resumes with `iter` before `set_epoch`."""
-        with quiet_fork():
-            iterator = super().__iter__()
         try:
-            yield from iterator
+            with deaths_named(self.workers):
+                with quiet_fork(), shielded():
+                    iterator = super().__iter__()
+                yield from iterator
         except RunError as error:
-            if self.num_workers > 0:  # left to the garbage collector, each worker would be waited for for 5 s
-                iterator._shutdown_workers()  # type: ignore[attr-defined]
+            if self._iterator is not None:  # left to the garbage collector, each worker would be waited for for 5 s
+                self._iterator._shutdown_workers()  # type: ignore[attr-defined]
                 self._iterator = None
             # PyTorch puts a worker's whole traceback into the message: its last line is ours
             raise RunError(str(error).splitlines()[-1].removeprefix("src.errors.RunError: ")) from error
 
+    def workers(self) -> Sequence[BaseProcess]:
+        """Its processes, dead ones too; they stay from epoch to epoch."""
+        return getattr(self._iterator, "_workers", ())
 
-def as_it_is(batch: Any) -> Any:
-    """The data set has made the batch already."""
-    return batch
+
+def as_it_is(batch: Any) -> ImagesAndTargets:
+    """The data set has made the batch already.
+
+    A worker puts it into the memory that it shares with its parent. PyTorch would do so only while handing it over,
+    where an error, of too little memory above all, loses the batch and lets the parent wait for ever.
+    """
+    return batch if get_worker_info() is None else (batch[0].share_memory_(), batch[1].share_memory_())

@@ -182,8 +182,9 @@ def list_files(root: Path, below: Path) -> tuple[list[FoundFile], list[Skipped]]
         except OSError as error:
             skipped.append(Skipped(folder.as_posix(), (error.strerror or "cannot be opened").lower()))
             continue
+        shown = folder.as_posix()
         for entry in visible:
-            path = f"{folder.as_posix()}/{entry.name}"
+            path = f"{shown}/{entry.name}"
             try:
                 if entry.is_dir():
                     pending.append(folder / entry.name)
@@ -191,7 +192,7 @@ def list_files(root: Path, below: Path) -> tuple[list[FoundFile], list[Skipped]]
                     status = entry.stat()
                     files.append(FoundFile(path, status.st_size, status.st_mtime_ns))
                 else:
-                    skipped.append(Skipped(path, "broken link" if entry.is_symlink() else "not a regular file"))
+                    skipped.append(Skipped(path, "not a regular file" if (root / path).exists() else "broken link"))
             except OSError as error:  # a link to itself, or a file that has just gone
                 skipped.append(Skipped(path, (error.strerror or "cannot be found").lower()))
     return sorted(files), skipped

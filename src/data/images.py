@@ -1,6 +1,9 @@
 """From an image file to pixels: the one way in which training, prediction and the web page read a picture."""
 
+import ctypes
+import errno
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,6 +35,10 @@ UPRIGHT = {
 
 # A picture's odd metadata is no news to someone who trains a network, and what can't be read is listed with its reason.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# libtiff, which has come with Pillow's own library, otherwise prints what it stumbles over on stderr, whole files'
+# flaws too (http://www.simplesystems.org/libtiff/functions/TIFFError.html).
+with suppress(OSError, AttributeError):
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 class UnreadableImageError(InputError):
@@ -81,6 +88,9 @@ def reason_of(error: Exception, source: Path | str | BinaryIO) -> str:
         return "missing"
     if isinstance(error, PermissionError):
         return "permission denied"
+    # what opening says; decoders raise OSError without a number, and seek before the beginning of broken files
+    if isinstance(error, OSError) and (error.filename is not None or error.errno == errno.EIO):
+        return f"no access: {(error.strerror or type(error).__name__).lower()}"
     if isinstance(error, MemoryError):
         return "too large for the memory"
     if isinstance(error, EOFError) or "truncated" in text.lower():

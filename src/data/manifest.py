@@ -11,7 +11,7 @@ from src.data.cache import cache_file, write_cache
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 
 
 class Entry(NamedTuple):
@@ -31,8 +31,11 @@ def read_manifest(root: Path) -> dict[str, Entry]:
         content = json.loads(path.read_bytes())
         if content["made_by"] != made_by():
             return {}
-        return {name: Entry(int(size), int(mtime), reason) for name, (size, mtime, reason) in content["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        files = {name: Entry(int(size), int(mtime), why) for name, (size, mtime, why) in content["files"].items()}
+        if not all(entry.reason is None or isinstance(entry.reason, str) for entry in files.values()):
+            raise TypeError
+        return files
+    except Exception as error:  # JSON raises nearly anything on what was never JSON
         log.info("the manifest %s is broken (%s): reading the files again", path, type(error).__name__)
         return {}
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,6 +16,7 @@ from src.data.download import download_with_torchvision
 from src.data.folders import Listing, find_splits, list_classes, select
 from src.data.images import UnreadableImageError
 from src.data.processes import map_files
+from src.data.scan import may_pass
 from src.data.transforms import Geometry, load_image
 from src.errors import InputError
 
@@ -112,8 +112,10 @@ def decode_into_memory(listing: Listing, geometry: Geometry) -> ImageCollection:
     path = cache_file(listing.root, "images.npz")
     remembered = read_array(path, fingerprint)
     if remembered is None:
-        work = partial(decode_all, listing.root, geometry)
-        decoded = map_files(work, [file.path for file in listing.files], "Reading images")
+        blank = np.zeros((geometry.in_channels, geometry.image_size, geometry.image_size), dtype=np.uint8)
+        work = partial(decode, listing.root, geometry, blank)
+        paths = [file.path for file in listing.files]
+        decoded = map_files(work, paths, "Reading images", lost=lambda reason: (blank, reason))
         images = np.stack([image for image, _ in decoded])
         reasons = [reason for _, reason in decoded]
         arrays = {
@@ -121,23 +123,20 @@ def decode_into_memory(listing: Listing, geometry: Geometry) -> ImageCollection:
             "images": images,
             "reasons": np.array([r or "" for r in reasons]),
         }
-        write_cache(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+        if not any(may_pass(reason) for reason in reasons):
+            write_cache(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
     else:
         images, reasons = remembered
     good = np.array([reason is None for reason in reasons])
     return replace(select(listing, reasons), images=torch.from_numpy(images[good]))
 
 
-def decode_all(root: Path, geometry: Geometry, paths: Sequence[str]) -> list[tuple[np.ndarray, str | None]]:
-    """For each file its pixels, uint8 (C, S, S), and None; or zeros and the reason why it can't be read."""
-    results: list[tuple[np.ndarray, str | None]] = []
-    for path in paths:
-        try:
-            results.append((load_image(root / path, geometry).numpy(), None))
-        except UnreadableImageError as error:
-            blank = np.zeros((geometry.in_channels, geometry.image_size, geometry.image_size), dtype=np.uint8)
-            results.append((blank, error.reason))
-    return results
+def decode(root: Path, geometry: Geometry, blank: np.ndarray, path: str) -> tuple[np.ndarray, str | None]:
+    """A file's pixels, uint8 (C, S, S), and None; or `blank` and the reason why it can't be read."""
+    try:
+        return load_image(root / path, geometry).numpy(), None
+    except UnreadableImageError as error:
+        return blank, error.reason
 
 
 def read_array(path: Path | None, fingerprint: str) -> tuple[np.ndarray, list[str | None]] | None:
@@ -149,6 +148,6 @@ def read_array(path: Path | None, fingerprint: str) -> tuple[np.ndarray, list[st
             if str(arrays["fingerprint"]) != fingerprint:
                 return None
             return arrays["images"], [str(reason) or None for reason in arrays["reasons"]]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile raises nearly anything on flipped bytes
         log.info("the cache %s is broken (%s): reading the images again", path, type(error).__name__)
         return None

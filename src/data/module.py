@@ -33,6 +33,8 @@ class ImageDataModule(LightningDataModule):
         in_channels: C, 1 or 3, whatever the images have.
         num_classes: what is expected; None: as many as are found.
         mean, std: one value or one for each channel, as fractions of the full range.
+        batch_size: images of a training step in each process; evaluation takes twice as many. "auto": who trains finds
+            out how many fit, and sets the attribute.
         num_workers: processes that decode; "auto": none for a data set in memory, else one a core, at most 8.
         val_fraction, test_fraction: of the training images, where none are published. In (0, 1).
         folds, fold: a cross-validation: part `fold` (from 0) of so many equal ones is the test split; None: none.
@@ -68,7 +70,7 @@ class ImageDataModule(LightningDataModule):
         num_classes: int | None = None,
         mean: Sequence[float],
         std: Sequence[float],
-        batch_size: int = 64,
+        batch_size: int | str = 64,
         num_workers: int | str = "auto",
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
@@ -98,7 +100,7 @@ class ImageDataModule(LightningDataModule):
         )
         self.mean = settings.channel_statistics("data.mean", mean, in_channels)
         self.std = settings.channel_statistics("data.std", std, in_channels)
-        self.batch_size = settings.whole_number("data.batch_size", batch_size, 1)
+        self.batch_size = settings.batch_size(batch_size)
         if num_workers != "auto":
             settings.whole_number("data.num_workers", num_workers, 0)
         self.num_workers = num_workers

@@ -1,5 +1,6 @@
 """Which files of a data set are whole images: each is decoded once, and the answer remembered."""
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import NamedTuple
 from src.data.images import UnreadableImageError, read_image
 from src.data.manifest import Entry, read_manifest, write_manifest
 from src.data.processes import map_files
+
+# How the reasons begin that may be gone the next time though the file stays as it is: they are not remembered.
+PASSING = ("missing", "permission denied", "no access", "too large for the memory", "takes over")
 
 
 class FoundFile(NamedTuple):
@@ -22,19 +26,31 @@ def scan(root: Path, files: Sequence[FoundFile]) -> list[str | None]:
     """For each file None, or the reason why it can't be read. Only new and changed files are opened."""
     known = read_manifest(root)
     unknown = [file for file in files if (entry := known.get(file.path)) is None or entry[:2] != file[1:]]
-    reasons = map_files(partial(find_defects, root), [file.path for file in unknown], "Checking images")
+    if not unknown and len(known) == len(files):
+        return [known[file.path].reason for file in files]
+    reasons = find_defects(root, [file.path for file in unknown])
     fresh = {file.path: Entry(file.size, file.mtime_ns, why) for file, why in zip(unknown, reasons, strict=True)}
     entries = {file.path: fresh.get(file.path) or known[file.path] for file in files}
-    if entries != known:
-        write_manifest(root, entries)
+    lasting = {path: entry for path, entry in entries.items() if not may_pass(entry.reason)}
+    if lasting != known:
+        write_manifest(root, lasting)
     return [entries[file.path].reason for file in files]
 
 
+def may_pass(reason: str | None) -> bool:
+    return reason is not None and reason.startswith(PASSING)
+
+
 def find_defects(root: Path, paths: Sequence[str]) -> list[str | None]:
-    return [find_defect(root / path) for path in paths]
+    """As `find_defect`, on all cores, and whatever a file does to its decoder."""
+    return map_files(partial(find_defect_below, str(root)), paths, "Checking images", lost=str)
 
 
-def find_defect(path: Path) -> str | None:
+def find_defect_below(root: str, path: str) -> str | None:
+    return find_defect(os.path.join(root, path))  # noqa: PTH118  # a tenth of all time went into making Paths
+
+
+def find_defect(path: Path | str) -> str | None:
     """None, or why the image can't be read.
 
     The whole file is decoded, because a half-cut JPEG passes `open` and `verify`. A JPEG's coefficients are all read,

@@ -16,6 +16,11 @@ def whole_number(key: str, value: Any, least: int) -> int:
     return value
 
 
+def batch_size(value: Any) -> int:
+    """`data.batch_size`; for `auto` a number that is only until whoever trains has found out how many fit."""
+    return 32 if value == "auto" else whole_number("data.batch_size", value, 1)
+
+
 def fraction(key: str, value: Any, *, ends: bool) -> float:
     """A number between 0 and 1; `ends`: these two included."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

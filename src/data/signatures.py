@@ -1,8 +1,6 @@
 """What an audit keeps of an image: its size and kind, a digest of its pixels, a perceptual hash and a thumbnail."""
 
 import hashlib
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,14 +44,9 @@ def read_signatures(found: ImageCollection, indices: np.ndarray) -> list[Signatu
         UnreadableImageError: a file has changed since it was checked.
     """
     if found.images is None:
-        paths = [found.paths[i] for i in indices]
-        return map_files(partial(sign_files, found.root), paths, "Looking at images")
+        return map_files(sign_file, [found.root / found.paths[i] for i in indices], "Looking at images")
     arrays = list(found.images.numpy()[indices])
-    return map_files(sign_arrays, arrays, "Looking at images")  # type: ignore[arg-type]  # what it takes is pickled
-
-
-def sign_files(root: Path, paths: Sequence[str]) -> list[Signature]:
-    return [sign_file(root / path) for path in paths]
+    return map_files(sign_array, arrays, "Looking at images")
 
 
 def sign_file(path: Path) -> Signature:
@@ -62,8 +55,8 @@ def sign_file(path: Path) -> Signature:
         return sign(picture, image.mode, image.format or "")
 
 
-def sign_arrays(arrays: Sequence[np.ndarray]) -> list[Signature]:
-    return [sign(to_picture(array), "L" if len(array) == 1 else "RGB", HELD) for array in arrays]
+def sign_array(array: np.ndarray) -> Signature:
+    return sign(to_picture(array), "L" if len(array) == 1 else "RGB", HELD)
 
 
 def to_picture(array: np.ndarray) -> Image.Image:

@@ -128,6 +128,7 @@ def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry |
         data = ImageDataModule(**settings, seed=cfg.seed)
     except (TypeError, AttributeError, KeyError) as error:
         raise InputError(f"{run.path}: the settings of its data are those of another version: {error}") from error
+    data.batch_size = run.batch_size or data.batch_size
     data.collection = data.find(download=False)
     data.setup()
     return data

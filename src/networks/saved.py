@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from src.errors import RunError, ran_out
 from src.networks.pickled import UnsafePickleError, check_pickles
 
 MOST_PICKLED = 8 * 2**20
@@ -43,7 +44,7 @@ def load_saved(path: Path) -> Any:
     """The tensors and plain values that `torch.save` wrote to a regular file; the tensors are mapped, not read, yet.
 
     A `.safetensors` file, which can hold nothing else, is read by its own library.
-    Raises `SavedFileError`.
+    Raises `SavedFileError`; `RunError` where the memory is too small, which says nothing about the file.
     """
     try:
         if path.exists() and not path.is_file():  # opening a pipe would wait for ever
@@ -68,11 +69,18 @@ def load_saved(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise SavedFileError("it holds more than tensors and plain values", unsafe=True) from error
     except OSError as error:
+        _say_if_memory(error, path)
         raise SavedFileError((error.strerror or "it can't be opened").lower()) from error
     except Exception as error:  # each of the libraries has one of its own for each way to be broken
+        _say_if_memory(error, path)
         sentence = str(error).partition(". ")[0].splitlines()[:1]
         words = sentence[0][:100] if sentence and not sentence[0].isdigit() else type(error).__name__
         raise SavedFileError(words) from error
+
+
+def _say_if_memory(error: Exception, path: Path) -> None:
+    if ran_out(error):
+        raise RunError(f"out of memory while loading {path}: free some, then try again") from error
 
 
 def check_tensors(tensors: Mapping[str, Any], path: Path) -> None:

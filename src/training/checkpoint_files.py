@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from src.errors import RunError
+from src.data.workers import is_death
+from src.errors import RunError, ran_out
 from src.files import replacing
 from src.networks.saved import SavedFileError
 
@@ -24,13 +25,22 @@ LENGTH = len(LABEL) + 64
 class SealedCheckpointIO(TorchCheckpointIO):
     """Saves beside the target, seals, flushes and renames; Lightning itself writes to TMPDIR and moves, unflushed."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._written_to: set[Path] = set()
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None) -> None:  # noqa: ARG002
         path = Path(path)
+        if path.parent in self._written_to and not path.parent.is_dir():
+            raise RunError(f"{path.parent} has vanished, and the checkpoints with it: start the training again")
         try:
             with replacing(path) as temporary:
                 torch.save(checkpoint, temporary)
                 seal(temporary)
+            self._written_to.add(path.parent)
         except (OSError, RuntimeError) as error:  # torch says that a disk is full with a RuntimeError of its own
+            if is_death(error) or ran_out(error):  # news that can come at any time
+                raise
             reason = error.strerror if isinstance(error, OSError) else f"{free_space(path.parent)} free"
             raise RunError(
                 f"{path} can't be written ({reason}): make room, then resume; the one before it is whole"
@@ -67,10 +77,11 @@ def check_seal(file: Path) -> None:
     try:
         size = file.stat().st_size
         with file.open("rb") as archive:
-            archive.seek(max(0, size - LENGTH))
+            archive.seek(max(0, size - LENGTH - 2))
             end = archive.read()
             archive.seek(0)
-            if LABEL in end and end != LABEL + _digest(archive, size - LENGTH):
+            sealed = LABEL in end or end.startswith(struct.pack("<H", LENGTH))
+            if sealed and end[2:] != LABEL + _digest(archive, size - LENGTH):
                 raise SavedFileError("its SHA-256 does not match")
     except OSError as error:
         raise SavedFileError((error.strerror or "it can't be read").lower()) from error

@@ -60,7 +60,7 @@ def classifier_cost(
     )
 
     def make_step() -> Callable[..., None]:
-        return _training_step(module, device=device, precision=precision, batch_size=training_batch_size)
+        return training_step(private_copy(module, device, precision), device, precision, training_batch_size)
 
     def warmed_up() -> Callable[..., None]:
         step = make_step()
@@ -89,24 +89,26 @@ def classifier_cost(
     }
 
 
-def _training_step(
-    module: ImageClassifier, *, device: torch.device, precision: str, batch_size: int
-) -> Callable[..., None]:
-    """A step of training on a batch of random images, or on the first `count` of them, which it may be given.
-
-    Lightning's loop, data loading and metrics are left out.
-    """
+def private_copy(module: ImageClassifier, device: torch.device, precision: str) -> ImageClassifier:
+    """The classifier once more on the device, in training mode, without Lightning's and others' hooks."""
     own = ImageClassifier(**module.hparams)
     own.network = bare_copy(module.network, device, precision, module.memory_format)
     own.memory_format = module.memory_format
     own._frozen = module._frozen  # the copy's weights have it from `module` too, which may have thawed by now
-    own.to(device).train()
-    optimizer = build_optimizer(own.network, **module.hparams["optimizer"])
+    return own.to(device).train()
+
+
+def training_step(own: ImageClassifier, device: torch.device, precision: str, batch_size: int) -> Callable[..., None]:
+    """A step of training on a batch of random images, or on the first `count` of them, which it may be given.
+
+    `own` lies on the device and is trained. Lightning's loop, data loading and metrics are left out.
+    """
+    optimizer = build_optimizer(own.network, **own.hparams["optimizer"])
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "16-mixed")
-    shape = (batch_size, own.mean.shape[1], *[module.hparams["architecture"]["image_size"]] * 2)
+    shape = (batch_size, own.mean.shape[1], *[own.hparams["architecture"]["image_size"]] * 2)
     images = torch.randint(256, shape, dtype=torch.uint8, device=device)
-    targets = torch.randint(len(module.class_names), (batch_size,), device=device)
-    smoothing = module.hparams["label_smoothing"]
+    targets = torch.randint(len(own.class_names), (batch_size,), device=device)
+    smoothing = own.hparams["label_smoothing"]
 
     def step(count: int = batch_size) -> None:
         with autocast(device, precision):

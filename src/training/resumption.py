@@ -35,6 +35,8 @@ def last_whole(folder: RunFolder) -> Path | None:
         try:
             if not path.exists():
                 continue
+            if path.is_dir():  # nothing could be written in its place
+                raise InputError(f"resume: {path} is a folder: move it away, and the run goes on from the one before")
             check_seal(path)
             content = load_saved(path)
             if not isinstance(content, dict) or not isinstance(content.get("epoch"), int):
@@ -47,7 +49,14 @@ def last_whole(folder: RunFolder) -> Path | None:
     for path, content in whole.items():
         _say_where(content)
         return path
+    log.info("there is no whole checkpoint: the run begins again")
     return None
+
+
+def progress(path: Path) -> tuple[int, int]:
+    """The steps and the epochs that were over when the checkpoint was written."""
+    content = load_saved(path)
+    return content["global_step"], content["epoch"] + (content.get("unfinished") is None)
 
 
 def _say_where(checkpoint: dict[str, Any]) -> None:

@@ -21,7 +21,8 @@ def batches_done(trainer: L.Trainer) -> int:
 def gather(trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> dict[str, Any] | None:
     """What has to be put into a checkpoint, as plain values; None at the end of an epoch, where nothing has to.
 
-    `figures` holds the epoch's torchmetrics, at any depth.
+    `figures` holds the epoch's torchmetrics, at any depth. In a distributed run all processes call this together, and
+    each gets the figures of all and the mean of their gradients, which is what they would have agreed on.
     """
     batches = batches_done(trainer) if trainer.state.fn == "fit" else 0
     if batches == 0:
@@ -31,7 +32,7 @@ def gather(trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> dict[s
         "batches": batches,
         "figures": {name: _state(metric) for name, metric in _metrics(figures)},
         "gradients": {
-            name: parameter.grad.detach().clone()
+            name: trainer.strategy.reduce(parameter.grad.detach().clone(), reduce_op="mean")
             for name, parameter in network.named_parameters()
             if accumulating and parameter.grad is not None
         },
@@ -39,14 +40,17 @@ def gather(trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> dict[s
 
 
 def put_back(unfinished: dict[str, Any], trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> None:
-    """Go on where `gather` was called: with the next batch, the figures so far, and the gradients so far."""
+    """Go on where `gather` was called: with the next batch, the figures so far, and the gradients so far.
+
+    Of several processes the first one takes the figures of all: they are added up again at the end of the epoch.
+    """
     trainer.train_dataloader.batch_sampler.skip = unfinished["batches"]  # type: ignore[union-attr]
     metrics = dict(_metrics(figures))
     for name, (count, state) in unfinished["figures"].items():
         metric = metrics[name]
-        for key, value in state.items():
-            setattr(metric, key, value.to(metric.device))
         metric._update_count = count
+        for key, value in state.items() if trainer.is_global_zero else ():
+            setattr(metric, key, value.to(metric.device))
     parameters = dict(network.named_parameters())
     for name, gradient in unfinished["gradients"].items():
         parameters[name].grad = gradient.to(parameters[name].device, memory_format=torch.preserve_format)
@@ -57,6 +61,7 @@ def _metrics(figures: nn.Module) -> list[tuple[str, Metric]]:
 
 
 def _state(metric: Metric) -> tuple[int, dict[str, torch.Tensor]]:
-    """How often it was updated, and what it has added up."""
-    states: dict[str, Any] = metric.metric_state  # tensors: none of ours keeps lists
-    return metric.update_count, {name: value.detach().clone() for name, value in states.items()}
+    """How often it was updated, and what it has added up, over all processes."""
+    with metric.sync_context():
+        states: dict[str, Any] = metric.metric_state  # tensors: none of ours keeps lists
+        return metric.update_count, {name: value.detach().clone() for name, value in states.items()}

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,13 @@ from src.data.scan import scan
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that were opened."""
     opened: list[str] = []
-    real = scanning.find_defect
+    real = scanning.find_defects
 
-    def watched(path: Path) -> str | None:
-        opened.append(path.name)
-        return real(path)
+    def watched(root: Path, paths: Sequence[str]) -> list[str | None]:
+        opened.extend(Path(path).name for path in paths)
+        return real(root, paths)
 
-    monkeypatch.setattr(scanning, "find_defect", watched)
+    monkeypatch.setattr(scanning, "find_defects", watched)
     return opened
 
 

@@ -1,0 +1,102 @@
+"""Processes that read images: they leave Ctrl-C and SIGTERM to the one that started them, end with it, and if one of
+them is killed, the signal is named.
+"""
+
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+
+from src.errors import RunError
+
+# A terminal sends Ctrl-C, and a batch system SIGTERM and SIGUSR1, to all processes of a command at once.
+PARENTS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
+
+SECONDS_BETWEEN_LOOKS = 1.0
+
+# What PyTorch says when a batch is long in coming, or from its handler of SIGCHLD: then out of any line whatever.
+DEATH = re.compile(r"DataLoader worker \(pid.*?\) (?:is killed by signal: (?P<signal>[^.]+)|exited)")
+
+LIKELY: dict[str | None, str] = {
+    "SIGKILL": ", perhaps for want of memory: free some or lower data.num_workers, then resume",
+    "SIGBUS": ", perhaps because /dev/shm is full: make room there or lower data.num_workers, then resume",
+}
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Around a fork: no signal of `PARENTS` ever reaches the new process; this one gets them when the block ends.
+
+    A worker would otherwise answer with its parent's handlers, or die while its parent finishes the batch.
+    """
+    if sys.platform != "linux":  # workers are not forked there
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def follow_parent(_: int = 0) -> None:
+    """In a worker of PyTorch's that was started `shielded`: end when the parent sends SIGTERM or is gone.
+
+    PyTorch's own way is to look for the parent every five seconds, and only between batches.
+    """
+    if sys.platform != "linux":
+        return
+    Queue._on_queue_feeder_error = staticmethod(_lose)  # type: ignore[attr-defined]  # in this process
+    # PyTorch's handlers would add lines of their own to the one that the parent has for a crash.
+    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE):
+        signal.signal(number, signal.SIG_DFL)
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _lose(*_: object) -> None:
+    """A batch can't be handed over, most likely for want of memory. Python would print it, and the parent wait on."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        told = signal.sigtimedwait([signal.SIGTERM], SECONDS_BETWEEN_LOOKS)
+        if told is not None and told.si_pid == parent:
+            break
+    os._exit(0)
+
+
+@contextmanager
+def deaths_named(workers: Callable[[], Iterable[BaseProcess]] = tuple) -> Iterator[None]:
+    """Turn PyTorch's error of a worker that died into a `RunError`.
+
+    `workers` gives the processes that are asked where it names no signal: its handler of SIGCHLD is gone from the end
+    of Lightning's first loop on, which puts all handlers back as they were before the first worker began.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_death(error):
+            raise
+        killed = (signal.Signals(-w.exitcode).name for w in workers() if w.exitcode is not None and w.exitcode < 0)
+        name = _signal(str(error)) or next(killed, None)
+        how = "has died" if name is None else f"was killed by {name}"
+        remedy = LIKELY.get(name, ": resume, with data.num_workers=0 if it happens again")
+        raise RunError(f"a process that reads images {how}{remedy}") from error
+
+
+def is_death(error: BaseException) -> bool:
+    """Whether PyTorch says with it that a worker has died."""
+    return DEATH.search(str(error)) is not None
+
+
+def _signal(said: str) -> str | None:
+    """`… is killed by signal: Killed.` -> `SIGKILL`: PyTorch has the system's words for it."""
+    match = DEATH.search(said)
+    words = match["signal"] if match else None
+    return next((number.name for number in signal.Signals if signal.strsignal(number) == words), words)

@@ -1,0 +1,64 @@
+"""Memory that has run out, in a line: what happened, which smaller batch would fit, and how to go on."""
+
+import logging
+import shlex
+import traceback
+
+import lightning as L
+
+from src.data import ImageDataModule
+from src.errors import RunError, ran_out
+from src.training.batch_size import Fit, fitting, power_of_two, release
+from src.training.classifier import ImageClassifier
+from src.training.free_memory import free_memory
+
+log = logging.getLogger(__name__)
+
+
+def memory_advice(
+    error: BaseException, free: int, module: ImageClassifier, data: ImageDataModule, trainer: L.Trainer, shown: str
+) -> RunError | None:
+    """What to say of a training that this error has ended; None where memory is not the matter.
+
+    `free`: the bytes of main memory that were free when it began. `shown` is the run folder. What the training still
+    holds is let go of: nothing can be done with it any more.
+    """
+    kind = ran_out(error)
+    if kind is None:
+        return None
+    size, device = data.batch_size, trainer.strategy.root_device
+    smaller = "a smaller one may fit: train anew with less"
+    if (kind == "memory") == (device.type == "cpu"):
+        try:
+            let_go(error, module, trainer)
+            # Main memory runs out where the process is limited (where the system's is at an end, it kills), and of its
+            # address space a process gives little back: what a new one will have is what this one had.
+            free = free if device.type == "cpu" else free_memory(device)
+            fit = fitting(module, data, trainer, free, power_of_two(size - 1))
+            smaller = _advise(fit)
+        except Exception as another:  # there may be too little even for that
+            log.debug("no batch size was found that would fit: %s", another)
+    else:
+        smaller = "the processes that read images need it: train anew with a smaller one, or lower data.num_workers"
+    return RunError(
+        f"out of {kind} at data.batch_size={size}: {smaller}, or free some memory and go on with "
+        f"resume={shlex.quote(shown)}"
+    )
+
+
+def let_go(error: BaseException, module: ImageClassifier, trainer: L.Trainer) -> None:
+    """Free gradients, optimizer state and what the failed step held: what is free then is what a new run will have."""
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
+    trainer.strategy.optimizers = []
+    module.zero_grad()
+    module.cpu()  # where Lightning hasn't brought it there yet
+    release(trainer.strategy.root_device)
+
+
+def _advise(fit: Fit | None) -> str:
+    if fit is None:
+        return "not even 2 would fit: train anew with a smaller data.image_size or model"
+    return f"{fit.size} would fit: train anew with data.batch_size={fit.size} (data.batch_size=auto finds it)"
