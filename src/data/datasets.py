@@ -164,10 +164,12 @@ class ImageLoader(DataLoader[Any]):
         return getattr(self._iterator, "_workers", ())
 
 
-def as_it_is(batch: Any) -> ImagesAndTargets:
+def as_it_is(batch: tuple[Any, ...]) -> tuple[Any, ...]:
     """The data set has made the batch already.
 
     A worker puts it into the memory that it shares with its parent. PyTorch would do so only while handing it over,
     where an error, of too little memory above all, loses the batch and lets the parent wait for ever.
     """
-    return batch if get_worker_info() is None else (batch[0].share_memory_(), batch[1].share_memory_())
+    if get_worker_info() is None:
+        return batch
+    return tuple(part.share_memory_() if isinstance(part, torch.Tensor) else part for part in batch)

@@ -19,6 +19,7 @@ from src.data.images import UnreadableImageError, reason_of
 from src.data.module import ImageDataModule
 from src.data.processes import cpu_count, fork_context, quiet_fork
 from src.data.transforms import Geometry, load_image
+from src.data.workers import follow_parent, shielded
 from src.errors import InputError, RunError
 from src.inference.checkpoint import Trained
 from src.inference.prediction import predict
@@ -92,8 +93,9 @@ def stream(trained: Trained, paths: Sequence[str], batch_size: int, workers: int
         collate_fn=as_it_is,
         num_workers=workers,
         multiprocessing_context=fork_context() if workers > 0 else None,
+        worker_init_fn=follow_parent,
     )
-    with quiet_fork():
+    with quiet_fork(), shielded():
         decoded = iter(loader)
     for names, reasons, images in decoded:
         logits = np.empty((0, len(trained.class_names)), np.float32)

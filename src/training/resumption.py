@@ -45,6 +45,8 @@ def last_whole(folder: RunFolder) -> Path | None:
         except SavedFileError as error:
             if error.unsafe:
                 raise InputError(f"resume: {path} is not safe to load ({error}): remove it, or train anew") from error
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:  # it may be whole
+                raise InputError(f"resume: {path} can't be read ({error}): see to that, or remove it") from error
             log.warning("%s is passed over: %s", path, error)
     for path, content in whole.items():
         _say_where(content)
