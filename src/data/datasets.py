@@ -164,7 +164,7 @@ class ImageLoader(DataLoader[Any]):
         return getattr(self._iterator, "_workers", ())
 
 
-def as_it_is(batch: tuple[Any, ...]) -> tuple[Any, ...]:
+def as_it_is(batch: Any) -> Any:
     """The data set has made the batch already.
 
     A worker puts it into the memory that it shares with its parent. PyTorch would do so only while handing it over,
