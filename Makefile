@@ -22,8 +22,9 @@ test: setup
 test-slow: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+FAULTS := kills stopping faults damaged_checkpoints resume resume_command trust hostile_checkpoints
 test-faults: setup
-	$(BIN)/python -m pytest -n auto --dist loadfile tests/test_kills.py tests/test_stopping.py tests/test_faults.py tests/test_damaged_checkpoints.py tests/test_resume.py tests/test_resume_command.py tests/test_trust.py tests/test_hostile_checkpoints.py
+	$(BIN)/python -m pytest -n auto --dist loadfile $(FAULTS:%=tests/test_%.py) tests/training tests/data
 
 lint: setup
 	$(BIN)/ruff check .
