@@ -46,7 +46,7 @@ def kill_and_resume(folder: Path, photos: Path, waits: list[float]) -> int:
                 os.kill(command.pid, signal.SIGKILL)
             assert command.code() in (-signal.SIGKILL, 0), command.said
             assert "error" not in command.said
-            all_gone(command, within=10)
+            all_gone(command, within=20)
         before, kept = kept, kept_steps(run)
         assert kept >= before, "steps were lost that a checkpoint had"
         written = epochs(run.path)

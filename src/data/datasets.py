@@ -1,6 +1,8 @@
 """Images and targets by the batch, from memory or from files, and the loader around them."""
 
+import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -142,7 +144,7 @@ class ImageLoader(DataLoader[Any]):
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context=fork_context() if num_workers > 0 else None,
-            worker_init_fn=follow_parent,
+            worker_init_fn=partial(follow_parent, os.getpid()),
         )
 
     def __iter__(self) -> Iterator[ImagesAndTargets]:  # type: ignore[override]

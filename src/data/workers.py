@@ -44,10 +44,11 @@ def shielded() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def follow_parent(_: int = 0) -> None:
-    """In a worker of PyTorch's that was started `shielded`: end when the parent sends SIGTERM or is gone.
+def follow_parent(parent: int, _: int = 0) -> None:
+    """In a worker of PyTorch's that was started `shielded`: end when the process `parent` sends SIGTERM or is gone.
 
-    PyTorch's own way is to look for the parent every five seconds, and only between batches.
+    It may be gone already, which is why the worker can't find out by itself whom to follow. PyTorch's own way is to
+    look for the parent every five seconds, and only between batches.
     """
     if sys.platform != "linux":
         return
@@ -55,7 +56,7 @@ def follow_parent(_: int = 0) -> None:
     # PyTorch's handlers would add lines of their own to the one that the parent has for a crash.
     for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE):
         signal.signal(number, signal.SIG_DFL)
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
 def _lose(*_: object) -> None:

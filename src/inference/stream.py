@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def stream(trained: Trained, paths: Sequence[str], batch_size: int, workers: int
         collate_fn=as_it_is,
         num_workers=workers,
         multiprocessing_context=fork_context() if workers > 0 else None,
-        worker_init_fn=follow_parent,
+        worker_init_fn=partial(follow_parent, os.getpid()),
     )
     with quiet_fork(), shielded():
         decoded = iter(loader)

@@ -1,10 +1,15 @@
 """What is said of a process that reads images and dies. (tests/test_faults.py kills real ones.)"""
 
+import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
-from src.data.workers import deaths_named
+from src.data.processes import fork_context
+from src.data.workers import deaths_named, follow_parent
 from src.errors import RunError
 
 
@@ -32,3 +37,22 @@ def test_the_workers_are_asked_where_it_has_no_name(code: int, said: str) -> Non
 def test_other_errors_pass() -> None:
     with pytest.raises(RuntimeError, match="^something else$"), deaths_named():
         raise RuntimeError("something else")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_a_worker_whose_parent_is_gone_already_ends() -> None:
+    """Killed between the worker's start and its first look, the parent is another process by then."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+
+    def work() -> None:
+        follow_parent(gone.pid)
+        time.sleep(60)
+        os._exit(1)
+
+    context = fork_context()
+    assert context is not None
+    worker = context.Process(target=work)  # type: ignore[attr-defined]
+    worker.start()
+    worker.join(30)
+    assert worker.exitcode == 0
