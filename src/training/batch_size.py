@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from src.analysis.cost import PRECISIONS, autocast
 from src.analysis.memory import peak_memory
 from src.data import ImageDataModule
+from src.data.processes import fork_context, quiet_fork
 from src.errors import InputError, ran_out
 from src.run import RunFolder
 from src.training.classifier import ImageClassifier
@@ -146,12 +147,46 @@ def step_memory(module: ImageClassifier, *, device: torch.device, precision: str
             if ran_out(error) is None:
                 raise
             return None
+    return _apart(lambda: _faked_step_memory(module, precision, batch_size))
+
+
+def _faked_step_memory(module: ImageClassifier, precision: str, batch_size: int) -> int:
     cpu = torch.device("cpu")
     with torch.random.fork_rng(devices=[]):
         own = _without_memory(module, precision)
         # The weights of `own` are meta tensors, until `to_empty` makes fake ones of them
         with FakeTensorMode(allow_non_fake_inputs=True):
             return peak_memory(lambda: _work(_faked(own), cpu, precision, batch_size), lambda work: work(), cpu)
+
+
+def _apart(work: Callable[[], int]) -> int:
+    """`work` in a forked process: for fake tensors autograd starts a thread, and what is forked from a process that has
+    one can't train any more. With a GPU any training starts them.
+    """
+    context = fork_context()
+    if context is None or torch.cuda.is_available():
+        return work()
+    receiver, sender = context.Pipe(duplex=False)
+
+    def say() -> None:
+        torch.set_num_threads(1)  # OpenMP's threads are not there after a fork, and would be waited for
+        try:
+            sender.send(work())
+        except Exception as error:
+            sender.send(RuntimeError(str(error)))
+
+    process = context.Process(target=say)  # type: ignore[attr-defined]
+    with quiet_fork():
+        process.start()
+    sender.close()
+    try:
+        result = receiver.recv()
+    except EOFError:
+        result = RuntimeError("the process that measures a step was killed")
+    process.join()
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _work(own: ImageClassifier, device: torch.device, precision: str, batch_size: int) -> Callable[[], None]:
