@@ -164,15 +164,16 @@ class RunFolder:
             yield
 
     def clear(self, *, all_of_it: bool) -> None:
-        """Take away what a killed process has left half; `all_of_it`: all but the run's settings, record and log."""
+        """Take away what a killed process has left half; `all_of_it`: all that training writes, too."""
         remove_partial(self.path)
         if not all_of_it:
             return
-        for path in self.path.iterdir():
-            if path.is_dir() and path != self.hydra:
-                shutil.rmtree(path)
-            elif path.is_file() and path != self.record_file and path.suffix != ".log":
-                path.unlink()
+        for folder in (self.checkpoints, self.gradcam, self.figures):
+            if folder.is_dir() and not folder.is_symlink():
+                shutil.rmtree(folder)
+        written = (self.history_file, self.metrics_file, self.per_class_file, self.predictions_file, self.skipped_file)
+        for file in (*written, self.cost_file, *self.path.glob("events.out.tfevents.*")):
+            file.unlink(missing_ok=True)
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """`metrics.csv`, one row an epoch. It is rewritten whole, so that no reader ever meets half a row."""

@@ -44,14 +44,16 @@ def _run_alone(cfg: DictConfig, folder: RunFolder, command: str, resume: bool) -
     checkpoint = None
     if resume:
         checkpoint = last_whole(folder)
-        if not is_follower():
-            folder.clear(all_of_it=checkpoint is None)
+        if checkpoint is None and folder.is_whole:
+            raise InputError(f"{folder.shown} is finished and has no whole checkpoint left: train a new run")
     try:
         session = Session(cfg, folder, checkpoint)
     except OmegaConfBaseException as error:  # a setting was taken out with ~
         raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
     main_process = session.trainer.is_global_zero
     if main_process:
+        if resume:
+            folder.clear(all_of_it=checkpoint is None)
         changes = folder.start(
             command=command,
             seed=cfg.seed,

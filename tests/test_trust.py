@@ -61,6 +61,13 @@ FILES = {
 }
 
 
+READ_LATER = (
+    "+callbacks.x={_target_:lightning.pytorch.callbacks.LambdaCallback,"
+    "on_fit_start:'${oc.create:{_target_:shutil.copy,src:/etc/hostname,dst:canary}}'}"
+)
+"""An interpolation that becomes a node with a `_target_` when it is read."""
+
+
 def check_refused(result, folder: Path) -> None:  # type: ignore[no-untyped-def]
     assert result.returncode == 2, result.stdout
     assert len(result.stderr.splitlines()) == 1
@@ -84,3 +91,11 @@ def test_a_file_is_refused(
         monkeypatch.setattr(module, "CONF", conf)
     for words in (["experiment=evil"], ["-m", "experiment=evil", "seed=1,2"]):
         check_refused(run_here(*words, cwd=tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("word", [READ_LATER, READ_LATER.replace("'${", "'\\${")], ids=["at once", "escaped"])
+def test_what_becomes_a_target_only_when_it_is_read_is_refused(word: str, tmp_path: Path) -> None:
+    result = run_here("data=digits", "model=simple_cnn", "trainer.max_epochs=1", word, cwd=tmp_path)
+    assert result.returncode == 2, result.stdout
+    assert "not allowed" in result.stderr
+    assert not (tmp_path / "canary").exists()

@@ -5,7 +5,7 @@ from typing import Any
 import lightning
 from hydra.utils import get_class, instantiate
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
 from src.trust import check_targets
@@ -17,12 +17,17 @@ def build(node: DictConfig, group: str, **arguments: Any) -> Any:
     Raises `InputError` for anything else, `src.trust.CLASSES` says what (a configuration from elsewhere must not name
     code), and for arguments that it doesn't take.
     """
-    check_targets(node, group)
-    target = node.get("_target_", None)
+    # As it will be read: `${oc.create:…}` makes nodes out of text, with `_target_`s that nobody has seen before.
+    content = OmegaConf.to_container(node, resolve=True)
+    if "${" in str(content):
+        raise InputError(f"{group}: {content} is not allowed: write the values themselves")
+    settings = OmegaConf.create({"node": content}).node
+    check_targets(settings, group)
+    target = settings.get("_target_", None)
     try:
         if not issubclass(get_class(str(target)), (lightning.Callback, Logger)):
             raise InputError(f"{group}: _target_={target} is neither a callback nor a logger: leave it out")
-        return instantiate(node, **arguments)
+        return instantiate(settings, **arguments)
     except Exception as error:
         cause = error.__cause__ or error
         if isinstance(cause, InputError):
