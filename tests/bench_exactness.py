@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from torch.utils.data import DataLoader, Dataset
@@ -31,8 +30,7 @@ from src.data.transforms import Augmentation, load_augmented
 from src.run import RunFolder
 from src.session import Session
 from src.training.checkpoint_files import SealedCheckpointIO
-from src.training.optimizers import build_optimizer
-from tests.bench_training import show
+from tests.bench_training import show, steps
 
 
 class Loose(Dataset[ImagesAndTargets]):
@@ -61,29 +59,18 @@ class Loose(Dataset[ImagesAndTargets]):
 
 
 def loop(session: Session, *, exact: bool) -> Iterator[int]:
-    """Training steps for ever; the images of each."""
-    module, data, bf16 = session.module, session.data, session.trainer.precision == "bf16-mixed"
-    optimizer = build_optimizer(module.network, **module.hparams["optimizer"])
-    loader = data.train_dataloader()
-    if not exact:
-        loose = Loose(data.dataset("train", None), data.augmentation)
-        loader = DataLoader(loose, data.batch_size, shuffle=True, collate_fn=as_it_is)  # type: ignore[assignment]
-    module.train()
-    while True:
-        for images, targets in loader:
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                loss = F.cross_entropy(module(images), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            yield len(targets)
+    data = session.data
+    if exact:
+        return steps(session, data.train_dataloader())
+    loose = Loose(data.dataset("train", None), data.augmentation)
+    return steps(session, DataLoader(loose, data.batch_size, shuffle=True, collate_fn=as_it_is))
 
 
-def turn(steps: Iterator[int], batches: int, *, exact: bool) -> tuple[float, float]:
+def turn(loop: Iterator[int], batches: int, *, exact: bool) -> tuple[float, float]:
     """Images per second of the clock and per second of the processor."""
     torch.use_deterministic_algorithms(exact)
     wall, processor = time.perf_counter(), time.process_time()
-    images = sum(next(steps) for _ in range(batches))
+    images = sum(next(loop) for _ in range(batches))
     return images / (time.perf_counter() - wall), images / (time.process_time() - processor)
 
 

@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +110,16 @@ def config(arguments: argparse.Namespace, *overrides: str) -> DictConfig:
 def loop(arguments: argparse.Namespace, *overrides: str) -> Iterator[int]:
     """The loop that one writes without a framework, a batch at a time: no metrics, no log, no checks."""
     session = Session(config(arguments, *overrides), RunFolder("none"))
+    return steps(session, session.data.train_dataloader())
+
+
+def steps(session: Session, loader: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[int]:
+    """Training steps for ever; the images of each."""
     module, bf16 = session.module, session.trainer.precision == "bf16-mixed"
     optimizer = build_optimizer(module.network, **module.hparams["optimizer"])
     module.train()
     while True:
-        for images, targets in session.data.train_dataloader():
+        for images, targets in loader:
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 loss = F.cross_entropy(module(images), targets)
             optimizer.zero_grad()
