@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from src.cli import main, output_folder
 from src.config import check_config
-from src.errors import InputError, RunError, ran_out
+from src.errors import InputError, RunError, first_line, ran_out
 from src.files import write_text
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Any, str]":
             freeze=cfg.freeze,
         )
     except OmegaConfBaseException as error:  # a setting was taken out with ~
-        raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
+        raise InputError(f"{first_line(error)}: the configuration needs it") from error
     if pretrained is not None:
         check_fit(module.network, pretrained, cfg.model.weights)
     uses = weight_uses(module.network, cfg.data.in_channels, cfg.data.image_size)

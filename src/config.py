@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.errors import InputError
+from src.errors import InputError, first_line
 from src.rules import NULLABLE, RULES, plain
 
 
@@ -23,7 +23,7 @@ def check_config(cfg: DictConfig) -> None:
         missing = sorted(OmegaConf.missing_keys(cfg))
         OmegaConf.resolve(cfg.copy())
     except OmegaConfBaseException as error:
-        line = str(error).splitlines()[0]
+        line = first_line(error)
         if "Missing mandatory value: " not in line:  # of a setting that another one refers to
             raise InputError(line) from error
         missing = [line.rpartition(" ")[2]]
@@ -42,7 +42,7 @@ def check_config(cfg: DictConfig) -> None:
         if "monitor" in cfg:
             _check_direction(cfg)
     except OmegaConfBaseException as error:  # a group or a key was taken out with ~
-        raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
+        raise InputError(f"{first_line(error)}: the configuration needs it") from error
 
 
 def _check_kinds(cfg: DictConfig) -> None:

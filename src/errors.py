@@ -15,6 +15,11 @@ class RunError(RuntimeError):
     """A run that began well and cannot go on. The message says what happened and what to try. Exit code 1."""
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's error says first; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 # What torch, its libraries and, from a DataLoader's process, Python itself say; they have no common type for it.
 GPU = (
     "CUDA out of memory",

@@ -2,8 +2,8 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PARTIAL = ".partial"
@@ -47,6 +47,18 @@ def remove_partial(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def missing_folders(folder: Path) -> list[Path]:
+    """Of the folder and its parents those that aren't there, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Take away those that are empty, from the innermost on."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
 _held: set[int] = set()
 
 
@@ -67,6 +79,7 @@ def _let_go() -> None:
     """A worker that decodes images would otherwise hold the lock for seconds after its parent was killed."""
     for descriptor in _held:
         os.close(descriptor)
+    _held.clear()  # the number may soon be that of another file, which a child of this one is to keep
 
 
 os.register_at_fork(after_in_child=_let_go)

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import check_config, keys, nearest
-from src.errors import InputError
+from src.errors import InputError, first_line
 from src.trust import check_trust
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -148,7 +148,7 @@ def _jobs(parser: OverridesParser, cfg: DictConfig, typed: Sequence[Override]) -
     try:
         jobs = BasicSweeper.split_arguments([*_parse(parser, params), *ours], None)[0]
     except HydraException as error:
-        raise InputError(str(error).splitlines()[0]) from error
+        raise InputError(first_line(error)) from error
     twice = next((job for job in jobs if jobs.count(job) > 1), None)
     if twice is not None:
         raise InputError(f"{' '.join(twice)} would be run twice: name each value once")
@@ -194,7 +194,7 @@ def _explain(verb: str, overrides: Sequence[str], error: Exception) -> str:
         return f"{match[1]} is chosen already: say {match[1]}=OPTION, once and without +"
     if isinstance(error, OverrideParseException):
         return _syntax(error)
-    cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ is not None else ""
+    cause = f": {first_line(error.__cause__)}" if error.__cause__ is not None else ""
     return text.splitlines()[0] + cause
 
 
@@ -215,7 +215,7 @@ def _explain_unknown(verb: str, overrides: Sequence[str], name: str) -> str | No
 def _syntax(error: Exception) -> str:
     override = getattr(error, "override", None)
     if override is None:
-        return str(error).splitlines()[0]
+        return first_line(error)
     if "=" not in override:
         return f"{override!r} is not understood: settings are written as name=value, such as model=resnet50"
     return f"{override!r} can't be read: put its value in quotes within quotes, \"name='value'\""

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.errors import InputError
+from src.errors import InputError, first_line
 from src.run import RunFolder
 
 
@@ -59,7 +59,7 @@ def reserve(cfg: DictConfig, check_sweep: Callable[[Path], None] | None = None) 
             raise InputError(f"{said} names no folder: name one, or leave {word} out")
         value = OmegaConf.select(cfg, key)
     except OmegaConfBaseException as error:
-        raise InputError(f"{word}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{word}: {first_line(error)}") from error
     folder = Path(os.path.abspath(str(value)))  # noqa: PTH100  # as Hydra makes it, without ..
     made = None
     try:
@@ -133,7 +133,7 @@ def discard(reserved: Reserved, folder: Path) -> None:
             file.unlink()
     if refused:
         run.record_file.unlink()
-    if reserved.is_ours(folder) and not any(folder.iterdir()):
+    if reserved.is_ours(folder) and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 

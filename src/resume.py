@@ -1,6 +1,6 @@
 """Going on with a run: what was typed when it began, what is typed now, and whether both mean the same training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from src.errors import InputError
+from src.errors import InputError, first_line
+from src.rules import plain
 from src.run import RunFolder
 
 MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")
@@ -42,8 +43,10 @@ def _began(run: RunFolder) -> bool:
 def run_to_resume(words: Sequence[str]) -> RunFolder | None:
     """The run that a `resume=` among overrides names; None without one."""
     named = [word.partition("=")[2] for word in words if _setting(word) == "resume"]
-    if not named or named[-1] in ("null", ""):
+    if not named or named[-1] == "null":
         return None
+    if named[-1] in ("", "''", '""'):  # such as resume=$RUN of a variable that isn't set
+        raise InputError("resume= names no run: name its folder, or leave resume= out")
     return find_run(str(OverridesParser.create().parse_override(f"resume={named[-1]}").value()))
 
 
@@ -64,33 +67,65 @@ def _is_hydras(word: str) -> bool:
     return _setting(word).startswith(("hydra.", "hydra/"))
 
 
-def check_same(run: RunFolder, cfg: DictConfig, may_change: Sequence[str] = MAY_CHANGE, remedy: str = "") -> None:
-    """Raise `InputError` where `cfg` would train something else than `run` began with, with the first difference."""
-    before, now = (_settings(content) for content in (OmegaConf.load(run.hydra / "config.yaml"), cfg))
-    for key in before:
-        allowed = any(key == name or key.startswith(f"{name}.") for name in may_change)
-        if key in now and before[key] != now[key] and not allowed:
-            raise InputError(
-                f"{run.shown} was begun with {key}={before[key]}, now it is {now[key]}: "
-                + (remedy or "leave that out, or train a new run without resume=")
-            )
+def check_same(
+    run: RunFolder,
+    cfg: DictConfig,
+    usual: DictConfig,
+    may_change: Sequence[str] = MAY_CHANGE,
+    remedy: str = "leave that out, or train a new run without resume=",
+) -> None:
+    """Raise `InputError` where `cfg` would train something else than `run` began with, with the first difference.
+
+    `usual` is what its own settings alone make today. A setting that is in it and not in the run's is one that came
+    with a later version.
+    """
+    before, now = _settings_of(run), _settings(cfg)
+    before |= {key: value for key, value in _settings(usual).items() if not any(_same_place(key, k) for k in before)}
+    for key in [*before, *(key for key in now if key not in before)]:
+        allowed = any(key == name or _is_below(key, name) for name in may_change)
+        if not allowed and (key not in now or key not in before or before[key] != now[key]):
+            old, new = (_shown(key, settings) for settings in (before, now))
+            raise InputError(f"{run.shown} was begun with {key}={old}, now it is {new}: {remedy}")
 
 
-def is_done(run: RunFolder, cfg: DictConfig) -> bool:
-    """Whether the run is finished and is not asked for more epochs; it may have stopped early, and has fewer then."""
-    if not run.is_whole:
-        return False
-    began = OmegaConf.select(OmegaConf.load(run.hydra / "config.yaml"), "trainer.max_epochs")
-    return bool(cfg.trainer.max_epochs <= max(began, run.metrics()["epochs"]))
+def is_done(run: RunFolder, cfg: DictConfig, usual: DictConfig) -> bool:
+    """Whether the run is finished and `cfg` asks for no more epochs than `usual`, with which it was trained last.
+
+    It may have stopped before it had as many.
+    """
+    return run.is_whole and bool(cfg.trainer.max_epochs <= max(usual.trainer.max_epochs, run.metrics()["epochs"]))
+
+
+def _is_below(key: str, node: str) -> bool:
+    return key.startswith(f"{node}.")
+
+
+def _same_place(key: str, other: str) -> bool:
+    """Whether both can't be set at once: `data.augment` is null, or `data.augment.flip` is there."""
+    return key == other or _is_below(key, other) or _is_below(other, key)
+
+
+def _shown(key: str, settings: Mapping[str, Any]) -> str:
+    """What is at the key, a value or several below it."""
+    below = {name.removeprefix(f"{key}."): value for name, value in settings.items() if _is_below(name, key)}
+    return plain(settings.get(key, below or "not set"))
+
+
+def _settings_of(run: RunFolder) -> dict[str, Any]:
+    file = run.hydra / "config.yaml"
+    try:
+        settings = _settings(OmegaConf.load(file))
+    except (OSError, ValueError, AttributeError, TypeError, YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{file} can't be read ({first_line(error)}): repair it, or train a new run") from error
+    if not any(settings):  # the only key is that of all of it, ""
+        raise InputError(f"{file} is empty: repair it, or train a new run")
+    return settings
 
 
 def _settings(content: Any) -> dict[str, Any]:
     """Settings by their dotted keys, resolved."""
     content = OmegaConf.create({key: content._get_node(key) for key in content if key not in NAMES_ONLY})
-    try:
-        return flat(OmegaConf.to_container(content, resolve=True))
-    except OmegaConfBaseException as error:
-        raise InputError(f"the settings of the run can't be read: {str(error).splitlines()[0]}") from error
+    return flat(OmegaConf.to_container(content, resolve=True))
 
 
 def flat(content: Any, prefix: str = "") -> dict[str, Any]:

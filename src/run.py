@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from src.errors import InputError, RunError
-from src.files import locked, remove_partial, replacing, write_text
+from src.files import locked, missing_folders, remove_empty, remove_partial, replacing, write_text
 from src.rules import RULES
 
 if TYPE_CHECKING:  # the command line knows run folders, and starts without pandas
@@ -109,7 +109,7 @@ class RunFolder:
         try:
             self._write_json(self.record_file, record)
         except OSError as error:
-            raise InputError(f"{self.path} can't be written ({error.strerror}): choose another hydra.run.dir") from None
+            raise self._unwritable(error) from None
         return changes
 
     def keep_settings(self, text: str) -> None:
@@ -140,7 +140,8 @@ class RunFolder:
             yield
             self.end("finished")
         except (KeyboardInterrupt, SystemExit) as error:
-            self.end("interrupted")
+            with suppress(OSError):  # of a full disk: that somebody wants it to end is what counts
+                self.end("interrupted")
             if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from error
             raise SystemExit(143) from error
@@ -151,16 +152,22 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the folder, where it is there, for this process; `InputError` where another one is at work in it."""
-        if not self.path.is_dir():
-            yield
-            return
-        try:
-            lock = ExitStack()
-            lock.enter_context(locked(self.path))
-        except BlockingIOError:
-            raise InputError(f"{self.shown} is at work in another process: wait for it, or stop it first") from None
-        with lock:
+        """Keep the folder for this process; `InputError` where another one is at work in it, or it can't be made.
+
+        What was made of it and its parents goes again where the block leaves it empty.
+        """
+        missing: list[Path] = []
+        with ExitStack() as lock:
+            try:
+                missing = missing_folders(self.path)
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock.enter_context(locked(self.path))
+            except BlockingIOError:  # and what was made is the other one's by now
+                raise InputError(f"{self.shown} is at work in another process: wait for it, or stop it first") from None
+            except OSError as error:
+                remove_empty(missing)
+                raise self._unwritable(error) from None
+            lock.callback(remove_empty, missing)
             yield
 
     def clear(self, *, all_of_it: bool) -> None:
@@ -262,6 +269,9 @@ class RunFolder:
 
         # A class may be called NA or null; those are names here, not missing values.
         return pd.read_csv(self.predictions_file, keep_default_na=False, encoding_errors=NAMES)
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(f"{self.path} can't be written ({error.strerror}): choose another hydra.run.dir")
 
     @staticmethod
     def _write_json(path: Path, content: Mapping[str, Any]) -> None:

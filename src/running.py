@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.callbacks.event_files import cut_events
 from src.data.workers import deaths_named
-from src.errors import InputError
+from src.errors import InputError, first_line
 from src.logs import is_follower, say_interrupted
 from src.results import sum_up
 from src.run import RunFolder
@@ -49,7 +49,7 @@ def _run_alone(cfg: DictConfig, folder: RunFolder, command: str, resume: bool) -
     try:
         session = Session(cfg, folder, checkpoint)
     except OmegaConfBaseException as error:  # a setting was taken out with ~
-        raise InputError(f"{str(error).splitlines()[0]}: the configuration needs it") from error
+        raise InputError(f"{first_line(error)}: the configuration needs it") from error
     main_process = session.trainer.is_global_zero
     if main_process:
         if resume:

@@ -10,14 +10,13 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
 from src.analysis.cost import count_parameters
 from src.attribution.layers import find_layer
-from src.callbacks.checkpoints import StepCheckpoints, checkpoint_interval
+from src.callbacks.checkpoints import RunCheckpoint, StepCheckpoints, checkpoint_interval
 from src.callbacks.configured import build
 from src.callbacks.history import History
 from src.callbacks.predictions import Predictions
@@ -25,7 +24,7 @@ from src.callbacks.progress import progress_callbacks
 from src.callbacks.tensorboard import FIGURES, TensorBoardCharts, log_result, tensorboards
 from src.callbacks.throughput import Throughput
 from src.data import ImageDataModule
-from src.errors import InputError, RunError
+from src.errors import InputError, RunError, first_line
 from src.logs import is_follower
 from src.networks import build_network
 from src.networks.pretrained import check_fit, describe_fit, fit_weights
@@ -41,7 +40,7 @@ from src.training.hardware import describe_hardware, uses_cuda
 from src.training.optimizers import check_optimization
 from src.training.out_of_memory import memory_advice
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
-from src.training.resumption import check_fits
+from src.training.resumption import check_fits, check_length
 from src.training.stopping import Stop
 from src.training.transfer import extract_features, features_stay_the_same, read_pretrained, resolve_architecture
 
@@ -100,7 +99,7 @@ class Session:
             freeze=freeze,
         )
         if checkpoint is not None:
-            check_fits(checkpoint, self.module)
+            check_fits(checkpoint, self.module, self.data)
         self.fit = None if pretrained is None else fit_weights(self.module.network, pretrained, self.weights)
         if freeze != "none":
             self._look_at_freeze(freeze, pretrained is not None)
@@ -113,6 +112,7 @@ class Session:
             begun = checkpoint is not None or is_follower()
             self.found_batch_size = settle_batch_size(self.module, self.data, self.trainer, folder, begun=begun)
         if checkpoint is not None:  # it is meant to be gone on with
+            check_length(checkpoint, self._batches_of_an_epoch(), self.trainer.max_epochs)
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             # `src.training.unfinished` sees to it that the epoch goes on with its next batch
             warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
@@ -144,6 +144,11 @@ class Session:
             find_layer(network, layer)
         return weight_uses(network, cfg.data.in_channels, cfg.data.image_size)
 
+    def _batches_of_an_epoch(self) -> int:
+        self.data.trainer = self.trainer  # which divides them among its processes
+        batches, limit = len(self.data.train_dataloader()), self.trainer.limit_train_batches
+        return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
     def _build_trainer(self, settings: dict[str, Any]) -> L.Trainer:
         progress = progress_callbacks(get_console(), self.throughput, bar=settings.pop("enable_progress_bar"))
         callbacks = [self.throughput, *progress, self.history, self.predictions, TensorBoardCharts()]
@@ -167,22 +172,20 @@ class Session:
                 enable_progress_bar=any(isinstance(callback, L.pytorch.callbacks.ProgressBar) for callback in progress),
             )
         except (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError) as error:
-            raise InputError(f"trainer: {str(error).splitlines()[0]}") from error
+            raise InputError(f"trainer: {first_line(error)}") from error
 
     def _checkpoints(self) -> list[L.Callback]:
         """best.ckpt, and behind it last.ckpt: Lightning's own `save_last` writes one only when the best is written."""
         settings: dict[str, Any] = {"dirpath": self.folder.checkpoints, "enable_version_counter": False}
         best, last = self.folder.best_checkpoint.stem, self.folder.last_checkpoint.stem
         steps, seconds = checkpoint_interval(OmegaConf.select(self.cfg, "checkpoint_every"))
+        watched: dict[str, Any] = {"monitor": self.cfg.monitor, "mode": self.cfg.mode}
+        if self.cfg.monitor.startswith("train/"):  # figures that there are at an epoch's end alone
+            watched["save_on_train_epoch_end"] = True
         return [
-            StepCheckpoints(
-                self.folder.last_checkpoint,
-                self.stop,
-                steps,
-                seconds,
-            ),
-            ModelCheckpoint(filename=best, monitor=self.cfg.monitor, mode=self.cfg.mode, **settings),
-            ModelCheckpoint(filename=last, save_on_train_epoch_end=True, **settings),
+            RunCheckpoint(filename=best, **watched, **settings),
+            RunCheckpoint(filename=last, save_on_train_epoch_end=True, **settings),
+            StepCheckpoints(self.folder.last_checkpoint, self.stop, steps, seconds),
         ]
 
     def run(self) -> dict[str, float]:
@@ -214,7 +217,7 @@ class Session:
                 # Left to itself Lightning loads a path of ours with pickle, which runs what code a file may hold.
                 self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.checkpoint, weights_only=True)
         except (MisconfigurationException, ValueError) as error:  # settings that only the loop can tell don't fit
-            raise RunError(f"the Trainer can't go on: {str(error).splitlines()[0]}") from error
+            raise RunError(f"the Trainer can't go on: {first_line(error)}") from error
         seconds = self.history.seconds_before + time.perf_counter() - start
         if self.cfg.test:
             metrics |= self._measure_best()
@@ -306,7 +309,7 @@ class Session:
                 training_images_per_second=None if self.caches_features else self.throughput.images_per_second,
             )
         except Exception as error:
-            log.warning("no cost.json: %s", str(error).splitlines()[0])
+            log.warning("no cost.json: %s", first_line(error))
             return
         self.folder.write_cost({"model": self.cfg.model.name, "data": self.cfg.data.name, **figures})
 

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from src.errors import InputError
+from src.errors import InputError, first_line
 
 CLASSES = re.compile(r"src\.callbacks\.[a-z_]+\.[A-Z]\w*|lightning\.pytorch\.(callbacks|loggers)\.[A-Z]\w*")
 """What a configuration may instantiate: our callbacks, and Lightning's callbacks and loggers by their documented names
@@ -36,10 +37,26 @@ def check_trust(cfg: Any, usual: Any) -> None:
     `usual` is the same verb's without any override.
     """
     check_targets(cfg)
+    for name in ("sweeper", "launcher"):
+        check_targets(settle(cfg.hydra[name], f"hydra.{name}"), f"hydra.{name}")
     ours, hydras = (_flat(OmegaConf.to_container(node.hydra, resolve=False), "hydra") for node in (usual, cfg))
     for key in sorted(ours.keys() | hydras.keys()):
         if ours.get(key) != hydras.get(key) and not any(key == name or key.startswith(f"{name}.") for name in HYDRAS):
             raise InputError(f"{key} can't be set: leave it out")
+
+
+def settle(node: DictConfig, key: str) -> DictConfig:
+    """The node as it will be read: `${oc.create:…}` makes nodes out of text, with `_target_`s that nobody has seen.
+
+    Raises `InputError` where that can't be told before.
+    """
+    try:
+        content = OmegaConf.to_container(node, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(f"{key}: {first_line(error)}") from error
+    if "${" in str(content):
+        raise InputError(f"{key}: {content} is not allowed: write the values themselves")
+    return OmegaConf.create({"node": content}).node
 
 
 def check_targets(cfg: Any, prefix: str = "") -> None:

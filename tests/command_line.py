@@ -19,6 +19,8 @@ from unittest.mock import patch
 
 from src.cli import main
 
+ANSWERED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM)
+
 
 def start(*arguments: str, cwd: Path, log: Path, verb: str = "train") -> BaseProcess:
     """The command in a process of its own, which can be killed; what it says goes into `log`.
@@ -42,7 +44,8 @@ def run_here(*arguments: str, cwd: Path, verb: str = "train") -> "subprocess.Com
     """What the command does in `cwd`: its exit code and what it said. The process is afterwards as it was before."""
     words = [sys.executable, "-m", f"src.{verb}", *arguments]
     out, err = StringIO(), StringIO()
-    handlers, level, on_sigterm = list(logging.root.handlers), logging.root.level, signal.getsignal(signal.SIGTERM)
+    handlers, level = list(logging.root.handlers), logging.root.level
+    answers = {number: signal.getsignal(number) for number in ANSWERED}
     with (
         chdir(cwd),
         redirect_stdout(out),
@@ -60,7 +63,8 @@ def run_here(*arguments: str, cwd: Path, verb: str = "train") -> "subprocess.Com
             code = end.code
         finally:
             logging.captureWarnings(False)
-            signal.signal(signal.SIGTERM, on_sigterm)
+            for number, answer in answers.items():
+                signal.signal(number, answer)
             for handler in logging.root.handlers:
                 if handler not in handlers:
                     handler.close()

@@ -4,10 +4,13 @@ It is forked, so that torch and Lightning are there already, and ends as an inte
 """
 
 import atexit
+import ctypes
 import faulthandler
+import gc
 import logging
 import os
 import pty
+import resource
 import signal
 import sys
 import threading
@@ -31,9 +34,10 @@ class Launched:
 
     Args:
         terminal: whether it stands at a terminal of its own, where Ctrl-C is a key.
+        memory: the bytes that it may take, beside what a process has that has imported everything.
     """
 
-    def __init__(self, *words: str, cwd: Path, terminal: bool = False) -> None:
+    def __init__(self, *words: str, cwd: Path, terminal: bool = False, memory: int | None = None) -> None:
         reader, writer = pty.openpty() if terminal else os.pipe()
         with quiet_fork():
             self.pid = os.fork()
@@ -41,6 +45,8 @@ class Launched:
             try:
                 os.close(reader)
                 _stand(writer, terminal)
+                if memory is not None:
+                    limit_memory(memory)
                 _become(words, cwd)
             finally:
                 os._exit(99)
@@ -121,6 +127,17 @@ class Launched:
             if not block:
                 return
             self._output += block
+
+
+def limit_memory(more: int) -> None:
+    """Let this process, which was forked, take so many more bytes of addresses.
+
+    What its parent has left lying about is thrown away first: what is freed later would add to what it may take.
+    """
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + more, used + more))
 
 
 def _stand(output: int, terminal: bool) -> None:

@@ -4,7 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -13,7 +17,9 @@ from PIL import Image
 from src.overrides import quote_paths
 from src.reservation import Reserved
 from src.run import RunFolder
-from tests.command_line import run_here
+from src.session import Session
+from tests.command_line import run_here, start
+from tests.launched import Launched
 
 ROOT = Path(__file__).parent.parent
 
@@ -202,6 +208,75 @@ def test_a_run_that_is_interrupted_says_so(tmp_path: Path, signal_number: int, c
     assert process.returncode == code
     assert "Traceback" not in errors
     assert RunFolder(tmp_path / "run").record()["status"] == "interrupted"
+
+
+IMPORTED = """
+import time
+from pathlib import Path
+
+Path({begun!r}).touch()
+try:
+    time.sleep(1)
+except BaseException:
+    raise ImportError("what a C extension makes of it")
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_import_is_not_what_is_interrupted(
+    number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While torch is imported, above all; at a terminal."""
+    home, begun = tmp_path / "home", tmp_path / "begun"
+    home.mkdir()
+    (tmp_path / "an_extension.py").write_text(IMPORTED.format(begun=str(begun)))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("src.train.train", lambda *_, **__: (import_module("an_extension"), time.sleep(60)))
+    with Launched(cwd=home, terminal=True) as command:
+        while not begun.exists():
+            assert command.is_alive(), command.said
+            time.sleep(0.01)
+        if number == signal.SIGINT:
+            command.key(b"\x03")
+        else:
+            os.kill(command.pid, number)
+        assert command.code(60) == code
+        assert command.said == ("^C\rinterrupted\n" if number == signal.SIGINT else "")
+    assert not list(home.iterdir())
+
+
+def told(number: int) -> Callable[..., Any]:
+    """Something that takes its time, in the midst of which this process gets a signal."""
+
+    def wait(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    return wait
+
+
+@pytest.mark.parametrize("phase", ["_introduce", "_measure"])
+def test_slurms_notice_stops_a_run_before_and_after_its_training(
+    phase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, phase, told(signal.SIGUSR1))
+    words = ("trainer=debug", "model=simple_cnn", "callbacks=none", "logger=none", "cost=false", "hydra.run.dir=run")
+    process = start(*words, cwd=tmp_path, log=tmp_path / "log")
+    process.join(60)
+    assert process.exitcode == 143
+    said = (tmp_path / "log").read_text().splitlines()
+    assert said[-1].startswith("interrupted: python -m src.train resume=run ")
+    assert RunFolder(tmp_path / "run").status == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_any_verb_ends_with_143(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("src.audit.audit", told(number))
+    process = start("data=digits", cwd=tmp_path, log=tmp_path / "log", verb="audit")
+    process.join(60)
+    assert process.exitcode == 143
+    assert (tmp_path / "log").read_text() == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
 def test_an_error_leaves_a_folder_of_the_users_own_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,17 +15,6 @@ from src.training.resumption import progress
 from tests.launched import Launched
 from tests.short_run import RUN, STEPS_AN_EPOCH, curves, digest, epochs, finish
 
-KILLS_A_RUN = 4
-
-
-def moments(number: int, seconds: float, seed: int) -> list[float]:
-    """So many seeded moments, in random order, spread over the first half of a run of `seconds`: one in each part.
-
-    After four of them and what they have left to do, few runs are over.
-    """
-    random = np.random.default_rng(seed)
-    return random.permutation((np.arange(number) + random.random(number)) / number * 0.5 * seconds).tolist()
-
 
 def kept_steps(run: RunFolder) -> int:
     """The steps in the newest checkpoint, which is whole: a kill leaves none half-written under its name."""
@@ -35,25 +24,23 @@ def kept_steps(run: RunFolder) -> int:
     return progress(run.last_checkpoint)[0]
 
 
-def kill_and_resume(folder: Path, photos: Path, waits: list[float]) -> int:
-    """Kill a run, and each time that it goes on again, after so many seconds of work; how often it was still alive."""
-    run, kept, alive = RunFolder(folder / "run"), 0, 0
-    for wait in waits:
-        words = ["resume=run"] if run.path.exists() else [*RUN, f"data.root={photos}"]
-        with Launched(*words, cwd=folder) as command:
-            if command.work(wait):
-                alive += 1
-                os.kill(command.pid, signal.SIGKILL)
-            assert command.code() in (-signal.SIGKILL, 0), command.said
-            assert "error" not in command.said
-            all_gone(command, within=20)
-        before, kept = kept, kept_steps(run)
-        assert kept >= before, "steps were lost that a checkpoint had"
-        written = epochs(run.path)
-        assert written == list(range(1, len(written) + 1))
-        # An epoch's row is written a moment before its checkpoint, the one before that two batches earlier.
-        assert kept >= STEPS_AN_EPOCH * len(written) - 2, "a finished epoch was lost"
-        forget_what_has_not_begun(run)
+def kill(folder: Path, photos: Path, wait: float) -> bool:
+    """Begin a run, or go on with it, and kill it after so many seconds of work; whether it was still alive then."""
+    run = RunFolder(folder / "run")
+    words = ["resume=run"] if run.path.exists() else [*RUN, f"data.root={photos}"]
+    before = kept_steps(run)
+    with Launched(*words, cwd=folder) as command:
+        if alive := command.work(wait):
+            os.kill(command.pid, signal.SIGKILL)
+        assert command.code() in (-signal.SIGKILL, 0), command.said
+        assert "error" not in command.said
+        all_gone(command, within=20)
+    kept, written = kept_steps(run), epochs(run.path)
+    assert kept >= before, "steps were lost that a checkpoint had"
+    assert written == list(range(1, len(written) + 1))
+    # An epoch's row is written a moment before its checkpoint, the one before that two batches earlier.
+    assert kept >= STEPS_AN_EPOCH * len(written) - 2, "a finished epoch was lost"
+    forget_what_has_not_begun(run)
     return alive
 
 
@@ -86,7 +73,9 @@ def test_a_run_that_was_killed_thrice_ends_in_the_same_bits(
     photos: Path, undisturbed: tuple[Path, float], tmp_path: Path
 ) -> None:
     whole, seconds = undisturbed
-    assert kill_and_resume(tmp_path, photos, moments(3, seconds, seed=1)) == 3
+    random = np.random.default_rng(1)
+    for _ in range(3):  # three of these cannot come to the run's end
+        assert kill(tmp_path, photos, random.uniform(0, seconds / 3))
     finish(tmp_path, photos)
     check_same(tmp_path / "run", whole, kills=3)
 
@@ -102,15 +91,20 @@ def test_twenty_kills(
             pytest.skip("no other file system to write to")
         monkeypatch.setenv("TMPDIR", str(shm))
     whole, seconds = undisturbed
-    waits, alive = moments(20, seconds, seed=7 + elsewhere), 0
-    for number in range(0, 20, KILLS_A_RUN):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        alive += kill_and_resume(folder, photos, waits[number : number + KILLS_A_RUN])
-        finish(folder, photos)
-        check_same(folder / "run", whole, KILLS_A_RUN)
-    print(f"{alive} of 20 kills met a run that was alive")
-    assert alive >= 17
+    random, kills = np.random.default_rng(7 + elsewhere), [0]
+    while sum(kills) < 20:
+        folder = tmp_path / str(len(kills))
+        folder.mkdir(exist_ok=True)
+        if kill(folder, photos, random.uniform(0, seconds)):
+            kills[-1] += 1
+        else:
+            check_same(folder / "run", whole, kills[-1])
+            kills.append(0)
+    folder = tmp_path / str(len(kills))
+    folder.mkdir(exist_ok=True)
+    finish(folder, photos)
+    check_same(folder / "run", whole, kills[-1])
+    print(f"{sum(kills)} kills in {len(kills)} runs, {kills}: all ended in the same bits")
 
 
 @pytest.fixture

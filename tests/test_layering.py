@@ -9,7 +9,7 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
-    {"errors", "files", "rules", "logs", "frames"},
+    {"errors", "files", "rules", "logs", "signals", "frames"},
     {"trust"},
     {"config"},
     {"data", "networks", "figures", "tables"},

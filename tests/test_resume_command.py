@@ -1,12 +1,18 @@
 """`resume=` on the command line: which runs it takes, and what it refuses."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
-from src.resume import find_run, merge_words
+from src.resume import check_same, find_run, merge_words
 from src.run import RunFolder
+from src.training.resumption import check_length
 from tests.command_line import run_here
 from tests.short_run import RUN, curves, epochs
 
@@ -42,6 +48,7 @@ def test_a_finished_run_goes_on_only_with_more_epochs(photos: Path, tmp_path: Pa
         ("resume=nowhere", "is no folder"),
         ("resume=.", "holds no run of src.train (no run.json in it)"),
         ("resume=file", "is no folder"),
+        ("resume=", "names no run"),
     ],
 )
 def test_what_is_no_run_gets_its_line(word: str, said: str, tmp_path: Path) -> None:
@@ -51,6 +58,98 @@ def test_what_is_no_run_gets_its_line(word: str, said: str, tmp_path: Path) -> N
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+SMALL = (
+    "data=folder", "data.image_size=16", "data.batch_size=8", "data.num_workers=0", "data.augment=null",
+    "model=simple_cnn", "trainer=cpu", "trainer.max_epochs=1", "callbacks=none", "logger=none", "baseline=false",
+    "cost=false", "hydra.run.dir=run",
+)  # fmt: skip
+
+
+def files_of(run: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file() and path.name != "train.log"}
+
+
+def test_a_run_goes_on_with_the_images_that_it_began_with(photos: Path, tmp_path: Path) -> None:
+    """Others would move between its splits: what it has trained on would be tested."""
+    root, run = tmp_path / "photos", tmp_path / "run"
+    shutil.copytree(photos, root)
+    assert run_here(*SMALL, f"data.root={root}", cwd=tmp_path).returncode == 0
+    before = files_of(run)
+    names = sorted(path.name for path in root.iterdir())
+    image = next(path for path in sorted((root / names[0]).iterdir()))
+    changes: list[tuple[Callable[[], Any], Callable[[], Any], str]] = [
+        (lambda: image.rename(tmp_path / "away"), lambda: (tmp_path / "away").rename(image), "images"),
+        (lambda: (root / names[0]).rename(root / "zz"), lambda: (root / "zz").rename(root / names[0]), "other classes"),
+        (lambda: image.rename(image.with_name("zz.png")), lambda: image.with_name("zz.png").rename(image), "images"),
+    ]
+    for change, undo, said in changes:
+        change()
+        result = run_here("resume=run", "trainer.max_epochs=2", cwd=tmp_path)
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+        assert said in result.stderr
+        assert "put them back, or train a new run" in result.stderr
+        assert files_of(run) == before
+        undo()
+    root.rename(tmp_path / "moved")  # the same images elsewhere are no other ones
+    result = run_here("resume=run", "trainer.max_epochs=2", "data.root=moved", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert epochs(run) == [1, 2]
+
+
+def test_what_does_not_fit_the_run_changes_nothing(photos: Path, tmp_path: Path) -> None:
+    early = "{_target_:lightning.pytorch.callbacks.EarlyStopping,monitor:val/loss,patience:1,min_delta:100}"
+    words = [*SMALL, f"data.root={photos}", f"+callbacks.early={early}"]
+    assert run_here(*words, cwd=tmp_path).returncode == 0
+    assert run_here("resume=run", "trainer.max_epochs=9", cwd=tmp_path).returncode == 0
+    assert epochs(tmp_path / "run") == [1, 2]
+    assert "is finished" in run_here("resume=run", cwd=tmp_path).stdout, "it stopped early, and was asked for nine"
+    before = files_of(tmp_path / "run")
+    for more, said in (
+        (["trainer.max_epochs=1", "trainer.log_every_n_steps=1"], "is finished"),
+        (
+            ["trainer.max_epochs=10", "data.augment={flip:true}"],
+            "begun with data.augment=null, now it is {",
+        ),
+        (["trainer.max_epochs=10", "~callbacks.early"], "callbacks.early"),
+        (
+            ["trainer.max_epochs=10", "+callbacks.timer={_target_:lightning.pytorch.callbacks.Timer}"],
+            "=not set, now it",
+        ),
+    ):
+        result = run_here("resume=run", *more, cwd=tmp_path)
+        assert said in result.stdout + result.stderr
+        assert files_of(tmp_path / "run") == before
+    RunFolder(tmp_path / "run").metrics_file.unlink()
+    result = run_here("resume=run", "trainer.max_epochs=1", cwd=tmp_path)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert "trainer.max_epochs=1 is too few: 2 epochs are done already" in result.stderr
+    settings = RunFolder(tmp_path / "run").hydra / "config.yaml"
+    for text in ("", "a: [", "- 1\n", "model: ${nowhere}\n", "\0"):
+        settings.write_text(text)
+        result = run_here("resume=run", cwd=tmp_path)
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+        assert "config.yaml" in result.stderr
+
+
+def test_the_middle_of_an_epoch_needs_its_batches(tmp_path: Path) -> None:
+    file = tmp_path / "last.ckpt"
+    torch.save({"epoch": 1, "global_step": 9, "unfinished": {"batches": 3, "of": 6}}, file)
+    check_length(file, batches=6, epochs=2)
+    with pytest.raises(InputError, match="in the middle of an epoch of 6 batches, which would now have 3"):
+        check_length(file, batches=3, epochs=2)
+    torch.save({"epoch": 1, "global_step": 12, "unfinished": None}, file)
+    check_length(file, batches=3, epochs=2)
+
+
+def test_a_setting_of_a_later_version_is_no_difference(config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    run, now = RunFolder(tmp_path), config()
+    older = OmegaConf.masked_copy(now, [key for key in now if key not in ("label_smoothing", "study")])
+    run.keep_settings(OmegaConf.to_yaml(older))
+    check_same(run, now, now)
+    with pytest.raises(InputError, match=r"begun with label_smoothing=0, now it is 0.1"):
+        check_same(run, config("label_smoothing=0.1"), now)
 
 
 def test_a_run_that_was_killed_before_its_record_is_known(tmp_path: Path) -> None:

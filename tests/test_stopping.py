@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 
 from src import session
+from src.errors import RunError
 from src.run import RunFolder
+from src.training import stopping
 from src.training.resumption import progress
 from tests.launched import Launched
 from tests.short_run import EPOCHS, RUN, STEPS_AN_EPOCH, curves, digest, epochs, finish
@@ -126,6 +129,35 @@ def test_a_run_that_is_told_to_stop_keeps_its_last_batch(
     assert diary.read_text().split() == [str(step) for step in range(1, STEPS_AN_EPOCH * EPOCHS + 1)], "each step once"
     assert digest(run.path) == digest(undisturbed[0])
     assert curves(run.path) == curves(undisturbed[0])
+
+
+def stop_within(stop: stopping.Stop, then: Callable[[], None]) -> None:
+    with stop.patience():
+        os.kill(os.getpid(), signal.SIGTERM)
+        then()
+
+
+def test_an_error_has_the_last_word(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """What was to be said of a stop is not said behind it, and the signals are back."""
+
+    def fail() -> None:
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr(stopping, "SECONDS_UNTIL_SAID", 0.05)
+    before = [signal.getsignal(number) for number in stopping.SIGNALS]
+    with caplog.at_level("INFO"):
+        with pytest.raises(RunError):
+            stop_within(stopping.Stop(), fail)
+        time.sleep(0.1)
+    assert not caplog.text
+    assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+
+
+def test_a_stop_that_takes_long_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(stopping, "SECONDS_UNTIL_SAID", 0.0)
+    with caplog.at_level("INFO"), pytest.raises(SystemExit):
+        stop_within(stopping.Stop(), lambda: time.sleep(0.1))
+    assert "SIGTERM: stopping after this batch" in caplog.text
 
 
 def has_come(run: RunFolder, phase: str) -> bool:

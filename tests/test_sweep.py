@@ -212,9 +212,10 @@ def test_a_run_does_not_go_on_with_other_settings(config: Config, tmp_path: Path
     """A file of conf/ may have changed since, which no override tells."""
     run = RunFolder(tmp_path)
     run.keep_settings(OmegaConf.to_yaml(config("optimizer.lr=0.3")))
-    check_same(run, config("optimizer.lr=0.3", "sweep=other"), NAMES_ONLY)
+    now = config("optimizer.lr=0.3", "sweep=other")
+    check_same(run, now, now, NAMES_ONLY)
     with pytest.raises(InputError, match="was begun with optimizer.lr=0.3, now it is 0.05: set it back"):
-        check_same(run, config(), NAMES_ONLY, "set it back")
+        check_same(run, config(), config(), NAMES_ONLY, "set it back")
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:

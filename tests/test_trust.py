@@ -68,6 +68,9 @@ READ_LATER = (
 """An interpolation that becomes a node with a `_target_` when it is read."""
 
 
+READ_BY_HYDRA = "+hydra.sweeper.x='${oc.create:{_target_:shutil.copy,src:/etc/hostname,dst:canary}}'"
+
+
 def check_refused(result, folder: Path) -> None:  # type: ignore[no-untyped-def]
     assert result.returncode == 2, result.stdout
     assert len(result.stderr.splitlines()) == 1
@@ -99,3 +102,8 @@ def test_what_becomes_a_target_only_when_it_is_read_is_refused(word: str, tmp_pa
     assert result.returncode == 2, result.stdout
     assert "not allowed" in result.stderr
     assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("word", [READ_BY_HYDRA, READ_BY_HYDRA.replace("'${", "'\\${")], ids=["at once", "escaped"])
+def test_hydras_own_parts_are_looked_at_as_they_will_be_read(word: str, tmp_path: Path) -> None:
+    check_refused(run_here("-m", "seed=1,2", word, cwd=tmp_path), tmp_path)

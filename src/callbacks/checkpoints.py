@@ -1,15 +1,23 @@
-"""Checkpoints between the ends of epochs: every so many steps or minutes, and when somebody wants the run to stop."""
+"""When checkpoints are written: of the best epoch, at each epoch's end, every so often within one, when stopping."""
 
+import errno
+import logging
 import re
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
 from src.errors import InputError
+from src.networks.saved import SavedFileError, load_saved
+from src.training.checkpoint_files import check_seal
 from src.training.stopping import Stop
+from src.training.unfinished import batches_done
+
+log = logging.getLogger(__name__)
 
 STEPS_BETWEEN_CLOCKS = 64
 """Of a distributed run: how often its processes agree on the time."""
@@ -17,12 +25,63 @@ STEPS_BETWEEN_CLOCKS = 64
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
-class StepCheckpoints(L.Callback):
+class RunCheckpoint(ModelCheckpoint):
+    """Lightning's, for a run that goes on exactly, wherever its folder is by then.
+
+    The state names files: they are sought in the folder as it is called now, else Lightning forgets how good the best
+    one is. And what a validation behind an epoch's last batch finds best is written when the epoch has ended: a
+    checkpoint of before could not go on, for the epoch's own figures are lost.
+    """
+
+    _validated = False
+
+    @property
+    def state_key(self) -> str:
+        """That of Lightning's class, under which earlier versions' checkpoints have it."""
+        return ModelCheckpoint.__qualname__ + super().state_key.removeprefix(type(self).__qualname__)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        moved = {
+            key: self._here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")
+        }
+        best = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict | moved | {"dirpath": self.dirpath, "best_k_models": best})
+        for path in list(best):
+            self._forget_unless_whole(Path(path))
+
+    def _here(self, path: str) -> str:
+        return str(Path(self.dirpath or "") / Path(path).name) if path else ""
+
+    def _forget_unless_whole(self, path: Path) -> None:
+        """Let the best that is to come take the place of a file that is damaged or was removed."""
+        try:
+            check_seal(path)
+            load_saved(path)
+        except SavedFileError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno not in (None, errno.ENOENT):
+                return  # it may be whole
+            log.warning("%s is lost (%s): what is best from now on takes its place", path, error)
+            path.unlink(missing_ok=True)
+            del self.best_k_models[str(path)]
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._validated = False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._validated = True
+        super().on_validation_end(trainer, pl_module)
+
+    def _should_save_on_train_epoch_end(self, trainer: L.Trainer) -> bool:
+        return super()._should_save_on_train_epoch_end(trainer) or (self._validated and batches_done(trainer) == 0)
+
+
+class StepCheckpoints(Checkpoint):
     """Writes `path` in the middle of epochs, so that little is lost, and ends the run where `stop` asks for it.
 
-    `steps` or `seconds` say how often; both None: only when stopping. A batch that ends the epoch or is followed by a
-    validation is passed over: a checkpoint of it could not say that the validation is still to come, and one behind it
-    follows soon.
+    `steps` or `seconds` say how often; both None: only when stopping. Behind a batch that a validation follows, it
+    waits for that: a checkpoint of before could not say that it is still to come. The one of an epoch's end is not
+    its own. As a `Checkpoint` it comes behind all other callbacks, so that it keeps what they know of the validation;
+    the best checkpoint has to stand before it in the list.
     """
 
     def __init__(self, path: Path, stop: Stop, steps: int | None = None, seconds: float | None = None) -> None:
@@ -31,6 +90,16 @@ class StepCheckpoints(L.Callback):
         self._steps, self._seconds = steps, seconds
         self._saved_step, self._saved_at = 0, 0.0
         self._may_leave = False
+        self._is_over = False
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """That a callback has ended the training, which Lightning forgets, and of how many epochs."""
+        if trainer.should_stop:
+            checkpoint["stopped_early_of"] = trainer.max_epochs
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """It stays ended, unless the run gets more epochs."""
+        self._is_over = checkpoint.get("stopped_early_of") == trainer.max_epochs
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Lightning's own handlers, set before this, would end the run without a checkpoint. When the fit is over it
@@ -38,6 +107,7 @@ class StepCheckpoints(L.Callback):
         """
         if trainer.world_size == 1:
             self._stop.listen()
+        trainer.should_stop |= self._is_over
         self._note(trainer)
         self._stop.leave_if_asked()
 
@@ -56,13 +126,12 @@ class StepCheckpoints(L.Callback):
         batch: tuple[Tensor, Tensor],
         batch_idx: int,
     ) -> None:
-        done = batch_idx + 1
-        if done >= trainer.num_training_batches or _validates(trainer, done):
-            return
-        if self._is_due(trainer, done):
-            trainer.save_checkpoint(self.path)
-            self._note(trainer)
-            self._may_leave = bool(self._stop)
+        if not _validates(trainer):
+            self._save_if_due(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._save_if_due(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Asked during the last batch or the validation of the epoch before, whose checkpoint is written now."""
@@ -82,6 +151,14 @@ class StepCheckpoints(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         self._stop.leave_if_asked()
+
+    def _save_if_due(self, trainer: L.Trainer) -> None:
+        done = batches_done(trainer)
+        if done == 0 or trainer.should_stop or not self._is_due(trainer, done):  # at the epoch's end comes another
+            return
+        trainer.save_checkpoint(self.path)
+        self._note(trainer)
+        self._may_leave = bool(self._stop)
 
     def _is_due(self, trainer: L.Trainer, done: int) -> bool:
         if self._stop:
@@ -112,7 +189,7 @@ def checkpoint_interval(every: Any) -> tuple[int | None, float | None]:
     return None, float(match[1]) * UNITS[match[2]]
 
 
-def _validates(trainer: L.Trainer, done: int) -> bool:
-    """Whether a validation follows the batch with which so many of the epoch are done."""
-    every = trainer.val_check_batch
-    return bool(trainer.enable_validation) and every is not None and every != float("inf") and done % int(every) == 0
+def _validates(trainer: L.Trainer) -> bool:
+    """Whether a validation follows the batch at hand. Lightning itself says it: intervals can be of several kinds."""
+    fetcher = trainer.fit_loop._data_fetcher
+    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)

@@ -5,10 +5,10 @@ from typing import Any
 import lightning
 from hydra.utils import get_class, instantiate
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from src.errors import InputError
-from src.trust import check_targets
+from src.errors import InputError, first_line
+from src.trust import check_targets, settle
 
 
 def build(node: DictConfig, group: str, **arguments: Any) -> Any:
@@ -17,11 +17,7 @@ def build(node: DictConfig, group: str, **arguments: Any) -> Any:
     Raises `InputError` for anything else, `src.trust.CLASSES` says what (a configuration from elsewhere must not name
     code), and for arguments that it doesn't take.
     """
-    # As it will be read: `${oc.create:…}` makes nodes out of text, with `_target_`s that nobody has seen before.
-    content = OmegaConf.to_container(node, resolve=True)
-    if "${" in str(content):
-        raise InputError(f"{group}: {content} is not allowed: write the values themselves")
-    settings = OmegaConf.create({"node": content}).node
+    settings = settle(node, group)
     check_targets(settings, group)
     target = settings.get("_target_", None)
     try:
@@ -32,4 +28,4 @@ def build(node: DictConfig, group: str, **arguments: Any) -> Any:
         cause = error.__cause__ or error
         if isinstance(cause, InputError):
             raise cause from None
-        raise InputError(f"{group}: {target} can't be made: {str(cause).splitlines()[0]}") from error
+        raise InputError(f"{group}: {target} can't be made: {first_line(cause)}") from error

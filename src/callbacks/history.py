@@ -8,14 +8,24 @@ from typing import Any
 import lightning as L
 
 from src.callbacks.tensorboard import FIGURES
+from src.errors import RunError, first_line
 from src.run import RunFolder
 from src.tables import duration
 
 log = logging.getLogger(__name__)
 
+COLUMNS = (
+    *("epoch", "step"),
+    *(f"{split}/{figure}" for split in ("train", "val") for figure in FIGURES),
+    *("lr", "seconds", "images_per_second"),
+)
+
 
 class History(L.Callback):
-    """Writes each epoch's figures when it ends. Epochs count from 1; 0 is the untrained network."""
+    """Writes each epoch's figures when it ends. Epochs count from 1; 0 is the untrained network.
+
+    Checkpoints keep the rows too: whatever becomes of the file, a resumed run writes it whole.
+    """
 
     def __init__(self, folder: RunFolder, monitor: str, mode: str) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -24,45 +34,66 @@ class History(L.Callback):
         self._monitor, self._sign = monitor, 1 if mode == "max" else -1
         self._best = -math.inf
         self._start = 0.0
-        self._validated = False
+        self._validation: dict[str, float] = {}  # figures of the epoch's last one so far
 
     @property
     def images_per_second(self) -> float:
         """Of the last epoch; 0 before there is one."""
         return float(self.rows[-1]["images_per_second"]) if self.rows else 0.0
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.on_train_epoch_start(trainer, pl_module)  # not called where a run goes on in the middle of an epoch
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "validation": self._validation}
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Of a resumed run, go on behind the epochs that its checkpoint knows, be they all."""
-        epochs = checkpoint["epoch"] + (checkpoint.get("unfinished") is None)
-        if epochs == 0 or trainer.state.fn != "fit":  # it is called too when the best checkpoint is tested
+        if trainer.state.fn != "fit":  # it is called too when the best checkpoint is tested
             return
-        rows: list[dict[str, Any]] = self._folder.history().to_dict("records")  # type: ignore[assignment]
-        self.rows = [row for row in rows if row["epoch"] <= epochs]
+        epochs = checkpoint["epoch"] + (checkpoint.get("unfinished") is None)
+        state = checkpoint["callbacks"].get(self.state_key) or {"rows": self._read(epochs), "validation": {}}
+        self.rows, self._validation = list(state["rows"]), state["validation"]
         self.seconds_before = sum(row["seconds"] for row in self.rows)
         known = [self._sign * row[self._monitor] for row in self.rows if not math.isnan(row[self._monitor])]
         self._best = max(known, default=-math.inf)
+        if self.rows and trainer.is_global_zero:
+            self._folder.write_history(self.rows)
+
+    def _read(self, epochs: int) -> list[dict[str, Any]]:
+        """The rows of so many epochs from metrics.csv, for a checkpoint of an earlier version, which has none."""
+        if epochs == 0:
+            return []
+        try:
+            table = self._folder.history()
+            if tuple(table.columns) != COLUMNS or not all(kind.kind in "if" for kind in table.dtypes):
+                raise ValueError("it is not what was written")
+            rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+            if [row["epoch"] for row in rows[:epochs]] != list(range(1, epochs + 1)):
+                raise ValueError("epochs are missing")
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self._folder.history_file} is damaged ({first_line(error)}), and the checkpoint, of an earlier "
+                "version, does not have its rows: put the file back, or train a new run"
+            ) from error
+        return rows[:epochs]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._start = time.perf_counter()  # a run that goes on in the middle of an epoch has no epoch's start
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._start = time.perf_counter()
-        self._validated = False
+        self._validation = {}
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._validated = not trainer.sanity_checking
+        if not trainer.sanity_checking:
+            metrics = trainer.callback_metrics
+            self._validation = {name: float(metrics[name]) for name in metrics if name.startswith("val/")}
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Lightning keeps the last validation's figures; an epoch without one has none.
-        metrics = {
-            name: float(value)
-            for name, value in trainer.callback_metrics.items()
-            if self._validated or not name.startswith("val/")
-        }
+        # Lightning keeps the last validation's figures, of whatever epoch, and a resumed run doesn't know them.
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = {name: metrics[name] for name in metrics if not name.startswith("val/")} | self._validation
         epoch = trainer.current_epoch + 1
-        names = [f"{split}/{figure}" for split in ("train", "val") for figure in FIGURES]
-        row: dict[str, Any] = {"epoch": epoch, "step": trainer.global_step}
-        row |= {name: metrics.get(name, math.nan) for name in names}
+        row: dict[str, Any] = {name: metrics.get(name, math.nan) for name in COLUMNS}
+        row |= {"epoch": epoch, "step": trainer.global_step}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["seconds"] = round(time.perf_counter() - self._start, 3)
         row["images_per_second"] = round(metrics.get("images_per_second", math.nan), 1)

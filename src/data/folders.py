@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,21 +163,37 @@ def subfolders(folder: Path) -> list[str]:
     return sorted(name for name in names if (folder / name).is_dir())
 
 
+def identity(folder: Path) -> tuple[int, int]:
+    """By which two names of one folder are known to be that."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def surrounding(folder: Path) -> set[tuple[int, int]]:
+    """The folders in which this one lies: by its name, and, where it is a link, where that leads."""
+    found = set()
+    for path in {*folder.absolute().parents, *Path(os.path.realpath(folder)).parents}:
+        with suppress(OSError):  # a parent may be closed to us
+            found.add(identity(path))
+    return found
+
+
 def list_files(root: Path, below: Path) -> tuple[list[FoundFile], list[Skipped]]:
     """The files in `root / below` and its subfolders, sorted, without dot-files; and what is neither file nor folder.
 
-    Links are followed; a folder that was seen already is not entered again, so that a loop of links ends.
+    Links are followed; a folder that was seen already is not entered again, so that a loop of links ends. Nor is one in
+    which `root / below` lies itself: with it the images of all other classes would come in.
     """
     files: list[FoundFile] = []
     skipped: list[Skipped] = []
-    pending, seen = [below], set()
+    pending, seen = [below], surrounding(root / below)
     while pending:
         folder = pending.pop()
         try:
-            status = (root / folder).stat()
-            if (status.st_dev, status.st_ino) in seen:
+            found = identity(root / folder)
+            if found in seen:
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            seen.add(found)
             with os.scandir(root / folder) as entries:
                 visible = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:

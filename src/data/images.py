@@ -2,8 +2,11 @@
 
 import ctypes
 import errno
+import os
+import stat
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,7 +66,7 @@ def read_image(source: Path | str | BinaryIO, in_channels: int = 3, shorter_side
     """
     name = source if isinstance(source, str | Path) else getattr(source, "name", "the image")
     try:
-        with Image.open(source, formats=FORMATS) as image:
+        with opened(source) as file, Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             if shorter_side is not None:
@@ -77,9 +80,28 @@ def read_image(source: Path | str | BinaryIO, in_channels: int = 3, shorter_side
     return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
 
 
+@contextmanager
+def opened(source: Path | str | BinaryIO) -> Iterator[BinaryIO]:
+    """The file at a path; one that is open already as it is, and it stays open."""
+    if not isinstance(source, str | Path):
+        yield source
+        return
+    with open(source, "rb", opener=at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise UnreadableImageError("not a regular file")
+        yield file
+
+
+def at_once(path: str, flags: int) -> int:
+    """Open without waiting: a pipe that has come into an image's place would have everyone wait for ever (open(2))."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def reason_of(error: Exception, source: Path | str | BinaryIO) -> str:
     """A few words for why `source` could not be decoded."""
     text = " ".join(str(error).split())
+    if isinstance(error, UnreadableImageError):
+        return error.reason
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"too large (over {MAX_PIXELS / 1e6:.0f} million pixels)"
     if isinstance(error, UnidentifiedImageError):

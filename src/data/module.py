@@ -1,7 +1,9 @@
 """The data of a run: found, divided into train, val and test, and handed out in batches."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +211,21 @@ class ImageDataModule(LightningDataModule):
     def paths(self, split: str) -> list[str]:
         """N paths relative to `data_root`; of an image without a file a name such as "mnist/test/00042"."""
         return [self.found.paths[i] for i in self.indices(split)]
+
+    def state_dict(self) -> dict[str, str]:
+        """What a checkpoint keeps of the images: of each split their number, and a digest of their names and labels."""
+        return self.census
+
+    @cached_property
+    def census(self) -> dict[str, str]:
+        """Of each split such as `1204 images 5a4f2d9c01b3e67f`."""
+        found = {}
+        for split in SPLITS:
+            lines = zip(self.paths(split), self.targets(split), strict=True)
+            text = "".join(f"{path}\0{target}\0" for path, target in lines)
+            digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+            found[split] = f"{self.size(split)} images {digest[:16]}"
+        return found
 
     def class_weights(self) -> list[float] | None:
         """With balance "loss" the weight (K,) of each class in the loss, else None.

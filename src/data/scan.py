@@ -11,7 +11,7 @@ from src.data.manifest import Entry, read_manifest, write_manifest
 from src.data.processes import map_files
 
 # How the reasons begin that may be gone the next time though the file stays as it is: they are not remembered.
-PASSING = ("missing", "permission denied", "no access", "too large for the memory", "takes over")
+PASSING = ("missing", "permission denied", "no access", "not a regular file", "too large for the memory", "takes over")
 
 
 class FoundFile(NamedTuple):

@@ -91,6 +91,21 @@ def deaths_named(workers: Callable[[], Iterable[BaseProcess]] = tuple) -> Iterat
         raise RunError(f"a process that reads images {how}{remedy}") from error
 
 
+@contextmanager
+def deaths_when_waiting() -> Iterator[None]:
+    """PyTorch's handler of SIGCHLD raises in any line whatever, of those who use a batch, too. In the block it rests:
+    that a worker has died is said to who waits for its batch, within five seconds.
+    """
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def is_death(error: BaseException) -> bool:
     """Whether PyTorch says with it that a worker has died."""
     return DEATH.search(str(error)) is not None

@@ -19,7 +19,7 @@ from src.data.folders import list_files
 from src.data.scan import find_defects, scan
 from src.data.splits import round_robin
 from src.data.transforms import Geometry
-from src.errors import InputError
+from src.errors import InputError, first_line
 from src.inference.checkpoint import Trained
 from src.inference.settings import run_settings
 from src.run import RunFolder
@@ -117,9 +117,7 @@ def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry |
     try:
         settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
     except OmegaConfBaseException as error:
-        raise InputError(
-            f"{run.path}: the settings of its data can't be read ({str(error).splitlines()[0]})"
-        ) from error
+        raise InputError(f"{run.path}: the settings of its data can't be read ({first_line(error)})") from error
     if data_root is not None:
         settings["root"] = data_root
     if geometry is not None:

@@ -19,7 +19,7 @@ from src.inference.checkpoint import Trained
 from src.inference.overlays import Overlays
 from src.inference.prediction import probabilities
 from src.inference.rows import Columns, Row, RowFile
-from src.inference.stream import Answers, precision_of, stream, worker_count, workers_watched
+from src.inference.stream import Answers, precision_of, stream, worker_count
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,6 @@ class Task:
         workers = worker_count(self.num_workers, -(-len(paths) // self.batch_size))
         began = time.perf_counter()
         with (
-            workers_watched(),
             RowFile(output, self.kind, Columns(self.top_k, self.overlays is not None)) as file,
             file_progress("Predicting", len(paths)) as advance,
         ):

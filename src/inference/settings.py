@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import src.overrides  # noqa: F401  # the resolvers that the configuration of a study needs
 from src.config import check_config
-from src.errors import InputError
+from src.errors import InputError, first_line
 from src.run import RunFolder
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def run_settings(run: RunFolder) -> Any:
     except FileNotFoundError:
         raise InputError(f"{file} is missing, which says what the run was trained on: name a whole run") from None
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"{file} can't be read ({str(error).splitlines()[0][:120]}): name a whole run") from error
+        raise InputError(f"{file} can't be read ({first_line(error)[:120]}): name a whole run") from error
     lacking = [key for key in GROUPS if key not in settings]
     if not isinstance(settings, DictConfig) or lacking:
         raise InputError(f"{file} is no configuration of src.train: name a whole run")
@@ -89,4 +89,4 @@ def _check(settings: DictConfig, file: Path) -> None:
         # Not the model: its weights may lie elsewhere by now.
         check_config(OmegaConf.create({key: plain[key] for key in GROUPS if key != "model"}))
     except (InputError, OmegaConfBaseException, RecursionError) as error:
-        raise InputError(f"{file}: {str(error).splitlines()[0][:200]}") from error
+        raise InputError(f"{file}: {first_line(error)[:200]}") from error

@@ -2,8 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,16 @@ from torch.utils.data import DataLoader, Dataset
 from src.data.datasets import as_it_is
 from src.data.images import UnreadableImageError, reason_of
 from src.data.module import ImageDataModule
-from src.data.processes import cpu_count, fork_context, quiet_fork
+from src.data.processes import cpu_count, fork_context, one_by_one, quiet_fork
 from src.data.transforms import Geometry, load_image
-from src.data.workers import follow_parent, shielded
+from src.data.workers import deaths_when_waiting, follow_parent, is_death, shielded
 from src.errors import InputError, RunError
 from src.inference.checkpoint import Trained
 from src.inference.prediction import predict
 from src.inference.settings import run_settings
+
+Decoded = tuple[Sequence[str], Sequence[str | None], torch.Tensor]
+"""Of n paths: they, None or why the file can't be read, and uint8 (m, C, S, S) the m that can."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,23 +44,34 @@ class Answers:
     logits: NDArray[Any]
 
 
+AHEAD = 2  # batches that a worker decodes before they are wanted
+
+
 class Files(Dataset[Any]):
     """Decodes the batches of paths that PyTorch's loader hands to it. It holds no list, so a worker stays small."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
 
-    def __getitems__(self, paths: list[str]) -> tuple[list[str], list[str | None], torch.Tensor]:
+    def __getitems__(self, paths: list[str]) -> Decoded:
+        return self.together(paths, map(self.read, paths))
+
+    def read(self, path: str) -> NDArray[np.uint8] | str:
+        """As `decode`, without PyTorch's tensor, which needs its process to be there when it is unpacked."""
+        found = decode(path, self.geometry)
+        return found.numpy() if isinstance(found, torch.Tensor) else found
+
+    def together(self, paths: Sequence[str], found: Iterable[NDArray[np.uint8] | str]) -> Decoded:
+        """One batch of what `read` has found at the `paths`."""
         size = self.geometry.image_size
         images = torch.empty(len(paths), self.geometry.in_channels, size, size, dtype=torch.uint8)
         reasons: list[str | None] = []
         whole = 0
-        for path in paths:
-            decoded = decode(path, self.geometry)
-            if isinstance(decoded, torch.Tensor):
-                images[whole] = decoded
+        for image in found:
+            if not isinstance(image, str):
+                images[whole] = torch.from_numpy(image)
                 whole += 1
-            reasons.append(None if isinstance(decoded, torch.Tensor) else decoded)
+            reasons.append(image if isinstance(image, str) else None)
         return paths, reasons, images[:whole]
 
 
@@ -85,20 +99,14 @@ def reason_against(path: Path) -> str | None:
 
 
 def stream(trained: Trained, paths: Sequence[str], batch_size: int, workers: int) -> Iterator[Answers]:
-    """The answers to all `paths`, in order. However many they are, a few batches at a time are in memory."""
+    """The answers to all `paths`, in order. However many they are, a few batches at a time are in memory.
+
+    Of a file that crashes its decoder the reason says so, if there are workers. Raises `RunError` where one is killed
+    for want of memory, and where the network's answer is no number.
+    """
     precision = precision_of(trained)
-    batches = (list(paths[start : start + batch_size]) for start in range(0, len(paths), batch_size))
-    loader = DataLoader(
-        Files(trained.geometry),
-        batch_sampler=batches,  # of paths, where PyTorch has indices
-        collate_fn=as_it_is,
-        num_workers=workers,
-        multiprocessing_context=fork_context() if workers > 0 else None,
-        worker_init_fn=partial(follow_parent, os.getpid()),
-    )
-    with quiet_fork(), shielded():
-        decoded = iter(loader)
-    for names, reasons, images in decoded:
+    batches = [list(paths[start : start + batch_size]) for start in range(0, len(paths), batch_size)]
+    for names, reasons, images in decoded(Files(trained.geometry), batches, workers):
         logits = np.empty((0, len(trained.class_names)), np.float32)
         if len(images):
             with as_tested(trained, precision):
@@ -108,24 +116,43 @@ def stream(trained: Trained, paths: Sequence[str], batch_size: int, workers: int
         yield Answers(names, reasons, images, logits)
 
 
-@contextmanager
-def workers_watched() -> Iterator[None]:
-    """A line for the worker that was killed. PyTorch raises that wherever its consumer is: a signal brings the news."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise RunError(
-            "a process that decodes images was killed, perhaps for want of memory: lower num_workers or batch_size; "
-            "the rows that were written are whole"
-        ) from error
+def decoded(files: Files, batches: Sequence[list[str]], workers: int) -> Iterator[Decoded]:
+    """The batches in order. Where a worker dies, those at hand are read file by file, and new workers go on."""
+    done = 0
+    while done < len(batches):
+        try:
+            for batch in load(files, batches[done:], workers):
+                yield batch
+                done += 1
+        except RuntimeError as error:
+            if not is_death(error):
+                raise
+        for paths in batches[done : done + AHEAD * workers]:
+            yield files.together(paths, one_by_one(files.read, paths, "Predicting", lost=str))
+            done += 1
+
+
+def load(files: Files, batches: Sequence[list[str]], workers: int) -> Iterator[Decoded]:
+    """The batches in order, from PyTorch's workers. Raises its RuntimeError where one of them dies."""
+    loader = DataLoader(
+        files,
+        batch_sampler=batches,  # of paths, where PyTorch has indices
+        collate_fn=as_it_is,
+        num_workers=workers,
+        prefetch_factor=AHEAD if workers > 0 else None,
+        multiprocessing_context=fork_context() if workers > 0 else None,
+        worker_init_fn=partial(follow_parent, os.getpid()),
+    )
+    with quiet_fork(), shielded():
+        found = iter(loader)
+    with deaths_when_waiting():
+        yield from found
 
 
 def worker_count(num_workers: int | str, batches: int) -> int:
-    """As training has it, but none where there is a single batch, and never more than batches."""
+    """As training has it, but never more than batches. One for a single file, too: it may crash its decoder."""
     most = min(cpu_count(), ImageDataModule.MOST_WORKERS) if isinstance(num_workers, str) else num_workers
-    return min(most, batches) if batches > 1 else 0
+    return min(most, batches)
 
 
 def as_tested(trained: Trained, precision: str) -> AbstractContextManager[Any]:

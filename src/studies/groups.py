@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from src.studies.labels import label_groups, model_name, settings_of
+from src.studies.labels import label_groups, model_name, same_settings
 from src.studies.runs import Problem, Run, natural
 
 Digests = dict[tuple[int, int | None], bytes]
@@ -60,16 +60,18 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[Problem]]:
 
     Runs of other classes are in other groups, even where the configuration is the same.
     """
-    found: list[tuple[Any, list[Run]]] = []
+    found: list[list[Run]] = []
     for run in runs:
-        key = (settings_of(run), run.class_names)
-        members = next((members for known, members in found if known == key), None)
+        alike = (
+            members for members in found if members[0].class_names == run.class_names and same_settings(members[0], run)
+        )
+        members = next(alike, None)
         if members is None:
-            members = []
-            found.append((key, members))
-        members.append(run)
+            found.append([run])
+        else:
+            members.append(run)
     kept, problems = [], []
-    for _, members in found:
+    for members in found:
         newest: dict[tuple[int, int | None], Run] = {}
         for run in sorted(members, key=_age):
             replaced = newest.pop(run.replicate, None)

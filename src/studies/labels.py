@@ -58,8 +58,13 @@ def model_name(run: Run) -> str:
     return run.config["model"]["name"]
 
 
+def same_settings(one: Run, other: Run) -> bool:
+    """Whether the runs, seed and fold apart, are of one group."""
+    return not _differ([settings_of(one), settings_of(other)])
+
+
 def settings_of(run: Run) -> dict[str, Any]:
-    """What must be equal for runs to be of one group."""
+    """The settings by which runs are told apart."""
     return run.settings if run.settings is not None else without_ignored(run.config)
 
 
@@ -79,7 +84,18 @@ def _value(run: Run, key: str) -> Any:
 
 
 def _differ(column: Sequence[Any]) -> bool:
-    return any(value != column[0] for value in column)
+    return any(_on(value) != _on(column[0]) for value in column)
+
+
+def _on(value: Any) -> Any:
+    """The value, and of a mapping what is switched on in it; nothing for null and false.
+
+    A version that did not know a setting yet did what those that know it do where it is off.
+    """
+    if isinstance(value, dict):
+        inner = {key: _on(value) for key, value in value.items()}
+        value = {key: value for key, value in inner.items() if value is not ABSENT} or None
+    return ABSENT if value is None or value is False else value
 
 
 def _alike(rows: Sequence[Any]) -> list[Sequence[int]]:

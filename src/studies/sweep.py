@@ -115,7 +115,7 @@ class Sweep:
         try:
             if resume:
                 # a file of conf/ may have changed since the run was begun: it would go on as another one
-                check_same(run, cfg, NAMES_ONLY, "set it back, or name another sweep with sweep=NAME")
+                check_same(run, cfg, cfg, NAMES_ONLY, "set it back, or name another sweep with sweep=NAME")
             with self._alone(run, resume):
                 return train(cfg, resume=resume)
         except Exception as error:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from src.errors import InputError
+from src.errors import InputError, first_line
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
 
@@ -93,7 +93,7 @@ def check_optimization(optimizer: dict[str, Any], scheduler: dict[str, Any]) -> 
     except InputError:
         raise
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        what = f"has no setting {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        what = f"has no setting {error}" if isinstance(error, KeyError) else first_line(error)
         raise InputError(f"optimizer or scheduler: {what}") from error
 
 

@@ -1,11 +1,13 @@
 """From which checkpoint a run goes on: one that a kill has left whole, that is safe to load and that fits."""
 
 import logging
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from src.data import ImageDataModule
 from src.errors import InputError
 from src.networks.saved import SavedFileError, check_tensors, load_saved
 from src.run import RunFolder
@@ -24,6 +26,8 @@ PARTS: dict[str, type] = {
 }
 """What Lightning restores a training from."""
 
+COUNTS = ("epoch", "global_step")
+
 
 def last_whole(folder: RunFolder) -> Path | None:
     """The newest checkpoint that is as it was written; a damaged one is named and passed over. None without any.
@@ -39,7 +43,7 @@ def last_whole(folder: RunFolder) -> Path | None:
                 raise InputError(f"resume: {path} is a folder: move it away, and the run goes on from the one before")
             check_seal(path)
             content = load_saved(path)
-            if not isinstance(content, dict) or not isinstance(content.get("epoch"), int):
+            if not isinstance(content, dict) or not all(isinstance(content.get(key), int) for key in COUNTS):
                 raise SavedFileError("it is no checkpoint of src.train")
             whole[path] = content
         except SavedFileError as error:
@@ -48,11 +52,12 @@ def last_whole(folder: RunFolder) -> Path | None:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:  # it may be whole
                 raise InputError(f"resume: {path} can't be read ({error}): see to that, or remove it") from error
             log.warning("%s is passed over: %s", path, error)
-    for path, content in whole.items():
-        _say_where(content)
-        return path
-    log.info("there is no whole checkpoint: the run begins again")
-    return None
+    if not whole:
+        log.info("there is no whole checkpoint: the run begins again")
+        return None
+    newest = max(whole, key=lambda path: whole[path]["global_step"])  # of two that are as new the first, last.ckpt
+    _say_where(whole[newest])
+    return newest
 
 
 def progress(path: Path) -> tuple[int, int]:
@@ -69,8 +74,11 @@ def _say_where(checkpoint: dict[str, Any]) -> None:
         log.info("goes on after epoch %d", checkpoint["epoch"] + 1)
 
 
-def check_fits(path: Path, module: nn.Module) -> None:
-    """Raise `InputError` where the checkpoint is no training of this module, before Lightning finds out half-way."""
+def check_fits(path: Path, module: nn.Module, data: ImageDataModule) -> None:
+    """Raise `InputError` where the checkpoint is no training of this module on these images.
+
+    Lightning would find out half-way, or not at all.
+    """
     content = load_saved(path)
     wrong = [key for key, kind in PARTS.items() if not isinstance(content.get(key), kind)]
     try:
@@ -84,3 +92,35 @@ def check_fits(path: Path, module: nn.Module) -> None:
             raise SavedFileError(f"{min(map(str, differing))[:60]} is not in both, or of another shape")
     except SavedFileError as error:
         raise InputError(f"resume: {path} does not fit this run ({error}): remove it, or train anew") from error
+    _check_images(content, data)
+
+
+def _check_images(content: Any, data: ImageDataModule) -> None:
+    """An earlier version's checkpoint says nothing of them."""
+    settings, census = content.get("hyper_parameters"), content.get(type(data).__qualname__)
+    names = settings.get("class_names") if isinstance(settings, dict) else None
+    if isinstance(names, list) and names != data.class_names:
+        old, new = next(pair for pair in zip_longest(names, data.class_names) if pair[0] != pair[1])
+        raise InputError(
+            f"resume: {data.data_root} has other classes than the run was begun with ({old}, now {new}): put them "
+            "back, or train a new run"
+        )
+    for split, images in data.census.items() if isinstance(census, dict) else ():
+        if census.get(split) != images:
+            raise InputError(
+                f"resume: the {split} images of {data.data_root} are not those that the run was begun with "
+                f"({str(census.get(split))[:60]}, now {images}): put them back, or train a new run"
+            )
+
+
+def check_length(path: Path, batches: int, epochs: int | None) -> None:
+    """Raise `InputError` where more is done already than `epochs` (None: without end) of so many `batches` each."""
+    done, unfinished = progress(path)[1], load_saved(path).get("unfinished")
+    if epochs is not None and 0 <= epochs < done:
+        raise InputError(f"trainer.max_epochs={epochs} is too few: {done} epochs are done already")
+    before = unfinished.get("of", batches) if isinstance(unfinished, dict) else batches
+    if before != batches:
+        raise InputError(
+            f"the run stands in the middle of an epoch of {before} batches, which would now have {batches}: go on with "
+            "the trainer.devices and trainer.limit_train_batches that it had"
+        )

@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ class Stop:
         # Said by a thread: the handler may have interrupted somebody who is printing, and then can't.
         self._notice = threading.Timer(SECONDS_UNTIL_SAID, self._say)
         self._notice.daemon = True
-        self._notice.start()
+        with suppress(RuntimeError):  # there is no memory for a thread: it is not said, then
+            self._notice.start()
 
     def leave_if_asked(self) -> None:
         """Raise what ends the process, where somebody wants it to."""
@@ -43,8 +44,7 @@ class Stop:
 
     def leave(self, number: int | None = None) -> None:
         """Raise what ends the process: KeyboardInterrupt for Ctrl-C (exit 130), else SystemExit(143)."""
-        if self._notice is not None:
-            self._notice.cancel()
+        self._say_nothing_more()
         if (number or self.signal) == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + signal.SIGTERM)
@@ -61,9 +61,11 @@ class Stop:
         try:
             yield
         finally:
+            self._say_nothing_more()
             if threading.current_thread() is threading.main_thread():
                 for number, handler in before.items():
-                    signal.signal(number, handler)
+                    # None is a handler that Python did not set, and cannot set again
+                    signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self.leave_if_asked()
 
     def listen(self) -> None:
@@ -71,6 +73,11 @@ class Stop:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self.ask)
+
+    def _say_nothing_more(self) -> None:
+        """An error's line, for one, is the last."""
+        if self._notice is not None:
+            self._notice.cancel()
 
     def _say(self) -> None:
         assert self.signal is not None

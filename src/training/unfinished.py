@@ -30,6 +30,7 @@ def gather(trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> dict[s
     accumulating = batches % trainer.accumulate_grad_batches != 0
     return {
         "batches": batches,
+        "of": int(trainer.num_training_batches),
         "figures": {name: _state(metric) for name, metric in _metrics(figures)},
         "gradients": {
             name: trainer.strategy.reduce(parameter.grad.detach().clone(), reduce_op="mean")

@@ -81,6 +81,19 @@ def test_links_are_followed_and_loops_end(make_folder, tmp_path):
     assert read(root).class_names == ["cat", "dog"]
 
 
+def test_a_link_to_a_folder_above_brings_no_other_class_in(make_folder, tmp_path):
+    root = make_folder({"cat/sub": 1, "dog": 2})
+    whole = read(root).paths
+    elsewhere = make_folder({"eel": 1, "fox": 1}, name="elsewhere")
+    for link, target in {"up": "..", "sub/top": "../..", "far": tmp_path, "full": root}.items():
+        (root / "cat" / link).symlink_to(target)
+    found = read(root)
+    assert found.paths == whole == ["cat/sub/000.png", "dog/000.png", "dog/001.png"]
+    (root / "eel").symlink_to(elsewhere / "eel")  # a class that lies elsewhere, and leads up there
+    (elsewhere / "eel" / "up").symlink_to("..")
+    assert read(root).paths == [*whole, "eel/000.png"]
+
+
 def test_bad_files_are_listed_not_read(make_folder):
     root = make_folder({"cat": 2, "dog": 2})
     (root / "dog" / "empty.jpg").touch()

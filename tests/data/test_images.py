@@ -1,4 +1,6 @@
 import io
+import os
+import socket
 import struct
 import zlib
 from pathlib import Path
@@ -192,6 +194,21 @@ def test_error_names_the_file_in_one_line(tmp_path: Path):
     assert "\n" not in str(caught.value)
     with pytest.raises(UnreadableImageError, match="empty file"):
         read_image(io.BytesIO())
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path, monkeypatch):
+    """A pipe or a socket may come into an image's place after the folder was listed."""
+    monkeypatch.chdir(tmp_path)  # a socket's name must be short
+    os.mkfifo("pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        reasons = {"pipe": "not a regular file", "socket": "no access: no such device or address"}
+        for name, reason in reasons.items():
+            with pytest.raises(UnreadableImageError) as error:
+                read_image(name)
+            assert error.value.reason == reason
+    with pytest.raises(UnreadableImageError, match="not a regular file"):
+        read_image("/dev/zero")
 
 
 def test_quick_look_finds_what_a_full_decode_finds():

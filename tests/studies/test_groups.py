@@ -44,6 +44,18 @@ def test_runs_that_differ_in_the_seed_alone_are_a_group(tmp_path: Path, make_run
     assert (second.label, len(second.runs)) == ("resnet50", 1)
 
 
+def test_a_setting_that_came_later_and_is_off_makes_no_difference(tmp_path: Path, make_run: MakeRun) -> None:
+    """A sweep may go on with a version that knows more."""
+    off = {"data.folded": None, "data.shuffled": False, "extra": {"a": None}}
+    make_run(tmp_path / "0", "seed=1")
+    make_run(tmp_path / "1", "seed=2", config=off)
+    make_run(tmp_path / "2", "seed=1", "optimizer.lr=0.3", config=off)
+    assert labels(tmp_path) == ["lr=0.1", "lr=0.3"]
+    make_run(tmp_path / "3", "seed=1", config=off | {"data.shuffled": True})
+    make_run(tmp_path / "4", "seed=1", config=off | {"data.folded": 0})
+    assert len(labels(tmp_path)) == 4
+
+
 def test_folds_are_replicates(tmp_path: Path, make_run: MakeRun) -> None:
     make_all(tmp_path, make_run, *(f"data.folds=2 data.fold={fold} seed={seed}" for seed in (2, 1) for fold in (1, 0)))
     (found,), _ = group(tmp_path)

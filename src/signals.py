@@ -1,0 +1,42 @@
+"""How a command answers the signals that tell it to stop, where no training does (`src.training.stopping`)."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+SECONDS = 0.1  # until an import that is not to be interrupted is looked at again
+
+
+def answer_signals() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt, SIGTERM and SLURM's notice of it (SIGUSR1) SystemExit(143), but no import be
+    interrupted: C extensions, torch's above all, make another error of what is raised in them, or none at all.
+
+    Then it is raised when the outermost import is done. Where Ctrl-C is ignored, as in the background, it stays so.
+    """
+    told = 0
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        told = told if number == alarm else number
+        if alarm is not None:
+            signal.setitimer(signal.ITIMER_REAL, SECONDS if _is_importing(frame) else 0)
+            if _is_importing(frame):
+                return
+        if told == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + signal.SIGTERM)
+
+    # Windows has neither a timer nor SIGUSR1.
+    alarm: Any = getattr(signal, "SIGALRM", None)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGALRM"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
