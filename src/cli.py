@@ -23,7 +23,7 @@ from src.errors import InputError, RunError
 from src.logs import is_follower, say_interrupted
 from src.overrides import CONF, Plan, check_overrides, compose_overrides, quote, quote_paths
 from src.reservation import Reserved, discard, remove_empty, reserve, writes_itself
-from src.resume import check_same, is_done, merge_words, run_to_resume
+from src.resume import check_same, merge_words, run_to_resume, what_is_done
 from src.run import RunFolder
 from src.signals import answer_signals
 from src.studies.sweep import Outcome, Sweep, one_line
@@ -111,9 +111,9 @@ def _resume(verb: str, task: Task, run: RunFolder, typed: Sequence[str], *, mult
     plan = check_overrides(verb, words)
     usual = check_overrides(verb, merge_words(run, [])).cfg
     check_same(run, plan.cfg, usual)
-    if is_done(run, plan.cfg, usual):
-        epochs = run.metrics()["epochs"]
-        print(f"{run.shown} is finished, with {epochs:.0f} epochs: trainer.max_epochs=N gives it more")
+    done = what_is_done(run, plan.cfg, usual)
+    if done is not None:
+        print(done)
         return 0
     folder = quote(str(run.path.absolute()))
     argv = [*words, f"hydra.run.dir={folder}", "hydra.output_subdir=null", "hydra.mode=RUN"]

@@ -16,6 +16,9 @@ from src.run import RunFolder
 MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")
 """Settings that a run may go on with otherwise than it began: for how long and on what it is trained, not what."""
 
+LIMITS = ("max_steps", "max_time")
+"""What can end a training besides the number of its epochs."""
+
 NAMES_ONLY = ("resume", "sweep", "study", "hydra")
 
 
@@ -25,6 +28,8 @@ def find_run(path: str) -> RunFolder:
     remedy = "name the folder of a run, such as outputs/DATA/MODEL/TIME"
     if not run.path.is_dir():
         raise InputError(f"resume={path} is no folder: {remedy}")
+    if (run.path / "multirun.yaml").exists():
+        raise InputError(f"resume={path} is a sweep: give its command again, with its sweep=, or name one of its runs")
     known = run.record_file.exists() or _began(run)
     if not known or run.overrides() is None or not (run.hydra / "config.yaml").exists():
         lacking = ".hydra/" if known else "run.json"
@@ -88,12 +93,22 @@ def check_same(
             raise InputError(f"{run.shown} was begun with {key}={old}, now it is {new}: {remedy}")
 
 
-def is_done(run: RunFolder, cfg: DictConfig, usual: DictConfig) -> bool:
-    """Whether the run is finished and `cfg` asks for no more epochs than `usual`, with which it was trained last.
+def what_is_done(run: RunFolder, cfg: DictConfig, usual: DictConfig) -> str | None:
+    """What to say of a finished run that `cfg` gives no more than `usual`, with which it was trained last; else None.
 
-    It may have stopped before it had as many.
+    It may have stopped before it had as many epochs.
     """
-    return run.is_whole and bool(cfg.trainer.max_epochs <= max(usual.trainer.max_epochs, run.metrics()["epochs"]))
+    if not run.is_whole:
+        return None
+    done, asked = int(run.metrics()["epochs"]), int(usual.trainer.max_epochs)
+    others = [key for key in LIMITS if cfg.trainer[key] != usual.trainer[key]]
+    if others or cfg.trainer.max_epochs > max(asked, done):
+        return None
+    remedy = f"trainer.max_epochs=N{f', more than {asked},' if asked > done else ''} gives it more"
+    for key in LIMITS:
+        if usual.trainer[key] not in (None, -1):
+            remedy += f", and so does another trainer.{key} than {usual.trainer[key]}"
+    return f"{run.shown} is finished, with {done} epochs: {remedy}"
 
 
 def _is_below(key: str, node: str) -> bool:

@@ -1,17 +1,20 @@
 """How a command answers the signals that tell it to stop, where no training does (`src.training.stopping`)."""
 
+import os
 import signal
 from types import FrameType
 from typing import Any
 
-SECONDS = 0.1  # until an import that is not to be interrupted is looked at again
+OMEGACONF = f"{os.sep}omegaconf{os.sep}"
+SECONDS = 0.1  # until what is not to be interrupted is looked at again
 
 
 def answer_signals() -> None:
     """Let Ctrl-C raise KeyboardInterrupt, SIGTERM and SLURM's notice of it (SIGUSR1) SystemExit(143), but no import be
-    interrupted: C extensions, torch's above all, make another error of what is raised in them, or none at all.
+    interrupted: C extensions, torch's above all, make another error of what is raised in them, or none at all. Nor
+    OmegaConf, which stumbles over its own tidying up.
 
-    Then it is raised when the outermost import is done. Where Ctrl-C is ignored, as in the background, it stays so.
+    Then it is raised when the outermost of them is done. Where Ctrl-C is ignored, as in the background, it stays so.
     """
     told = 0
 
@@ -19,8 +22,8 @@ def answer_signals() -> None:
         nonlocal told
         told = told if number == alarm else number
         if alarm is not None:
-            signal.setitimer(signal.ITIMER_REAL, SECONDS if _is_importing(frame) else 0)
-            if _is_importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, SECONDS if _is_delicate(frame) else 0)
+            if _is_delicate(frame):
                 return
         if told == signal.SIGINT:
             raise KeyboardInterrupt
@@ -34,9 +37,10 @@ def answer_signals() -> None:
             signal.signal(number, leave)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def _is_delicate(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib") or OMEGACONF in file:
             return True
         frame = frame.f_back
     return False

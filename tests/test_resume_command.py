@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
-from src.resume import check_same, find_run, merge_words
+from src.resume import check_same, find_run, merge_words, what_is_done
 from src.run import RunFolder
 from src.training.resumption import check_length
 from tests.command_line import run_here
@@ -49,15 +49,18 @@ def test_a_finished_run_goes_on_only_with_more_epochs(photos: Path, tmp_path: Pa
         ("resume=.", "holds no run of src.train (no run.json in it)"),
         ("resume=file", "is no folder"),
         ("resume=", "names no run"),
+        ("resume=sweep", "is a sweep: give its command again"),
     ],
 )
 def test_what_is_no_run_gets_its_line(word: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "multirun.yaml").touch()
     result = run_here(word, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "sweep"}
 
 
 SMALL = (
@@ -131,6 +134,24 @@ def test_what_does_not_fit_the_run_changes_nothing(photos: Path, tmp_path: Path)
         result = run_here("resume=run", cwd=tmp_path)
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
         assert "config.yaml" in result.stderr
+
+
+def test_what_is_finished_says_what_would_give_it_more(config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    run, asked = RunFolder(tmp_path / "run"), "trainer.max_epochs=20"
+    run.start(command="", seed=1, hardware={})
+    run.write_metrics({"epochs": 2})
+    run.end("finished")
+    usual, limited = config(asked), config(asked, "trainer.max_steps=30")
+    said = what_is_done(run, usual, usual)
+    assert said is not None
+    assert said.endswith("is finished, with 2 epochs: trainer.max_epochs=N, more than 20, gives it more")
+    assert what_is_done(run, config("trainer.max_epochs=4"), usual) == said
+    assert what_is_done(run, config("trainer.max_epochs=21"), usual) is None
+    said = what_is_done(run, limited, limited)
+    assert said is not None
+    assert said.endswith("gives it more, and so does another trainer.max_steps than 30")
+    assert what_is_done(run, config("trainer.max_epochs=4", "trainer.max_steps=31"), limited) is None
+    assert what_is_done(run, usual, limited) is None
 
 
 def test_the_middle_of_an_epoch_needs_its_batches(tmp_path: Path) -> None:

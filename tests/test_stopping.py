@@ -182,7 +182,7 @@ def test_ctrl_c_at_a_terminal(phase: str, photos: Path, undisturbed: tuple[Path,
         if run.record_file.exists():
             stopped_in_a_line(command, run, 130)
         else:
-            assert command.code() == 130
+            assert command.code() == 130, command.said
             assert plain(command.said).splitlines()[-1] == "interrupted"
             assert not list(tmp_path.iterdir())
         shown, hidden = command.said.rfind("\x1b[?25h"), command.said.rfind("\x1b[?25l")

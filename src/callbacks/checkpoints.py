@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, Timer
 from torch import Tensor
 
 from src.errors import InputError
 from src.networks.saved import SavedFileError, load_saved
 from src.training.checkpoint_files import check_seal
 from src.training.stopping import Stop
-from src.training.unfinished import batches_done
+from src.training.unfinished import batches_done, validates
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +93,13 @@ class StepCheckpoints(Checkpoint):
         self._is_over = False
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """That a callback has ended the training, which Lightning forgets, and of how many epochs."""
-        if trainer.should_stop:
+        """That a callback has ended the training, which Lightning forgets, and of how many epochs.
+
+        Not that the time is up: a `Timer` knows that by itself, and the next one may have more.
+        """
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        left = [callback.time_remaining() for callback in callbacks if isinstance(callback, Timer)]
+        if trainer.should_stop and not any(seconds is not None and seconds <= 0 for seconds in left):
             checkpoint["stopped_early_of"] = trainer.max_epochs
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -126,7 +131,7 @@ class StepCheckpoints(Checkpoint):
         batch: tuple[Tensor, Tensor],
         batch_idx: int,
     ) -> None:
-        if not _validates(trainer):
+        if not validates(trainer):
             self._save_if_due(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -187,9 +192,3 @@ def checkpoint_interval(every: Any) -> tuple[int | None, float | None]:
     if match is None or float(match[1]) == 0:
         raise InputError(f"checkpoint_every={every} is not possible: take steps such as 500, or a time such as 10min")
     return None, float(match[1]) * UNITS[match[2]]
-
-
-def _validates(trainer: L.Trainer) -> bool:
-    """Whether a validation follows the batch at hand. Lightning itself says it: intervals can be of several kinds."""
-    fetcher = trainer.fit_loop._data_fetcher
-    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)

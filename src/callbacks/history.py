@@ -97,7 +97,8 @@ class History(L.Callback):
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["seconds"] = round(time.perf_counter() - self._start, 3)
         row["images_per_second"] = round(metrics.get("images_per_second", math.nan), 1)
-        self.rows.append(row)
+        # An epoch that a limit had cut short may have gone on.
+        self.rows = [*(row for row in self.rows if row["epoch"] < epoch), row]
         better = self._monitor in metrics and self._sign * metrics[self._monitor] > self._best
         if better:
             self._best = self._sign * metrics[self._monitor]

@@ -3,11 +3,13 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -134,7 +136,7 @@ def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
     _check_status(record)
     metrics = read_json(folder.metrics_file)
     _check_metrics(metrics)
-    content = read_yaml(folder.hydra / "config.yaml", dict)
+    content = _as_trained_last(read_yaml(folder.hydra / "config.yaml", dict), record)
     config, settings = _resolve(content), _resolve(content, without=True)
     _check_config(config)
     history = read_csv(folder.history_file, ("epoch", *(f"{s}/{f}" for s in ("train", "val") for f in FIGURES[:2])))
@@ -207,6 +209,19 @@ def _check_predictions(predictions: pd.DataFrame, per_class: pd.DataFrame, accur
     if abs(counted - accuracy) > TOLERANCE:
         said = f"{accuracy:.4f} in metrics.json and {counted:.4f} in predictions.csv"
         raise UnusableError(f"test accuracy is {said}: they are not of the same run")
+
+
+def _as_trained_last(content: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that the run began with, and the settings of the Trainer with which it went on, if it did."""
+    resumed, trainer = record.get("resumed"), content.get("trainer")
+    last = resumed[-1] if isinstance(resumed, list) and resumed else None
+    words = last.get("overrides") if isinstance(last, dict) else None
+    if isinstance(words, list) and isinstance(trainer, dict):
+        pairs = [str(word).lstrip("+").partition("=")[::2] for word in words]
+        names = {key.removeprefix("trainer."): value for key, value in pairs if key.startswith("trainer.")}
+        with suppress(yaml.YAMLError):
+            content["trainer"] = trainer | {name: yaml.safe_load(value) for name, value in names.items()}
+    return content
 
 
 def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from torchmetrics.classification import (
 from src.errors import RunError
 from src.networks import build_network
 from src.training.optimizers import build_optimizer, build_schedule
-from src.training.unfinished import gather, put_back
+from src.training.unfinished import gather, put_back, stay_in_epoch
 
 STEPS_BETWEEN_CHECKS = 32
 """On a GPU the loss is looked at every so many steps: each look waits for the device."""
@@ -220,6 +220,8 @@ class ImageClassifier(L.LightningModule):
         if not torch.stack([value.isfinite().all() for value in values]).all():
             raise RunError(self._advice(f"a weight is not finite (epoch {self.current_epoch + 1})"))
         checkpoint["unfinished"] = gather(self.trainer, self.network, self._figures_of_training())
+        if checkpoint["unfinished"] is not None:
+            stay_in_epoch(checkpoint["loops"], self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._unfinished = checkpoint.get("unfinished")

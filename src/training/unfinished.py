@@ -40,6 +40,30 @@ def gather(trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> dict[s
     }
 
 
+def validates(trainer: L.Trainer) -> bool:
+    """Whether a validation follows the batch at hand. Lightning itself says it: intervals can be of several kinds."""
+    fetcher = trainer.fit_loop._data_fetcher
+    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+
+
+def stay_in_epoch(loops: dict[str, Any], trainer: L.Trainer) -> None:
+    """Let Lightning's loops in a checkpoint of `gather` say that the epoch is not over.
+
+    Where `max_steps`, `max_time` or a callback ends the training in the middle of an epoch, Lightning counts it as one,
+    and would go on with the next where the run gets more of them.
+    """
+    state, epoch_loop = loops["fit_loop"], trainer.fit_loop.epoch_loop
+    if state["epoch_progress"]["current"]["processed"] == state["epoch_progress"]["current"]["completed"]:
+        return
+    for progress in state["epoch_progress"].values():
+        progress["processed"] = progress["completed"]
+    # A batch behind which there was a validation is counted when the run goes on, which has been done here.
+    stopping, trainer.should_stop = trainer.should_stop, False
+    if validates(trainer) and not epoch_loop._should_accumulate():
+        state["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
+    trainer.should_stop = stopping
+
+
 def put_back(unfinished: dict[str, Any], trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> None:
     """Go on where `gather` was called: with the next batch, the figures so far, and the gradients so far.
 

@@ -98,6 +98,32 @@ def test_a_run_goes_on_behind_each_batch(
         assert curves(cut) == curves(tmp_path / "whole")
 
 
+LIMITS = {
+    "steps": ["trainer.max_steps=8"],
+    "time": ["trainer.max_time='00:00:00:00'", "trainer.min_steps=8"],
+    "callback": ["+callbacks.early={_target_:lightning.pytorch.callbacks.EarlyStopping,monitor:val/loss,patience:1,"
+                 "min_delta:100}", "trainer.val_check_interval=4"],
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")  # a callback that has done its work
+@pytest.mark.parametrize(
+    "limit", [kind if kind == "steps" else pytest.param(kind, marks=pytest.mark.slow) for kind in LIMITS]
+)
+def test_an_epoch_that_a_limit_has_cut_short_goes_on_when_there_is_more(
+    limit: str, settings: Config, tmp_path: Path
+) -> None:
+    more = ["scheduler=constant", *(["trainer.val_check_interval=4"] if limit == "callback" else [])]
+    train(settings(*more, *LIMITS[limit]), tmp_path / "cut")
+    assert 0 < batches(tmp_path / "cut") < BATCHES
+    cut = RunFolder(tmp_path / "cut").history()["step"].tolist()
+    assert cut[-1] % BATCHES != 0
+    train(settings(*more, "trainer.max_epochs=4"), tmp_path / "cut", resume=True)
+    train(settings(*more, "trainer.max_epochs=4"), tmp_path / "whole")
+    whole, gone_on = content(tmp_path / "whole"), content(tmp_path / "cut")
+    assert differences(whole, gone_on) == []
+
+
 class Signal(L.Callback):
     """Sends SIGTERM in the third batch of the second epoch, or in the validation behind it."""
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.data import processes
 from src.data.cache import cache_file
 from src.data.folders import collect, find_splits, list_classes
 from src.data.scan import scan
@@ -89,7 +88,7 @@ def test_links_that_lead_in_circles_and_what_is_no_file(tmp_path: Path) -> None:
     listener.bind(os.path.relpath(low / "socket.jpg"))  # a socket's path has 107 bytes at most
     listener.close()
     paths, skipped = read(root)
-    assert paths == ["high/0.png", "high/1.png", "low/0.png", "low/1.png", "low/up/high/0.png", "low/up/high/1.png"]
+    assert paths == ["high/0.png", "high/1.png", "low/0.png", "low/1.png"]  # low/up leads to the folder of the classes
     loop = "too many levels of symbolic links"
     special = "not a regular file"
     assert skipped == {
@@ -99,9 +98,8 @@ def test_links_that_lead_in_circles_and_what_is_no_file(tmp_path: Path) -> None:
     }
 
 
-def test_files_that_become_something_else_before_they_are_read(tmp_path: Path, monkeypatch) -> None:
-    """A file that goes, and a pipe in its place, which would be waited for for ever."""
-    monkeypatch.setattr(processes, "SECONDS", 1)
+def test_files_that_become_something_else_before_they_are_read(tmp_path: Path) -> None:
+    """A file that goes, and one in whose place a pipe comes, which nobody waits for."""
     root = make_photos(tmp_path / "images", each=3)
     listing = list_classes(root, find_splits(root))
     (root / "high" / "0.png").unlink()
@@ -109,7 +107,7 @@ def test_files_that_become_something_else_before_they_are_read(tmp_path: Path, m
     os.mkfifo(root / "high" / "1.png")
     reasons = dict(zip([file.path for file in listing.files], scan(root, listing.files), strict=True))
     assert reasons.pop("high/0.png") == "missing"
-    assert reasons.pop("high/1.png") == "takes over 1 s to decode"
+    assert reasons.pop("high/1.png") == "not a regular file"
     assert set(reasons.values()) == {None}
 
 
@@ -130,7 +128,7 @@ def test_a_file_that_may_be_read_again_is_looked_at_again(tmp_path: Path, monkey
     real = Image.open
 
     def refuse(path, *rest, **options):
-        if str(path) == closed:
+        if getattr(path, "name", path) == closed:
             raise PermissionError(13, "Permission denied", closed)
         return real(path, *rest, **options)
 

@@ -110,6 +110,7 @@ def compose(options: Mapping[str, str], settings: Mapping[str, Any], classes: in
             "augment": {"flip": True, "shift": 2},
         },
         "optimizer": {"name": "sgd", "lr": 0.1},
+        "trainer": {"max_epochs": 3},
     }
     if model.startswith("resnet"):
         content["model"]["stem"] = "auto"

@@ -1,5 +1,6 @@
 """Which runs belong together, what they are called, and what can be compared."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,22 @@ def test_a_setting_that_came_later_and_is_off_makes_no_difference(tmp_path: Path
     make_run(tmp_path / "3", "seed=1", config=off | {"data.shuffled": True})
     make_run(tmp_path / "4", "seed=1", config=off | {"data.folded": 0})
     assert len(labels(tmp_path)) == 4
+
+
+def test_a_run_that_got_more_epochs_is_of_another_group(tmp_path: Path, make_run: MakeRun) -> None:
+    """Its configuration, written once, does not tell."""
+    for name in ("0", "1", "2"):
+        run = make_run(tmp_path / name, f"seed={name}", "trainer.max_epochs=2")
+    record = run.record()
+    entries = [
+        {"overrides": ["trainer.max_epochs=9"]},
+        {"overrides": ["seed=2", "trainer.max_epochs=3", "trainer=cpu"]},
+    ]
+    run.record_file.write_text(json.dumps(record | {"resumed": entries}))
+    assert labels(tmp_path) == ["max_epochs=2", "max_epochs=3"]
+    for damaged in (None, [], [3], [{"overrides": 3}], [{"overrides": ["trainer.max_epochs=[", 3]}]):
+        run.record_file.write_text(json.dumps(record | {"resumed": damaged}))
+        assert len(labels(tmp_path)) == 1
 
 
 def test_folds_are_replicates(tmp_path: Path, make_run: MakeRun) -> None:
