@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -201,7 +200,7 @@ def test_overlays_show_the_image_beside_its_map(run: Path, photos: Path, tmp_pat
 def test_a_list_on_stdin(run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = sorted(path for path in photos.rglob("*.png") if path.stat().st_size)[:3]
     text = os.fsencode("\n".join([str(names[2]), str(names[0]), str(photos), "nowhere.png", str(names[2])]))
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text)))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))  # which processes close, as any stdin
     result = run_here(f"checkpoint={run}", "images=-", f"output={tmp_path / 'out'}", cwd=tmp_path, verb="predict")
     assert result.returncode == 0, result.stderr
     got = rows(tmp_path / "out")
