@@ -168,22 +168,29 @@ def _run_sweep(verb: str, task: Task, after_sweep: AfterSweep, plan: Plan, argv:
         # What a sweeper such as Optuna wants: one number, and of a run that failed the worst.
         return metrics[cfg.monitor] if metrics else float("-inf" if cfg.mode == "max" else "inf")
 
+    code, outcomes = 0, list[Outcome]()
     try:
         with sweep.locked():
-            _hydra(verb, job, [*argv, "hydra.output_subdir=null"], reserved)
+            try:
+                _hydra(verb, job, [*argv, "hydra.output_subdir=null"], reserved)
+            except SystemExit as error:
+                if error.code != 1:
+                    raise
+                code = 1  # the launcher or the sweeper failed, not a run: a process of theirs was killed, say
+            finally:
+                outcomes = sweep.outcomes()
+                if not any(outcome.begun for outcome in outcomes):
+                    for outcome in outcomes:
+                        discard(reserved, outcome.folder.path)
     except (KeyboardInterrupt, SystemExit) as error:
-        if sweep.jobs is not None and any(outcome.status for outcome in sweep.outcomes()):
+        if sweep.jobs is not None and any(outcome.status for outcome in outcomes):
             say_interrupted(f": the same command goes on where this one stopped, with {_named(reserved)}")
             if isinstance(error, KeyboardInterrupt):
                 error.args = ("said",)
         raise
     finally:
-        outcomes = sweep.outcomes()
-        if not any(outcome.begun for outcome in outcomes):
-            for outcome in outcomes:
-                discard(reserved, outcome.folder.path)
         remove_empty(reserved)
-    return _look_at(sweep.folder, outcomes, after_sweep)
+    return max(code, _look_at(sweep.folder, outcomes, after_sweep))
 
 
 def _look_at(folder: Path, outcomes: Sequence[Outcome], after_sweep: AfterSweep) -> int:
@@ -221,8 +228,7 @@ def _hydra(verb: str, job: Callable[[DictConfig], Any], argv: Sequence[str], res
 def _named(reserved: Reserved) -> str:
     """How to name the folder of a sweep on the command line."""
     usual = Path.cwd() / "outputs" / "sweeps"
-    inside = reserved.path.is_relative_to(usual)
-    return f"sweep={reserved.path.relative_to(usual)}" if inside else f"hydra.sweep.dir={reserved.path}"
+    return f"sweep={reserved.path.name}" if reserved.path.parent == usual else f"hydra.sweep.dir={reserved.path}"
 
 
 def _discard_unstarted(reserved: Reserved | None) -> None:

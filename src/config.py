@@ -1,6 +1,7 @@
 """What a composed configuration may say: ranges and choices, checked in milliseconds and without torch."""
 
 import math
+import os
 from difflib import get_close_matches
 from numbers import Real
 from pathlib import Path
@@ -10,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import InputError, first_line
-from src.rules import NULLABLE, RULES, plain
+from src.rules import ANSWERS, NULLABLE, RULES, plain
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -55,6 +56,14 @@ def _check_kinds(cfg: DictConfig) -> None:
         raise InputError(f"weights={weights} is not possible: take imagenet, a FILE, or null")
     if weights not in (None, "imagenet") and not Path(weights).expanduser().exists():
         raise InputError(f"weights={weights} is no file: name a .pth or .safetensors file, or take imagenet or null")
+    sweep = OmegaConf.select(cfg, "sweep")
+    if isinstance(sweep, str) and (not {"/", os.sep}.isdisjoint(sweep) or sweep.startswith(".") or sweep == "report"):
+        raise InputError(f"sweep={sweep} is no name: take one without / that doesn't begin with a dot, not report")
+    study = OmegaConf.select(cfg, "study")
+    if study is not None and (not isinstance(study, DictConfig) or study.get("answer", "best") not in ANSWERS):
+        raise InputError(
+            f"study={study} is not possible: take null, or a question and its answer: {', '.join(ANSWERS)}"
+        )
     layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
     if not isinstance(layer, str | None):
         raise InputError(f"callbacks.gradcam.layer={layer} is not possible: take a name such as layer3, or null")

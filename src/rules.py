@@ -50,6 +50,8 @@ MONITORS = tuple(
     f"{split}/{name}" for split in ("val", "train") for name in ("accuracy", "loss", "precision", "recall", "f1")
 )
 SWITCH = Choice((True, False))
+ANSWERS = ("best", "cost", "levels", "pretraining", "gap", "sharpness", "depth")
+"""How a study can be answered: `src.studies.answers` has the words."""
 
 RULES: Mapping[str, Number | Choice] = {
     "seed": Number(0, 2**32 - 1, whole=True),

@@ -219,8 +219,7 @@ class Session:
         except (MisconfigurationException, ValueError) as error:  # settings that only the loop can tell don't fit
             raise RunError(f"the Trainer can't go on: {first_line(error)}") from error
         seconds = self.history.seconds_before + time.perf_counter() - start
-        if self.cfg.test:
-            metrics |= self._measure_best()
+        metrics |= self._measure_best()
         metrics |= {
             "best_epoch": self._best_epoch(),
             "epochs": len(self.history.rows),
@@ -314,13 +313,14 @@ class Session:
         self.folder.write_cost({"model": self.cfg.model.name, "data": self.cfg.data.name, **figures})
 
     def _measure_best(self) -> dict[str, float]:
-        """Figures of the best checkpoint on test, validation and training images, all without augmentation."""
+        """Figures of the best checkpoint on training, validation and, where asked for, test images, unaugmented."""
         best = self.folder.best_checkpoint
         loaders = {
             "best_train": self.data.evaluation_dataloader("train", limit=TRAIN_IMAGES_MEASURED, whole=True),
             "best_val": self.data.evaluation_dataloader("val", whole=True),
-            "test": self.data.evaluation_dataloader("test", whole=True),
         }
+        if self.cfg.test:
+            loaders["test"] = self.data.evaluation_dataloader("test", whole=True)
         metrics = self._measure(loaders, checkpoint=str(best) if best.exists() else None)
         return {name.removeprefix("best_"): value for name, value in metrics.items()}
 

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from src import rules
 from src.callbacks.configured import build
 from src.config import RULES, check_config, keys, nearest
 from src.data import ImageDataModule
@@ -118,6 +119,10 @@ def test_a_configuration_cannot_name_code_from_elsewhere() -> None:
     node = OmegaConf.create({"_target_": "os.system", "command": "touch canary"})
     with pytest.raises(InputError, match="_target_=os.system is not allowed"):
         build(node, "callbacks")
+
+
+def test_every_answer_has_its_words() -> None:
+    assert set(ANSWERS) == set(rules.ANSWERS)
 
 
 def test_every_rule_is_for_a_setting_that_exists() -> None:

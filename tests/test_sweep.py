@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 from unittest.mock import patch
 
 import pandas as pd
@@ -17,6 +17,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
+from src.overrides import compose_overrides
 from src.resume import NAMES_ONLY, check_same
 from src.run import RunFolder
 from src.studies.report import write_report
@@ -202,10 +203,50 @@ def test_damaged_runs_are_mended(folds: Path, tmp_path: Path) -> None:
     runs[1].record_file.write_bytes(runs[1].record_file.read_bytes()[:100])
     runs[2].clear(all_of_it=True)
     runs[2].refuse(command="", error="no such folder")
+    settings = runs[2].hydra / "config.yaml"
+    text = settings.read_text()
+    settings.write_text(text.replace("label_smoothing: 0.0", "label_smoothing: 0.2"))  # a file of conf/ said so then
     result = sweep(*FOLDS, cwd=tmp_path / "copy")
     assert (result.returncode, result.stderr) == (0, "")
     assert [run.metrics()["test/accuracy"] for run in runs] == before
     assert [len(run.record().get("resumed", [])) for run in runs] == [1, 1, 0]
+    assert settings.read_text() == text
+
+
+def test_what_can_not_go_on_is_said_last(folds: Path, tmp_path: Path) -> None:
+    """Its own record says that it was begun, and no more."""
+    copytree(folds, tmp_path / "copy")
+    run = RunFolder(tmp_path / "copy" / "outputs" / "sweeps" / "cv" / "1")
+    run.end("running")
+    settings = run.hydra / "config.yaml"
+    settings.write_text(settings.read_text().replace("label_smoothing: 0.0", "label_smoothing: 0.2"))
+    result = sweep(*FOLDS, cwd=tmp_path / "copy")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: 1 run failed: data.fold=1 (outputs/sweeps/cv/1 was begun with label_smoo")
+    assert result.stderr.count("\n") == 1
+    assert run.status == "running"
+    assert "simple_cnn: seed 1 lacks fold 1 of 3: the means are over the others" in result.stdout
+
+
+def test_who_comes_second_takes_nothing_away(folds: Path, tmp_path: Path) -> None:
+    """The first has been refused a run, and is reading the images of the next."""
+    copytree(folds, tmp_path / "copy")
+    runs = tmp_path / "copy" / "outputs" / "sweeps" / "cv"
+    for number in (0, 2):
+        rmtree(runs / str(number))
+    RunFolder(runs / "1").refuse(command="", error="no such folder")
+    before = content(runs)
+    with Sweep(runs, []).locked():
+        code = (
+            "from src.cli import main\nfrom src.train import compare, train\nmain('train', train, after_sweep=compare)"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", code, "-m", *FOLDS], cwd=tmp_path / "copy", capture_output=True, text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
+        )  # fmt: skip
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "is at work in another process" in result.stderr
+    assert content(runs) == before
 
 
 def test_a_run_does_not_go_on_with_other_settings(config: Config, tmp_path: Path) -> None:
@@ -227,7 +268,6 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 
 
 def test_several_runs_at_once(tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     """In processes of their own, which the launcher starts."""
     arguments = ("callbacks=none", "trainer.max_epochs=1", "optimizer.lr=0.05,900", "sweep=j")
     result = sweep(*QUICK, *arguments, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path)
@@ -239,13 +279,18 @@ def test_several_runs_at_once(tmp_path: Path) -> None:
 
 
 def test_a_search_optimises_the_best_checkpoint(tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    arguments = (*SHORT, "+search=lr", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "sweep=o")
+    """The lowest loss as well as the highest accuracy, and without a look at the test set."""
+    search = ("+search=lr", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2")
+    arguments = (*SHORT, *search, "monitor=val/loss", "mode=min", "test=false", "sweep=o")
     result = sweep(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+    assert "no report: " in result.stdout
     runs = tmp_path / "outputs" / "sweeps" / "o"
     best = yaml.safe_load((runs / "optimization_results.yaml").read_text())["best_value"]
-    assert best == max(RunFolder(runs / str(number)).metrics()["val/accuracy"] for number in (0, 1))
+    metrics = [RunFolder(runs / str(number)).metrics() for number in (0, 1)]
+    assert best == min(one["val/loss"] for one in metrics)
+    assert not [key for one in metrics for key in one if key.startswith("test/")]
+    assert compose_overrides("train", search).hydra.sweeper.direction == "maximize"
     again = sweep(*arguments, cwd=tmp_path)
     assert again.returncode == 2
     assert "holds a sweep already" in again.stderr

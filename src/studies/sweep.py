@@ -29,6 +29,10 @@ MOST_SAID = 600
 """Characters of an error that are shown; train.log has all of it."""
 
 
+ENDED: Mapping[Status | None, str] = {None: "not begun", "running": "its process was killed"}
+"""What to say of a run that left no error."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one run: the overrides that are its own, its status (None: not begun), what ended it early."""
@@ -63,6 +67,8 @@ class Sweep:
     command: Sequence[str] = field(default_factory=lambda: list(sys.orig_argv))
     _seconds: list[float] = field(default_factory=list)
     """What each run that this process began has taken."""
+    _errors: dict[int, str] = field(default_factory=dict)
+    """What ended a run in this process, by its number: one that was begun before has its record left as it was."""
 
     def check(self) -> None:
         """Raise `InputError` where the folder holds runs that are not those of this sweep."""
@@ -110,7 +116,8 @@ class Sweep:
             run.record_file.unlink()
         resume = run.record_file.exists()
         log.info("%s%s", name, self._time_left(hydra.job.num))
-        keep_settings(run, cfg)
+        if not resume or run.overrides() is None:
+            keep_settings(run, cfg)
         began = time.monotonic()
         try:
             if resume:
@@ -121,9 +128,10 @@ class Sweep:
         except Exception as error:
             if not isinstance(error, InputError):
                 logging.getLogger("traceback").warning("the run failed", exc_info=error)  # for train.log alone
+            said = self._errors[hydra.job.num] = one_line(error)
             if not run.record_file.exists():
-                run.refuse(command=shlex.join(self.command), error=one_line(error))
-            log.info("%s failed: %s", name, one_line(error))
+                run.refuse(command=shlex.join(self.command), error=said)
+            log.info("%s failed: %s", name, said)
             return None
         finally:
             self._seconds.append(time.monotonic() - began)
@@ -164,7 +172,13 @@ class Sweep:
         run = RunFolder(self.folder / str(number))
         words = (run.overrides() or []) if self.jobs is None else self.jobs[number]
         status = run.status
-        return Outcome(run, self._varied(words), status, "" if status is None else run.record().get("error", status))
+        said = (
+            self._errors.get(number)
+            or (run.record().get("error") if status else None)
+            or ENDED.get(status)
+            or str(status)
+        )
+        return Outcome(run, self._varied(words), status, said)
 
     def _name(self, number: int, overrides: Sequence[str]) -> str:
         """`run 2 of 6, model=resnet18 seed=2`."""
@@ -191,11 +205,8 @@ def settings(overrides: Sequence[str]) -> dict[str, str]:
 
 
 def keep_settings(run: RunFolder, cfg: DictConfig) -> None:
-    """Write `.hydra/` as Hydra does, but once: Hydra writes over that of a run that is there already."""
-    folder = run.hydra
-    if run.overrides() is not None:
-        return
-    hydra = HydraConfig.get()
+    """Write `.hydra/` of a run that is begun now, as Hydra would in each run, those that go on included."""
+    hydra, folder = HydraConfig.get(), run.hydra
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, folder / "config.yaml")
     OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
