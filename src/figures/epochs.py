@@ -218,7 +218,7 @@ def _legend(figure: Figure, styles: Mapping[str, Style], title: str) -> None:
 def _how_drawn(groups: Sequence[Sequence[pd.DataFrame]]) -> str:
     fewest, most = (limit(map(len, groups)) for limit in (min, max))
     if most == 1:
-        return "one seed each"
+        return "one run each"
     stopped = any(len({history["epoch"].max() for history in seeds}) > 1 for seeds in groups)
-    seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
-    return f"mean of {seeds} seeds, band: lowest to highest" + (", thin: some had stopped" if stopped else "")
+    runs = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"mean of {runs} runs, band: lowest to highest" + (", thin: some had stopped" if stopped else "")

@@ -13,7 +13,7 @@ from src.figures.style import GREY, INK, VERMILLION, fit, fit_labels, pixel_axes
 PANEL, SMALL = 136, 112  # pixels of a panel's longer side: beside other models, and in a row of epochs
 ACROSS = 5  # models beside each other; more go below
 PANELS = 60  # maps in one figure, about: with more models fewer images are shown
-EPOCHS, MODELS = 7, 12  # shown of each model, and models
+EPOCHS = 7  # shown of each model
 GAP, LINE, MARGIN = 8, 16, 12  # pixels
 TOP = 99  # percentile of the pixels: a single hot cell would leave all others dark
 
@@ -67,21 +67,20 @@ def gradcam_epochs(
 
     `images` (N, C, H, W); `maps` (epoch, raw maps (N, h, w)) by label, in the order of the epochs, 0 for the untrained
     network. The colours of a row go from 0 to the top of that model. Shown are the first two images, of more than three
-    models the first one, and at most twelve models.
+    models the first one.
     """
     count, size = min(len(images), 2 if len(maps) <= 3 else 1), panel_size(images.shape[2:], SMALL)
     pictures = [enlarge(image, size) for image in images[:count]]
-    shown = dict(list(maps.items())[:MODELS])
     chosen = {
         label: [series[i] for i in _evenly([epoch for epoch, _ in series], (best_epochs or {}).get(label))]
-        for label, series in shown.items()
+        for label, series in maps.items()
     }
     head, cell = LINE + 6, size[0] + LINE + 4
     block_height = head + count * cell + MARGIN
     width = max(2 * GAP + (1 + max(map(len, chosen.values()))) * (size[1] + GAP), 5 * (SMALL + GAP))
-    height = MARGIN + len(shown) * block_height + 2 * LINE + MARGIN
+    height = MARGIN + len(maps) * block_height + 2 * LINE + MARGIN
     axes, canvas = _empty(height, width)
-    headings = fit_labels(list(shown), width - 200, 10, weight="bold")
+    headings = fit_labels(list(maps), width - 200, 10, weight="bold")
     for number, ((label, series), heading) in enumerate(zip(chosen.items(), headings, strict=True)):
         y = MARGIN + number * block_height
         heats = [_heat(raw[:count], size) for _, raw in series]
@@ -96,9 +95,9 @@ def gradcam_epochs(
                 left, upper = 2 * GAP + column * (size[1] + GAP), y + head + i * cell
                 _explained(axes, canvas, picture, heat[i], top, left, upper)
                 _write(axes, left, upper + size[0] + 2 + LINE / 2, caption, weight="bold" if best else "normal")
-    first = f"; first {MODELS} of {len(maps)} models" if len(maps) > MODELS else ""
-    note = f"each model on its own scale, {TOP} % of pixels below the top{first}"
-    _colour_bar(axes, canvas, height - MARGIN - LINE, None, note)
+    _colour_bar(
+        axes, canvas, height - MARGIN - LINE, None, f"each model on its own scale, {TOP} % of pixels below the top"
+    )
     return show_pixels(axes, canvas)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from src.frames import pd
 from src.studies.comparison import Comparison, compare
 from src.studies.groups import Group, TestSet
+from src.studies.maps import Looks, sharper
 from src.tables import large_number
 
 SIGNIFICANT = 0.05
@@ -22,14 +23,13 @@ Row = Mapping[Any, Any]
 class Result:
     """What is known about the groups of one test set.
 
-    `table` is its `src.studies.table.summary`, `sharpness` for each label the mean smallest share of an image, in
-    (0, 1], that holds half of a Grad-CAM map's energy; empty where no maps were kept.
+    `table` is its `src.studies.table.summary`.
     """
 
     test_set: TestSet
     table: pd.DataFrame
     comparisons: Sequence[Comparison]
-    sharpness: Mapping[str, float]
+    looks: Looks
 
 
 def best(result: Result) -> str:
@@ -63,16 +63,21 @@ def levels(result: Result) -> str:
 
 
 def pretraining(result: Result) -> str:
-    """The best group against the best of those that began with other weights."""
-    groups = {group.label: group for group in result.test_set.groups}
-    first, *others = list(groups.values())
-    weights = _weights(first)
-    rival = next((group for group in others if _weights(group) != weights), None)
-    lead = next((c for c in result.comparisons if rival is not None and c.other == rival.label), None)
-    if lead is None:
+    """The largest pretrained network against the smallest from scratch, and what the others reach."""
+    rows = {row["label"]: row for row in result.table.to_dict("records")}
+
+    def size(group: Group) -> int:
+        return rows[group.label]["parameters"]
+
+    pretrained = [group for group in result.test_set.groups if _weights(group) is not None]
+    scratch = [group for group in result.test_set.groups if _weights(group) is None]
+    if not pretrained or not scratch:
         return best(result)
-    figures = {row["label"]: _accuracy(row) for row in result.table.to_dict("records")}
-    return f"{lead.best} reaches {figures[lead.best]} and {lead.other} {figures[lead.other]}; {_verdict(lead)}."
+    asked = {max(pretrained, key=size).label, min(scratch, key=size).label}
+    groups = [group for group in result.test_set.groups if group.label in asked]  # the better one first
+    verdicts = [f"{_verdict(comparison)}; " for comparison in compare(TestSet(result.test_set.name, groups))[0]]
+    reached = [f"{label} reaches {_accuracy(row)}" for label, row in rows.items()]
+    return f"{''.join(verdicts)}{', '.join(reached)}."
 
 
 def gap(result: Result) -> str:
@@ -82,31 +87,37 @@ def gap(result: Result) -> str:
     if fraction not in result.table:
         most = max(rows, key=overfits)
         return f"{most['label']} overfits most: train accuracy is {_gap(most)} above validation; {best(result)}"
-    worst, winners, lead = [], [], ""
+    worst, winners, lead = [], [], None
     for share in sorted({row[fraction] for row in rows}, key=float):
         alike, size = [row for row in rows if row[fraction] == share], f"{100 * float(share):g} %"
         most, first = max(alike, key=overfits), max(alike, key=wins)
         worst.append(f"{most['model']} on {size} of the images ({_gap(most)})")
         winners.append(f"{first['model']} on {size} ({_accuracy(first)})")
-        labels = {row["label"] for row in alike}
-        groups = [group for group in result.test_set.groups if group.label in labels]
-        comparisons = compare(TestSet(result.test_set.name, groups))[0] if len(groups) > 1 else []
-        lead = f"; on {size} {_verdict(comparisons[0])}" if comparisons else ""
+        others = {row["label"] for row in alike if row is not first}
+        leads = (c for c in result.comparisons if c.best == first["label"] and c.other in others)
+        lead = next(leads, None)  # in the end that on most images
+    verdict = f"; {_verdict(lead)}" if lead is not None else ""
     return (
         f"Furthest apart are train and validation accuracy of {', '.join(worst)}; best on the test set are "
-        f"{', '.join(winners)}{lead}."
+        f"{', '.join(winners)}{verdict}."
     )
 
 
 def sharpness(result: Result) -> str:
-    """What the difference in accuracy is worth, and in how small a part of the image the evidence lies."""
-    shares = [
-        f"{100 * result.sharpness[label]:.0f} % with {label}"
-        for label in result.table["label"]
-        if label in result.sharpness
-    ]
-    text = best(result).rstrip(".")
-    return f"{text}; half of a map's energy lies in {', '.join(shares)} of the image." if shares else f"{text}."
+    """What the difference in accuracy is worth, in how small a part of the image the evidence lies, and that one's."""
+    text, shares = best(result).rstrip("."), result.looks.shares
+    if not shares:
+        return f"{text}."
+    said = [f"{100 * share:.0f} % with {label}" for label, share in shares.items()]
+    text = f"{text}; half of a map's energy lies in {', '.join(said)} of the image"
+    found = sharper(*result.looks.areas.values()) if len(shares) == 2 else None
+    if found is None:
+        return f"{text}."
+    difference, low, high, images = found
+    verdict = "no difference" if low <= 0 <= high else "a difference"
+    apart = f"{abs(100 * difference):.1f} points {'more' if difference > 0 else 'less'} with {[*shares][1]}"
+    interval = f"95 % interval {_signed(100 * low)} to {_signed(100 * high)}, {images} images"
+    return f"{text}, {apart} ({interval}): {verdict} shown."
 
 
 def depth(result: Result) -> str:
@@ -117,17 +128,17 @@ def depth(result: Result) -> str:
         rows = table[table["model"].str.contains(kind)].sort_values("layers")
         if len(rows) < 2:
             continue
-        errors = 100 * (1 - rows["train_accuracy"].to_numpy())
-        errors_of_means = (rows["train_accuracy_sd"].fillna(np.inf) / np.sqrt(rows["n"])).to_numpy()
-        spread = 100 * np.hypot(*errors_of_means[[0, -1]])
-        change = errors[-1] - errors[0]
-        word = "rises" if change > 0 else "falls"
-        # Two standard errors of the difference; of single runs nobody knows the spread.
-        sure = "" if abs(change) > 2 * spread else ", which the spread over seeds doesn't show to be more than chance"
+        first, *_, last = rows.to_dict("records")
+        shallow, deep = 100 * (1 - first["train_accuracy"]), 100 * (1 - last["train_accuracy"])
+        p = _welch(first, last, "train_accuracy")
+        sure = "of one run each" if np.isnan(p) else f"Welch's t-test over seeds: p {_p(p)}"
+        word = "is" if not p < SIGNIFICANT else "rises from" if deep > shallow else "falls from"
+        joint = "and" if word == "is" else "to"
+        shown = "" if p < SIGNIFICANT else ", no difference shown"
         names = {"plain": "plain", "resnet": "residual"}
         parts.append(
-            f"the training error of {names[kind]} networks {word} from {errors[0]:.1f} % with "
-            f"{rows['layers'].iloc[0]:.0f} layers to {errors[-1]:.1f} % with {rows['layers'].iloc[-1]:.0f}{sure}"
+            f"the training error of {names[kind]} networks {word} {shallow:.1f} % with {first['layers']:.0f} layers "
+            f"{joint} {deep:.1f} % with {last['layers']:.0f} ({sure}{shown})"
         )
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if parts else best(result)
@@ -176,7 +187,24 @@ def _accuracy(row: Row) -> str:
 
 
 def _gap(row: Row) -> str:
-    return f"{100 * row['gap_accuracy']:.1f} points"
+    spread = "" if np.isnan(row["gap_accuracy_sd"]) else f" ± {100 * row['gap_accuracy_sd']:.1f}"
+    return f"{100 * row['gap_accuracy']:.1f}{spread} points"
+
+
+def _welch(one: Row, other: Row, column: str) -> float:
+    """The p-value of Welch's t-test of two groups' means over their runs; NaN where one has a single run."""
+    from scipy.stats import ttest_ind_from_stats  # half a second to import
+
+    figures = [(row[column], row[f"{column}_sd"], row["n"]) for row in (one, other)]
+    if any(np.isnan(sd) for _, sd, _ in figures):
+        return float("nan")
+    if not any(sd for _, sd, _ in figures):
+        return float(one[column] == other[column])
+    return float(ttest_ind_from_stats(*figures[0], *figures[1], equal_var=False).pvalue)
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def _signed(points: float) -> str:

@@ -45,7 +45,10 @@ def read_yaml(file: Path, kind: type) -> Any:
     name = f"{file.parent.name}/{file.name}"
     text = _read_text(file, name)
     try:
-        content = yaml.load(text, Loader=YAML_LOADER)
+        try:
+            content = yaml.load(text, Loader=YAML_LOADER)
+        except yaml.YAMLError:  # libyaml refuses the escapes of names that are not UTF-8, Python's own reader doesn't
+            content = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UnusableError(f"{name} is damaged ({where}{error.problem})") from None

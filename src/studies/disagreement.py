@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from src.errors import InputError
 from src.studies.groups import Group
-from src.studies.runs import Run
+from src.studies.runs import Replicate, Run
 
 MOST = 16
 """Images on a sheet: half of them right in one group, half in the other, where there are so many."""
@@ -24,7 +24,7 @@ class Disagreement:
     images: NDArray[np.uint8]
     true: list[str]
     predicted: dict[str, list[str]]
-    seed: int
+    replicate: Replicate
     count: int
 
 
@@ -51,7 +51,7 @@ def _of_runs(one: str, first: Run, other: str, second: Run) -> Disagreement | No
         images=_images(first, list(chosen["path"])),
         true=list(chosen["target"]),
         predicted={one: list(chosen["predicted_one"]), other: list(chosen["predicted_other"])},
-        seed=first.replicate[0],
+        replicate=first.replicate,
         count=len(turns),
     )
 

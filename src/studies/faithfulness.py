@@ -1,6 +1,5 @@
 """Whether the maps of the compared networks are true: one row a model, from what `src.explain` has measured."""
 
-import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +10,6 @@ from src.studies.contents import UnusableError, read_json
 from src.studies.groups import Group
 from src.studies.page import Section, Table
 from src.studies.runs import Run
-
-log = logging.getLogger(__name__)
 
 MEASURES = ("deletion", "insertion", "road")
 BASELINES = ("random", "inverted", "centre blob")
@@ -35,13 +32,16 @@ class Measured:
 
 def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
     """A table with one row a model and method, in a section of its own; none where no run has been measured."""
-    rows = []
+    rows, damaged = [], []
     for group in groups:
         by_method: dict[tuple[str, str], list[Measured]] = defaultdict(list)
-        for measured in (one for run in group.runs for one in read_measured(run)):
-            by_method[measured.method, measured.layer].append(measured)
+        for run in group.runs:
+            found, lost = read_measured(run)
+            damaged += lost
+            for measured in found:
+                by_method[measured.method, measured.layer].append(measured)
         rows += [_row(group.label, found) for found in by_method.values()]
-    if not rows:
+    if not rows and not damaged:
         return []
     caption = (
         "Are the maps true? Areas under the curves of deletion (less is better) and insertion, and ROAD: the map, "
@@ -50,18 +50,22 @@ def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
     )
     columns = ["model", "maps", "runs × images", "deletion", "insertion", "ROAD"]
     table = Table(caption, [*columns, *(f"better than {name}" for name in BASELINES)], rows, text_columns=2)
-    return [Section("Are the maps true?", tables=[table])]
+    lacking = [f"Can't be read: {'; '.join(damaged)}."] if damaged else []
+    return [Section("Are the maps true?", lacking, [table] if rows else [])]
 
 
-def read_measured(run: Run) -> list[Measured]:
-    """What was measured of a run's maps, by method; what can't be read is passed over."""
-    found = []
+def read_measured(run: Run) -> tuple[list[Measured], list[str]]:
+    """What was measured of a run's maps, by method, and which records can't be read, with why."""
+    found, lost = [], []
     for file in sorted(run.folder.path.glob("explain/*/explain.json")):
         try:
-            found.append(_measured(read_json(file)))
-        except (UnusableError, KeyError, TypeError, ValueError) as error:  # of other methods, or not measured
-            log.info("no faithfulness in %s: %s", file, error)
-    return found
+            record = read_json(file)
+            if record.get("faithfulness"):  # other methods have none, and nor has who didn't ask for it
+                found.append(_measured(record))
+        except (UnusableError, KeyError, TypeError, ValueError, AttributeError) as error:
+            why = error if isinstance(error, UnusableError) else f"{file.name} is damaged ({type(error).__name__})"
+            lost.append(f"run {run.name}, explain/{file.parent.name}: {why}")
+    return found, lost
 
 
 def _measured(record: dict[str, Any]) -> Measured:

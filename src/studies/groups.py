@@ -1,7 +1,7 @@
 """Runs put together that differ in the seed alone, and groups that were measured on the same test images."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from src.studies.labels import label_groups, model_name, same_settings
-from src.studies.runs import Problem, Run, natural
+from src.studies.runs import Problem, Replicate, Run, natural
 
-Digests = dict[tuple[int, int | None], bytes]
+Digests = dict[Replicate, bytes]
 """Which test images, with which labels, each replicate has."""
 
 
@@ -72,7 +72,7 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[Problem]]:
             members.append(run)
     kept, problems = [], []
     for members in found:
-        newest: dict[tuple[int, int | None], Run] = {}
+        newest: dict[Replicate, Run] = {}
         for run in sorted(members, key=_age):
             replaced = newest.pop(run.replicate, None)
             if replaced is not None:
@@ -85,7 +85,21 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[Problem]]:
         Problem(name, f"the same settings and seed as {newest[replicate].name}, which is newer: left out")
         for name, replicate, newest in problems
     ]
-    return groups, sorted(older, key=lambda problem: natural(problem.name))
+    return groups, [*sorted(older, key=lambda problem: natural(problem.name)), *_missing_folds(groups)]
+
+
+def _missing_folds(groups: Sequence[Group]) -> Iterator[Problem]:
+    """Cross-validations that are not whole: their means are over other test images than those of others."""
+    for group in groups:
+        folds = range(group.runs[0].config["data"].get("folds") or 0)
+        there = {run.replicate for run in group.runs}
+        lacking = {
+            seed: [str(fold) for fold in folds if (seed, fold) not in there] for seed in sorted({s for s, _ in there})
+        }
+        for seed, missing in lacking.items():
+            if missing:
+                reason = f"seed {seed} lacks fold {', '.join(missing)} of {len(folds)}: the means are over the others"
+                yield Problem(group.label, reason)
 
 
 def _age(run: Run) -> tuple[float, list[str | int]]:
@@ -103,15 +117,17 @@ def _age(run: Run) -> tuple[float, list[str | int]]:
 def test_sets(groups: Sequence[Group]) -> tuple[list[TestSet], list[Problem]]:
     """The groups by what they were measured on, and which of one data set can't be compared.
 
-    Two groups share a test set where their classes are the same and, in each seed and fold that both have, their test
+    Two groups share a test set where data set and classes are the same and, in each seed and fold that both have, test
     images and labels; with none in common, where all of their runs have the same. The test images may follow the seed.
     """
     digests = {id(group): {run.replicate: _digest(run) for run in group.runs} for group in groups}
 
+    def alike(one: Group, other: Group) -> bool:
+        same_classes = one.runs[0].class_names == other.runs[0].class_names
+        return same_classes and _same_images(digests[id(one)], digests[id(other)])
+
     def agree(one: Group, other: Group) -> bool:
-        return one.runs[0].class_names == other.runs[0].class_names and _same_images(
-            digests[id(one)], digests[id(other)]
-        )
+        return _data_set(one) == _data_set(other) and alike(one, other)
 
     found: list[list[Group]] = []
     for group in groups:
@@ -126,6 +142,9 @@ def test_sets(groups: Sequence[Group]) -> tuple[list[TestSet], list[Problem]]:
             if _data_set(members[0]) == _data_set(earlier[0]):
                 others = [other for other in earlier if not all(agree(group, other) for group in members)]
                 problems.append(Problem(_some(members), _difference(members, others)))
+            elif _data_name(members[0]) == _data_name(earlier[0]) and alike(members[0], earlier[0]):
+                namesakes = f"the images are named as those of {_some(earlier)}, and come from another data.root"
+                problems.append(Problem(_some(members), f"{namesakes}: {_apart(members)}"))
     names = [_name(members) for members in found]
     counts = Counter(names)
     sets = [
@@ -153,13 +172,21 @@ def _digest(run: Run) -> bytes:
 
 def _data_set(group: Group) -> tuple[str, str | None]:
     """Two folders of one's own are two data sets; all others are known by their names."""
-    data = group.runs[0].config["data"]
-    return data["name"], data.get("root") if data["name"] == "folder" else None
+    name = _data_name(group)
+    return name, group.runs[0].config["data"].get("root") if name == "folder" else None
+
+
+def _data_name(group: Group) -> str:
+    return group.runs[0].config["data"]["name"]
+
+
+def _apart(members: Sequence[Group]) -> str:
+    return "in a table of their own, and not compared" if len(members) > 1 else "in a table of its own, not compared"
 
 
 def _difference(members: Sequence[Group], others: Sequence[Group]) -> str:
     classes, known = members[0].runs[0].class_names, others[0].runs[0].class_names
-    apart = "in a table of their own, and not compared" if len(members) > 1 else "in a table of its own, not compared"
+    apart = _apart(members)
     if classes == known:
         return f"measured on other test images than {_some(others)}: {apart}"
     if sorted(classes) == sorted(known):

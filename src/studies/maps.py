@@ -1,18 +1,17 @@
 """The Grad-CAMs that runs have kept, side by side: the same images, explained by several networks."""
 
-import logging
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from zipfile import BadZipFile
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
 from src.analysis.maps import half_energy_area, map_similarity
+from src.analysis.significance import paired_bootstrap
 from src.studies.groups import Group
-from src.studies.runs import Run
-
-log = logging.getLogger(__name__)
+from src.studies.runs import Problem, Replicate, Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +38,10 @@ class Maps:
         return self.epochs.index(self.best_epoch) if self.best_epoch in self.epochs else len(self.epochs) - 1
 
     @property
-    def area(self) -> float:
-        """The mean smallest share of an image that holds half of a map's energy, at the best epoch; NaN without any."""
+    def areas(self) -> dict[str, float]:
+        """`half_energy_area` at the best epoch of each image whose map has any energy, by the image's path."""
         areas = half_energy_area(self.maps[self.best], self.images.shape[2:])
-        return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
+        return {path: float(area) for path, area in zip(self.paths, areas, strict=True) if np.isfinite(area)}
 
     @property
     def movement(self) -> list[tuple[int, float]]:
@@ -51,51 +50,95 @@ class Maps:
         return [(epoch, map_similarity(maps, self.maps[-1])) for epoch, maps in pairs]
 
 
+Areas = Mapping[Replicate, Mapping[str, float]]
+"""`Maps.areas` of each run of a group, by seed and fold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """The Grad-CAMs of a test set's groups.
+
+    `maps`: side by side, one a group, of the same images and of one `replicate`. `areas`: for each group that kept any,
+    what its maps' sharpness is. `problems`: runs whose maps can't be read.
+    """
+
+    maps: list[Maps]
+    replicate: Replicate
+    areas: Mapping[str, Areas]
+    problems: list[Problem]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """For each label the mean smallest share of an image, in (0, 1], that holds half of a map's energy."""
+        by_run = {label: [fmean(run.values()) for run in runs.values() if run] for label, runs in self.areas.items()}
+        return {label: fmean(means) for label, means in by_run.items() if means}
+
+
 def read_maps(label: str, run: Run) -> Maps | None:
-    """The maps of one run; None where it kept none, or none that can be read."""
-    try:
-        return _read(label, run)
-    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, BadZipFile) as error:
-        log.info("no Grad-CAM of run %s: %s", run.name, error)
-        return None
-
-
-def _read(label: str, run: Run) -> Maps | None:
+    """The maps of one run; None where it kept none. What is raised for damaged ones can be nearly anything."""
     # Not src.attribution.archive: it needs torch, which takes longer to import than a report to make.
     folder = run.folder.gradcam
-    with np.load(folder / "images.npz", allow_pickle=False) as arrays:
+    files = sorted(folder.glob("epoch_*.npz"))
+    if not files:
+        return None
+    with (folder / "images.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         images, targets, paths = arrays["images"], arrays["targets"], arrays["paths"]
         names = [str(name) for name in arrays["class_names"]]
+    if images.dtype != np.uint8 or images.ndim != 4 or not 0 < len(images) == len(targets) == len(paths):
+        raise ValueError(f"images of {images.dtype} {images.shape}")
     found = []
-    for file in sorted(folder.glob("epoch_*.npz")):
-        with np.load(file, allow_pickle=False) as arrays:
-            predicted = [names[i] for i in arrays["logits"].argmax(axis=1)]
-            found.append((int(arrays["epoch"]), arrays["maps"], predicted, [names[i] for i in arrays["explained"]]))
+    for file in files:
+        # np.load would leave a damaged file open that it has opened itself
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            said, of = ([names[i] for i in places] for places in (arrays["logits"].argmax(axis=1), arrays["explained"]))
+            found.append((int(arrays["epoch"]), arrays["maps"], said, of))
     found = [epoch for epoch in found if epoch[1].shape == found[-1][1].shape]
-    if not found:
-        return None
-    epochs, maps, said, explained = map(list, zip(*found, strict=True))
-    true = [names[i] for i in targets]
-    best = int(run.metrics["best_epoch"])
-    return Maps(label, [str(path) for path in paths], images, true, epochs, maps, said, explained, best)
+    for _, maps, said, of in found:
+        if maps.dtype.kind != "f" or maps.shape[:-2] != (len(images),) or not len(said) == len(of) == len(images):
+            raise ValueError(f"maps of {maps.dtype} {maps.shape} for {len(images)} images")
+    true, best = [names[i] for i in targets], int(run.metrics["best_epoch"])
+    epochs, maps, predicted, explained = map(list, zip(*found, strict=True))
+    return Maps(label, [str(path) for path in paths], images, true, epochs, maps, predicted, explained, best)
 
 
-def look(groups: Sequence[Group]) -> tuple[list[Maps], dict[str, float]]:
-    """Maps side by side, one a group, and for each group that has maps `Maps.area`, the mean over its runs.
+def look(groups: Sequence[Group]) -> Looks:
+    """The maps of all groups, each archive read once: that may take longer than everything else of a report.
 
-    Side by side are those of the same images: of the first group's first seed, and of whoever saw the same. All is
-    found in one go, for the arrays of a run may take longer to read than everything else.
+    Side by side are those of the seed and fold of which most groups have some.
     """
-    found, shares = [], {}
+    kept = Counter(run.replicate for group in groups for run in group.runs if run.folder.gradcam.is_dir())
+    replicate = max(kept, key=lambda one: kept[one], default=groups[0].runs[0].replicate)
+    found, problems, areas = [], [], {}
     for group in groups:
-        areas = []
+        by_run = {}
         for run in group.runs:
-            maps = read_maps(group.label, run)
-            if maps is None:
+            try:
+                maps = read_maps(group.label, run)
+                if maps is None:
+                    continue
+                by_run[run.replicate] = maps.areas
+            except Exception as error:  # zipfile raises nearly anything on flipped bytes
+                reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+                problems.append(Problem(run.name, f"its Grad-CAMs can't be read ({reason}): they are left out"))
                 continue
-            areas.append(maps.area)
-            if run.replicate == groups[0].runs[0].replicate:
+            if run.replicate == replicate:
                 found.append(maps)
-        if np.isfinite(areas).any():
-            shares[group.label] = float(np.nanmean(areas))
-    return [maps for maps in found if maps.paths == found[0].paths], shares
+        if by_run:
+            areas[group.label] = by_run
+    return Looks([maps for maps in found if maps.paths == found[0].paths], replicate, areas, problems)
+
+
+def sharper(one: Areas, other: Areas) -> tuple[float, float, float, int] | None:
+    """How much more of an image `other` needs for half of a map's energy, paired on the same images of the same runs.
+
+    The difference of the shares, the mean over the images, its bootstrap 95 % interval, and the number of images; an
+    image of several runs counts once. None where no image has energy in maps of both.
+    """
+    differences = defaultdict(list)
+    for replicate in one.keys() & other.keys():
+        for path in one[replicate].keys() & other[replicate].keys():
+            differences[path].append(other[replicate][path] - one[replicate][path])
+    if not differences:
+        return None
+    values = np.array([fmean(differences[path]) for path in sorted(differences)])
+    return float(values.mean()), *paired_bootstrap(values), len(values)

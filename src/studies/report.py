@@ -1,11 +1,12 @@
 """The report of a folder of runs: tables, what the differences are worth, pictures, and a page with all of it."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich import get_console
 from rich.table import Table as RichTable
@@ -15,6 +16,7 @@ from src.errors import InputError
 from src.figures.style import printable
 from src.files import write_text
 from src.frames import pd
+from src.logs import visible
 from src.run import RunFolder
 from src.studies.answers import ANSWERS, Result
 from src.studies.comparison import Comparison, compare
@@ -69,10 +71,11 @@ def write_report(runs: Path, output: Path) -> Report:
         for number, (test_set, name) in enumerate(zip(sets, names, strict=True), start=1):
             comparisons, unpaired = compare(test_set)
             problems += unpaired
-            maps, sharpness = look(test_set.groups)
-            result = Result(test_set, summary(test_set), comparisons, sharpness)
+            looks = look(test_set.groups)
+            problems += looks.problems
+            result = Result(test_set, summary(test_set), comparisons, looks)
             results.append(result)
-            sections += describe(result, maps, Drawing(folder, f"{number}_" if len(sets) > 1 else ""), name=name)
+            sections += describe(result, Drawing(folder, f"{number}_" if len(sets) > 1 else ""), name=name)
         study = _study(found)
         answer = [_answer(result, study, name) for result, name in zip(results, names, strict=True)]
         page = Page(
@@ -99,9 +102,9 @@ def show(report: Report) -> None:
         say(f"\n{result.test_set.name}\n\n{as_text(plain_table(summary_table(result.table)))}")
     say("")
     for sentence in report.answer:
-        say(sentence)
+        say(visible(sentence))
     for problem in report.problems:
-        say(f"left out: {problem.name}: {problem.reason}")
+        say(visible(f"left out: {problem.name}: {problem.reason}"))
     say(f"\nreport  {RunFolder(report.folder).shown}/{FILES[0]}")
 
 
@@ -137,8 +140,9 @@ def _replace(output: Path, folder: Path) -> None:
 
 def _study(runs: Sequence[Run]) -> dict[str, str]:
     """The study that the runs are part of; empty where they are part of none, or not of one."""
-    studies = [run.config.get("study") or {} for run in runs]
-    return studies[0] if all(study == studies[0] for study in studies) else {}
+    studies = [study if isinstance(study := run.config.get("study"), dict) else {} for run in runs]
+    same = all(study == studies[0] for study in studies)
+    return {key: str(value) for key, value in studies[0].items() if value is not None} if same else {}
 
 
 def _names(sets: Sequence[TestSet]) -> list[str]:
@@ -161,8 +165,8 @@ def _title(runs: Path, study: dict[str, str]) -> str:
 
 def _facts(folder: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
     newest = max((run.record for run in runs), key=lambda record: str(record.get("start")))
-    versions, hardware = newest.get("versions") or {}, newest.get("hardware") or {}
-    machines = hardware.get("gpus") or [hardware.get("cpu", "unknown")]
+    versions = newest.get("versions") or {}
+    machines = sorted({name for run in runs for name in _machine(run.record)})
     commits = sorted({str(run.record.get("git_commit")) for run in runs})
     return [
         ("Runs", f"{len(runs)} in {folder}"),
@@ -170,9 +174,15 @@ def _facts(folder: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("Command", str(newest.get("command"))),
         ("Commit", ", ".join(commits)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
-        ("Hardware", ", ".join(map(str, machines))),
+        ("Hardware", ", ".join(machines)),
         ("Figures", "table.csv and comparisons.csv beside this page, as fractions and unrounded"),
     ]
+
+
+def _machine(record: Mapping[str, Any]) -> list[str]:
+    """Its graphics cards, or its processor where it has none."""
+    hardware = record.get("hardware") or {}
+    return [str(name) for name in hardware.get("gpus") or [hardware.get("cpu", "unknown")]]
 
 
 def _comparisons(results: Sequence[Result]) -> pd.DataFrame:

@@ -20,6 +20,9 @@ from src.run import RunFolder
 from src.studies.contents import UnusableError, is_number, read_csv, read_json, read_yaml, refuse_infinite
 from src.studies.folders import find_runs
 
+Replicate = tuple[int, int | None]
+"""Seed and fold; no fold without cross-validation."""
+
 IGNORED = ("seed", "data.fold", "sweep", "study", "resume")
 """Settings that tell the runs of a group apart, or name a run: they, and what follows from them, make no new group."""
 
@@ -66,8 +69,8 @@ class Run:
     settings: dict[str, Any] | None = None
 
     @property
-    def replicate(self) -> tuple[int, int | None]:
-        """Seed and fold: what tells the runs of one group apart. The fold is None without cross-validation."""
+    def replicate(self) -> Replicate:
+        """What tells the runs of one group apart."""
         return self.config["seed"], self.config["data"].get("fold")
 
     @property

@@ -15,13 +15,9 @@ from src.studies.answers import Result
 from src.studies.disagreement import disagreement
 from src.studies.faithfulness import faithfulness_section
 from src.studies.groups import Group, TestSet
-from src.studies.maps import Maps
 from src.studies.page import Picture, Section, Table
+from src.studies.runs import Replicate
 from src.tables import duration, large_number
-
-MODELS_EXPLAINED = 6
-"""So many groups, the best ones, have their Grad-CAMs side by side."""
-
 
 PICTURES = (
     "class_f1",
@@ -50,19 +46,16 @@ class Drawing:
         return [Picture(file, caption)]
 
 
-def describe(result: Result, maps: Sequence[Maps], draw: Drawing, name: str) -> list[Section]:
-    """The sections of one test set, of this `name` where there are several; their pictures are drawn on the way.
-
-    `maps` are Grad-CAMs of the same images, one a group, of some groups or none.
-    """
+def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
+    """The sections of one test set, of this `name` where there are several; their pictures are drawn on the way."""
     groups = result.test_set.groups
     tables = [summary_table(result.table), *_comparisons(result)]
     sections = [
-        Section(result.test_set.name, [_legend(result)], tables, _costs(result.table, draw)),
+        Section(result.test_set.name, [_legend(result), *_machines(groups)], tables, _costs(result.table, draw)),
         Section("Learning", pictures=_curves(groups, draw)),
         Section("Classes", pictures=_classes(result.test_set, draw)),
         _disagreements(result, draw),
-        *_gradcams(result, maps, draw),
+        *_gradcams(result, draw),
         *faithfulness_section(groups),
     ]
     first, *others = sections
@@ -81,6 +74,15 @@ def _legend(result: Result) -> str:
         "training images, measured without augmentation, and validation images at the best epoch: above 0 in accuracy, "
         "or below 0 in loss, a network knows its training images better."
     )
+
+
+def _machines(groups: Sequence[Group]) -> list[str]:
+    """A warning where what depends on the machine was measured on several."""
+    costs = [run.cost for group in groups for run in group.runs if run.cost is not None]
+    found = sorted({f"{cost.get('device')}, {cost.get('threads')} threads" for cost in costs})
+    if len(found) < 2:
+        return []
+    return [f"Latency and training time were measured on several machines, and can't be compared: {'; '.join(found)}."]
 
 
 def summary_table(table: pd.DataFrame) -> Table:
@@ -137,13 +139,16 @@ def _costs(table: pd.DataFrame, draw: Drawing) -> list[Picture]:
     if len(table) < 2:
         return []
     points = table.rename(columns={"test_accuracy": "accuracy", "test_accuracy_sd": "accuracy_sd"})
-    caption = "Accuracy against cost; filled: no other is both cheaper and better (Pareto front)"
+    caption = "Accuracy (bars: ± sd) against cost; filled: no other is both cheaper and better (Pareto front)"
     return draw(figures.cost_charts(points), "costs", caption)
 
 
 def _curves(groups: Sequence[Group], draw: Drawing) -> list[Picture]:
     histories = {group.label: [run.history for run in group.runs] for group in groups}
-    caption = "Learning curves: mean over the seeds, with a band from the lowest to the highest"
+    caption = (
+        "Learning curves: mean over the runs, with a band from the lowest to the highest. Training figures are those "
+        "of the epoch as it was trained, augmentation included; the gap in the table is measured without"
+    )
     return draw(figures.learning_curves(histories), "learning_curves", caption)
 
 
@@ -171,20 +176,20 @@ def _confusions(group: Group, names: Sequence[str]) -> np.ndarray:
 
 
 def _disagreements(result: Result, draw: Drawing) -> Section:
-    """The best group beside the next one."""
+    """The best group beside the next one that it can be compared with."""
     title = "Where they disagree"
-    groups = result.test_set.groups
-    if len(groups) < 2:
-        return Section(title, ["There is one group only."])
+    best, *others = result.test_set.groups
+    compared = {comparison.other for comparison in result.comparisons}
+    rival = next((group for group in others if group.label in compared), None)
+    if rival is None:
+        return Section(title, ["There is one group only." if not others else f"None has a seed that {best.label} has."])
     try:
-        found = disagreement(groups[0], groups[1])
+        found = disagreement(best, rival)
     except (InputError, RunError, OSError) as error:
         return Section(title, [f"The test images can't be shown: {error}"])
     if found is None:
-        return Section(title, [f"{groups[0].label} and {groups[1].label} are right on the same images."])
-    said = (
-        f"{groups[0].label} and {groups[1].label}, the two best, differ on {found.count} images of seed {found.seed}."
-    )
+        return Section(title, [f"{best.label} and {rival.label} are right on the same images."])
+    said = f"{best.label} and {rival.label} differ on {found.count} images of {_replicate(found.replicate)}."
     caption = f"Test images that one gets right and the other wrong, {len(found.true)} of {found.count}"
     return Section(
         title,
@@ -193,13 +198,13 @@ def _disagreements(result: Result, draw: Drawing) -> Section:
     )
 
 
-def _gradcams(result: Result, found: Sequence[Maps], draw: Drawing) -> list[Section]:
-    known = {maps.label for maps in found}
+def _gradcams(result: Result, draw: Drawing) -> list[Section]:
+    shown = result.looks.maps
+    known = {maps.label for maps in shown}
     missing = [group.label for group in result.test_set.groups if group.label not in known]
     lacking = f"No readable Grad-CAMs of the same images: {', '.join(missing)}."
-    if not found:
+    if not shown:
         return [Section("Where they look", [lacking])]
-    shown = found[:MODELS_EXPLAINED]
     best = {maps.label: maps.best for maps in shown}
     comparison = figures.gradcam_comparison(
         shown[0].images,
@@ -210,18 +215,24 @@ def _gradcams(result: Result, found: Sequence[Maps], draw: Drawing) -> list[Sect
     )
     series = {maps.label: list(zip(maps.epochs, maps.maps, strict=True)) for maps in shown}
     epochs = figures.gradcam_epochs(shown[0].images, series, {maps.label: maps.best_epoch for maps in shown})
-    movement = figures.gradcam_movement({maps.label: maps.movement for maps in found})
-    shares = [f"{label} {100 * share:.0f} %" for label, share in result.sharpness.items()]
+    movement = figures.gradcam_movement({maps.label: maps.movement for maps in shown})
+    shares = [f"{label} {100 * share:.0f} %" for label, share in result.looks.shares.items()]
     sharp = f"Half of a map's energy lies in this share of the image: {', '.join(shares)}." if shares else ""
-    left_out = len(found) - len(shown)
-    note = f" The pictures show the {len(shown)} best of {len(found)} models." if left_out else ""
-    text = f"Grad-CAM of the same validation images at the best epoch of each model's first seed.{note}"
+    late = [maps.label for maps in shown if maps.best_epoch not in maps.epochs]
+    note = f" Of the last epoch, as the best has none: {', '.join(late)}." if late else ""
+    of = _replicate(result.looks.replicate)
+    text = f"Grad-CAM of the same validation images at each model's best epoch, {of}.{note}"
     pictures = [
         *draw(comparison, "gradcam", "Grad-CAM of the same images, raw maps on one colour scale"),
         *draw(epochs, "gradcam_epochs", "How the maps moved over the epochs"),
         *draw(movement, "gradcam_movement", "How like the maps of an epoch are to those of the last one"),
     ]
     return [Section("Where they look", [text, *filter(None, [sharp, lacking if missing else ""])], pictures=pictures)]
+
+
+def _replicate(replicate: Replicate) -> str:
+    seed, fold = replicate
+    return f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
 
 
 def _means_and_sds(table: pd.DataFrame, column: str) -> list[tuple[float, float]]:

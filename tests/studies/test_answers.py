@@ -1,21 +1,28 @@
 """A study's sentence, from figures that are given."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from scipy.stats import ttest_ind
 
+from src.studies import groups
 from src.studies.answers import ANSWERS, Result
 from src.studies.comparison import Comparison
-from src.studies.groups import TestSet
+from src.studies.maps import Areas, Looks
+from src.studies.runs import read_runs
+from src.studies.table import summary
+from tests.studies.conftest import MakeRun, edit_json
 
 
-def result(rows: list[dict[str, Any]], *comparisons: Comparison, sharpness: dict[str, float] | None = None) -> Result:
-    usual = {"n": 1, "test_accuracy_sd": math.nan, "baseline_accuracy": math.nan, "train_accuracy_sd": math.nan}
+def result(rows: list[dict[str, Any]], *comparisons: Comparison, areas: dict[str, Areas] | None = None) -> Result:
+    usual = {"n": 1} | {f"{name}_sd": math.nan for name in ("test_accuracy", "train_accuracy", "gap_accuracy")}
+    usual |= {"baseline_accuracy": math.nan}
     usual |= {f"test_{name}": 0.5 for name in ("precision", "recall", "f1")}
     table = pd.DataFrame([usual | {"label": row["model"]} | row for row in rows])
-    return Result(TestSet("digits", []), table, comparisons, sharpness or {})
+    return Result(groups.TestSet("digits", []), table, comparisons, Looks([], (1, None), areas or {}, []))
 
 
 def comparison(best: str, other: str, difference: float, low: float, high: float, p: float) -> Comparison:
@@ -64,35 +71,68 @@ def test_levels_say_before_and_after() -> None:
 def test_gaps_by_the_number_of_images() -> None:
     figures = (("a", "1", 0.1, 0.9), ("b", "1", 0.2, 0.8), ("a", "0.05", 0.5, 0.6), ("b", "0.05", 0.4, 0.7))
     rows = [
-        {"model": m, "data.train_fraction": f, "gap_accuracy": gap, "test_accuracy": accuracy}
+        {"model": m, "label": f"{m}, {f}", "data.train_fraction": f, "gap_accuracy": gap, "test_accuracy": accuracy}
         for m, f, gap, accuracy in figures
     ]
-    assert ANSWERS["gap"](result(rows)) == (
-        "Furthest apart are train and validation accuracy of a on 5 % of the images (50.0 points), b on 100 % of the "
-        "images (20.0 points); best on the test set are b on 5 % (70.0 %), a on 100 % (90.0 %)."
+    rows[2]["gap_accuracy_sd"] = 0.02
+    said = (
+        "Furthest apart are train and validation accuracy of a on 5 % of the images (50.0 ± 2.0 points), b on 100 % of "
+        "the images (20.0 points); best on the test set are b on 5 % (70.0 %), a on 100 % (90.0 %)"
     )
+    assert ANSWERS["gap"](result(rows)) == f"{said}."
+    leads = [comparison("a, 1", other, 0.2, 0.1, 0.3, 0.01) for other in ("b, 0.05", "b, 1", "a, 0.05")]
+    verdict = "b, 1 is 20.0 points below a, 1 (95 % interval −30.0 to −10.0, of one seed each): a difference shown"
+    assert ANSWERS["gap"](result(rows, *leads)) == f"{said}; {verdict}."
+    assert ANSWERS["gap"](result(rows, leads[0])) == f"{said}."
 
 
 def test_depth_is_told_by_the_training_error() -> None:
     models = (("cifar_plain20", 0.92, 0.01), ("cifar_plain56", 0.80, 0.01), ("cifar_resnet20", 0.93, 0.01))
     models = (*models, ("cifar_resnet56", 0.94, 0.01))
-    rows = [{"model": m, "train_accuracy": a, "train_accuracy_sd": sd, "test_accuracy": a} for m, a, sd in models]
+    rows = [
+        {"model": m, "train_accuracy": a, "train_accuracy_sd": sd, "test_accuracy": a, "n": 3} for m, a, sd in models
+    ]
+    residual = "the training error of residual networks is 7.0 % with 20 layers and 6.0 % with 56"
+    # Three values each with these means and deviations, and the test from its samples.
+    plain, other = (
+        ttest_ind(*([m - 0.01, m, m + 0.01] for m in pair), equal_var=False).pvalue
+        for pair in ((0.92, 0.8), (0.93, 0.94))
+    )
+    assert plain < 0.001
     assert ANSWERS["depth"](result(rows)) == (
-        "The training error of plain networks rises from 8.0 % with 20 layers to 20.0 % with 56; the training error of "
-        "residual networks falls from 7.0 % with 20 layers to 6.0 % with 56, which the spread over seeds doesn't show "
-        "to be more than chance."
+        "The training error of plain networks rises from 8.0 % with 20 layers to 20.0 % with 56 (Welch's t-test over "
+        f"seeds: p < 0.001); {residual} (Welch's t-test over seeds: p = {other:.3f}, no difference shown)."
+    )
+    for row in rows:
+        row |= {"n": 1, "train_accuracy_sd": math.nan}
+    assert ANSWERS["depth"](result(rows)).endswith(f"; {residual} (of one run each, no difference shown).")
+    for row in rows:
+        row |= {"n": 2, "train_accuracy_sd": 0.0, "train_accuracy": 0.9}
+    assert ANSWERS["depth"](result(rows)).endswith(
+        "is 10.0 % with 20 layers and 10.0 % with 56 (Welch's t-test over seeds: p = 1.000, no difference shown)."
     )
 
 
 def test_sharpness_stands_behind_the_difference() -> None:
     rows = [{"model": "r", "label": label, "test_accuracy": 0.9} for label in ("stem_pool=false", "stem_pool=true")]
     lead = comparison("stem_pool=false", "stem_pool=true", 0.0, -0.01, 0.01, 1.0)
-    shares = {"stem_pool=true": 0.3, "stem_pool=false": 0.2}
-    assert ANSWERS["sharpness"](result(rows, lead, sharpness=shares)) == (
-        "stem_pool=true is equal to stem_pool=false (95 % interval −1.0 to 1.0, of one seed each): no "
-        "difference shown; half of a map's energy lies in 20 % with stem_pool=false, 30 % with stem_pool=true of the "
-        "image."
+    said = (
+        "stem_pool=true is equal to stem_pool=false (95 % interval −1.0 to 1.0, of one seed each): no difference shown"
     )
+    assert ANSWERS["sharpness"](result(rows, lead)) == f"{said}."
+    sharp = {(1, None): {"a": 0.1, "b": 0.2}, (2, None): {"a": 0.3, "c": 0.3}}
+    areas = {"stem_pool=false": sharp, "stem_pool=true": {(1, None): {"a": 0.2, "b": 0.3}, (2, None): {"a": 0.4}}}
+    # Images a and b: of c the other has no map. All differences are 10 points.
+    assert ANSWERS["sharpness"](result(rows, lead, areas=areas)) == (
+        f"{said}; half of a map's energy lies in 22 % with stem_pool=false, 32 % with stem_pool=true of the image, "
+        "10.0 points more with stem_pool=true (95 % interval 10.0 to 10.0, 2 images): a difference shown."
+    )
+    areas["stem_pool=true"] = {(1, None): {"a": 0.0, "b": 0.3}}
+    assert ANSWERS["sharpness"](result(rows, lead, areas=areas)).endswith(
+        "0.0 points less with stem_pool=true (95 % interval −10.0 to 10.0, 2 images): no difference shown."
+    )
+    areas["stem_pool=true"] = {(3, None): {"a": 0.0}}
+    assert ANSWERS["sharpness"](result(rows, lead, areas=areas)).endswith("0 % with stem_pool=true of the image.")
 
 
 def test_what_the_best_costs_and_the_smallest_gives() -> None:
@@ -102,4 +142,25 @@ def test_what_the_best_costs_and_the_smallest_gives() -> None:
     rows.append({"model": "bottleneck", "test_accuracy": 0.35, **costs, "parameters": 59_257, "latency_ms": math.nan})
     assert ANSWERS["cost"](result(rows)).endswith(
         "9.4 ms an image, the smallest, bottleneck, 59.3 k parameters, 423 M MACs and reaches 35.0 %."
+    )
+
+
+def test_pretraining_is_the_pair_that_was_asked_for(tmp_path: Path, make_run: MakeRun) -> None:
+    """The largest pretrained network and the smallest from scratch, whoever is best."""
+    for model, size in (("resnet18", 11), ("resnet50", 23)):
+        for weights, right in (("imagenet", 36 - size), ("null", 20 - size // 10)):
+            run = make_run(
+                tmp_path / f"{model}{weights}",
+                f"model={model}",
+                f"weights={weights}",
+                correct=[i < right for i in range(40)],
+            )
+            edit_json(run.metrics_file, parameters=size)
+    (test_set,), _ = groups.test_sets(groups.group_runs(read_runs(tmp_path)[0])[0])
+    table = summary(test_set)
+    said = ANSWERS["pretraining"](Result(test_set, table, [], Looks([], (1, None), {}, [])))
+    assert said == (
+        "resnet50, weights=imagenet is 15.0 points below resnet18, weights=none (95 % interval −27.5 to −5.0, of one "
+        "seed each): a difference shown; resnet18, weights=imagenet reaches 62.5 %, resnet18, weights=none reaches "
+        "47.5 %, resnet50, weights=none reaches 45.0 %, resnet50, weights=imagenet reaches 32.5 %."
     )

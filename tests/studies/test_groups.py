@@ -75,8 +75,21 @@ def test_a_run_that_got_more_epochs_is_of_another_group(tmp_path: Path, make_run
 
 def test_folds_are_replicates(tmp_path: Path, make_run: MakeRun) -> None:
     make_all(tmp_path, make_run, *(f"data.folds=2 data.fold={fold} seed={seed}" for seed in (2, 1) for fold in (1, 0)))
-    (found,), _ = group(tmp_path)
+    (found,), problems = group(tmp_path)
     assert [run.replicate for run in found.runs] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert problems == []
+
+
+def test_a_cross_validation_that_is_not_whole_is_said(tmp_path: Path, make_run: MakeRun) -> None:
+    make_all(
+        tmp_path, make_run, *(f"data.folds=4 data.fold={fold}" for fold in (0, 2)), "data.folds=4 data.fold=1 seed=2"
+    )
+    (found,), problems = group(tmp_path)
+    of = "of 4: the means are over the others"
+    assert problems == [
+        Problem(found.label, f"seed 1 lacks fold 1, 3 {of}"),
+        Problem(found.label, f"seed 2 lacks fold 0, 2, 3 {of}"),
+    ]
 
 
 def test_the_newest_of_the_same_settings_and_seed_counts(tmp_path: Path, make_run: MakeRun) -> None:
@@ -228,6 +241,16 @@ def test_other_data_sets_go_without_saying(tmp_path: Path, make_run: MakeRun) ->
     sets, problems = groups.test_sets(group(tmp_path)[0])
     assert problems == []
     assert [test_set.name.split(":")[0] for test_set in sets] == ["pets", "flowers", "holidays", "work"]
+
+
+def test_other_folders_are_other_images_whatever_these_are_called(tmp_path: Path, make_run: MakeRun) -> None:
+    for name in "ab":
+        make_run(tmp_path / name, "data=folder", f"data.root=/photos/{name}")
+    sets, problems = read_sets(tmp_path)
+    assert sets == [["root=a"], ["root=b"]]
+    own = "in a table of its own, not compared"
+    namesakes = "the images are named as those of root=a, and come from another data.root"
+    assert problems == [Problem("root=b", f"{namesakes}: {own}")]
 
 
 def test_the_same_images_in_another_size_are_compared(tmp_path: Path, make_run: MakeRun) -> None:

@@ -103,9 +103,51 @@ def test_the_pictures_of_all_kinds_are_there(sweep: Path, reported: Report) -> N
 def test_each_archive_of_grad_cams_is_read_once(sweep: Path, blank: None, tmp_path: Path) -> None:
     with patch("numpy.load", wraps=np.load) as load:
         write_report(sweep, tmp_path / "report")
-    read = [call.args[0].relative_to(sweep).as_posix() for call in load.call_args_list]
+    read = [Path(call.args[0].name).relative_to(sweep).as_posix() for call in load.call_args_list]
     names = ["images", *(f"epoch_{epoch:03d}" for epoch in range(4))]
     assert sorted(read) == sorted(f"{number}/gradcam/{name}.npz" for number in range(4) for name in names)
+
+
+def test_damaged_grad_cams_and_measurements_are_named(sweep: Path, blank: None, tmp_path: Path) -> None:
+    copytree(sweep, tmp_path / "s")
+    (tmp_path / "s/1/gradcam/epoch_002.npz").write_bytes(b"PK")
+    (tmp_path / "s/2/explain/now").mkdir(parents=True)
+    (tmp_path / "s/2/explain/now/explain.json").write_text('{"method": ')
+    report = write_report(tmp_path / "s", tmp_path / "report")
+    assert [problem.name for problem in report.problems] == ["4", "5", "1"]
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "**1:** its Grad-CAMs can't be read (" in text
+    assert "Can't be read: run 2, explain/now: explain.json is damaged (line 1" in text
+
+
+def test_costs_of_several_machines_are_not_compared(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
+    cost = {"parameters": 5, "macs": 7, "latency_ms_median": 1.5, "device": "CPU", "threads": 2}
+    for number, changed in enumerate(({}, {}, {"device": "GPU"})):
+        make_run(tmp_path / f"s/{number}", f"seed={number}", cost=cost | changed)
+        write_report(tmp_path / "s", tmp_path / "report")
+        text = (tmp_path / "report" / "report.md").read_text()
+        said = "Latency and training time were measured on several machines, and can't be compared: CPU, 2 threads; GPU"
+        assert (said in text) == bool(changed)
+
+
+def test_groups_without_a_seed_in_common_do_not_agree(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
+    right = np.arange(40) % 4 != 0
+    for seed, model in enumerate(("a", "b")):
+        make_run(tmp_path / f"s/{model}", f"model={model}", f"seed={seed}", correct=right)
+    write_report(tmp_path / "s", tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "None has a seed that a has." in text
+    assert "right on the same images" not in text
+
+
+def test_what_a_terminal_would_obey_is_not_said(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
+    make_run(tmp_path / "s/0")
+    make_run(tmp_path / "s/1").end("failed", error="\x1b[2J\x1b]0;mine\x07")
+    make_run(tmp_path / "s/2", "seed=2", config={"study": "what?"})
+    result = run_here("runs=s", cwd=tmp_path, verb="report")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "left out: 1: status failed: �[2J" in result.stdout
+    assert "\x1b" not in result.stdout
 
 
 def test_two_identical_runs_differ_by_nothing(tmp_path: Path, make_run: MakeRun, blank: None) -> None:

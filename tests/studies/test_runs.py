@@ -234,8 +234,11 @@ def test_runs_without_baseline_choices_and_validation_in_each_epoch(tmp_path: Pa
 
 def test_names_that_are_not_utf8(tmp_path: Path, make_run: MakeRun) -> None:
     odd = os.fsdecode(b"caf\xe9")
-    make_run(tmp_path / odd, paths=[f"{odd}/{i}.jpg" for i in range(40)])
+    made = make_run(tmp_path / odd, paths=[f"{odd}/{i}.jpg" for i in range(40)])
+    settings = made.hydra / "config.yaml"
+    settings.write_text(settings.read_text().replace("root: data", f"root: {json.dumps(odd)}"))  # as OmegaConf does
     (run,), _ = only(tmp_path)
+    assert run.config["data"]["root"] == odd
     assert run.name == "caf\N{REPLACEMENT CHARACTER}"
     assert run.predictions["path"].iloc[0] == f"{odd}/0.jpg"
 
