@@ -30,7 +30,7 @@ class TestLearningCurves:
         band = validation.collections[0].get_paths()[0].vertices
         assert (band[:, 1].min(), band[:, 1].max()) == (0.1, 0.5)
         assert len(validation.collections) == 1, "one seed has no band"
-        assert "mean of 1 to 2 seeds, band: lowest to highest" in legible(figure)
+        assert "mean of 1 to 2 runs, band: lowest to highest" in legible(figure)
 
     def test_epochs_that_not_all_seeds_reached_are_thin(self, legible: Legible) -> None:
         figure = figures.learning_curves({"a": [history(2), history(4, 0.7)]})
@@ -66,7 +66,7 @@ class TestLearningCurves:
 
     def test_one_epoch(self, legible: Legible) -> None:
         figure = figures.learning_curves({"a$x_1$": [history(1)]})
-        assert {"a$x_1$", "one seed each"} <= set(legible(figure))
+        assert {"a$x_1$", "one run each"} <= set(legible(figure))
 
 
 class TestParetoFront:
