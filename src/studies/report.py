@@ -165,7 +165,7 @@ def _title(runs: Path, study: dict[str, str]) -> str:
 
 def _facts(folder: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
     newest = max((run.record for run in runs), key=lambda record: str(record.get("start")))
-    versions = newest.get("versions") or {}
+    versions = _mapping(newest, "versions")
     machines = sorted({name for run in runs for name in _machine(run.record)})
     commits = sorted({str(run.record.get("git_commit")) for run in runs})
     return [
@@ -181,8 +181,14 @@ def _facts(folder: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
 
 def _machine(record: Mapping[str, Any]) -> list[str]:
     """Its graphics cards, or its processor where it has none."""
-    hardware = record.get("hardware") or {}
-    return [str(name) for name in hardware.get("gpus") or [hardware.get("cpu", "unknown")]]
+    hardware = _mapping(record, "hardware")
+    cards = hardware.get("gpus")
+    return [str(name) for name in (cards if isinstance(cards, list) and cards else [hardware.get("cpu", "unknown")])]
+
+
+def _mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What a run's record has there; nothing where it is damaged."""
+    return value if isinstance(value := record.get(key), dict) else {}
 
 
 def _comparisons(results: Sequence[Result]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 import src.overrides  # noqa: F401  # the resolvers that a configuration may use
 from src.errors import InputError
 from src.frames import pd
+from src.rules import RULES
 from src.run import RunFolder
 from src.studies.contents import UnusableError, is_number, read_csv, read_json, read_yaml, refuse_infinite
 from src.studies.folders import find_runs
@@ -190,9 +191,11 @@ def _check_config(config: Mapping[str, Any]) -> None:
     for group in ("model", "data"):
         if not isinstance(config.get(group), dict) or not isinstance(config[group].get("name"), str):
             raise UnusableError(f".hydra/config.yaml has no {group}.name")
-    seed, fold = config.get("seed"), config["data"].get("fold")
-    if type(seed) is not int or type(fold) not in (int, type(None)):
-        raise UnusableError(".hydra/config.yaml: seed or data.fold is no whole number")
+    seed, fold, folds = config.get("seed"), config["data"].get("fold"), config["data"].get("folds")
+    if type(seed) is not int or any(type(number) not in (int, type(None)) for number in (fold, folds)):
+        raise UnusableError(".hydra/config.yaml: seed, data.fold or data.folds is no whole number")
+    if folds is not None and RULES["data.folds"].problem(folds):
+        raise UnusableError(f".hydra/config.yaml: data.folds={folds} is not possible")
 
 
 def _check_predictions(predictions: pd.DataFrame, per_class: pd.DataFrame, accuracy: float) -> None:

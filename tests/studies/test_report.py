@@ -150,6 +150,15 @@ def test_what_a_terminal_would_obey_is_not_said(tmp_path: Path, make_run: MakeRu
     assert "\x1b" not in result.stdout
 
 
+@pytest.mark.parametrize("odd", ["what?", [1], {"gpus": 3, "python": [2]}, 7])
+def test_an_odd_record_costs_its_own_words_alone(odd: object, tmp_path: Path, make_run: MakeRun, blank: None) -> None:
+    run = make_run(tmp_path / "s/0")
+    edit_json(run.record_file, hardware=odd, versions=odd, command=odd, git_commit=odd)
+    report = write_report(tmp_path / "s", tmp_path / "report")
+    assert report.problems == []
+    assert "**Hardware:** unknown" in (tmp_path / "report" / "report.md").read_text()
+
+
 def test_two_identical_runs_differ_by_nothing(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
     right = np.arange(40) % 4 != 0
     for number in (0, 1):
