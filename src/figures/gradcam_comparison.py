@@ -12,9 +12,10 @@ from src.figures.style import GREY, INK, VERMILLION, fit, fit_labels, pixel_axes
 
 PANEL, SMALL = 136, 112  # pixels of a panel's longer side: beside other models, and in a row of epochs
 ACROSS = 5  # models beside each other; more go below
-PANELS = 60  # maps in one figure, about: with more models fewer images are shown
+IMAGES, PANELS = 8, 60  # shown at most, and maps in one figure, about: with more models fewer images are shown
 EPOCHS = 7  # shown of each model
 GAP, LINE, MARGIN = 8, 16, 12  # pixels
+FOOT = 3 * LINE  # the colour bar and two lines of what it means
 TOP = 99  # percentile of the pixels: a single hot cell would leave all others dark
 
 
@@ -29,9 +30,10 @@ def gradcam_comparison(
 
     `images` (N, C, H, W); `maps` raw (N, h, w) by label, each model's on its own grid, in logits a cell; `predicted`,
     `true` and `explained` (what a map is of, where it may not be the predicted class) are class names. Five models
-    stand side by side, more below them; with many models only the first images are shown.
+    stand side by side, more below them; at most the first eight images are shown, with many models fewer.
     """
-    count, size = min(len(images), max(2, PANELS // len(maps))), panel_size(images.shape[2:], PANEL)
+    count = min(len(images), IMAGES, max(2, PANELS // len(maps)))
+    size = panel_size(images.shape[2:], PANEL)
     pictures = [enlarge(image, size) for image in images[:count]]
     heats = {label: _heat(raw[:count], size) for label, raw in maps.items()}
     top = _top(heats.values())
@@ -39,7 +41,7 @@ def gradcam_comparison(
     head = LINE * (2 + max(name.count("\n") for name in names.values())) + 8
     cell, labels = size[0] + LINE + 8, list(maps)
     block_height = head + count * cell + MARGIN
-    height = MARGIN + -(-len(labels) // ACROSS) * block_height + 2 * LINE + MARGIN
+    height = MARGIN + -(-len(labels) // ACROSS) * block_height + FOOT + MARGIN
     width = max(GAP + (1 + min(ACROSS, len(labels))) * (size[1] + GAP), 3 * (PANEL + GAP))
     axes, canvas = _empty(height, width)
     for place, label in enumerate(labels):
@@ -54,7 +56,9 @@ def gradcam_comparison(
             _explained(axes, canvas, picture, heats[label][i], top, x, y + i * cell, note)
             _verdict(axes, x, y + i * cell + size[0] + 3 + LINE / 2, size[1], said, said == true[i])
     first = f"; first {count} of {len(images)} images" if count < len(images) else ""
-    _colour_bar(axes, canvas, height - MARGIN - LINE, top, f"one scale for all, {TOP} % of pixels below the top{first}")
+    _colour_bar(
+        axes, canvas, height - MARGIN - FOOT + LINE, top, f"one scale for all, {TOP} % of pixels below the top{first}"
+    )
     return show_pixels(axes, canvas)
 
 
@@ -78,7 +82,7 @@ def gradcam_epochs(
     head, cell = LINE + 6, size[0] + LINE + 4
     block_height = head + count * cell + MARGIN
     width = max(2 * GAP + (1 + max(map(len, chosen.values()))) * (size[1] + GAP), 5 * (SMALL + GAP))
-    height = MARGIN + len(maps) * block_height + 2 * LINE + MARGIN
+    height = MARGIN + len(maps) * block_height + FOOT + MARGIN
     axes, canvas = _empty(height, width)
     headings = fit_labels(list(maps), width - 200, 10, weight="bold")
     for number, ((label, series), heading) in enumerate(zip(chosen.items(), headings, strict=True)):
@@ -96,7 +100,11 @@ def gradcam_epochs(
                 _explained(axes, canvas, picture, heat[i], top, left, upper)
                 _write(axes, left, upper + size[0] + 2 + LINE / 2, caption, weight="bold" if best else "normal")
     _colour_bar(
-        axes, canvas, height - MARGIN - LINE, None, f"each model on its own scale, {TOP} % of pixels below the top"
+        axes,
+        canvas,
+        height - MARGIN - FOOT + LINE,
+        None,
+        f"each model on its own scale, {TOP} % of pixels below the top",
     )
     return show_pixels(axes, canvas)
 
@@ -182,4 +190,5 @@ def _colour_bar(axes: Axes, canvas: NDArray[np.uint8], y: int, top: float | None
     canvas[y - 6 : y + 6, GAP + 14 : GAP + 104] = colours(np.linspace(0, 1, 90))
     _write(axes, GAP, y, "0")
     _write(axes, GAP + 110, y, "top" if top is None else _logits(top))
-    _write(axes, GAP, y + LINE + 2, fit(note, canvas.shape[1] - 2 * GAP), color=GREY)
+    lines = fit(note, canvas.shape[1] - 2 * GAP, lines=2)
+    axes.text(GAP, y + LINE / 2 + 4, lines, size=9, color=GREY, va="top", parse_math=False)

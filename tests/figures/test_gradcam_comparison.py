@@ -75,10 +75,12 @@ class TestComparison:
         words = legible(self.draw({LONG.format(i): maps(1) for i in range(models)}))
         assert sum("4×4 cells" in word for word in words) == models
 
-    def test_with_many_models_fewer_images_and_it_says_so(self, legible: Legible) -> None:
-        images, raw = np.zeros((8, 1, 8, 8), np.uint8), {f"model {i}": maps(1, 8) for i in range(24)}
-        figure = figures.gradcam_comparison(images, raw, {label: ["3"] * 8 for label in raw}, ["3"] * 8)
-        assert any("first 2 of 8 images" in word for word in legible(figure))
+    @pytest.mark.parametrize(("models", "shown"), [(1, 8), (2, 8), (24, 2)])
+    def test_with_many_models_fewer_images_and_it_says_so(self, models: int, shown: int, legible: Legible) -> None:
+        images, raw = np.zeros((9, 1, 8, 8), np.uint8), {f"model {i}": maps(1, 9) for i in range(models)}
+        figure = figures.gradcam_comparison(images, raw, {label: ["3"] * 9 for label in raw}, ["3"] * 9)
+        said = " ".join(" ".join(legible(figure)).split())
+        assert f"one scale for all, 99 % of pixels below the top; first {shown} of 9 images" in said
 
 
 class TestEpochs:
