@@ -112,7 +112,7 @@ def plain_table(table: Table) -> RichTable:
     """The first columns of a page's table, as many as a terminal can show."""
     rich = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for number, column in enumerate(table.columns[:COLUMNS_SHOWN]):
-        rich.add_column(column, justify="right" if number else "left")
+        rich.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in table.rows:
         rich.add_row(*(Text(printable(cell)) for cell in row[:COLUMNS_SHOWN]))
     return rich
