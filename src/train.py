@@ -34,11 +34,13 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
 def compare(sweep: Path) -> None:
     """The end of a sweep: its report, in its folder; none where no run has finished with figures of a test set."""
     from src.studies.report import show, write_report
+    from src.studies.search import read_choice
 
     try:
         show(write_report(sweep, sweep / "report"))
     except InputError as error:
-        print(f"no report: {error}")
+        choice = read_choice(sweep)
+        print(f"no report: {error}" if choice is None else f"{choice}\nno report: {error}")
 
 
 def _hydra_folder() -> str | None:

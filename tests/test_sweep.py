@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -213,18 +214,20 @@ def test_damaged_runs_are_mended(folds: Path, tmp_path: Path) -> None:
     assert settings.read_text() == text
 
 
-def test_what_can_not_go_on_is_said_last(folds: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")])
+def test_what_can_not_go_on_is_said_last(folds: Path, tmp_path: Path, launcher: tuple[str, ...]) -> None:
     """Its own record says that it was begun, and no more."""
     copytree(folds, tmp_path / "copy")
     run = RunFolder(tmp_path / "copy" / "outputs" / "sweeps" / "cv" / "1")
     run.end("running")
     settings = run.hydra / "config.yaml"
     settings.write_text(settings.read_text().replace("label_smoothing: 0.0", "label_smoothing: 0.2"))
-    result = sweep(*FOLDS, cwd=tmp_path / "copy")
+    result = sweep(*FOLDS, *launcher, cwd=tmp_path / "copy")
     assert result.returncode == 1
     assert result.stderr.startswith("error: 1 run failed: data.fold=1 (outputs/sweeps/cv/1 was begun with label_smoo")
     assert result.stderr.count("\n") == 1
     assert run.status == "running"
+    assert not [path for path in run.path.parent.iterdir() if path.name.startswith((".seconds", ".error"))]
     assert "simple_cnn: seed 1 lacks fold 1 of 3: the means are over the others" in result.stdout
 
 
@@ -267,15 +270,18 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_several_runs_at_once(tmp_path: Path) -> None:
+def test_several_runs_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """In processes of their own, which the launcher starts."""
-    arguments = ("callbacks=none", "trainer.max_epochs=1", "optimizer.lr=0.05,900", "sweep=j")
+    arguments = ("callbacks=none", "trainer.max_epochs=1", "optimizer.lr=0.05,900,0.04,0.03", "sweep=j")
     result = sweep(*QUICK, *arguments, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr.startswith("error: 1 run failed: optimizer.lr=900 (the training loss is not finite")
     runs = tmp_path / "outputs" / "sweeps" / "j"
-    assert [RunFolder(runs / str(number)).status for number in (0, 1)] == ["finished", "failed"]
-    assert pd.read_csv(runs / "report" / "table.csv")["n"].tolist() == [1]
+    statuses = ["finished", "failed", "finished", "finished"]
+    assert [RunFolder(runs / str(number)).status for number in range(4)] == statuses
+    assert pd.read_csv(runs / "report" / "table.csv")["n"].tolist() == [1, 1, 1]
+    assert re.search(r"run 4 of 4, optimizer.lr=0.03; about \d.* left\n", capfd.readouterr().out)
+    assert "Up to 2 runs were trained at once" in (runs / "report" / "report.md").read_text()
 
 
 def test_a_search_optimises_the_best_checkpoint(tmp_path: Path) -> None:
@@ -284,7 +290,9 @@ def test_a_search_optimises_the_best_checkpoint(tmp_path: Path) -> None:
     arguments = (*SHORT, *search, "monitor=val/loss", "mode=min", "test=false", "sweep=o")
     result = sweep(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "no report: " in result.stdout
+    assert "\nthe search chose run " in result.stdout
+    assert "\nno report: " in result.stdout
+    assert result.stdout.count("(test=false leaves them out)") == 1
     runs = tmp_path / "outputs" / "sweeps" / "o"
     best = yaml.safe_load((runs / "optimization_results.yaml").read_text())["best_value"]
     metrics = [RunFolder(runs / str(number)).metrics() for number in (0, 1)]

@@ -65,6 +65,12 @@ def _read(file: Path) -> str:
     if file.stat().st_size > LARGEST:
         raise ValueError("it is too large")
     text = file.read_text(encoding="utf-8")
+    refuse_unusual(text)
+    return text
+
+
+def refuse_unusual(text: str) -> None:
+    """Raise `ValueError` or `yaml.YAMLError` where no Hydra has written the YAML of a configuration for us."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -73,7 +79,6 @@ def _read(file: Path) -> str:
     named = set(re.findall(r"\$\{\s*([\w.]+)\s*:", text)) - RESOLVERS
     if named:
         raise ValueError(f"it refers to ${{{min(named)}:…}}, which is not taken from a run: write the value there")
-    return text
 
 
 def _check(settings: DictConfig, file: Path) -> None:

@@ -86,7 +86,8 @@ def gap(result: Result) -> str:
     rows = result.table.to_dict("records")
     if fraction not in result.table:
         most = max(rows, key=overfits)
-        return f"{most['label']} overfits most: train accuracy is {_gap(most)} above validation; {best(result)}"
+        does = "overfits most" if most["gap_accuracy"] > 0 else "is nearest to overfitting"
+        return f"{most['label']} {does}: train accuracy minus validation accuracy is {_gap(most)}; {best(result)}"
     worst, winners, lead = [], [], None
     for share in sorted({row[fraction] for row in rows}, key=float):
         alike, size = [row for row in rows if row[fraction] == share], f"{100 * float(share):g} %"
@@ -98,7 +99,7 @@ def gap(result: Result) -> str:
         lead = next(leads, None)  # in the end that on most images
     verdict = f"; {_verdict(lead)}" if lead is not None else ""
     return (
-        f"Furthest apart are train and validation accuracy of {', '.join(worst)}; best on the test set are "
+        f"Train accuracy is furthest above validation accuracy with {', '.join(worst)}; best on the test set are "
         f"{', '.join(winners)}{verdict}."
     )
 
@@ -110,13 +111,14 @@ def sharpness(result: Result) -> str:
         return f"{text}."
     said = [f"{100 * share:.0f} % with {label}" for label, share in shares.items()]
     text = f"{text}; half of a map's energy lies in {', '.join(said)} of the image"
-    found = sharper(*result.looks.areas.values()) if len(shares) == 2 else None
+    found = sharper(*(result.looks.areas[label] for label in shares)) if len(shares) == 2 else None
     if found is None:
         return f"{text}."
-    difference, low, high, images = found
-    verdict = "no difference" if low <= 0 <= high else "a difference"
+    difference, low, high, p, images = found
+    verdict = "a difference" if p < SIGNIFICANT and not low <= 0 <= high else "no difference"
     apart = f"{abs(100 * difference):.1f} points {'more' if difference > 0 else 'less'} with {[*shares][1]}"
-    interval = f"95 % interval {_signed(100 * low)} to {_signed(100 * high)}, {images} images"
+    interval = f"95 % interval {_signed(100 * low)} to {_signed(100 * high)}, {images} image{'s' * (images != 1)}, "
+    interval += f"Wilcoxon's signed-rank test: p {_p(p)}"
     return f"{text}, {apart} ({interval}): {verdict} shown."
 
 
@@ -126,6 +128,8 @@ def depth(result: Result) -> str:
     parts = []
     for kind in ("plain", "resnet"):
         rows = table[table["model"].str.contains(kind)].sort_values("layers")
+        if rows["layers"].duplicated().any():  # another setting differs, too: depth alone would not be the reason
+            return best(result)
         if len(rows) < 2:
             continue
         first, *_, last = rows.to_dict("records")
@@ -188,7 +192,7 @@ def _accuracy(row: Row) -> str:
 
 def _gap(row: Row) -> str:
     spread = "" if np.isnan(row["gap_accuracy_sd"]) else f" ± {100 * row['gap_accuracy_sd']:.1f}"
-    return f"{100 * row['gap_accuracy']:.1f}{spread} points"
+    return f"{_signed(100 * row['gap_accuracy'])}{spread} points"
 
 
 def _welch(one: Row, other: Row, column: str) -> float:

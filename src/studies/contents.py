@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,16 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def read_yaml(file: Path, kind: type) -> Any:
-    """What a file of `.hydra` holds, of this kind (dict or list), its interpolations as they are."""
+def read_yaml(file: Path, kind: type, check: Callable[[str], None] | None = None) -> Any:
+    """What a file of `.hydra` holds, of this kind (dict or list), its interpolations as they are.
+
+    `check` raises `ValueError` or `yaml.YAMLError` for a text that must not be read.
+    """
     name = f"{file.parent.name}/{file.name}"
     text = _read_text(file, name)
     try:
+        if check is not None:
+            check(text)
         try:
             content = yaml.load(text, Loader=YAML_LOADER)
         except yaml.YAMLError:  # libyaml refuses the escapes of names that are not UTF-8, Python's own reader doesn't

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from src.studies.contents import UnusableError, read_yaml
 
-RUN_FILES = {"run.json", "metrics.json", "metrics.csv", "checkpoints"}
-"""Any of them makes a folder that of a run, so that one which lost the others is not overlooked."""
+RUN_FILES = {"metrics.json", "metrics.csv", "checkpoints"}
+"""Any of them makes a folder that of a run that lost its run.json, unless there are runs below it."""
 
 
 def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
@@ -16,6 +16,7 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     of `root`: what it leads to inside is found anyway.
     """
     runs: list[Path] = []
+    doubtful: list[Path] = []
     others: list[tuple[Path, bool]] = []
     closed: list[tuple[Path, str]] = []
     known = [root.resolve()]
@@ -31,6 +32,8 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
         if _is_run(folder, {entry.name for entry in entries}):
             runs.append(folder)
             continue
+        if RUN_FILES & {entry.name for entry in entries}:
+            doubtful.append(folder)
         others.append((folder, not entries))
         for entry in entries:
             if entry.name == "report" or entry.name.startswith(".") or not _is_folder(entry):
@@ -41,6 +44,11 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
                     continue
                 known.append(target)
             waiting.append(folder / entry.name)
+    above = {parent for path in runs for parent in path.parents}
+    lost = [path for path in doubtful if path not in above]
+    lost = [path for path in lost if not set(path.parents) & set(lost)]
+    runs += lost
+    others = [(path, nothing) for path, nothing in others if not {path, *path.parents} & set(lost)]
     holders = {parent for path in [*runs, *(path for path, _ in closed)] for parent in path.parents}
     empty = [
         (path, "empty folder: no run in it" if nothing else "no run in it")
@@ -52,7 +60,7 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
 
 def _is_run(folder: Path, names: set[str]) -> bool:
     """Whether these are the files of a training, be it one that never began. Other verbs leave a `.hydra` as well."""
-    if names & RUN_FILES:
+    if "run.json" in names:
         return True
     if ".hydra" not in names:
         return False

@@ -1,6 +1,6 @@
 """The Grad-CAMs that runs have kept, side by side: the same images, explained by several networks."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -104,11 +104,10 @@ def read_maps(label: str, run: Run) -> Maps | None:
 def look(groups: Sequence[Group]) -> Looks:
     """The maps of all groups, each archive read once: that may take longer than everything else of a report.
 
-    Side by side are those of the seed and fold of which most groups have some.
+    Side by side are those of the seed, the fold and the images of which most groups have some.
     """
-    kept = Counter(run.replicate for group in groups for run in group.runs if run.folder.gradcam.is_dir())
-    replicate = max(kept, key=lambda one: kept[one], default=groups[0].runs[0].replicate)
-    found, problems, areas = [], [], {}
+    found: dict[tuple[Replicate, tuple[str, ...]], list[Maps]] = {}
+    problems, areas = [], {}
     for group in groups:
         by_run = {}
         for run in group.runs:
@@ -121,19 +120,24 @@ def look(groups: Sequence[Group]) -> Looks:
                 reason = (str(error).splitlines() or [""])[0] or type(error).__name__
                 problems.append(Problem(run.name, f"its Grad-CAMs can't be read ({reason}): they are left out"))
                 continue
-            if run.replicate == replicate:
-                found.append(maps)
+            found.setdefault((run.replicate, tuple(maps.paths)), []).append(maps)
         if by_run:
             areas[group.label] = by_run
-    return Looks([maps for maps in found if maps.paths == found[0].paths], replicate, areas, problems)
+    (replicate, _), shown = max(
+        found.items(), key=lambda item: len(item[1]), default=((groups[0].runs[0].replicate, ()), [])
+    )
+    return Looks(shown, replicate, areas, problems)
 
 
-def sharper(one: Areas, other: Areas) -> tuple[float, float, float, int] | None:
+def sharper(one: Areas, other: Areas) -> tuple[float, float, float, float, int] | None:
     """How much more of an image `other` needs for half of a map's energy, paired on the same images of the same runs.
 
-    The difference of the shares, the mean over the images, its bootstrap 95 % interval, and the number of images; an
-    image of several runs counts once. None where no image has energy in maps of both.
+    The difference of the shares, the mean over the images, its bootstrap 95 % interval, the p-value of Wilcoxon's
+    signed-rank test (a bootstrap of few images is too sure), and the number of images; an image of several runs counts
+    once. None where no image has energy in maps of both.
     """
+    from scipy.stats import wilcoxon  # half a second to import
+
     differences = defaultdict(list)
     for replicate in one.keys() & other.keys():
         for path in one[replicate].keys() & other[replicate].keys():
@@ -141,4 +145,5 @@ def sharper(one: Areas, other: Areas) -> tuple[float, float, float, int] | None:
     if not differences:
         return None
     values = np.array([fmean(differences[path]) for path in sorted(differences)])
-    return float(values.mean()), *paired_bootstrap(values), len(values)
+    p = float(wilcoxon(values).pvalue) if values.any() else 1.0
+    return float(values.mean()), *paired_bootstrap(values), p, len(values)

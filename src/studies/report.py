@@ -24,6 +24,7 @@ from src.studies.groups import TestSet, group_runs, test_sets
 from src.studies.maps import look
 from src.studies.page import Page, Table, render_html, render_markdown
 from src.studies.runs import Problem, Run, read_runs
+from src.studies.search import Choice, read_choice
 from src.studies.sections import PICTURES, Drawing, describe, summary_table
 from src.studies.table import report_table, summary
 from src.tables import as_text
@@ -77,7 +78,11 @@ def write_report(runs: Path, output: Path) -> Report:
             results.append(result)
             sections += describe(result, Drawing(folder, f"{number}_" if len(sets) > 1 else ""), name=name)
         study = _study(found)
-        answer = [_answer(result, study, name) for result, name in zip(results, names, strict=True)]
+        choice = read_choice(runs)
+        if choice is None:
+            answer = [_answer(result, study, name) for result, name in zip(results, names, strict=True)]
+        else:
+            answer = [_chosen(choice, found)]
         page = Page(
             title=_title(runs, study),
             facts=_facts(runs, found),
@@ -156,6 +161,13 @@ def _names(sets: Sequence[TestSet]) -> list[str]:
 def _answer(result: Result, study: dict[str, str], name: str) -> str:
     text = ANSWERS.get(study.get("answer", "best"), ANSWERS["best"])(result)
     return f"On {name}: {text}" if name else text
+
+
+def _chosen(choice: Choice, runs: Sequence[Run]) -> str:
+    """A search's answer. The best of many on the test set would be the luckiest there, too."""
+    accuracy = next((run.metrics["test/accuracy"] for run in runs if run.name == choice.run), None)
+    reached = "it is not in the tables" if accuracy is None else f"{100 * accuracy:.1f} % of the test images"
+    return f"T{str(choice)[1:]}: {reached}. The tables are in the order of the test set, which chose nothing."
 
 
 def _title(runs: Path, study: dict[str, str]) -> str:

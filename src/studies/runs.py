@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 import src.overrides  # noqa: F401  # the resolvers that a configuration may use
 from src.errors import InputError
 from src.frames import pd
+from src.inference.settings import refuse_unusual
 from src.rules import RULES
 from src.run import RunFolder
 from src.studies.contents import UnusableError, is_number, read_csv, read_json, read_yaml, refuse_infinite
@@ -53,6 +54,7 @@ class Run:
         history: metrics.csv, one row an epoch.
         predictions: path, target, predicted (class names) and confidence of each test image.
         per_class: class, support, precision, recall, f1, in the order of the classes.
+        at_once: how many runs of its sweep the launcher trained at the same time.
         settings: `config` without `IGNORED`, resolved as if these were the same in all runs; None: not known.
     """
 
@@ -68,6 +70,7 @@ class Run:
     per_class: pd.DataFrame
     cost: dict[str, Any] | None
     settings: dict[str, Any] | None = None
+    at_once: int = 1
 
     @property
     def replicate(self) -> Replicate:
@@ -110,7 +113,10 @@ def read_runs(folder: Path) -> tuple[list[Run], list[Problem]]:
             problems.append(Problem(name, str(error)))
     problems.sort(key=lambda problem: natural(problem.name))
     if not runs:
-        reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems)
+        alike: dict[str, list[str]] = {}
+        for problem in problems:
+            alike.setdefault(problem.reason, []).append(problem.name)
+        reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
         raise InputError(f"runs={folder} holds no finished run{f' ({reasons})' if reasons else ''}: {REMEDY}")
     return sorted(runs, key=lambda run: natural(run.name)), problems
 
@@ -140,7 +146,7 @@ def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
     _check_status(record)
     metrics = read_json(folder.metrics_file)
     _check_metrics(metrics)
-    content = _as_trained_last(read_yaml(folder.hydra / "config.yaml", dict), record)
+    content = _as_trained_last(read_yaml(folder.hydra / "config.yaml", dict, refuse_unusual), record)
     config, settings = _resolve(content), _resolve(content, without=True)
     _check_config(config)
     history = read_csv(folder.history_file, ("epoch", *(f"{s}/{f}" for s in ("train", "val") for f in FIGURES[:2])))
@@ -153,15 +159,17 @@ def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
     predictions = read_csv(folder.predictions_file, (*words, "confidence"), text=words)
     refuse_infinite("predictions.csv", predictions, ("confidence",))
     _check_predictions(predictions, per_class, metrics["test/accuracy"])
-    choices, overrides = _read_choices(folder.hydra / "hydra.yaml"), _read_overrides(folder.hydra / "overrides.yaml")
+    choices, at_once = _read_hydra(folder.hydra / "hydra.yaml")
+    overrides = _read_overrides(folder.hydra / "overrides.yaml")
     remarks: list[Problem] = []
     try:
         cost = _read_cost(folder.cost_file)
     except UnusableError as error:
         cost, remarks = None, [Problem(name, f"{error}: its costs are left out, its other figures are in")]
     run = Run(
-        name, folder, config, choices, overrides, record, metrics, history, predictions, per_class, cost, settings
-    )
+        name, folder, config, choices, overrides, record, metrics, history, predictions, per_class, cost, settings,
+        at_once,
+    )  # fmt: skip
     return run, remarks
 
 
@@ -245,15 +253,26 @@ def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any
     except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnusableError(f".hydra/config.yaml can't be resolved ({reason})") from None
+    data = resolved.get("data")
+    if isinstance(data, dict) and isinstance(data.get("root"), str):
+        data["root"] = os.path.normpath(data["root"])  # photos/ is photos
     return without_ignored(resolved) if without else resolved
 
 
-def _read_choices(file: Path) -> dict[str, str]:
-    node = read_yaml(file, dict) if file.exists() else {}
-    for key in ("hydra", "runtime", "choices"):
+def _read_hydra(file: Path) -> tuple[dict[str, str], int]:
+    """The chosen options, and how many runs the launcher trained at once."""
+    content = read_yaml(file, dict) if file.exists() else {}
+    chosen = _at(content, "hydra", "runtime", "choices")
+    options = chosen.items() if isinstance(chosen, dict) else ()
+    n_jobs = _at(content, "hydra", "launcher", "n_jobs")
+    at_once = n_jobs if type(n_jobs) is int and n_jobs > 0 else 1 if n_jobs is None else os.cpu_count() or 1
+    return {str(key): str(option) for key, option in options if "/" not in str(key) and option is not None}, at_once
+
+
+def _at(node: Any, *keys: str) -> Any:
+    for key in keys:
         node = node.get(key) if isinstance(node, dict) else None
-    chosen = node.items() if isinstance(node, dict) else ()
-    return {str(group): str(option) for group, option in chosen if "/" not in str(group) and option is not None}
+    return node
 
 
 def _read_overrides(file: Path) -> dict[str, str]:

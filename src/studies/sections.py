@@ -1,15 +1,16 @@
 """One test set as sections of the report: its tables in words, and its pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from src import figures
 from src.analysis.classification import confusion_matrix
-from src.errors import InputError, RunError
+from src.errors import InputError, RunError, first_line
 from src.frames import pd
 from src.studies.answers import Result
 from src.studies.disagreement import disagreement
@@ -77,12 +78,25 @@ def _legend(result: Result) -> str:
 
 
 def _machines(groups: Sequence[Group]) -> list[str]:
-    """A warning where what depends on the machine was measured on several."""
-    costs = [run.cost for group in groups for run in group.runs if run.cost is not None]
-    found = sorted({f"{cost.get('device')}, {cost.get('threads')} threads" for cost in costs})
-    if len(found) < 2:
-        return []
-    return [f"Latency and training time were measured on several machines, and can't be compared: {'; '.join(found)}."]
+    """Warnings where what depends on the machine was measured on several, or beside other work."""
+    runs = [run for group in groups for run in group.runs]
+    costs = {f"{run.cost.get('device')}, {run.cost.get('threads')} threads" for run in runs if run.cost is not None}
+    hardware = {name for run in runs if (name := _hardware(run.record)) is not None}
+    found = max(costs, hardware, key=len)
+    said, most = [], max(run.at_once for run in runs)
+    if len(found) > 1:
+        machines = "; ".join(sorted(found))
+        said.append(f"Latency and training time were measured on several machines, and can't be compared: {machines}.")
+    if most > 1:
+        said.append(f"Up to {most} runs were trained at once: latency and training time are those beside other runs.")
+    return said
+
+
+def _hardware(record: Mapping[str, Any]) -> str | None:
+    known = record.get("hardware")
+    hardware = known if isinstance(known, dict) else {}
+    name = hardware.get("gpus") or hardware.get("cpu")
+    return None if name is None else f"{name}, {hardware.get('threads')} threads"
 
 
 def summary_table(table: pd.DataFrame) -> Table:
@@ -187,6 +201,8 @@ def _disagreements(result: Result, draw: Drawing) -> Section:
         found = disagreement(best, rival)
     except (InputError, RunError, OSError) as error:
         return Section(title, [f"The test images can't be shown: {error}"])
+    except (ValueError, TypeError, KeyError) as error:  # the run's settings of its data are of any kind
+        return Section(title, [f"The test images can't be shown: {type(error).__name__}: {first_line(error)}"])
     if found is None:
         return Section(title, [f"{best.label} and {rival.label} are right on the same images."])
     said = f"{best.label} and {rival.label} differ on {found.count} images of {_replicate(found.replicate)}."

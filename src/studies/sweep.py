@@ -7,16 +7,17 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
 from rich import get_console
 
 from src.errors import InputError, RunError
-from src.files import locked
+from src.files import locked, write_text
 from src.logs import visible
 from src.overrides import quote
 from src.resume import NAMES_ONLY, check_same
@@ -24,6 +25,9 @@ from src.run import RunFolder, Status
 from src.tables import duration
 
 log = logging.getLogger(__name__)
+
+SECONDS, ERROR = ".seconds", ".error_"
+"""Notes in the sweep's folder: what each trained run has taken, and what ended a run, by its number."""
 
 MOST_SAID = 600
 """Characters of an error that are shown; train.log has all of it."""
@@ -65,10 +69,6 @@ class Sweep:
     folder: Path
     jobs: Sequence[Sequence[str]] | None
     command: Sequence[str] = field(default_factory=lambda: list(sys.orig_argv))
-    _seconds: list[float] = field(default_factory=list)
-    """What each run that this process began has taken."""
-    _errors: dict[int, str] = field(default_factory=dict)
-    """What ended a run in this process, by its number: one that was begun before has its record left as it was."""
 
     def check(self) -> None:
         """Raise `InputError` where the folder holds runs that are not those of this sweep."""
@@ -99,7 +99,16 @@ class Sweep:
                 f"{self.folder} is at work in another process: wait for it, or name another sweep with sweep=NAME"
             ) from None
         with lock:
-            yield
+            self._forget()
+            try:
+                yield
+            finally:
+                self._forget()
+
+    def _forget(self) -> None:
+        """Take away the notes of this command's runs, which may be processes of their own."""
+        for file in (self.folder / SECONDS, *self.folder.glob(f"{ERROR}*")):
+            file.unlink(missing_ok=True)
 
     def run(self, train: Callable[..., Mapping[str, float]], cfg: DictConfig) -> Mapping[str, float] | None:
         """The run that Hydra's launcher has come to: begun, gone on with, or left as it is. None where it failed.
@@ -124,17 +133,21 @@ class Sweep:
                 # a file of conf/ may have changed since the run was begun: it would go on as another one
                 check_same(run, cfg, cfg, NAMES_ONLY, "set it back, or name another sweep with sweep=NAME")
             with self._alone(run, resume):
-                return train(cfg, resume=resume)
+                metrics = train(cfg, resume=resume)
+            with suppress(OSError), (self.folder / SECONDS).open("a") as file:
+                file.write(f"{time.monotonic() - began}\n")
+            return metrics
         except Exception as error:
             if not isinstance(error, InputError):
                 logging.getLogger("traceback").warning("the run failed", exc_info=error)  # for train.log alone
-            said = self._errors[hydra.job.num] = one_line(error)
+            said = one_line(error)
+            with suppress(OSError):  # the record of a run that was begun before is left as it was
+                write_text(self.folder / f"{ERROR}{hydra.job.num}", said)
             if not run.record_file.exists():
                 run.refuse(command=shlex.join(self.command), error=said)
             log.info("%s failed: %s", name, said)
             return None
         finally:
-            self._seconds.append(time.monotonic() - began)
             # Trainer, module and network refer to each other: they would stay until Python looks for such circles.
             gc.collect()
 
@@ -172,8 +185,9 @@ class Sweep:
         run = RunFolder(self.folder / str(number))
         words = (run.overrides() or []) if self.jobs is None else self.jobs[number]
         status = run.status
+        note = self.folder / f"{ERROR}{number}"
         said = (
-            self._errors.get(number)
+            (note.read_text(encoding="utf-8") if note.exists() else None)
             or (run.record().get("error") if status else None)
             or ENDED.get(status)
             or str(status)
@@ -191,11 +205,14 @@ class Sweep:
         return " ".join(word for word in overrides if word not in common)
 
     def _time_left(self, number: int) -> str:
-        """Of this run and those behind it, by the mean of what this process has trained; nothing before its first."""
-        if self.jobs is None or not self._seconds:
+        """Of this run and those behind it, by the mean of what this command has trained; nothing before its first."""
+        file = self.folder / SECONDS
+        if self.jobs is None or not file.exists():
             return ""
         waiting = sum(not RunFolder(self.folder / str(n)).is_whole for n in range(number, len(self.jobs)))
-        return f"; about {duration(waiting * sum(self._seconds) / len(self._seconds))} left"
+        at_once = HydraConfig.get().launcher.get("n_jobs", 1)
+        at_once = min(waiting, at_once if at_once > 0 else os.cpu_count() or 1)
+        return f"; about {duration(waiting / at_once * fmean(map(float, file.read_text().split())))} left"
 
 
 def settings(overrides: Sequence[str]) -> dict[str, str]:

@@ -76,14 +76,22 @@ def test_gaps_by_the_number_of_images() -> None:
     ]
     rows[2]["gap_accuracy_sd"] = 0.02
     said = (
-        "Furthest apart are train and validation accuracy of a on 5 % of the images (50.0 ± 2.0 points), b on 100 % of "
-        "the images (20.0 points); best on the test set are b on 5 % (70.0 %), a on 100 % (90.0 %)"
+        "Train accuracy is furthest above validation accuracy with a on 5 % of the images (50.0 ± 2.0 points), b on "
+        "100 % of the images (20.0 points); best on the test set are b on 5 % (70.0 %), a on 100 % (90.0 %)"
     )
     assert ANSWERS["gap"](result(rows)) == f"{said}."
     leads = [comparison("a, 1", other, 0.2, 0.1, 0.3, 0.01) for other in ("b, 0.05", "b, 1", "a, 0.05")]
     verdict = "b, 1 is 20.0 points below a, 1 (95 % interval −30.0 to −10.0, of one seed each): a difference shown"
     assert ANSWERS["gap"](result(rows, *leads)) == f"{said}; {verdict}."
     assert ANSWERS["gap"](result(rows, leads[0])) == f"{said}."
+
+
+def test_no_gap_is_no_overfitting() -> None:
+    rows = [{"model": m, "gap_accuracy": gap, "test_accuracy": 0.5} for m, gap in (("a", -0.031), ("b", -0.1))]
+    said = "a is nearest to overfitting: train accuracy minus validation accuracy is −3.1 points; a is best"
+    assert ANSWERS["gap"](result(rows)).startswith(said)
+    rows[1]["gap_accuracy"] = 0.1
+    assert ANSWERS["gap"](result(rows)).startswith("b overfits most: train accuracy minus validation accuracy is 10.0")
 
 
 def test_depth_is_told_by_the_training_error() -> None:
@@ -113,6 +121,15 @@ def test_depth_is_told_by_the_training_error() -> None:
     )
 
 
+def test_depth_is_not_told_where_something_else_differs_too() -> None:
+    rows = [
+        {"model": f"cifar_plain{layers}", "label": f"{layers}, lr={lr}", "train_accuracy": accuracy, "n": 1}
+        | {"test_accuracy": accuracy}
+        for layers, lr, accuracy in ((20, 0.1, 0.9), (110, 0.1, 0.8), (20, 0.05, 0.7), (110, 0.05, 0.6))
+    ]
+    assert ANSWERS["depth"](result(rows)).startswith("20, lr=0.1 is best")
+
+
 def test_sharpness_stands_behind_the_difference() -> None:
     rows = [{"model": "r", "label": label, "test_accuracy": 0.9} for label in ("stem_pool=false", "stem_pool=true")]
     lead = comparison("stem_pool=false", "stem_pool=true", 0.0, -0.01, 0.01, 1.0)
@@ -125,13 +142,23 @@ def test_sharpness_stands_behind_the_difference() -> None:
     # Images a and b: of c the other has no map. All differences are 10 points.
     assert ANSWERS["sharpness"](result(rows, lead, areas=areas)) == (
         f"{said}; half of a map's energy lies in 22 % with stem_pool=false, 32 % with stem_pool=true of the image, "
-        "10.0 points more with stem_pool=true (95 % interval 10.0 to 10.0, 2 images): a difference shown."
+        "10.0 points more with stem_pool=true (95 % interval 10.0 to 10.0, 2 images, "
+        "Wilcoxon's signed-rank test: p = 0.500): no difference shown."
     )
     areas["stem_pool=true"] = {(1, None): {"a": 0.0, "b": 0.3}}
     assert ANSWERS["sharpness"](result(rows, lead, areas=areas)).endswith(
-        "0.0 points less with stem_pool=true (95 % interval −10.0 to 10.0, 2 images): no difference shown."
+        "0.0 points less with stem_pool=true (95 % interval −10.0 to 10.0, 2 images, "
+        "Wilcoxon's signed-rank test: p = 1.000): no difference shown."
     )
-    areas["stem_pool=true"] = {(3, None): {"a": 0.0}}
+    areas = {
+        "flat": {(1, None): {}},
+        "stem_pool=false": {(1, None): {f"{i}": 0.1 for i in range(6)}},
+        "stem_pool=true": {(1, None): {f"{i}": 0.2 + i / 100 for i in range(6)}},
+    }
+    assert ANSWERS["sharpness"](result(rows, lead, areas=areas)).endswith(  # p = 2 / 2⁶
+        "6 images, Wilcoxon's signed-rank test: p = 0.031): a difference shown."
+    )
+    areas = {"stem_pool=false": sharp, "stem_pool=true": {(3, None): {"a": 0.0}}}
     assert ANSWERS["sharpness"](result(rows, lead, areas=areas)).endswith("0 % with stem_pool=true of the image.")
 
 

@@ -1,5 +1,6 @@
 """The sheet of images on which two networks disagree shows the images that it names, from the data set itself."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from src.run import RunFolder
 from src.session import to_dict
 from src.studies.disagreement import MOST, disagreement
 from src.studies.groups import Group, group_runs
+from src.studies.report import write_report
 from src.studies.runs import read_runs
 from src.train import train
 from tests.test_sweep import SHORT, Config
@@ -58,3 +60,11 @@ def test_no_runs_in_common_are_no_agreement(groups: list[Group]) -> None:
     groups[0].runs[0].config["data"]["name"] = "folder"
     with pytest.raises(InputError):
         disagreement(*groups)
+
+
+def test_odd_settings_of_the_data_cost_the_sheet_alone(groups: list[Group], tmp_path: Path) -> None:
+    for group in groups:
+        file = group.runs[0].folder.hydra / "config.yaml"
+        file.write_text(re.sub(r"(?m)^  mean:.*\n(  - .*\n)*", "  mean: [half]\n", file.read_text()))
+    write_report(tmp_path, tmp_path / "report")
+    assert "The test images can't be shown: ValueError: " in (tmp_path / "report" / "report.md").read_text()

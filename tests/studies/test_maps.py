@@ -54,6 +54,19 @@ def test_other_images_are_not_beside_them(tmp_path: Path, make_run: MakeRun) -> 
     assert [*found.areas] == ["a", "b"]
 
 
+def test_what_one_run_lacks_costs_the_others_nothing(tmp_path: Path, make_run: MakeRun) -> None:
+    """The images and the seed of which most can be read, whoever comes first."""
+    for model in "abc":
+        for seed in (1, 2):
+            run = make_run(tmp_path / f"{model}{seed}", f"model={model}", f"seed={seed}")
+            with_maps(run, paths=("b.jpg", "c.jpg") if model == "a" else ("a.jpg", "b.jpg"))
+    (tmp_path / "b1" / "gradcam" / "images.npz").write_bytes(b"PK")
+    found = looks(tmp_path)
+    assert found.replicate == (2, None)
+    assert [maps.label for maps in found.maps] == ["b", "c"]
+    assert [problem.name for problem in found.problems] == ["b1"]
+
+
 def test_flipped_bytes_lose_the_maps_of_one_run_by_name(tmp_path: Path, make_run: MakeRun) -> None:
     """zipfile and zlib raise nearly anything; 300 bytes all over two archives, one at a time."""
     run = with_maps(make_run(tmp_path / "s/0", "model=a"))

@@ -13,6 +13,7 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from src.attribution.archive import save_arrays
 from src.errors import InputError
@@ -128,6 +129,45 @@ def test_costs_of_several_machines_are_not_compared(tmp_path: Path, make_run: Ma
         text = (tmp_path / "report" / "report.md").read_text()
         said = "Latency and training time were measured on several machines, and can't be compared: CPU, 2 threads; GPU"
         assert (said in text) == bool(changed)
+
+
+def test_runs_beside_each_other_are_said_to_be_slower(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
+    run = make_run(tmp_path / "s/1")
+    said = "Up to 3 runs were trained at once: latency and training time are those beside other runs."
+    for n_jobs in (1, 3):
+        settings = run.hydra / "hydra.yaml"
+        content = yaml.safe_load(settings.read_text())
+        content["hydra"]["launcher"] = {"n_jobs": n_jobs}
+        settings.write_text(yaml.safe_dump(content))
+        write_report(tmp_path / "s", tmp_path / "report")
+        assert (said in (tmp_path / "report" / "report.md").read_text()) == (n_jobs == 3)
+
+
+def test_training_times_of_several_machines_are_not_compared(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
+    for number in (1, 2):
+        run = make_run(tmp_path / f"s/{number}", f"seed={number}")
+        edit_json(run.record_file, hardware={"cpu": "A", "threads": number, "gpus": []})
+    write_report(tmp_path / "s", tmp_path / "report")
+    assert "can't be compared: A, 1 threads; A, 2 threads." in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_a_search_is_answered_by_what_it_chose(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
+    """Not by the luckiest run on the test set."""
+    for number, right in enumerate((30, 39, 20)):
+        run = make_run(tmp_path / f"s/{number}", f"optimizer.lr=0.{number}1", correct=[i < right for i in range(40)])
+        edit_json(run.metrics_file, val__accuracy=0.9 - number / 10)
+        settings = run.hydra / "config.yaml"
+        settings.write_text(settings.read_text() + "monitor: val/accuracy\n")
+    results = tmp_path / "s" / "optimization_results.yaml"
+    results.write_text("name: optuna\nbest_params:\n  optimizer.lr: 0.01\nbest_value: 0.9\n")
+    (answer,) = write_report(tmp_path / "s", tmp_path / "report").answer
+    assert answer == (
+        "The search chose run 1, optimizer.lr=0.01, by val/accuracy = 0.9: 75.0 % of the test images. The tables are "
+        "in the order of the test set, which chose nothing."
+    )
+    results.write_text("name: [")
+    (answer,) = write_report(tmp_path / "s", tmp_path / "report").answer
+    assert answer.startswith("lr=0.11 is best")
 
 
 def test_groups_without_a_seed_in_common_do_not_agree(tmp_path: Path, make_run: MakeRun, blank: None) -> None:

@@ -12,6 +12,7 @@ import pytest
 from src.analysis.classification import per_class
 from src.errors import InputError
 from src.run import RunFolder
+from src.studies.groups import group_runs
 from src.studies.runs import Run, read_runs
 
 MakeRun = Callable[..., RunFolder]
@@ -120,6 +121,11 @@ def without_test(run: Path) -> None:
     (run / "metrics.json").write_text(json.dumps(kept))
 
 
+ALIASES = b"a: &a [x, x]\n" + b"".join(
+    b"%c: &%c [*%c, *%c]\n" % (i, i, i - 1, i - 1) for i in b"bcdefghijklmnopqrstuvw"
+)
+"""Eight million times x."""
+
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "no record": (remove("run.json"), "run.json is missing"),
     "half a record": (cut("run.json"), "run.json is damaged (line "),
@@ -149,14 +155,16 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "broken settings": (write(".hydra/config.yaml", b"seed: 1\nmodel: [\n"), ".hydra/config.yaml is damaged (line "),
     "settings in Latin-1": (write(".hydra/config.yaml", b"seed: \xe4"), ".hydra/config.yaml is damaged (not UTF-8)"),
     "settings, no date": (write(".hydra/config.yaml", b"seed: 2026-99-99"), ".hydra/config.yaml is damaged"),
-    "settings, endless": (write(".hydra/config.yaml", b"a: &a [*a]"), ".hydra/config.yaml can't be resolved"),
+    "settings, endless": (write(".hydra/config.yaml", b"a: &a [*a]"), ".hydra/config.yaml is damaged (Hydra writes no"),
+    "settings, huge": (write(".hydra/config.yaml", ALIASES), ".hydra/config.yaml is damaged (Hydra writes no such"),
+    "environment": (replace(".hydra/config.yaml", "${weights}", "${oc.env:HOME}"), "it refers to ${oc.env:…}, wh"),
     "settings, a word": (write(".hydra/config.yaml", b"seed"), ".hydra/config.yaml is damaged"),
     "no model": (replace(".hydra/config.yaml", "model:", "network:"), "has no model.name"),
     "no seed": (replace(".hydra/config.yaml", "seed: 1", "seed: one"), "seed, data.fold or data.folds is no whole"),
     "folds": (replace(".hydra/config.yaml", "folds: null", "folds: many"), "data.folds is no whole number"),
     "many folds": (replace(".hydra/config.yaml", "folds: null", f"folds: 1{'0' * 20}"), "000 is not possible"),
     "unknown": (replace(".hydra/config.yaml", "${weights}", "${nothing}"), ".hydra/config.yaml can't be resolved"),
-    "resolver": (replace(".hydra/config.yaml", "${weights}", "${no:1}"), ".hydra/config.yaml can't be resolved"),
+    "resolver": (replace(".hydra/config.yaml", "${weights}", "${no:1}"), "it refers to ${no:…}, which is not taken"),
     "broken choices": (write(".hydra/hydra.yaml", b"\t{"), ".hydra/hydra.yaml is damaged"),
     "broken overrides": (write(".hydra/overrides.yaml", b"a: b"), ".hydra/overrides.yaml is damaged (it is no list)"),
     "no history": (remove("metrics.csv"), "metrics.csv is missing"),
@@ -232,6 +240,25 @@ def test_runs_without_baseline_choices_and_validation_in_each_epoch(tmp_path: Pa
     assert problems == {}
     assert (read.choices, read.overrides) == ({}, {})
     assert read.history["val/loss"].isna().tolist() == [True, False, False]
+
+
+def test_a_stray_file_hides_no_runs(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "a" / "0", "seed=1")
+    make_run(tmp_path / "b" / "1", "seed=2").record_file.unlink()
+    for folder in (tmp_path, tmp_path / "a"):
+        (folder / "metrics.csv").write_text("of another program")
+    runs, problems = read_runs(tmp_path)
+    assert [run.name for run in runs] == ["a/0"]
+    assert [(problem.name, problem.reason) for problem in problems] == [("b/1", "run.json is missing")]
+
+
+def test_a_folder_is_the_same_however_it_is_typed(tmp_path: Path, make_run: MakeRun) -> None:
+    for seed, root in enumerate(("photos", "photos/", "./photos")):
+        make_run(
+            tmp_path / str(seed), "data=folder", f"data.root={root}", f"seed={seed}", paths=["a.jpg"], correct=[True]
+        )
+    groups, _ = group_runs(read_runs(tmp_path)[0])
+    assert [len(group.runs) for group in groups] == [3]
 
 
 def test_names_that_are_not_utf8(tmp_path: Path, make_run: MakeRun) -> None:
