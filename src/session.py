@@ -37,7 +37,6 @@ from src.training.classifier import ImageClassifier
 from src.training.cost import classifier_cost
 from src.training.free_memory import free_memory
 from src.training.hardware import describe_hardware, uses_cuda
-from src.training.heap import freed_memory_kept
 from src.training.optimizers import check_optimization
 from src.training.out_of_memory import memory_advice
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
@@ -211,10 +210,10 @@ class Session:
             metrics |= self._measure({"baseline": self.data.evaluation_dataloader("test", whole=True)})
             log.info("before training: test accuracy %.3f", metrics["baseline/accuracy"])
         start = time.perf_counter()
+        if self.caches_features:
+            self._keep_features()
         try:
-            with self._patience(), freed_memory_kept():
-                if self.caches_features:
-                    self._keep_features()
+            with self._patience():
                 # Left to itself Lightning loads a path of ours with pickle, which runs what code a file may hold.
                 self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self.checkpoint, weights_only=True)
         except (MisconfigurationException, ValueError) as error:  # settings that only the loop can tell don't fit
@@ -334,7 +333,7 @@ class Session:
 
     def _measure(self, loaders: Mapping[str, Any], checkpoint: str | None = None) -> dict[str, float]:
         self.module.evaluated = tuple(loaders)
-        with self._patience(), freed_memory_kept():
+        with self._patience():
             self.trainer.test(
                 self.module, dataloaders=list(loaders.values()), ckpt_path=checkpoint, verbose=False, weights_only=True
             )
