@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from src.run import RunFolder
 from src.studies.contents import UnusableError, is_number, read_yaml
@@ -31,25 +30,16 @@ def read_choice(sweep: Path) -> Choice | None:
         params, value = results.get("best_params"), results.get("best_value")
         if not isinstance(params, dict) or not is_number(value):
             return None
-        for folder in sorted(path for path in sweep.iterdir() if path.name.isdigit()):
-            run = RunFolder(folder)
-            pairs = [word.partition("=")[::2] for word in run.overrides() or ()]
-            if run.is_whole and params.items() <= {key: _value(text) for key, text in pairs}.items():
-                monitor = str(read_yaml(run.hydra / "config.yaml", dict).get("monitor"))
-                if run.metrics().get(monitor) == value:
-                    words = ", ".join(
-                        f"{key}={number:.4g}" if is_number(number) else f"{key}={number}"
-                        for key, number in params.items()
-                    )
-                    return Choice(folder.name, words, monitor, value)
-    except (UnusableError, OSError, ValueError, TypeError):
+        numbers = sorted(int(path.name) for path in sweep.iterdir() if path.name.isdigit())
+        for run in (RunFolder(sweep / str(number)) for number in numbers):
+            if not run.is_whole:
+                continue
+            monitor = str(read_yaml(run.hydra / "config.yaml", dict).get("monitor"))
+            if run.metrics().get(monitor) == value:  # of several the first, as Optuna chooses
+                words = (
+                    f"{key}={number:.4g}" if is_number(number) else f"{key}={number}" for key, number in params.items()
+                )
+                return Choice(run.path.name, ", ".join(words), monitor, value)
+    except (UnusableError, OSError, ValueError, AttributeError):
         return None
     return None
-
-
-def _value(text: str) -> Any:
-    """A number as such: YAML, which the results are in, may write it otherwise than the command line."""
-    try:
-        return float(text)
-    except ValueError:
-        return text

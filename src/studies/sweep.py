@@ -21,7 +21,7 @@ from src.files import locked, write_text
 from src.logs import visible
 from src.overrides import quote
 from src.resume import NAMES_ONLY, check_same
-from src.run import RunFolder, Status
+from src.run import NAMES, RunFolder, Status
 from src.tables import duration
 
 log = logging.getLogger(__name__)
@@ -187,7 +187,7 @@ class Sweep:
         status = run.status
         note = self.folder / f"{ERROR}{number}"
         said = (
-            (note.read_text(encoding="utf-8") if note.exists() else None)
+            (note.read_text(encoding="utf-8", errors=NAMES) if note.exists() else None)
             or (run.record().get("error") if status else None)
             or ENDED.get(status)
             or str(status)
@@ -207,12 +207,13 @@ class Sweep:
     def _time_left(self, number: int) -> str:
         """Of this run and those behind it, by the mean of what this command has trained; nothing before its first."""
         file = self.folder / SECONDS
-        if self.jobs is None or not file.exists():
+        seconds = list(map(float, file.read_text().split())) if file.exists() else []
+        if self.jobs is None or not seconds:
             return ""
         waiting = sum(not RunFolder(self.folder / str(n)).is_whole for n in range(number, len(self.jobs)))
         at_once = HydraConfig.get().launcher.get("n_jobs", 1)
         at_once = min(waiting, at_once if at_once > 0 else os.cpu_count() or 1)
-        return f"; about {duration(waiting / at_once * fmean(map(float, file.read_text().split())))} left"
+        return f"; about {duration(waiting / at_once * fmean(seconds))} left"
 
 
 def settings(overrides: Sequence[str]) -> dict[str, str]:

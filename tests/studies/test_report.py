@@ -165,9 +165,14 @@ def test_a_search_is_answered_by_what_it_chose(tmp_path: Path, make_run: MakeRun
         "The search chose run 1, optimizer.lr=0.01, by val/accuracy = 0.9: 75.0 % of the test images. The tables are "
         "in the order of the test set, which chose nothing."
     )
-    results.write_text("name: [")
-    (answer,) = write_report(tmp_path / "s", tmp_path / "report").answer
-    assert answer.startswith("lr=0.11 is best")
+    (tmp_path / "s" / "3").mkdir()
+    RunFolder(tmp_path / "s" / "3").refuse(command="", error="")
+    edit_json(tmp_path / "s" / "3" / "run.json", status="finished")
+    for odd in ("name: [", "best_params: 1", "best_params: {}\nbest_value: 5"):
+        (tmp_path / "s" / "3" / "metrics.json").write_text("[1]")
+        results.write_text(odd)
+        (answer,) = write_report(tmp_path / "s", tmp_path / "report").answer
+        assert answer.startswith("lr=0.11 is best")
 
 
 def test_groups_without_a_seed_in_common_do_not_agree(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
