@@ -270,17 +270,21 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_several_runs_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_several_runs_at_once(tmp_path: Path) -> None:
     """In processes of their own, which the launcher starts."""
     arguments = ("callbacks=none", "trainer.max_epochs=1", "optimizer.lr=0.05,900,0.04,0.03", "sweep=j")
-    result = sweep(*QUICK, *arguments, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path)
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    result = subprocess.run(
+        [sys.executable, "-m", "src.train", "-m", *QUICK, *arguments, *launcher],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert result.returncode == 1
     assert result.stderr.startswith("error: 1 run failed: optimizer.lr=900 (the training loss is not finite")
     runs = tmp_path / "outputs" / "sweeps" / "j"
     statuses = ["finished", "failed", "finished", "finished"]
     assert [RunFolder(runs / str(number)).status for number in range(4)] == statuses
     assert pd.read_csv(runs / "report" / "table.csv")["n"].tolist() == [1, 1, 1]
-    assert re.search(r"run 4 of 4, optimizer.lr=0.03; about \d.* left\n", capfd.readouterr().out)
+    assert re.search(r"run 4 of 4, optimizer.lr=0.03; about \d.* left\n", result.stdout)
     assert "Up to 2 runs were trained at once" in (runs / "report" / "report.md").read_text()
 
 

@@ -176,7 +176,7 @@ def assert_at_chance(name: str, network: nn.Module, data: Planted) -> None:
 
 
 def test_a_trained_network_shows_its_evidence_and_a_random_one_none() -> None:
-    data, images = plant(2560, seed=0, training=True), plant(100, seed=0, training=False)
+    data, images = plant(4096, seed=0, training=True), plant(100, seed=0, training=False)
     network, _ = train(data, data.targets, seed=0)
     assert_finds_the_evidence(network, images)
     assert_at_chance("random weights", randomised(network, seed=0, images=images.images), images)
