@@ -176,7 +176,7 @@ def assert_at_chance(name: str, network: nn.Module, data: Planted) -> None:
 
 
 def test_a_trained_network_shows_its_evidence_and_a_random_one_none() -> None:
-    data, images = plant(4096, seed=0, training=True), plant(100, seed=0, training=False)
+    data, images = plant(6144, seed=0, training=True), plant(100, seed=0, training=False)
     network, _ = train(data, data.targets, seed=0)
     assert_finds_the_evidence(network, images)
     assert_at_chance("random weights", randomised(network, seed=0, images=images.images), images)
@@ -185,7 +185,7 @@ def test_a_trained_network_shows_its_evidence_and_a_random_one_none() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_five_seeds_with_shuffled_labels(seed: int) -> None:
-    data, images = plant(4096, seed, training=True), plant(200, seed, training=False)
+    data, images = plant(6144, seed, training=True), plant(200, seed, training=False)
     network, _ = train(data, data.targets, seed)
     with torch.no_grad():
         accuracy = (network(images.images).argmax(dim=1) == images.targets).float().mean()
