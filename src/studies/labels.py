@@ -42,11 +42,12 @@ def label_groups(groups: Sequence[Sequence[Run]]) -> list[tuple[str, dict[str, s
     further = [key for places in alike for key in _further([firsts[i] for i in places], columns)]
     columns |= {key: [_value(run, key) for run in firsts] for key in further}
     texts = {key: _texts(column) for key, column in columns.items()}
+    shown = {key: _rounded(column, texts[key]) for key, column in columns.items()}
     names = _short_names(texts)
     labels = []
     for i, model in enumerate(models):
         parts = [model] * _differ(models)
-        parts += [f"{names[key]}={column[i]}" for key, column in texts.items() if column[i] != repr(ABSENT)]
+        parts += [f"{names[key]}={column[i]}" for key, column in shown.items() if column[i] != repr(ABSENT)]
         labels.append(", ".join(parts) or model)
     for places in _alike(labels):
         for i in places:
@@ -177,6 +178,12 @@ def _texts(column: Column) -> list[str]:
     if len(mappings) == 1:
         texts = ["on" if isinstance(value, dict) else text for text, value in zip(texts, column, strict=True)]
     return texts
+
+
+def _rounded(column: Column, texts: list[str]) -> list[str]:
+    """Numbers with four digits where these tell them apart: a search tries learning rates with fifteen."""
+    short = [f"{value:.4g}" if isinstance(value, float) else text for value, text in zip(column, texts, strict=True)]
+    return short if len(set(short)) == len(set(texts)) else texts
 
 
 def _text(value: Any) -> str:

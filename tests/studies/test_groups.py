@@ -143,6 +143,16 @@ def test_keys_that_end_alike_are_written_out(tmp_path: Path, make_run: MakeRun) 
     assert labels(tmp_path) == ["optimizer.weights=a, data.weights=b", "optimizer.weights=b, data.weights=c"]
 
 
+def test_numbers_are_as_long_as_it_takes(tmp_path: Path, make_run: MakeRun) -> None:
+    for number, rate in enumerate((0.0107898168165, 0.00230957535376)):
+        make_run(tmp_path / str(number), f"optimizer.lr={rate}")
+    found, _ = group(tmp_path)
+    assert [one.label for one in found] == ["lr=0.01079", "lr=0.00231"]
+    assert [one.differs["optimizer.lr"] for one in found] == ["0.0107898168165", "0.00230957535376"]
+    make_run(tmp_path / "2", "optimizer.lr=0.0107898")
+    assert labels(tmp_path) == ["lr=0.0107898168165", "lr=0.00230957535376", "lr=0.0107898"]
+
+
 def test_settings_that_nobody_typed(tmp_path: Path, make_run: MakeRun) -> None:
     """The defaults were others when the second run was made."""
     make_run(tmp_path / "0", "model=resnet18")
