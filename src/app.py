@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from src.cli import main
-from src.config import check_config
+from src.settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.cli import main, output_folder
-from src.config import check_config
 from src.errors import RunError
 from src.files import write_text
+from src.settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -12,9 +12,9 @@ from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from src.cli import main, output_folder
-from src.config import check_config
 from src.errors import InputError, RunError, first_line, ran_out
 from src.files import write_text
+from src.settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -6,10 +6,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from src.cli import main
-from src.config import check_config
 from src.errors import InputError
-from src.rules import plain
 from src.run import RunFolder
+from src.settings.check import check_config
+from src.settings.rules import plain
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

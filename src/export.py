@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from src.cli import main
-from src.config import check_config
 from src.run import RunFolder
+from src.settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -10,8 +10,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from src.errors import InputError, first_line
-from src.rules import plain
 from src.run import RunFolder
+from src.settings.rules import plain
 
 MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")
 """Settings that a run may go on with otherwise than it began: for how long and on what it is trained, not what."""

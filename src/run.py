@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from src.errors import InputError, RunError
 from src.files import locked, missing_folders, remove_empty, remove_partial, replacing, write_text
-from src.rules import RULES
+from src.settings.rules import RULES
 
 if TYPE_CHECKING:  # the command line knows run folders, and starts without pandas
     import numpy as np

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.cli import main
-from src.config import check_config
 from src.errors import InputError
 from src.run import RunFolder, new_run_path
+from src.settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -14,10 +14,10 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
-from src.overrides import quote_paths
 from src.reservation import Reserved
 from src.run import RunFolder
 from src.session import Session
+from src.settings.composing import quote_paths
 from tests.command_line import run_here, start
 from tests.launched import Launched
 

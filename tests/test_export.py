@@ -22,7 +22,7 @@ from src.inference import exports
 from src.inference.calibration import Calibration, digest, write_calibration
 from src.inference.checkpoint import load_trained
 from src.inference.prediction import predict
-from src.overrides import quote_paths
+from src.settings.composing import quote_paths
 from tests.command_line import run_here
 
 ROOT = Path(__file__).parent.parent

@@ -31,9 +31,9 @@ from src.inference.prediction import predict as logits_of
 from src.inference.prediction import probabilities
 from src.inference.rows import Columns, Row, RowFile
 from src.inference.stream import stream
-from src.overrides import quote_paths
 from src.predict import predict
 from src.run import RunFolder
+from src.settings.composing import quote_paths
 from tests.command_line import run_here
 
 ROOT = Path(__file__).parent.parent

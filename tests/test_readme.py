@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from src.networks import NETWORKS
-from src.overrides import check_overrides, quote_paths
+from src.settings.composing import check_overrides, quote_paths
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -8,13 +8,13 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from src.errors import InputError, first_line
-from src.trust import check_targets, settle
+from src.settings.trust import check_targets, settle
 
 
 def build(node: DictConfig, group: str, **arguments: Any) -> Any:
     """The callback or logger that a configuration node names.
 
-    Raises `InputError` for anything else, `src.trust.CLASSES` says what (a configuration from elsewhere must not name
+    Raises `InputError` for anything else, `src.settings.trust.CLASSES` says what (a configuration from elsewhere must not name
     code), and for arguments that it doesn't take.
     """
     settings = settle(node, group)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from src.attribution.gradcam import Attribution
 from src.attribution.randomised import STATISTICS, randomised
-from src.config import nearest
 from src.errors import InputError
 from src.explanation import images as image_maps
 from src.explanation.methods import METHODS
@@ -20,7 +19,8 @@ from src.explanation.targets import choose_targets
 from src.inference.checkpoint import Trained, load_trained
 from src.inference.pictures import SPLITS, Pictures, open_pictures
 from src.inference.settings import run_settings
-from src.overrides import CONF
+from src.settings.check import nearest
+from src.settings.composing import CONF
 
 log = logging.getLogger(__name__)
 

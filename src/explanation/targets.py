@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from src.config import nearest
 from src.errors import InputError
 from src.inference.pictures import UNKNOWN
+from src.settings.check import nearest
 
 
 def find_class(name: str, class_names: list[str]) -> int:

@@ -8,7 +8,7 @@ import torch
 
 from src.data.transforms import INTERPOLATIONS
 from src.networks import build_network
-from src.rules import RULES
+from src.settings.rules import RULES
 
 DEEPEST = 8
 """Levels of dictionaries and lists; src.train writes three."""

@@ -6,7 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
 from src.inference.rows import FORMATS
-from src.overrides import CONF
+from src.settings.composing import CONF
 
 
 def check_prediction(cfg: DictConfig) -> None:

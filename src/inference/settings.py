@@ -9,10 +9,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import src.overrides  # noqa: F401  # the resolvers that the configuration of a study needs
-from src.config import check_config
+import src.settings.composing  # noqa: F401  # the resolvers that the configuration of a study needs
 from src.errors import InputError, first_line
 from src.run import RunFolder
+from src.settings.check import check_config
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from src.attribution.snapshot import device_of, frozen_copy
 from src.errors import InputError
 from src.inference.pictures import open_data
 from src.inference.settings import run_settings
-from src.overrides import CONF
 from src.run import RunFolder
+from src.settings.composing import CONF
 from src.studies.controls import train_beside
 from src.training.classifier import ImageClassifier
 

@@ -13,12 +13,12 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import src.overrides  # noqa: F401  # the resolvers that a configuration may use
+import src.settings.composing  # noqa: F401  # the resolvers that a configuration may use
 from src.errors import InputError
 from src.frames import pd
 from src.inference.settings import refuse_unusual
-from src.rules import RULES
 from src.run import RunFolder
+from src.settings.rules import RULES
 from src.studies.contents import UnusableError, is_number, read_csv, read_json, read_yaml, refuse_infinite
 from src.studies.folders import find_runs
 

@@ -19,9 +19,9 @@ from rich import get_console
 from src.errors import InputError, RunError
 from src.files import locked, write_text
 from src.logs import visible
-from src.overrides import quote
 from src.resume import NAMES_ONLY, check_same
 from src.run import NAMES, RunFolder, Status
+from src.settings.composing import quote
 from src.tables import duration
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from src.errors import InputError
 from src.inference.checkpoint import Trained, load_trained
 from src.inference.examples import find_examples
 from src.inference.measurement import Meter, compare
-from src.overrides import CONF
+from src.settings.composing import CONF
 from src.training.classifier import ImageClassifier
 
 

@@ -44,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of ResNet's rival on digits with its judge in `judge`: the one training of these tests."""
     from hydra import compose, initialize_config_dir
 
-    from src.overrides import CONF
+    from src.settings.composing import CONF
 
     folder = tmp_path_factory.mktemp("run")
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import InputError, first_line
-from src.rules import ANSWERS, NULLABLE, RULES, plain
+from src.settings.rules import ANSWERS, NULLABLE, RULES, plain
 
 
 def check_config(cfg: DictConfig) -> None:

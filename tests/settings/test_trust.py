@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from src import cli, overrides
+from src import cli
+from src.settings import composing as overrides
 from tests.command_line import run_here
 
 TOUCH = "'touch canary'"
