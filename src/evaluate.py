@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.cli import main
 from src.errors import InputError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.settings.check import check_config
 from src.settings.rules import plain
 
@@ -27,7 +27,7 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
         raise InputError(f"checkpoint={plain(cfg.checkpoint)} names nothing: say checkpoint=RUN or checkpoint=FILE")
     from src.explanation.evaluation import evaluate_examples, find_request, keep_temperature  # torch, only now
     from src.inference.checkpoint import choose_device, load_trained
-    from src.inference.folder import filled, output_folder, write_record
+    from src.runs.output import filled, output_folder, write_record
 
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
     examples = find_request(cfg, trained)

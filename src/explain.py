@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from src.cli import main
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.settings.check import check_config
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def explain(cfg: "DictConfig") -> dict[str, Any]:
     check_config(cfg)
     from src.explanation.jobs import check_request, run_job  # torch, only now
     from src.inference.checkpoint import choose_device, load_trained
-    from src.inference.folder import filled, output_folder, write_record
+    from src.runs.output import filled, output_folder, write_record
 
     check_request(cfg)
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from src.cli import main
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.settings.check import check_config
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
     check_request(cfg)
     from src.inference.checkpoint import load_trained  # torch, only now
     from src.inference.exports import choose_images, export_network
-    from src.inference.folder import filled, output_folder, write_record
+    from src.runs.output import filled, output_folder, write_record
 
     trained = load_trained(cfg.checkpoint)
     pictures = choose_images(trained, cfg.images, cfg.data.root)

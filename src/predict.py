@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from src.cli import main
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.settings.check import check_config
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def predict(cfg: "DictConfig") -> dict[str, Any]:
 
     paths = find_paths(str(cfg.images))
     from src.inference.checkpoint import choose_device, load_trained  # torch, only now
-    from src.inference.folder import grown, output_folder, write_record
     from src.inference.predictions import prepare
+    from src.runs.output import grown, output_folder, write_record
 
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
     task = prepare(cfg, trained)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import InputError, first_line
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

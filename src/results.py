@@ -13,7 +13,7 @@ from src.callbacks.movement import steps
 from src.callbacks.predictions import Predictions
 from src.callbacks.tensorboard import log_picture
 from src.data import ImageDataModule
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.tables import as_text, metrics_table
 
 log = logging.getLogger(__name__)

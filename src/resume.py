@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from src.errors import InputError, first_line
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.settings.rules import plain
 
 MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")

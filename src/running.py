@@ -17,7 +17,7 @@ from src.data.workers import deaths_named
 from src.errors import InputError, first_line
 from src.logs import is_follower, say_interrupted
 from src.results import sum_up
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.session import Session
 from src.training.hardware import describe_hardware
 from src.training.resumption import last_whole, progress

@@ -29,7 +29,7 @@ from src.logs import is_follower
 from src.networks import build_network
 from src.networks.pretrained import check_fit, describe_fit, fit_weights
 from src.results import draw_epochs, write_test
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.tables import duration
 from src.training.batch_size import settle_batch_size
 from src.training.checkpoint_files import SealedCheckpointIO

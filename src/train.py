@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from src.cli import main
 from src.errors import InputError
-from src.run import RunFolder, new_run_path
+from src.runs.folder import RunFolder, new_run_path
 from src.settings.check import check_config
 
 if TYPE_CHECKING:

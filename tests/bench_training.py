@@ -25,7 +25,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from src.callbacks.gradcam import GradCAMCallback
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.session import Session
 from src.training.optimizers import build_optimizer
 

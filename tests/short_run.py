@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from tests.command_line import run_here
 
 RUN = (

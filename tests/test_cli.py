@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
 from src.reservation import Reserved
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.session import Session
 from src.settings.composing import quote_paths
 from tests.command_line import run_here, start

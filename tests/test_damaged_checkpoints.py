@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from src.networks.saved import SavedFileError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.training.checkpoint_files import LABEL, check_seal
 from src.training.resumption import last_whole
 from tests.command_line import run_here

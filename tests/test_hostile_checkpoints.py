@@ -19,8 +19,8 @@ from src.errors import InputError
 from src.inference.checkpoint import load_trained
 from src.networks.pretrained import read_weights
 from src.networks.saved import SavedFileError, load_saved
-from src.run import RunFolder
 from src.running import run_training
+from src.runs.folder import RunFolder
 from src.training.resumption import last_whole
 from tests.command_line import run_here
 from tests.hostile_files import CODE, FILES, Content, archive
@@ -198,7 +198,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_settings_of_a_stranger_s_run_are_not_trusted(name: str, digits_run: Path, tmp_path: Path) -> None:
-    from src.inference.settings import run_settings
+    from src.runs.saved_settings import run_settings
 
     run = RunFolder(tmp_path)
     (tmp_path / ".hydra").mkdir()

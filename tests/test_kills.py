@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.training.checkpoint_files import check_seal
 from src.training.resumption import progress
 from tests.launched import Launched

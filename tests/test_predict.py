@@ -32,7 +32,7 @@ from src.inference.prediction import probabilities
 from src.inference.rows import Columns, Row, RowFile
 from src.inference.stream import stream
 from src.predict import predict
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.settings.composing import quote_paths
 from tests.command_line import run_here
 
@@ -309,7 +309,7 @@ def test_wrong_input_is_answered_without_torch(tmp_path: Path) -> None:
 
 
 def test_a_new_folder_is_taken_away_where_nothing_came_into_it(tmp_path: Path) -> None:
-    from src.inference.folder import grown
+    from src.runs.output import grown
 
     with pytest.raises(RunError), grown(tmp_path / "new/below"):
         raise RunError("early")

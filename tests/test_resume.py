@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
 from src import session
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.train import train
 from src.training import classifier
 from tests.photographs import make_photos

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
 from src.resume import check_same, find_run, merge_words, what_is_done
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.training.resumption import check_length
 from tests.command_line import run_here
 from tests.short_run import RUN, curves, epochs

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from src.errors import InputError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.train import train
 
 

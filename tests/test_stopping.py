@@ -17,7 +17,7 @@ import pytest
 
 from src import session
 from src.errors import RunError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.training import stopping
 from src.training.resumption import progress
 from tests.launched import Launched

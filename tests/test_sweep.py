@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
 from src.resume import NAMES_ONLY, check_same
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.settings.composing import compose_overrides
 from src.studies.report import write_report
 from src.studies.sweep import Sweep

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from src.errors import RunError
 from src.networks import build_network
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.train import train
 from src.training.classifier import ImageClassifier
 

@@ -19,7 +19,7 @@ from src.callbacks.movement import arrays_file, step_to
 from src.callbacks.tensorboard import log_picture, tensorboards
 from src.data.workers import is_death
 from src.errors import InputError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 

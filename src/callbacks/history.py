@@ -9,7 +9,7 @@ import lightning as L
 
 from src.callbacks.tensorboard import FIGURES
 from src.errors import RunError, first_line
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.tables import duration
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from src.inference.checkpoint import Trained
 from src.inference.examples import Examples, find_examples
 from src.inference.measurement import Measured, Meter, compare
 from src.inference.prediction import probabilities
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.tables import as_text
 
 log = logging.getLogger(__name__)

@@ -20,9 +20,9 @@ from src.errors import InputError
 from src.explanation.methods import METHODS
 from src.figures.panels import Panel, heat_panels, panel_sheet, panel_size, signed_panels
 from src.inference.checkpoint import Trained
-from src.inference.folder import picture_name
 from src.inference.pictures import UNKNOWN, Pictures
 from src.inference.prediction import predict, probabilities
+from src.runs.output import picture_name
 
 SIDE = 168
 """Pixels of an image's longer side on a sheet."""

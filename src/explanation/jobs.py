@@ -18,7 +18,7 @@ from src.explanation.methods import METHODS
 from src.explanation.targets import choose_targets
 from src.inference.checkpoint import Trained, load_trained
 from src.inference.pictures import SPLITS, Pictures, open_pictures
-from src.inference.settings import run_settings
+from src.runs.saved_settings import run_settings
 from src.settings.check import nearest
 from src.settings.composing import CONF
 

@@ -18,7 +18,7 @@ from src.errors import InputError
 from src.figures.style import printable
 from src.inference.checkpoint import Trained
 from src.inference.pictures import SPLITS, open_data
-from src.inference.settings import known_settings
+from src.runs.saved_settings import known_settings
 from src.session import TRAIN_IMAGES_MEASURED
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from src.data.splits import round_robin
 from src.data.transforms import Geometry
 from src.errors import InputError, first_line
 from src.inference.checkpoint import Trained
-from src.inference.settings import run_settings
-from src.run import RunFolder
+from src.runs.folder import RunFolder
+from src.runs.saved_settings import run_settings
 
 SPLITS = ("train", "val", "test")
 UNKNOWN = -1

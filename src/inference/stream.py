@@ -24,7 +24,7 @@ from src.data.workers import deaths_when_waiting, follow_parent, is_death, shiel
 from src.errors import InputError, RunError
 from src.inference.checkpoint import Trained
 from src.inference.prediction import predict
-from src.inference.settings import run_settings
+from src.runs.saved_settings import run_settings
 
 Decoded = tuple[Sequence[str], Sequence[str | None], torch.Tensor]
 """Of n paths: they, None or why the file can't be read, and uint8 (m, C, S, S) the m that can."""

@@ -17,7 +17,7 @@ from src.errors import InputError, RunError
 from src.inference.calibration import read_calibration
 from src.inference.checkpoint import Trained, load_trained
 from src.inference.pictures import Pictures, open_split
-from src.inference.settings import run_settings
+from src.runs.saved_settings import run_settings
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from src.figures.confusion import confusion_matrix
 from src.figures.style import BLUE, GREY, VERMILLION, to_image
 from src.frames import pd
 from src.page import markup
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 

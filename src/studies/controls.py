@@ -11,9 +11,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
-from src.inference.settings import run_settings
-from src.run import RunFolder
 from src.running import run_training
+from src.runs.folder import RunFolder
+from src.runs.saved_settings import run_settings
 
 STEM = {"stem", "stem_pool"}
 

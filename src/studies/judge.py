@@ -20,8 +20,8 @@ from torch import Tensor
 from src.attribution.snapshot import device_of, frozen_copy
 from src.errors import InputError
 from src.inference.pictures import open_data
-from src.inference.settings import run_settings
-from src.run import RunFolder
+from src.runs.folder import RunFolder
+from src.runs.saved_settings import run_settings
 from src.settings.composing import CONF
 from src.studies.controls import train_beside
 from src.training.classifier import ImageClassifier

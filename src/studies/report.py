@@ -17,7 +17,7 @@ from src.figures.style import printable
 from src.files import write_text
 from src.frames import pd
 from src.logs import visible
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.studies.answers import ANSWERS, Result
 from src.studies.comparison import Comparison, compare
 from src.studies.groups import TestSet, group_runs, test_sets

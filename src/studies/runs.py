@@ -16,8 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 import src.settings.composing  # noqa: F401  # the resolvers that a configuration may use
 from src.errors import InputError
 from src.frames import pd
-from src.inference.settings import refuse_unusual
-from src.run import RunFolder
+from src.runs.folder import RunFolder
+from src.runs.saved_settings import refuse_unusual
 from src.settings.rules import RULES
 from src.studies.contents import UnusableError, is_number, read_csv, read_json, read_yaml, refuse_infinite
 from src.studies.folders import find_runs

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.studies.contents import UnusableError, is_number, read_yaml
 
 RESULTS = "optimization_results.yaml"

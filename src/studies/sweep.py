@@ -20,7 +20,7 @@ from src.errors import InputError, RunError
 from src.files import locked, write_text
 from src.logs import visible
 from src.resume import NAMES_ONLY, check_same
-from src.run import NAMES, RunFolder, Status
+from src.runs.folder import NAMES, RunFolder, Status
 from src.settings.composing import quote
 from src.tables import duration
 

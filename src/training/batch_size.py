@@ -15,7 +15,7 @@ from src.analysis.memory import peak_memory
 from src.data import ImageDataModule
 from src.data.processes import fork_context, quiet_fork
 from src.errors import InputError, ran_out
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.training.classifier import ImageClassifier
 from src.training.cost import private_copy, training_step
 from src.training.free_memory import free_memory

@@ -10,7 +10,7 @@ from torch import nn
 from src.data import ImageDataModule
 from src.errors import InputError
 from src.networks.saved import SavedFileError, check_tensors, load_saved
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.training.checkpoint_files import check_seal
 
 log = logging.getLogger(__name__)

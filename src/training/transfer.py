@@ -13,7 +13,7 @@ from torch import Tensor
 from src.errors import InputError
 from src.networks import architecture
 from src.networks.pretrained import imagenet_weights, read_weights, stem_of
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.training.classifier import ImageClassifier
 
 

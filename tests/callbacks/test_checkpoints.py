@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from src import session
 from src.callbacks.checkpoints import RunCheckpoint
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.train import train
 from src.training.checkpoint_files import seal
 from src.training.resumption import progress

@@ -24,7 +24,7 @@ from src.callbacks.gradcam import GradCAMCallback
 from src.callbacks.movement import arrays_file, step_to, steps
 from src.errors import InputError
 from src.results import draw_epochs, draw_movement
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 
 CLASSES = ["dark", "bright", "mixed"]
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from src import session
 from src.errors import RunError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.train import train
 from tests.conftest import ROOT
 from tests.test_resume import run_until

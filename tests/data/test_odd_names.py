@@ -15,7 +15,7 @@ from PIL import Image
 from src.data.cache import cache_file
 from src.data.folders import collect, find_splits, list_classes
 from src.data.scan import scan
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from tests.command_line import run_here
 from tests.photographs import make_photos
 

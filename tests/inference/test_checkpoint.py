@@ -11,7 +11,7 @@ from src.inference.checkpoint import choose_device, load_trained
 from src.inference.hyperparameters import check_hyperparameters
 from src.inference.pictures import open_pictures
 from src.inference.prediction import predict
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 
 
 def test_a_run_s_best_checkpoint_predicts_what_the_run_did(digits_run: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from src.page import server
 from src.page.exhibits import Exhibition, open_exhibition
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from tests.page.visitor import EVIL
 
 

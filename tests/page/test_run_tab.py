@@ -13,7 +13,7 @@ from PIL import Image
 from streamlit.runtime import Runtime
 from streamlit.testing.v1 import AppTest
 
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from tests.page.visitor import EVIL
 
 COST = {"parameters": 11_172_810, "latency_ms_median": 19.29, "training_images_per_second": None, "device": EVIL}
@@ -39,7 +39,7 @@ def run(digits_run: Path, tmp_path: Path) -> RunFolder:
 def shown(folder: RunFolder) -> AppTest:
     def page(path: str) -> None:
         from src.page.run_tab import show_run
-        from src.run import RunFolder
+        from src.runs.folder import RunFolder
 
         show_run(RunFolder(path))
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from src.data import ImageDataModule
 from src.networks import NETWORKS, build_network
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.session import to_dict
 from src.train import train
 from src.training.classifier import ImageClassifier

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from src.analysis.classification import per_class
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 
 MakeRun = Callable[..., RunFolder]
 
@@ -20,8 +20,8 @@ MakeRun = Callable[..., RunFolder]
 def make_run() -> Iterator[MakeRun]:
     """`make_run(folder, "model=resnet18", "seed=2", correct=[True, False, …])`: a finished run with these overrides."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("src.run._git_commit", lambda: None)  # a process each time
-        patch.setattr("src.run._version", str)  # looks through all that is installed
+        patch.setattr("src.runs.folder._git_commit", lambda: None)  # a process each time
+        patch.setattr("src.runs.folder._version", str)  # looks through all that is installed
         patch.setattr(os, "fsync", id)  # a power cut may have these
         yield write_run
 

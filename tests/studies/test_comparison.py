@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binomtest, bootstrap
 from statsmodels.stats.multitest import multipletests
 
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.studies import groups
 from src.studies.comparison import Comparison, compare
 from src.studies.runs import Problem, read_runs

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.data import ImageDataModule
 from src.errors import InputError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.session import to_dict
 from src.studies.controls import shuffled_settings, train_shuffled
 from src.training.classifier import ImageClassifier

@@ -8,7 +8,7 @@ import pytest
 
 from src.data import ImageDataModule
 from src.errors import InputError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.session import to_dict
 from src.studies.disagreement import MOST, disagreement
 from src.studies.groups import Group, group_runs

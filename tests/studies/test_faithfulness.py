@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.studies.report import write_report
 from tests.studies.conftest import MakeRun
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.studies import groups
 from src.studies.runs import Problem, read_runs
 

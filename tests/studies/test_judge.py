@@ -10,7 +10,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.studies import controls
 from src.studies.judge import Judgement, Verdict, judge_settings, judged, read_judge, train_judge, unseen_images
 from src.tables import as_text

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from src.attribution.archive import save_arrays
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.studies.groups import group_runs
 from src.studies.maps import Looks, look
 from src.studies.runs import read_runs

@@ -17,7 +17,7 @@ import yaml
 
 from src.attribution.archive import save_arrays
 from src.errors import InputError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.studies.report import Report, write_report
 from tests.command_line import run_here
 from tests.studies.conftest import MakeRun, edit_json

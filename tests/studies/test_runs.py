@@ -11,7 +11,7 @@ import pytest
 
 from src.analysis.classification import per_class
 from src.errors import InputError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.studies.groups import group_runs
 from src.studies.runs import Run, read_runs
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.studies import groups, table
 from src.studies.runs import read_runs
 

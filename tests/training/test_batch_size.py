@@ -13,7 +13,7 @@ import torch
 from src.analysis.memory import peak_memory
 from src.errors import InputError
 from src.inference.pictures import open_data
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.settings.composing import check_overrides
 from src.training.batch_size import _work, largest_batch, power_of_two, step_memory, useful
 from src.training.classifier import ImageClassifier

@@ -16,7 +16,7 @@ from src.data.processes import quiet_fork
 from src.data.transforms import Geometry
 from src.errors import RunError, ran_out
 from src.networks.saved import load_saved
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.training.checkpoint_files import check_seal, seal
 from src.training.classifier import ImageClassifier
 from tests.command_line import run_here

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from src.errors import InputError
 from src.networks import build_network
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.train import train
 from src.training.classifier import ImageClassifier
 from src.training.transfer import features_stay_the_same, read_pretrained

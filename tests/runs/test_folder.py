@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from src.errors import InputError
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from tests.command_line import run_here
 
 RUN = (

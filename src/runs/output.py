@@ -11,7 +11,7 @@ from typing import Any
 
 from src.errors import InputError
 from src.files import write_text
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import src.settings.composing  # noqa: F401  # the resolvers that the configuration of a study needs
 from src.errors import InputError, first_line
-from src.run import RunFolder
+from src.runs.folder import RunFolder
 from src.settings.check import check_config
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from src.errors import InputError
-from src.inference.folder import filled, write_record
+from src.runs.output import filled, write_record
 
 
 def explain(output: Path, *names: str) -> None:
