@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from src.cli import main
+from src.command.main import main
 from src.settings.check import check_config
 
 if TYPE_CHECKING:

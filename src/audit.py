@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.cli import main, output_folder
+from src.command.main import main, output_folder
 from src.errors import RunError
 from src.files import write_text
 from src.settings.check import check_config

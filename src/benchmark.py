@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from src.cli import main, output_folder
+from src.command.main import main, output_folder
 from src.errors import InputError, RunError, first_line, ran_out
 from src.files import write_text
 from src.settings.check import check_config

@@ -5,7 +5,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from src.cli import main
+from src.command.main import main
 from src.errors import InputError
 from src.runs.folder import RunFolder
 from src.settings.check import check_config

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.cli import main
+from src.command.main import main
 from src.errors import InputError
 
 if TYPE_CHECKING:

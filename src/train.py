@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.cli import main
+from src.command.main import main
 from src.errors import InputError
 from src.runs.folder import RunFolder, new_run_path
 from src.settings.check import check_config

@@ -25,7 +25,7 @@ from types import TracebackType
 import rich
 from torch.utils.data import _utils
 
-from src.cli import main
+from src.command.main import main
 from src.data.processes import quiet_fork
 
 

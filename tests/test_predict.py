@@ -297,7 +297,7 @@ def test_wrong_input_gets_its_line_and_leaves_nothing(
 
 def test_wrong_input_is_answered_without_torch(tmp_path: Path) -> None:
     script = (
-        "import sys; from src.cli import main; from src.predict import predict\n"
+        "import sys; from src.command.main import main; from src.predict import predict\n"
         "try: main('predict', predict)\n"
         "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from src import cli
+from src.command import main as cli
 from src.settings import composing as overrides
 from tests.command_line import run_here
 
@@ -21,7 +21,7 @@ OVERRIDES = [
     ["+callbacks.x._target_=src.callbacks.configured.instantiate"],
     ["+callbacks.x._target_=src.callbacks.configured.DictConfig"],
     ["+callbacks.x._target_=src.callbacks.gradcam.Path"],
-    ["+callbacks.x._target_=src.cli.main"],
+    ["+callbacks.x._target_=src.command.main.main"],
     ["+callbacks.x={_target_:lightning.pytorch.callbacks.LambdaCallback,on_fit_start:{_target_:os.system}}"],
     ["+callbacks.x._target_=lightning.pytorch.callbacks.Callback.__init_subclass__"],
     ["+callbacks.x._target_=7"],

@@ -15,7 +15,7 @@ from src.studies.groups import Group, group_runs
 from src.studies.report import write_report
 from src.studies.runs import read_runs
 from src.train import train
-from tests.test_sweep import SHORT, Config
+from tests.command.test_sweep import SHORT, Config
 
 
 @pytest.fixture

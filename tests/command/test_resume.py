@@ -9,8 +9,8 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from src.command.resume import check_same, find_run, merge_words, what_is_done
 from src.errors import InputError
-from src.resume import check_same, find_run, merge_words, what_is_done
 from src.runs.folder import RunFolder
 from src.training.resumption import check_length
 from tests.command_line import run_here

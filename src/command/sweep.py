@@ -16,10 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
 from rich import get_console
 
+from src.command.resume import NAMES_ONLY, check_same
 from src.errors import InputError, RunError
 from src.files import locked, write_text
 from src.logs import visible
-from src.resume import NAMES_ONLY, check_same
 from src.runs.folder import NAMES, RunFolder, Status
 from src.settings.composing import quote
 from src.tables import duration

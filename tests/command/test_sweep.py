@@ -17,12 +17,12 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from src.command.resume import NAMES_ONLY, check_same
+from src.command.sweep import Sweep
 from src.errors import InputError
-from src.resume import NAMES_ONLY, check_same
 from src.runs.folder import RunFolder
 from src.settings.composing import compose_overrides
 from src.studies.report import write_report
-from src.studies.sweep import Sweep
 from src.train import train
 from tests.command_line import run_here
 
@@ -240,9 +240,7 @@ def test_who_comes_second_takes_nothing_away(folds: Path, tmp_path: Path) -> Non
     RunFolder(runs / "1").refuse(command="", error="no such folder")
     before = content(runs)
     with Sweep(runs, []).locked():
-        code = (
-            "from src.cli import main\nfrom src.train import compare, train\nmain('train', train, after_sweep=compare)"
-        )
+        code = "from src.command.main import main\nfrom src.train import compare, train\nmain('train', train, after_sweep=compare)"
         result = subprocess.run(
             [sys.executable, "-c", code, "-m", *FOLDS], cwd=tmp_path / "copy", capture_output=True, text=True,
             env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
@@ -264,7 +262,7 @@ def test_a_run_does_not_go_on_with_other_settings(config: Config, tmp_path: Path
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     with Sweep(tmp_path, []).locked():
-        code = f"from pathlib import Path\nfrom src.studies.sweep import Sweep\nwith Sweep(Path({str(tmp_path)!r}), []).locked(): pass"  # noqa: E501
+        code = f"from pathlib import Path\nfrom src.command.sweep import Sweep\nwith Sweep(Path({str(tmp_path)!r}), []).locked(): pass"  # noqa: E501
         result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "is at work in another process: wait for it" in result.stderr
     assert not list(tmp_path.iterdir())
@@ -320,7 +318,7 @@ def test_ten_networks_in_a_row_leave_no_memory_behind(tmp_path: Path) -> None:
     """Resident memory after the tenth run at most 5 % above that after the second; every third diverges."""
     code = (
         "from pathlib import Path\n"
-        "from src.cli import main\n"
+        "from src.command.main import main\n"
         "from src.train import train\n"
         "def measured(cfg, **more):\n"
         "    if cfg.seed % 3 == 0: cfg.optimizer.lr = 900\n"

@@ -14,7 +14,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
-from src.reservation import Reserved
+from src.command.reservation import Reserved
 from src.runs.folder import RunFolder
 from src.session import Session
 from src.settings.composing import quote_paths
