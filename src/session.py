@@ -16,7 +16,6 @@ from rich import get_console
 
 from src.analysis.cost import count_parameters
 from src.attribution.layers import find_layer
-from src.callbacks.checkpoints import RunCheckpoint, StepCheckpoints, checkpoint_interval
 from src.callbacks.configured import build
 from src.callbacks.history import History
 from src.callbacks.predictions import Predictions
@@ -29,10 +28,13 @@ from src.logs import is_follower
 from src.networks import build_network
 from src.networks.pretrained import check_fit, describe_fit, fit_weights
 from src.results import draw_epochs, write_test
+from src.resuming.checkpoints import RunCheckpoint, StepCheckpoints, checkpoint_interval
+from src.resuming.sealed import SealedCheckpointIO
+from src.resuming.starting_point import check_fits, check_length
+from src.resuming.stopping import Stop
 from src.runs.folder import RunFolder
 from src.tables import duration
 from src.training.batch_size import settle_batch_size
-from src.training.checkpoint_files import SealedCheckpointIO
 from src.training.classifier import ImageClassifier
 from src.training.cost import classifier_cost
 from src.training.free_memory import free_memory
@@ -40,8 +42,6 @@ from src.training.hardware import describe_hardware, uses_cuda
 from src.training.optimizers import check_optimization
 from src.training.out_of_memory import memory_advice
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
-from src.training.resumption import check_fits, check_length
-from src.training.stopping import Stop
 from src.training.transfer import extract_features, features_stay_the_same, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class Session:
         if checkpoint is not None:  # it is meant to be gone on with
             check_length(checkpoint, self._batches_of_an_epoch(), self.trainer.max_epochs)
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-            # `src.training.unfinished` sees to it that the epoch goes on with its next batch
+            # `src.resuming.unfinished` sees to it that the epoch goes on with its next batch
             warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
 
     def _look_at_freeze(self, freeze: str | int, trained: bool) -> None:

@@ -27,9 +27,9 @@ from src.data.augmentation import augment_batch
 from src.data.batches import Batch
 from src.data.datasets import FileDataset, ImageDataset, ImagesAndTargets, as_it_is
 from src.data.transforms import Augmentation, load_augmented
+from src.resuming.sealed import SealedCheckpointIO
 from src.runs.folder import RunFolder
 from src.session import Session
-from src.training.checkpoint_files import SealedCheckpointIO
 from tests.bench_training import show, steps
 
 

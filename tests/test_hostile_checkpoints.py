@@ -19,9 +19,9 @@ from src.errors import InputError
 from src.inference.checkpoint import load_trained
 from src.networks.pretrained import read_weights
 from src.networks.saved import SavedFileError, load_saved
+from src.resuming.starting_point import last_whole
 from src.running import run_training
 from src.runs.folder import RunFolder
-from src.training.resumption import last_whole
 from tests.command_line import run_here
 from tests.hostile_files import CODE, FILES, Content, archive
 

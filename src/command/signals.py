@@ -1,4 +1,4 @@
-"""How a command answers the signals that tell it to stop, where no training does (`src.training.stopping`)."""
+"""How a command answers the signals that tell it to stop, where no training does (`src.resuming.stopping`)."""
 
 import os
 import signal

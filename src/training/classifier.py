@@ -20,8 +20,8 @@ from torchmetrics.classification import (
 
 from src.errors import RunError
 from src.networks import build_network
+from src.resuming.unfinished import gather, put_back, stay_in_epoch
 from src.training.optimizers import build_optimizer, build_schedule
-from src.training.unfinished import gather, put_back, stay_in_epoch
 
 STEPS_BETWEEN_CHECKS = 32
 """On a GPU the loss is looked at every so many steps: each look waits for the device."""

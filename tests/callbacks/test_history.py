@@ -15,7 +15,7 @@ from src.errors import RunError
 from src.runs.folder import RunFolder
 from src.train import train
 from tests.conftest import ROOT
-from tests.test_resume import run_until
+from tests.resuming.test_exactness import run_until
 
 TIMED = ["seconds", "images_per_second"]
 

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.command.resume import check_same, find_run, merge_words, what_is_done
 from src.errors import InputError
+from src.resuming.starting_point import check_length
 from src.runs.folder import RunFolder
-from src.training.resumption import check_length
 from tests.command_line import run_here
 from tests.short_run import RUN, curves, epochs
 

@@ -16,8 +16,8 @@ from src.data.processes import quiet_fork
 from src.data.transforms import Geometry
 from src.errors import RunError, ran_out
 from src.networks.saved import load_saved
+from src.resuming.sealed import check_seal, seal
 from src.runs.folder import RunFolder
-from src.training.checkpoint_files import check_seal, seal
 from src.training.classifier import ImageClassifier
 from tests.command_line import run_here
 from tests.launched import Launched, limit_memory

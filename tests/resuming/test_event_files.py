@@ -6,7 +6,7 @@ import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
-from src.callbacks.event_files import cut_events
+from src.resuming.event_files import cut_events
 
 
 def write(run: Path, steps: range, epochs: range, number: int) -> None:

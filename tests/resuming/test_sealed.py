@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from src.networks.saved import SavedFileError, load_saved
-from src.training.checkpoint_files import SealedCheckpointIO, check_seal
+from src.resuming.sealed import SealedCheckpointIO, check_seal
 
 CONTENT = {"state_dict": {"weight": torch.arange(5000.0)}, "epoch": 3, "hyper_parameters": {"name": "ä"}}
 

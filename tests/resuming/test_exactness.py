@@ -135,7 +135,7 @@ def test_a_resumed_run_ends_in_the_same_bits(
 
 
 def test_the_comparison_can_fail(config: Config, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without what `src.training.unfinished` puts back, other images follow."""
+    """Without what `src.resuming.unfinished` puts back, other images follow."""
     cfg = config(*settings(photos))
     train(cfg, tmp_path / "whole")
     run_until((1, 4), cfg, tmp_path / "cut", monkeypatch)

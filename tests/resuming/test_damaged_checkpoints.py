@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from src.networks.saved import SavedFileError
+from src.resuming.sealed import LABEL, check_seal
+from src.resuming.starting_point import last_whole
 from src.runs.folder import RunFolder
-from src.training.checkpoint_files import LABEL, check_seal
-from src.training.resumption import last_whole
 from tests.command_line import run_here
 from tests.launched import Launched
 from tests.short_run import RUN, digest, epochs

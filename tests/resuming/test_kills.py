@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.resuming.sealed import check_seal
+from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
-from src.training.checkpoint_files import check_seal
-from src.training.resumption import progress
 from tests.launched import Launched
 from tests.short_run import RUN, STEPS_AN_EPOCH, curves, digest, epochs, finish
 

@@ -15,13 +15,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 
 from src import session
-from src.callbacks.checkpoints import RunCheckpoint
+from src.resuming.checkpoints import RunCheckpoint
+from src.resuming.sealed import seal
+from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
 from src.train import train
-from src.training.checkpoint_files import seal
-from src.training.resumption import progress
+from tests.resuming.test_exactness import differences, run_until
 from tests.short_run import curves
-from tests.test_resume import differences, run_until
 
 Config = Callable[..., DictConfig]
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from src.errors import InputError
 from src.networks.saved import SavedFileError, load_saved
-from src.training.checkpoint_files import check_seal
-from src.training.stopping import Stop
-from src.training.unfinished import batches_done, validates
+from src.resuming.sealed import check_seal
+from src.resuming.stopping import Stop
+from src.resuming.unfinished import batches_done, validates
 
 log = logging.getLogger(__name__)
 

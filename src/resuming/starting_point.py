@@ -10,8 +10,8 @@ from torch import nn
 from src.data import ImageDataModule
 from src.errors import InputError
 from src.networks.saved import SavedFileError, check_tensors, load_saved
+from src.resuming.sealed import check_seal
 from src.runs.folder import RunFolder
-from src.training.checkpoint_files import check_seal
 
 log = logging.getLogger(__name__)
 
