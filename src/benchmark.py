@@ -38,7 +38,7 @@ def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, 
         )
     if cfg.data.batch_size == "auto":
         raise InputError("data.batch_size=auto is for trainings: say for which number training is to be measured")
-    from src.training.cost import classifier_cost  # and with it torch, only now
+    from src.training.classifier_cost import classifier_cost  # and with it torch, only now
 
     module, device, precision = _build(cfg)
     log.info("%s on %s: %d×%d×%d", cfg.model.name, cfg.data.name, *[cfg.data.image_size] * 2, cfg.data.in_channels)

@@ -29,7 +29,7 @@ from src.data.datasets import FileDataset, ImageDataset, ImagesAndTargets, as_it
 from src.data.transforms import Augmentation, load_augmented
 from src.resuming.sealed import SealedCheckpointIO
 from src.runs.folder import RunFolder
-from src.session import Session
+from src.training.session import Session
 from tests.bench_training import show, steps
 
 

@@ -26,8 +26,8 @@ from omegaconf import DictConfig
 
 from src.callbacks.gradcam import GradCAMCallback
 from src.runs.folder import RunFolder
-from src.session import Session
 from src.training.optimizers import build_optimizer
+from src.training.session import Session
 
 
 class Turns(L.Callback):

@@ -20,8 +20,8 @@ from src.inference.checkpoint import load_trained
 from src.networks.pretrained import read_weights
 from src.networks.saved import SavedFileError, load_saved
 from src.resuming.starting_point import last_whole
-from src.running import run_training
 from src.runs.folder import RunFolder
+from src.training.lifecycle import run_training
 from tests.command_line import run_here
 from tests.hostile_files import CODE, FILES, Content, archive
 
@@ -215,7 +215,7 @@ def test_the_settings_of_a_stranger_s_run_are_not_trusted(name: str, digits_run:
 
 
 def test_nothing_inside_a_callback_is_instantiated(tmp_path: Path, canary: Path, config: Any) -> None:
-    from src.callbacks.configured import build
+    from src.training.configured import build
 
     cfg = config(
         "callbacks=early_stopping", f"+callbacks.early_stopping.x=[{{_target_:os.system,_args_:['touch {canary}']}}]"

@@ -19,7 +19,7 @@ from src.figures.style import printable
 from src.inference.checkpoint import Trained
 from src.inference.pictures import SPLITS, open_data
 from src.runs.saved_settings import known_settings
-from src.session import TRAIN_IMAGES_MEASURED
+from src.training.session import TRAIN_IMAGES_MEASURED
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
-from src.running import run_training
 from src.runs.folder import RunFolder
 from src.runs.saved_settings import run_settings
+from src.training.lifecycle import run_training
 
 STEM = {"stem", "stem_pool"}
 

@@ -17,7 +17,7 @@ from src.data.processes import fork_context, quiet_fork
 from src.errors import InputError, ran_out
 from src.runs.folder import RunFolder
 from src.training.classifier import ImageClassifier
-from src.training.cost import private_copy, training_step
+from src.training.classifier_cost import private_copy, training_step
 from src.training.free_memory import free_memory
 
 log = logging.getLogger(__name__)

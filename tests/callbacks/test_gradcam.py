@@ -23,8 +23,8 @@ from src.attribution.gradcam import Attribution, gradcam
 from src.callbacks.gradcam import GradCAMCallback
 from src.callbacks.movement import arrays_file, step_to, steps
 from src.errors import InputError
-from src.results import draw_epochs, draw_movement
 from src.runs.folder import RunFolder
+from src.training.results import draw_epochs, draw_movement
 
 CLASSES = ["dark", "bright", "mixed"]
 

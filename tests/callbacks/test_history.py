@@ -10,10 +10,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from src import session
 from src.errors import RunError
 from src.runs.folder import RunFolder
 from src.train import train
+from src.training import session
 from tests.conftest import ROOT
 from tests.resuming.test_exactness import run_until
 

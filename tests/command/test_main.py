@@ -16,8 +16,8 @@ from PIL import Image
 
 from src.command.reservation import Reserved
 from src.runs.folder import RunFolder
-from src.session import Session
 from src.settings.composing import quote_paths
+from src.training.session import Session
 from tests.command_line import run_here, start
 from tests.launched import Launched
 

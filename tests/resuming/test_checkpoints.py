@@ -14,12 +14,12 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 
-from src import session
 from src.resuming.checkpoints import RunCheckpoint
 from src.resuming.sealed import seal
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
 from src.train import train
+from src.training import session
 from tests.resuming.test_exactness import differences, run_until
 from tests.short_run import curves
 

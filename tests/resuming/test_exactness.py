@@ -17,10 +17,9 @@ import torch
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
-from src import session
 from src.runs.folder import RunFolder
 from src.train import train
-from src.training import classifier
+from src.training import classifier, session
 from tests.photographs import make_photos
 
 Config = Callable[..., DictConfig]

@@ -15,11 +15,11 @@ import lightning as L
 import numpy as np
 import pytest
 
-from src import session
 from src.errors import RunError
 from src.resuming import stopping
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
+from src.training import session
 from tests.launched import Launched
 from tests.short_run import EPOCHS, RUN, STEPS_AN_EPOCH, curves, digest, epochs, finish
 

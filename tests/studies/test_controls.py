@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 from src.data import ImageDataModule
 from src.errors import InputError
 from src.runs.folder import RunFolder
-from src.session import to_dict
 from src.studies.controls import shuffled_settings, train_shuffled
 from src.training.classifier import ImageClassifier
+from src.training.session import to_dict
 
 
 @pytest.fixture

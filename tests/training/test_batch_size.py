@@ -17,7 +17,7 @@ from src.runs.folder import RunFolder
 from src.settings.composing import check_overrides
 from src.training.batch_size import _work, largest_batch, power_of_two, step_memory, useful
 from src.training.classifier import ImageClassifier
-from src.training.cost import private_copy
+from src.training.classifier_cost import private_copy
 from src.training.free_memory import cgroup_rooms, free_memory
 from tests.command_line import run_here
 

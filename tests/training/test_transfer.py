@@ -85,7 +85,7 @@ def test_features_computed_once_give_the_same_network(file: Path, tmp_path: Path
 
 
 def test_kept_features_are_what_the_loaders_hand_out(file: Path, tmp_path: Path, config: Config) -> None:
-    from src.session import Session
+    from src.training.session import Session
 
     cfg = config(*QUICK, f"weights={file}", "freeze=backbone", "data.balance=sampler", "data.imbalance=5")
     session = Session(cfg, RunFolder(tmp_path / "run"))
@@ -203,7 +203,7 @@ def test_the_loss_is_weighed_by_the_true_class(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_file_with_another_stem_decides_the_stem(tmp_path: Path, config: Config) -> None:
     """`stem=auto` follows conv1 of the file, at a size where it would else take the small stem."""
-    from src.session import Session
+    from src.training.session import Session
 
     torch.manual_seed(0)
     torch.save(build_network("resnet18", num_classes=3, image_size=224).state_dict(), tmp_path / "big.pth")

@@ -16,7 +16,6 @@ from rich import get_console
 
 from src.analysis.cost import count_parameters
 from src.attribution.layers import find_layer
-from src.callbacks.configured import build
 from src.callbacks.history import History
 from src.callbacks.predictions import Predictions
 from src.callbacks.progress import progress_callbacks
@@ -27,7 +26,6 @@ from src.errors import InputError, RunError, first_line
 from src.logs import is_follower
 from src.networks import build_network
 from src.networks.pretrained import check_fit, describe_fit, fit_weights
-from src.results import draw_epochs, write_test
 from src.resuming.checkpoints import RunCheckpoint, StepCheckpoints, checkpoint_interval
 from src.resuming.sealed import SealedCheckpointIO
 from src.resuming.starting_point import check_fits, check_length
@@ -36,12 +34,14 @@ from src.runs.folder import RunFolder
 from src.tables import duration
 from src.training.batch_size import settle_batch_size
 from src.training.classifier import ImageClassifier
-from src.training.cost import classifier_cost
+from src.training.classifier_cost import classifier_cost
+from src.training.configured import build
 from src.training.free_memory import free_memory
 from src.training.hardware import describe_hardware, uses_cuda
 from src.training.optimizers import check_optimization
 from src.training.out_of_memory import memory_advice
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
+from src.training.results import draw_epochs, write_test
 from src.training.transfer import extract_features, features_stay_the_same, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)

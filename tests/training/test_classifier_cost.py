@@ -9,7 +9,7 @@ import torch
 
 from src.analysis.cost import count_parameters
 from src.errors import InputError
-from src.training import cost
+from src.training import classifier_cost as cost
 from src.training.classifier import ImageClassifier
 
 CPU = torch.device("cpu")
