@@ -15,7 +15,7 @@ from src import figures
 from src.attribution.archive import save_arrays, save_attribution
 from src.attribution.gradcam import Attribution, gradcam
 from src.attribution.layers import find_layer
-from src.callbacks.movement import arrays_file, step_to
+from src.callbacks.map_steps import arrays_file, step_to
 from src.callbacks.tensorboard import log_picture, tensorboards
 from src.data.workers import is_death
 from src.errors import InputError
@@ -37,7 +37,7 @@ class GradCAMCallback(lightning.pytorch.Callback):
 
     Writes `gradcam/epoch_NNN.png` and `.npz` into the run folder (`trainer.default_root_dir`), `gradcam/images.npz`
     once, and to every TensorBoard logger the picture, and how like its maps are to those of the epoch before (see
-    `src.callbacks.movement`). `target` chooses the class that a map explains, `layer` the layer by name (default: the
+    `src.callbacks.map_steps`). `target` chooses the class that a map explains, `layer` the layer by name (default: the
     deepest with a map of at least 4×4).
 
     It observes only: weights, gradients, modes and random state are those of a run without it. Maps that can't be made

@@ -12,8 +12,8 @@ import torch
 from lightning.pytorch.callbacks import LambdaCallback
 from numpy.typing import NDArray
 
-from src.callbacks.predictions import Predictions
 from src.callbacks.tensorboard import FIGURES
+from src.callbacks.test_outputs import Predictions
 from src.data.datasets import ImageLoader
 from src.data.processes import file_progress
 from src.inference.checkpoint import Trained

@@ -9,9 +9,9 @@ import numpy as np
 
 from src import figures
 from src.analysis.classification import confusion_matrix, per_class
-from src.callbacks.movement import steps
-from src.callbacks.predictions import Predictions
+from src.callbacks.map_steps import steps
 from src.callbacks.tensorboard import log_picture
+from src.callbacks.test_outputs import Predictions
 from src.data import ImageDataModule
 from src.runs.folder import RunFolder
 from src.tables import as_text, metrics_table

@@ -17,9 +17,9 @@ from rich import get_console
 from src.analysis.cost import count_parameters
 from src.attribution.layers import find_layer
 from src.callbacks.history import History
-from src.callbacks.predictions import Predictions
 from src.callbacks.progress import progress_callbacks
 from src.callbacks.tensorboard import FIGURES, TensorBoardCharts, log_result, tensorboards
+from src.callbacks.test_outputs import Predictions
 from src.callbacks.throughput import Throughput
 from src.data import ImageDataModule
 from src.errors import InputError, RunError, first_line

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from src.attribution.archive import load_attribution, save_attribution
 from src.attribution.gradcam import Attribution, gradcam
 from src.callbacks.gradcam import GradCAMCallback
-from src.callbacks.movement import arrays_file, step_to, steps
+from src.callbacks.map_steps import arrays_file, step_to, steps
 from src.errors import InputError
 from src.runs.folder import RunFolder
 from src.training.results import draw_epochs, draw_movement
