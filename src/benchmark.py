@@ -70,7 +70,7 @@ def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, 
 
 def show(costs: Sequence[dict[str, Any]]) -> None:
     """Print the costs of all networks as one table."""
-    from src.analysis.cost_table import costs_text
+    from src.cost.cost_table import costs_text
 
     log.info("\n%s\n", costs_text(costs))
 

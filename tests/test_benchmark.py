@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 
 from src import benchmark
-from src.analysis.cost import count_macs
+from src.cost.network import count_macs
 from src.errors import InputError
 from src.networks import build_network
 

@@ -10,8 +10,8 @@ import lightning as L
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from src.analysis.cost import PRECISIONS, autocast
-from src.analysis.memory import peak_memory
+from src.cost.memory import peak_memory
+from src.cost.network import PRECISIONS, autocast
 from src.data import ImageDataModule
 from src.data.processes import fork_context, quiet_fork
 from src.errors import InputError, ran_out

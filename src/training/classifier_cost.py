@@ -6,9 +6,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from src.analysis.cost import PRECISIONS, Progress, autocast, bare_copy, measure_cost, mebibytes, synchronise
-from src.analysis.latency import time_passes
-from src.analysis.memory import peak_memory
+from src.cost.latency import time_passes
+from src.cost.memory import peak_memory
+from src.cost.network import PRECISIONS, Progress, autocast, bare_copy, measure_cost, mebibytes, synchronise
 from src.errors import InputError
 from src.training.classifier import ImageClassifier
 from src.training.hardware import describe_hardware

@@ -14,13 +14,13 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
-from src.analysis.cost import count_parameters
 from src.attribution.layers import find_layer
 from src.callbacks.history import History
 from src.callbacks.progress import progress_callbacks
 from src.callbacks.tensorboard import FIGURES, TensorBoardCharts, log_result, tensorboards
 from src.callbacks.test_outputs import Predictions
 from src.callbacks.throughput import Throughput
+from src.cost.network import count_parameters
 from src.data import ImageDataModule
 from src.errors import InputError, RunError, first_line
 from src.logs import is_follower

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.analysis.cost import count_macs, count_parameters
+from src.cost.network import count_macs, count_parameters
 from src.errors import InputError
 from src.networks import build_network
 from src.networks.cifar_resnet import Block, OptionA

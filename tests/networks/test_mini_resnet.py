@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.analysis.cost import count_macs, count_parameters
 from src.attribution.layers import default_layer
+from src.cost.network import count_macs, count_parameters
 from src.errors import InputError
 from src.networks import build_network
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.analysis.cost import count_macs
+from src.cost.network import count_macs
 from src.networks import NETWORKS, build_network
 
 SMALL = [name for name in NETWORKS if name.startswith("mini") or name in ("cifar_resnet20", "cifar_plain20")]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.models import resnet as torchvision_resnet
 
-from src.analysis.cost import count_macs, count_parameters
+from src.cost.network import count_macs, count_parameters
 from src.errors import InputError
 from src.networks import NETWORKS, build_network
 from src.networks.resnet import resolve_stem

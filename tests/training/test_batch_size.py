@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from src.analysis.memory import peak_memory
+from src.cost.memory import peak_memory
 from src.errors import InputError
 from src.inference.pictures import open_data
 from src.runs.folder import RunFolder

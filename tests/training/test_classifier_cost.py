@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from src.analysis.cost import count_parameters
+from src.cost.network import count_parameters
 from src.errors import InputError
 from src.training import classifier_cost as cost
 from src.training.classifier import ImageClassifier

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.analysis.cost import bare_copy, count_macs, count_parameters, measure_cost
-from src.analysis.cost_table import costs_text
-from src.analysis.latency import latency_figures, time_passes
-from src.analysis.memory import peak_memory
+from src.cost.cost_table import costs_text
+from src.cost.latency import latency_figures, time_passes
+from src.cost.memory import peak_memory
+from src.cost.network import bare_copy, count_macs, count_parameters, measure_cost
 from src.networks import build_network
 
 CPU = torch.device("cpu")
