@@ -17,7 +17,7 @@ from src.attribution.guided import Rule
 from src.attribution.randomised import STATISTICS, randomised
 from src.attribution.receptive_field import receptive_fields
 from src.data.processes import file_progress
-from src.figures.deconvnet import deconvnet_sheet
+from src.figures.channel_sheets import deconvnet_sheet
 from src.inference.checkpoint import Trained
 from src.inference.pictures import Pictures
 

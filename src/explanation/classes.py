@@ -20,7 +20,7 @@ from src.attribution.randomised import randomised
 from src.data.processes import file_progress
 from src.errors import InputError
 from src.explanation.targets import find_class
-from src.figures.class_images import JudgedImages, class_image_pages, class_image_steps
+from src.figures.class_image_sheets import JudgedImages, class_image_pages, class_image_steps
 from src.inference.checkpoint import Trained, load_trained
 from src.inference.pictures import open_data, open_split
 from src.runs.output import picture_name

@@ -18,7 +18,7 @@ from src.analysis.classification import confusion_matrix, per_class
 from src.analysis.headline import Estimate, headline
 from src.errors import InputError
 from src.explanation.mistakes import mistakes_sheet, most_confident
-from src.figures.calibration import ReliabilityBins
+from src.figures.reliability import ReliabilityBins
 from src.inference.calibration import Calibration, digest, write_calibration
 from src.inference.checkpoint import Trained
 from src.inference.examples import Examples, find_examples

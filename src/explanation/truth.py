@@ -22,7 +22,7 @@ from src.attribution.gradcam import Attribution
 from src.attribution.sanity import explained, randomised_from_the_top
 from src.data.processes import file_progress
 from src.explanation.methods import METHODS
-from src.figures.faithfulness import faithfulness_chart
+from src.figures.faithfulness_charts import faithfulness_chart
 from src.frames import pd
 from src.inference.checkpoint import Trained
 from src.studies.controls import learned

@@ -13,7 +13,7 @@ from PIL import Image
 
 from src.attribution.cam import CAMS, class_activation_maps
 from src.attribution.gradcam import Attribution
-from src.figures.gradcam import enlarge, overlay, panel_size, scale_maps
+from src.figures.heat_maps import enlarge, overlay, panel_size, scale_maps
 from src.inference.prediction import probabilities
 from src.page.exhibits import Exhibit
 

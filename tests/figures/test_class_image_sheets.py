@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from src import figures
-from src.figures.class_images import GAP, HEADER, HEADING, NAMES, ROWS
+from src.figures.class_image_sheets import GAP, HEADER, HEADING, NAMES, ROWS
 from src.figures.style import VERMILLION
 
 Legible = Callable[[Figure], list[str]]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from src import figures
-from src.figures.deconvnet import BETWEEN, EMPTY, GAP, NOTHING, _block, _grey, _place
+from src.figures.channel_sheets import BETWEEN, EMPTY, GAP, NOTHING, _block, _grey, _place
 
 Legible = Callable[[Figure], list[str]]
 

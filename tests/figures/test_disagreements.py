@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from src import figures
-from src.figures.disagreement import GAP
+from src.figures.disagreements import GAP
 
 Legible = Callable[[Figure], list[str]]
 

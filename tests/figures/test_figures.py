@@ -13,7 +13,7 @@ from PIL import Image
 from pytorch_grad_cam.utils.image import scale_cam_image
 
 from src import figures
-from src.figures import gradcam
+from src.figures import heat_maps as gradcam
 
 
 def texts(figure: Figure) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from src import figures
-from src.figures.gradcam_comparison import GAP, LINE, MARGIN, PANEL
+from src.figures.map_comparison import GAP, LINE, MARGIN, PANEL
 
 Legible = Callable[[Figure], list[str]]
 LONG = "resnet18_of_the_north, train_fraction=0.05, optimizer=$sgd$_with_momentum_{}"
