@@ -19,8 +19,8 @@ def app(cfg: "DictConfig") -> None:
 
     check_streamlit()
     with bound(cfg.port) as socket:
-        from src.inference.checkpoint import choose_device  # torch, only now
         from src.page.exhibits import open_exhibition
+        from src.trained.checkpoint import choose_device  # torch, only now
 
         serve(open_exhibition(cfg.checkpoint, choose_device(cfg.accelerator), cfg.data.root), socket, cfg.browser)
 

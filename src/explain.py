@@ -22,8 +22,8 @@ def explain(cfg: "DictConfig") -> dict[str, Any]:
     """
     check_config(cfg)
     from src.explanation.jobs import check_request, run_job  # torch, only now
-    from src.inference.checkpoint import choose_device, load_trained
     from src.runs.output import filled, output_folder, write_record
+    from src.trained.checkpoint import choose_device, load_trained
 
     check_request(cfg)
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))

@@ -25,9 +25,9 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
     from src.inference.formats import check_request
 
     check_request(cfg)
-    from src.inference.checkpoint import load_trained  # torch, only now
     from src.inference.exports import choose_images, export_network
     from src.runs.output import filled, output_folder, write_record
+    from src.trained.checkpoint import load_trained  # torch, only now
 
     trained = load_trained(cfg.checkpoint)
     pictures = choose_images(trained, cfg.images, cfg.data.root)

@@ -27,9 +27,9 @@ def predict(cfg: "DictConfig") -> dict[str, Any]:
     from src.inference.listing import find_paths
 
     paths = find_paths(str(cfg.images))
-    from src.inference.checkpoint import choose_device, load_trained  # torch, only now
     from src.inference.predictions import prepare
     from src.runs.output import grown, output_folder, write_record
+    from src.trained.checkpoint import choose_device, load_trained  # torch, only now
 
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
     task = prepare(cfg, trained)

@@ -17,7 +17,7 @@ from src.analysis.calibration import HOTTEST
 from src.errors import InputError
 from src.evaluate import evaluate
 from src.explanation.mistakes import most_confident
-from src.inference.calibration import read_calibration
+from src.trained.temperature import read_calibration
 from tests.command_line import run_here
 
 ROOT = Path(__file__).parent.parent

@@ -16,8 +16,8 @@ from PIL import Image
 from src.attribution.gradcam import gradcam
 from src.errors import InputError
 from src.explain import explain
-from src.inference.checkpoint import load_trained
-from src.inference.pictures import open_pictures
+from src.trained.checkpoint import load_trained
+from src.trained.pictures import open_pictures
 
 ROOT = Path(__file__).parent.parent
 

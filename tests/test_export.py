@@ -19,10 +19,10 @@ from src.data.transforms import load_image
 from src.errors import InputError
 from src.export import export
 from src.inference import exports
-from src.inference.calibration import Calibration, digest, write_calibration
-from src.inference.checkpoint import load_trained
-from src.inference.prediction import predict
 from src.settings.composing import quote_paths
+from src.trained.checkpoint import load_trained
+from src.trained.logits import predict
+from src.trained.temperature import Calibration, digest, write_calibration
 from tests.command_line import run_here
 
 ROOT = Path(__file__).parent.parent

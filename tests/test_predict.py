@@ -25,15 +25,15 @@ from src.data.transforms import load_image
 from src.errors import InputError, RunError
 from src.figures import scale_maps
 from src.inference import predictions as writing
-from src.inference.calibration import Calibration, digest, write_calibration
-from src.inference.checkpoint import load_trained
-from src.inference.prediction import predict as logits_of
-from src.inference.prediction import probabilities
 from src.inference.rows import Columns, Row, RowFile
 from src.inference.stream import stream
 from src.predict import predict
 from src.runs.folder import RunFolder
 from src.settings.composing import quote_paths
+from src.trained.checkpoint import load_trained
+from src.trained.logits import predict as logits_of
+from src.trained.logits import probabilities
+from src.trained.temperature import Calibration, digest, write_calibration
 from tests.command_line import run_here
 
 ROOT = Path(__file__).parent.parent

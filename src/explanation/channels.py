@@ -18,8 +18,8 @@ from src.attribution.randomised import STATISTICS, randomised
 from src.attribution.receptive_field import receptive_fields
 from src.data.processes import file_progress
 from src.figures.channel_sheets import deconvnet_sheet
-from src.inference.checkpoint import Trained
-from src.inference.pictures import Pictures
+from src.trained.checkpoint import Trained
+from src.trained.pictures import Pictures
 
 EACH = 9
 """Images a channel."""

@@ -21,11 +21,11 @@ from src.data.processes import file_progress
 from src.errors import InputError
 from src.explanation.targets import find_class
 from src.figures.class_image_sheets import JudgedImages, class_image_pages, class_image_steps
-from src.inference.checkpoint import Trained, load_trained
-from src.inference.pictures import open_data, open_split
 from src.runs.output import picture_name
 from src.studies.judge import Judgement, Verdict, judged, train_judge, unseen_images
 from src.tables import as_text
+from src.trained.checkpoint import Trained, load_trained
+from src.trained.pictures import open_data, open_split
 
 log = logging.getLogger(__name__)
 

@@ -19,13 +19,13 @@ from src.analysis.headline import Estimate, headline
 from src.errors import InputError
 from src.explanation.mistakes import mistakes_sheet, most_confident
 from src.figures.reliability import ReliabilityBins
-from src.inference.calibration import Calibration, digest, write_calibration
-from src.inference.checkpoint import Trained
-from src.inference.examples import Examples, find_examples
 from src.inference.measurement import Measured, Meter, compare
-from src.inference.prediction import probabilities
 from src.runs.folder import RunFolder
 from src.tables import as_text
+from src.trained.checkpoint import Trained
+from src.trained.examples import Examples, find_examples
+from src.trained.logits import probabilities
+from src.trained.temperature import Calibration, digest, write_calibration
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from src.data.processes import file_progress
 from src.errors import InputError
 from src.explanation.methods import METHODS
 from src.figures.panels import Panel, heat_panels, panel_sheet, panel_size, signed_panels
-from src.inference.checkpoint import Trained
-from src.inference.pictures import UNKNOWN, Pictures
-from src.inference.prediction import predict, probabilities
 from src.runs.output import picture_name
+from src.trained.checkpoint import Trained
+from src.trained.logits import predict, probabilities
+from src.trained.pictures import UNKNOWN, Pictures
 
 SIDE = 168
 """Pixels of an image's longer side on a sheet."""

@@ -16,11 +16,11 @@ from src.errors import InputError
 from src.explanation import images as image_maps
 from src.explanation.methods import METHODS
 from src.explanation.targets import choose_targets
-from src.inference.checkpoint import Trained, load_trained
-from src.inference.pictures import SPLITS, Pictures, open_pictures
 from src.runs.saved_settings import run_settings
 from src.settings.check import nearest
 from src.settings.composing import CONF
+from src.trained.checkpoint import Trained, load_trained
+from src.trained.pictures import SPLITS, Pictures, open_pictures
 
 log = logging.getLogger(__name__)
 

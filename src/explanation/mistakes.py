@@ -11,8 +11,8 @@ from src.attribution.gradcam import Attribution
 from src.explanation.images import Explained, dark_note, explain_images, panel_rows
 from src.figures import shorten
 from src.figures.panels import panel_sheet
-from src.inference.checkpoint import Trained
-from src.inference.examples import Examples
+from src.trained.checkpoint import Trained
+from src.trained.examples import Examples
 
 METHOD = "gradcam"
 PANELS = 3  # image, predicted and true class; with their difference too, small images would be one a row

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.errors import InputError
-from src.inference.pictures import UNKNOWN
 from src.settings.check import nearest
+from src.trained.pictures import UNKNOWN
 
 
 def find_class(name: str, class_names: list[str]) -> int:

@@ -24,9 +24,9 @@ from src.data.processes import file_progress
 from src.explanation.methods import METHODS
 from src.figures.faithfulness_charts import faithfulness_chart
 from src.frames import pd
-from src.inference.checkpoint import Trained
 from src.studies.controls import learned
 from src.tables import as_text
+from src.trained.checkpoint import Trained
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from src.errors import InputError
 from src.inference import standalone
-from src.inference.calibration import digest, read_calibration
-from src.inference.checkpoint import Trained
 from src.inference.formats import FORMATS
-from src.inference.pictures import Pictures, open_pictures
 from src.inference.proof import Proof, Runner, prove
+from src.trained.checkpoint import Trained
+from src.trained.pictures import Pictures, open_pictures
+from src.trained.temperature import digest, read_calibration
 
 log = logging.getLogger(__name__)
 

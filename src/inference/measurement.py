@@ -16,9 +16,9 @@ from src.callbacks.tensorboard import FIGURES
 from src.callbacks.test_outputs import Predictions
 from src.data.datasets import ImageLoader
 from src.data.processes import file_progress
-from src.inference.checkpoint import Trained
 from src.runs.folder import RunFolder
 from src.runs.saved_settings import known_settings
+from src.trained.checkpoint import Trained
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from PIL import Image
 from src.attribution.cam import Attribution, class_activation_maps
 from src.figures import scale_maps
 from src.figures.panels import heat_panels, panel_size
-from src.inference.checkpoint import Trained
 from src.runs.output import picture_name
+from src.trained.checkpoint import Trained
 
 SIDE = 224
 """Pixels of each of the two panels' longer side."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from src.data.processes import file_progress
 from src.errors import RunError
-from src.inference.checkpoint import Trained
-from src.inference.pictures import Pictures
-from src.inference.prediction import predict
+from src.trained.checkpoint import Trained
+from src.trained.logits import predict
+from src.trained.pictures import Pictures
 
 T = TypeVar("T")
 

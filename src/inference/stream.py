@@ -22,9 +22,9 @@ from src.data.processes import cpu_count, fork_context, one_by_one, quiet_fork
 from src.data.transforms import Geometry, load_image
 from src.data.workers import deaths_when_waiting, follow_parent, is_death, shielded
 from src.errors import InputError, RunError
-from src.inference.checkpoint import Trained
-from src.inference.prediction import predict
 from src.runs.saved_settings import run_settings
+from src.trained.checkpoint import Trained
+from src.trained.logits import predict
 
 Decoded = tuple[Sequence[str], Sequence[str | None], torch.Tensor]
 """Of n paths: they, None or why the file can't be read, and uint8 (m, C, S, S) the m that can."""

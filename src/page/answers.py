@@ -14,8 +14,8 @@ from PIL import Image
 from src.attribution.cam import CAMS, class_activation_maps
 from src.attribution.gradcam import Attribution
 from src.figures.heat_maps import enlarge, overlay, panel_size, scale_maps
-from src.inference.prediction import probabilities
 from src.page.exhibits import Exhibit
+from src.trained.logits import probabilities
 
 METHODS = tuple(name for name in CAMS if name not in ("scorecam", "ablationcam"))
 """Those that take one pass through the network: the others take one for each of up to 2048 channels."""

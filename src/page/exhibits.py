@@ -14,10 +14,10 @@ from src.attribution.layers import deepest_layer, map_sizes
 from src.attribution.snapshot import frozen_copy
 from src.data.transforms import Geometry
 from src.errors import InputError, RunError
-from src.inference.calibration import read_calibration
-from src.inference.checkpoint import Trained, load_trained
-from src.inference.pictures import Pictures, open_split
 from src.runs.saved_settings import run_settings
+from src.trained.checkpoint import Trained, load_trained
+from src.trained.pictures import Pictures, open_split
+from src.trained.temperature import read_calibration
 
 log = logging.getLogger(__name__)
 

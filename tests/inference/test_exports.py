@@ -16,11 +16,11 @@ from torch import nn
 from src.data.transforms import Geometry, load_image
 from src.errors import RunError
 from src.inference import proof, standalone
-from src.inference.calibration import Calibration, digest, write_calibration
-from src.inference.checkpoint import Trained, load_trained
 from src.inference.exports import Runner, describe, open_export, write_export
-from src.inference.pictures import Pictures, open_pictures
 from src.networks import NETWORKS
+from src.trained.checkpoint import Trained, load_trained
+from src.trained.pictures import Pictures, open_pictures
+from src.trained.temperature import Calibration, digest, write_calibration
 from src.training.classifier import ImageClassifier
 
 

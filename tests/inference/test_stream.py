@@ -16,9 +16,9 @@ from src.data.processes import cpu_count
 from src.data.transforms import Geometry, load_image
 from src.errors import RunError
 from src.inference import stream as streaming
-from src.inference.checkpoint import Trained, load_trained
-from src.inference.prediction import predict
 from src.inference.stream import decode, precision_of, stream, worker_count
+from src.trained.checkpoint import Trained, load_trained
+from src.trained.logits import predict
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from PIL import Image
 
 from src.attribution.cam import class_activation_maps
 from src.errors import InputError
-from src.inference.prediction import predict, probabilities
 from src.page import answers
 from src.page.answers import METHODS, Question, ask, digest
 from src.page.exhibits import Exhibit, open_exhibition
+from src.trained.logits import predict, probabilities
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import torch
 
 from src.data.transforms import Geometry
 from src.errors import InputError
-from src.inference.calibration import Calibration, digest, write_calibration
 from src.page.exhibits import open_exhibition, split_paths
+from src.trained.temperature import Calibration, digest, write_calibration
 
 CPU = torch.device("cpu")
 

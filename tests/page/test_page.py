@@ -15,10 +15,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from src.data.transforms import load_image
-from src.inference.checkpoint import load_trained
-from src.inference.prediction import predict, probabilities
 from src.page import server
 from src.page.exhibits import Exhibition
+from src.trained.checkpoint import load_trained
+from src.trained.logits import predict, probabilities
 from tests.page.visitor import EVIL, Visitor
 
 pytest.importorskip("streamlit")

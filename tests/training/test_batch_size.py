@@ -12,9 +12,9 @@ import torch
 
 from src.cost.memory import peak_memory
 from src.errors import InputError
-from src.inference.pictures import open_data
 from src.runs.folder import RunFolder
 from src.settings.composing import check_overrides
+from src.trained.pictures import open_data
 from src.training.batch_size import _work, largest_batch, power_of_two, step_memory, useful
 from src.training.classifier import ImageClassifier
 from src.training.classifier_cost import private_copy

@@ -16,9 +16,9 @@ from src.data.datasets import ImageDataset, ImageLoader
 from src.data.splits import stratified_subset
 from src.errors import InputError
 from src.figures.style import printable
-from src.inference.checkpoint import Trained
-from src.inference.pictures import SPLITS, open_data
 from src.runs.saved_settings import known_settings
+from src.trained.checkpoint import Trained
+from src.trained.pictures import SPLITS, open_data
 from src.training.session import TRAIN_IMAGES_MEASURED
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ import torch
 
 from src.data.transforms import Geometry
 from src.errors import InputError
-from src.inference.hyperparameters import check_hyperparameters, check_shapes
 from src.networks.saved import SavedFileError, check_tensors, is_url, load_saved
 from src.runs.folder import RunFolder
+from src.trained.hyperparameters import check_hyperparameters, check_shapes
 from src.training.classifier import ImageClassifier
 from src.training.precision import choose_memory_format, choose_precision, weight_uses
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from src.data.transforms import load_image
 from src.errors import InputError
-from src.inference.checkpoint import Trained, load_trained
-from src.inference.pictures import UNKNOWN, open_pictures
+from src.trained.checkpoint import Trained, load_trained
+from src.trained.pictures import UNKNOWN, open_pictures
 
 
 @pytest.fixture(scope="module")

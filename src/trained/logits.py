@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from src.inference.checkpoint import Trained
+from src.trained.checkpoint import Trained
 
 
 def predict(

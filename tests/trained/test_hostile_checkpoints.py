@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from src.errors import InputError
-from src.inference.checkpoint import load_trained
 from src.networks.pretrained import read_weights
 from src.networks.saved import SavedFileError, load_saved
 from src.resuming.starting_point import last_whole
 from src.runs.folder import RunFolder
+from src.trained.checkpoint import load_trained
 from src.training.lifecycle import run_training
 from tests.command_line import run_here
 from tests.hostile_files import CODE, FILES, Content, archive

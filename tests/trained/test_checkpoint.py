@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from src.errors import InputError
-from src.inference.checkpoint import choose_device, load_trained
-from src.inference.hyperparameters import check_hyperparameters
-from src.inference.pictures import open_pictures
-from src.inference.prediction import predict
 from src.runs.folder import RunFolder
+from src.trained.checkpoint import choose_device, load_trained
+from src.trained.hyperparameters import check_hyperparameters
+from src.trained.logits import predict
+from src.trained.pictures import open_pictures
 
 
 def test_a_run_s_best_checkpoint_predicts_what_the_run_did(digits_run: Path) -> None:

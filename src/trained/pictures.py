@@ -20,9 +20,9 @@ from src.data.scan import find_defects, scan
 from src.data.splits import round_robin
 from src.data.transforms import Geometry
 from src.errors import InputError, first_line
-from src.inference.checkpoint import Trained
 from src.runs.folder import RunFolder
 from src.runs.saved_settings import run_settings
+from src.trained.checkpoint import Trained
 
 SPLITS = ("train", "val", "test")
 UNKNOWN = -1
