@@ -21,13 +21,13 @@ def predict(cfg: "DictConfig") -> dict[str, Any]:
     Raises `InputError` for what can't be meant, before anything is written.
     """
     check_config(cfg)
-    from src.inference.request import check_prediction
+    from src.prediction.request import check_prediction
 
     check_prediction(cfg)
-    from src.inference.listing import find_paths
+    from src.prediction.listing import find_paths
 
     paths = find_paths(str(cfg.images))
-    from src.inference.predictions import prepare
+    from src.prediction.files import prepare
     from src.runs.output import grown, output_folder, write_record
     from src.trained.checkpoint import choose_device, load_trained  # torch, only now
 

@@ -24,10 +24,10 @@ from src.attribution.gradcam import gradcam
 from src.data.transforms import load_image
 from src.errors import InputError, RunError
 from src.figures import scale_maps
-from src.inference import predictions as writing
-from src.inference.rows import Columns, Row, RowFile
-from src.inference.stream import stream
 from src.predict import predict
+from src.prediction import files as writing
+from src.prediction.rows import Columns, Row, RowFile
+from src.prediction.stream import stream
 from src.runs.folder import RunFolder
 from src.settings.composing import quote_paths
 from src.trained.checkpoint import load_trained

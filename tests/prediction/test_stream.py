@@ -15,8 +15,8 @@ from PIL import Image
 from src.data.processes import cpu_count
 from src.data.transforms import Geometry, load_image
 from src.errors import RunError
-from src.inference import stream as streaming
-from src.inference.stream import decode, precision_of, stream, worker_count
+from src.prediction import stream as streaming
+from src.prediction.stream import decode, precision_of, stream, worker_count
 from src.trained.checkpoint import Trained, load_trained
 from src.trained.logits import predict
 

@@ -5,7 +5,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
-from src.inference.rows import FORMATS
+from src.prediction.rows import FORMATS
 from src.settings.composing import CONF
 
 

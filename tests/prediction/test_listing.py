@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from src.errors import InputError
-from src.inference.listing import find_paths
+from src.prediction.listing import find_paths
 
 
 @pytest.fixture

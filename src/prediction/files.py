@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 from src.data.processes import file_progress
 from src.errors import RunError
 from src.figures.style import printable
-from src.inference.overlays import Overlays
-from src.inference.rows import Columns, Row, RowFile
-from src.inference.stream import Answers, precision_of, stream, worker_count
+from src.prediction.overlays import Overlays
+from src.prediction.rows import Columns, Row, RowFile
+from src.prediction.stream import Answers, precision_of, stream, worker_count
 from src.trained.checkpoint import Trained
 from src.trained.logits import probabilities
 from src.trained.temperature import read_calibration
