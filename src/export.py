@@ -22,10 +22,10 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
     the network's logits; then it isn't kept.
     """
     check_config(cfg)
-    from src.inference.formats import check_request
+    from src.exporting.formats import check_request
 
     check_request(cfg)
-    from src.inference.exports import choose_images, export_network
+    from src.exporting.exports import choose_images, export_network
     from src.runs.output import filled, output_folder, write_record
     from src.trained.checkpoint import load_trained  # torch, only now
 

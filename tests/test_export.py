@@ -18,7 +18,7 @@ from PIL import Image
 from src.data.transforms import load_image
 from src.errors import InputError
 from src.export import export
-from src.inference import exports
+from src.exporting import exports
 from src.settings.composing import quote_paths
 from src.trained.checkpoint import load_trained
 from src.trained.logits import predict
@@ -187,7 +187,7 @@ def test_a_checkpoint_in_no_run_asks_for_images(run: Path, tmp_path: Path) -> No
 
 def test_missing_packages_are_named_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "src.inference.formats.find_spec", lambda name: None if name.startswith("onnx") else find_spec(name)
+        "src.exporting.formats.find_spec", lambda name: None if name.startswith("onnx") else find_spec(name)
     )
     result = run_here("checkpoint=nowhere", cwd=tmp_path, verb="export")
     assert result.returncode == 2

@@ -15,8 +15,8 @@ from torch import nn
 
 from src.data.transforms import Geometry, load_image
 from src.errors import RunError
-from src.inference import proof, standalone
-from src.inference.exports import Runner, describe, open_export, write_export
+from src.exporting import proof, standalone
+from src.exporting.exports import Runner, describe, open_export, write_export
 from src.networks import NETWORKS
 from src.trained.checkpoint import Trained, load_trained
 from src.trained.pictures import Pictures, open_pictures

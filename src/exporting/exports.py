@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from src.errors import InputError
-from src.inference import standalone
-from src.inference.formats import FORMATS
-from src.inference.proof import Proof, Runner, prove
+from src.exporting import standalone
+from src.exporting.formats import FORMATS
+from src.exporting.proof import Proof, Runner, prove
 from src.trained.checkpoint import Trained
 from src.trained.pictures import Pictures, open_pictures
 from src.trained.temperature import digest, read_calibration
