@@ -25,7 +25,7 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     check_config(cfg)
     if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():
         raise InputError(f"checkpoint={plain(cfg.checkpoint)} names nothing: say checkpoint=RUN or checkpoint=FILE")
-    from src.explanation.evaluation import evaluate_examples, find_request, keep_temperature  # torch, only now
+    from src.evaluation.record import evaluate_examples, find_request, keep_temperature  # torch, only now
     from src.runs.output import filled, output_folder, write_record
     from src.trained.checkpoint import choose_device, load_trained
 

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from src.analysis.calibration import HOTTEST
 from src.errors import InputError
 from src.evaluate import evaluate
-from src.explanation.mistakes import most_confident
+from src.evaluation.mistakes import most_confident
 from src.trained.temperature import read_calibration
 from tests.command_line import run_here
 

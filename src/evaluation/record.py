@@ -17,9 +17,9 @@ from src.analysis.calibration import Temperature, brier_scores, fit_temperature,
 from src.analysis.classification import confusion_matrix, per_class
 from src.analysis.headline import Estimate, headline
 from src.errors import InputError
-from src.explanation.mistakes import mistakes_sheet, most_confident
+from src.evaluation.measurement import Measured, Meter, compare
+from src.evaluation.mistakes import mistakes_sheet, most_confident
 from src.figures.reliability import ReliabilityBins
-from src.inference.measurement import Measured, Meter, compare
 from src.runs.folder import RunFolder
 from src.tables import as_text
 from src.trained.checkpoint import Trained

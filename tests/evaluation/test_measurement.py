@@ -18,7 +18,7 @@ from src.data.memory_sources import DIGITS as CLASSES
 from src.data.memory_sources import in_memory
 from src.data.sources import SOURCES
 from src.errors import InputError
-from src.inference.measurement import Meter, compare
+from src.evaluation.measurement import Meter, compare
 from src.settings.composing import CONF
 from src.trained.checkpoint import Trained, load_trained
 from src.trained.examples import find_examples

@@ -1,1 +1,0 @@
-"""What the verbs after training share: a checkpoint loaded, images read, logits out."""
