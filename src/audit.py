@@ -13,8 +13,8 @@ from src.settings.check import check_config
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from src.auditing.findings import Audit
     from src.data import ImageDataModule
-    from src.data.audit import Audit
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     from omegaconf import OmegaConf
     from rich import get_console
 
-    from src.analysis.audit_page import page
+    from src.auditing.findings import audit_images
+    from src.auditing.on_screen import page
     from src.data import ImageDataModule  # torch, only now
-    from src.data.audit import audit_images
 
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
     data = ImageDataModule(**settings, seed=cfg.seed)
@@ -56,7 +56,7 @@ def draw(data: "ImageDataModule", result: "Audit", folder: Path, columns: int) -
     import numpy as np
 
     from src import figures
-    from src.data.audit import count, picture
+    from src.auditing.findings import count, picture
     from src.data.splits import class_ranks
     from src.figures.samples import duplicates, samples
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.analysis.audit_page import page
-from src.data.audit import Audit, audit_images
-from src.data.duplicates import blocks, find_duplicates
-from src.data.signatures import sign, sign_file
+from src.auditing.duplicates import blocks, find_duplicates
+from src.auditing.findings import Audit, audit_images
+from src.auditing.on_screen import page
+from src.auditing.signatures import sign, sign_file
 from src.tables import as_text
 
 DATA = Path(__file__).parents[2] / "data"
@@ -165,7 +165,7 @@ def test_a_thousand_copies_are_one_group():
 
 
 def test_blocks_cover_all_pairs(monkeypatch):
-    monkeypatch.setattr("src.data.duplicates.BLOCK", 50)
+    monkeypatch.setattr("src.auditing.duplicates.BLOCK", 50)
     rows = list(blocks(33))
     assert [row for block in rows for row in range(block.start, block.stop)] == list(range(33))
     assert len(rows) > 3

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from src.data.audit import Audit, DuplicateGroup, count, extent
+from src.auditing.findings import Audit, DuplicateGroup, count, extent
 from src.data.splits import SPLITS
 from src.figures.style import printable
 from src.tables import as_text

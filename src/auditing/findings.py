@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from src.auditing.duplicates import LEAST_CONTRAST, PHOTOGRAPH, SMALL, SMALL_SIDE, find_duplicates
+from src.auditing.signatures import Signature, read_signatures, to_picture
 from src.data.collection import ImageCollection
-from src.data.duplicates import LEAST_CONTRAST, PHOTOGRAPH, SMALL, SMALL_SIDE, find_duplicates
 from src.data.images import read_image
 from src.data.module import ImageDataModule
-from src.data.signatures import Signature, read_signatures, to_picture
 from src.data.splits import SPLITS
 
 MOST_SKIPPED = 0.05  # of all files: training's own data.max_skipped, from which on it refuses a data set
