@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from src.attribution.gradcam import Attribution
-from src.explanation.images import Explained, dark_note, explain_images, panel_rows
+from src.explanation.image_maps import Explained, dark_note, explain_images, panel_rows
 from src.figures import shorten
 from src.figures.panels import panel_sheet
 from src.trained.checkpoint import Trained

@@ -19,10 +19,10 @@ from src.attribution.colour import Colour, measure_colour
 from src.attribution.randomised import randomised
 from src.data.processes import file_progress
 from src.errors import InputError
+from src.explanation.judge import Judgement, Verdict, judged, train_judge, unseen_images
 from src.explanation.targets import find_class
 from src.figures.class_image_sheets import JudgedImages, class_image_pages, class_image_steps
 from src.runs.output import picture_name
-from src.studies.judge import Judgement, Verdict, judged, train_judge, unseen_images
 from src.tables import as_text
 from src.trained.checkpoint import Trained, load_trained
 from src.trained.pictures import open_data, open_split

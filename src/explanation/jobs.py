@@ -11,10 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from src.attribution.gradcam import Attribution
+from src.attribution.methods import METHODS
 from src.attribution.randomised import STATISTICS, randomised
 from src.errors import InputError
-from src.explanation import images as image_maps
-from src.explanation.methods import METHODS
+from src.explanation import image_maps
 from src.explanation.targets import choose_targets
 from src.runs.saved_settings import run_settings
 from src.settings.check import nearest
@@ -175,7 +175,7 @@ def _shuffled(cfg: DictConfig, trained: Trained) -> Trained | None:
     if trained.run is None:
         log.info("no control on shuffled labels: %s lies in no run, so that its data are not known", trained.path)
         return None
-    from src.studies.controls import train_shuffled
+    from src.explanation.controls import train_shuffled
 
     folder = trained.run.path / "explain" / "shuffled_labels"
     architecture = trained.module.hparams["architecture"]

@@ -19,12 +19,12 @@ from src.analysis.maps import Agreement, agreements
 from src.analysis.perturbation import EXPLANATIONS, centre_blob
 from src.attribution.cam import class_activation_maps
 from src.attribution.gradcam import Attribution
+from src.attribution.methods import METHODS
 from src.attribution.sanity import explained, randomised_from_the_top
 from src.data.processes import file_progress
-from src.explanation.methods import METHODS
+from src.explanation.controls import learned
 from src.figures.faithfulness_charts import faithfulness_chart
 from src.frames import pd
-from src.studies.controls import learned
 from src.tables import as_text
 from src.trained.checkpoint import Trained
 

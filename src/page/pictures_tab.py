@@ -10,9 +10,9 @@ import torch
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile, UploadedFileRec
 
+from src.attribution.methods import METHODS as TITLES
 from src.data.transforms import Geometry
 from src.errors import InputError
-from src.explanation.methods import METHODS as TITLES
 from src.figures.style import shorten
 from src.page import markup
 from src.page.answers import METHODS, Question, ask, digest

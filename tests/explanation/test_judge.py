@@ -10,9 +10,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
+from src.explanation import controls
+from src.explanation.judge import Judgement, Verdict, judge_settings, judged, read_judge, train_judge, unseen_images
 from src.runs.folder import RunFolder
-from src.studies import controls
-from src.studies.judge import Judgement, Verdict, judge_settings, judged, read_judge, train_judge, unseen_images
 from src.tables import as_text
 from src.training.classifier import ImageClassifier
 

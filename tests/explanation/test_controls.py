@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.data import ImageDataModule
 from src.errors import InputError
+from src.explanation.controls import shuffled_settings, train_shuffled
 from src.runs.folder import RunFolder
-from src.studies.controls import shuffled_settings, train_shuffled
 from src.training.classifier import ImageClassifier
 from src.training.session import to_dict
 

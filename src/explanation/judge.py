@@ -19,10 +19,10 @@ from torch import Tensor
 
 from src.attribution.snapshot import device_of, frozen_copy
 from src.errors import InputError
+from src.explanation.controls import train_beside
 from src.runs.folder import RunFolder
 from src.runs.saved_settings import run_settings
 from src.settings.composing import CONF
-from src.studies.controls import train_beside
 from src.trained.pictures import open_data
 from src.training.classifier import ImageClassifier
 

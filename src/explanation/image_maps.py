@@ -15,9 +15,9 @@ from src.attribution.archive import save_arrays
 from src.attribution.cam import class_activation_maps
 from src.attribution.gradcam import Attribution
 from src.attribution.guided import PixelAttribution, pixel_attribution
+from src.attribution.methods import METHODS
 from src.data.processes import file_progress
 from src.errors import InputError
-from src.explanation.methods import METHODS
 from src.figures.panels import Panel, heat_panels, panel_sheet, panel_size, signed_panels
 from src.runs.output import picture_name
 from src.trained.checkpoint import Trained
