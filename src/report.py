@@ -9,12 +9,12 @@ from src.errors import InputError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from src.studies.report import Report
+    from src.reporting.report import Report
 
 
 def report(cfg: "DictConfig") -> "Report":
     """Write the report of `cfg.runs` to `cfg.output` and show it. Raises `InputError` where no run can be compared."""
-    from src.studies.report import show, write_report  # pandas and matplotlib, only now
+    from src.reporting.report import show, write_report  # pandas and matplotlib, only now
 
     if not str(cfg.runs).strip():
         raise InputError("runs= names no folder: say runs=outputs/sweeps/NAME")

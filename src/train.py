@@ -33,8 +33,8 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
 
 def compare(sweep: Path) -> None:
     """The end of a sweep: its report, in its folder; none where no run has finished with figures of a test set."""
-    from src.studies.report import show, write_report
-    from src.studies.search import read_choice
+    from src.reporting.chosen import read_choice
+    from src.reporting.report import show, write_report
 
     try:
         show(write_report(sweep, sweep / "report"))

@@ -51,7 +51,7 @@ MONITORS = tuple(
 )
 SWITCH = Choice((True, False))
 ANSWERS = ("best", "cost", "levels", "pretraining", "gap", "sharpness", "depth")
-"""How a study can be answered: `src.studies.answers` has the words."""
+"""How a study can be answered: `src.reporting.answers` has the words."""
 
 RULES: Mapping[str, Number | Choice] = {
     "seed": Number(0, 2**32 - 1, whole=True),

@@ -20,9 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from src.command.resume import NAMES_ONLY, check_same
 from src.command.sweep import Sweep
 from src.errors import InputError
+from src.reporting.report import write_report
 from src.runs.folder import RunFolder
 from src.settings.composing import compose_overrides
-from src.studies.report import write_report
 from src.train import train
 from tests.command_line import run_here
 

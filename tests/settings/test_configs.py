@@ -15,10 +15,10 @@ from torch import nn
 from src.data import ImageDataModule
 from src.errors import InputError
 from src.networks import NETWORKS, architecture, build_network
+from src.reporting.answers import ANSWERS
 from src.settings import rules
 from src.settings.check import RULES, check_config, keys, nearest
 from src.settings.composing import compose_overrides
-from src.studies.answers import ANSWERS
 from src.training.configured import build
 from src.training.optimizers import build_optimizer, build_schedule
 from src.training.session import to_dict

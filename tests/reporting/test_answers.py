@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_ind
 
-from src.studies import groups
-from src.studies.answers import ANSWERS, Result
-from src.studies.comparison import Comparison
-from src.studies.maps import Areas, Looks
-from src.studies.runs import read_runs
-from src.studies.table import summary
-from tests.studies.conftest import MakeRun, edit_json
+from src.reporting import groups
+from src.reporting.answers import ANSWERS, Result
+from src.reporting.finished import read_runs
+from src.reporting.kept_maps import Areas, Looks
+from src.reporting.summary import summary
+from src.reporting.verdicts import Comparison
+from tests.reporting.conftest import MakeRun, edit_json
 
 
 def result(rows: list[dict[str, Any]], *comparisons: Comparison, areas: dict[str, Areas] | None = None) -> Result:

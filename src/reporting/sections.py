@@ -12,12 +12,12 @@ from src import figures
 from src.analysis.classification import confusion_matrix
 from src.errors import InputError, RunError, first_line
 from src.frames import pd
-from src.studies.answers import Result
-from src.studies.disagreement import disagreement
-from src.studies.faithfulness import faithfulness_section
-from src.studies.groups import Group, TestSet
-from src.studies.page import Picture, Section, Table
-from src.studies.runs import Replicate
+from src.reporting.answers import Result
+from src.reporting.disputed import disagreement
+from src.reporting.document import Picture, Section, Table
+from src.reporting.finished import Replicate
+from src.reporting.groups import Group, TestSet
+from src.reporting.measured_maps import faithfulness_section
 from src.tables import duration, large_number
 
 PICTURES = (

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from src.studies.page import Page, Picture, Section, Table, render_html, render_markdown
+from src.reporting.document import Page, Picture, Section, Table, render_html, render_markdown
 
 NASTY = "a|b\\ <script>alert(\"1\")</script> & 'c' *d* _e_ [f](g) `h`\n\x1b[2J\x00 \udce4"
 SHOWN = "a|b\\ <script>alert(\"1\")</script> & 'c' *d* _e_ [f](g) `h` \ufffd[2J\ufffd \ufffd"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from src.reporting.report import write_report
 from src.runs.folder import RunFolder
-from src.studies.report import write_report
-from tests.studies.conftest import MakeRun
+from tests.reporting.conftest import MakeRun
 
 
 def measured(run: RunFolder, method: str, deletion: float, verdict: str, images: int = 200) -> None:

@@ -17,16 +17,16 @@ from src.figures.style import printable
 from src.files import write_text
 from src.frames import pd
 from src.logs import visible
+from src.reporting.answers import ANSWERS, Result
+from src.reporting.chosen import Choice, read_choice
+from src.reporting.document import Page, Table, render_html, render_markdown
+from src.reporting.finished import Problem, Run, read_runs
+from src.reporting.groups import TestSet, group_runs, test_sets
+from src.reporting.kept_maps import look
+from src.reporting.sections import PICTURES, Drawing, describe, summary_table
+from src.reporting.summary import report_table, summary
+from src.reporting.verdicts import Comparison, compare
 from src.runs.folder import RunFolder
-from src.studies.answers import ANSWERS, Result
-from src.studies.comparison import Comparison, compare
-from src.studies.groups import TestSet, group_runs, test_sets
-from src.studies.maps import look
-from src.studies.page import Page, Table, render_html, render_markdown
-from src.studies.runs import Problem, Run, read_runs
-from src.studies.search import Choice, read_choice
-from src.studies.sections import PICTURES, Drawing, describe, summary_table
-from src.studies.table import report_table, summary
 from src.tables import as_text
 
 COLUMNS_SHOWN = 9

@@ -11,9 +11,9 @@ import pytest
 
 from src.analysis.classification import per_class
 from src.errors import InputError
+from src.reporting.finished import Run, read_runs
+from src.reporting.groups import group_runs
 from src.runs.folder import RunFolder
-from src.studies.groups import group_runs
-from src.studies.runs import Run, read_runs
 
 MakeRun = Callable[..., RunFolder]
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from src.analysis.significance import exact_mcnemar, holm, paired_bootstrap
 from src.frames import pd
-from src.studies.groups import Group, TestSet
-from src.studies.runs import Problem, Run
+from src.reporting.finished import Problem, Run
+from src.reporting.groups import Group, TestSet
 
 
 @dataclass(frozen=True)

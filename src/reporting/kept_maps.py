@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from src.analysis.maps import half_energy_area, map_similarity
 from src.analysis.significance import paired_bootstrap
-from src.studies.groups import Group
-from src.studies.runs import Problem, Replicate, Run
+from src.reporting.finished import Problem, Replicate, Run
+from src.reporting.groups import Group
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from src.frames import pd
-from src.studies.comparison import Comparison, compare
-from src.studies.groups import Group, TestSet
-from src.studies.maps import Looks, sharper
+from src.reporting.groups import Group, TestSet
+from src.reporting.kept_maps import Looks, sharper
+from src.reporting.verdicts import Comparison, compare
 from src.tables import large_number
 
 SIGNIFICANT = 0.05
@@ -23,7 +23,7 @@ Row = Mapping[Any, Any]
 class Result:
     """What is known about the groups of one test set.
 
-    `table` is its `src.studies.table.summary`.
+    `table` is its `src.reporting.summary.summary`.
     """
 
     test_set: TestSet

@@ -17,10 +17,10 @@ import yaml
 
 from src.attribution.archive import save_arrays
 from src.errors import InputError
+from src.reporting.report import Report, write_report
 from src.runs.folder import RunFolder
-from src.studies.report import Report, write_report
 from tests.command_line import run_here
-from tests.studies.conftest import MakeRun, edit_json
+from tests.reporting.conftest import MakeRun, edit_json
 
 ROOT = Path(__file__).parents[2]
 

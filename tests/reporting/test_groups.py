@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from src.reporting import groups
+from src.reporting.finished import Problem, read_runs
 from src.runs.folder import RunFolder
-from src.studies import groups
-from src.studies.runs import Problem, read_runs
 
 MakeRun = Callable[..., RunFolder]
 

@@ -10,10 +10,10 @@ import pytest
 from scipy.stats import binomtest, bootstrap
 from statsmodels.stats.multitest import multipletests
 
+from src.reporting import groups
+from src.reporting.finished import Problem, read_runs
+from src.reporting.verdicts import Comparison, compare
 from src.runs.folder import RunFolder
-from src.studies import groups
-from src.studies.comparison import Comparison, compare
-from src.studies.runs import Problem, read_runs
 
 MakeRun = Callable[..., RunFolder]
 

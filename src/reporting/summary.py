@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from src.frames import pd
-from src.studies.groups import Group, TestSet
+from src.reporting.groups import Group, TestSet
 
 
 def summary(test_set: TestSet) -> pd.DataFrame:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.errors import InputError
-from src.studies.groups import Group
-from src.studies.runs import Replicate, Run
+from src.reporting.finished import Replicate, Run
+from src.reporting.groups import Group
 
 MOST = 16
 """Images on a sheet: half of them right in one group, half in the other, where there are so many."""

@@ -8,11 +8,11 @@ import pytest
 
 from src.data import ImageDataModule
 from src.errors import InputError
+from src.reporting.disputed import MOST, disagreement
+from src.reporting.finished import read_runs
+from src.reporting.groups import Group, group_runs
+from src.reporting.report import write_report
 from src.runs.folder import RunFolder
-from src.studies.disagreement import MOST, disagreement
-from src.studies.groups import Group, group_runs
-from src.studies.report import write_report
-from src.studies.runs import read_runs
 from src.train import train
 from src.training.session import to_dict
 from tests.command.test_sweep import SHORT, Config

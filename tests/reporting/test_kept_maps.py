@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from src.attribution.archive import save_arrays
+from src.reporting.finished import read_runs
+from src.reporting.groups import group_runs
+from src.reporting.kept_maps import Looks, look
 from src.runs.folder import RunFolder
-from src.studies.groups import group_runs
-from src.studies.maps import Looks, look
-from src.studies.runs import read_runs
-from tests.studies.conftest import MakeRun
+from tests.reporting.conftest import MakeRun
 
 
 def with_maps(run: RunFolder, paths: tuple[str, ...] = ("a.jpg", "b.jpg"), epochs: int = 2) -> RunFolder:

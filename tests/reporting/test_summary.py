@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from src.reporting import groups
+from src.reporting import summary as table
+from src.reporting.finished import read_runs
 from src.runs.folder import RunFolder
-from src.studies import groups, table
-from src.studies.runs import read_runs
 
 MakeRun = Callable[..., RunFolder]
 
