@@ -15,7 +15,7 @@ from src.data.transforms import Geometry
 from src.errors import InputError
 from src.figures.style import shorten
 from src.page import markup
-from src.page.answers import METHODS, Question, ask, digest
+from src.page.ask import METHODS, Question, ask, digest
 from src.page.exhibits import Examples, Exhibit, Exhibition
 from src.page.uploads import to_input
 

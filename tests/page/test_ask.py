@@ -12,8 +12,8 @@ from PIL import Image
 
 from src.attribution.cam import class_activation_maps
 from src.errors import InputError
-from src.page import answers
-from src.page.answers import METHODS, Question, ask, digest
+from src.page import ask as answers
+from src.page.ask import METHODS, Question, ask, digest
 from src.page.exhibits import Exhibit, open_exhibition
 from src.trained.logits import predict, probabilities
 
