@@ -37,7 +37,7 @@ audit: setup
 	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 bench: setup
-	$(BIN)/python -m tests.bench_training
+	$(BIN)/python -m tests.benchmarks.bench_training
 
 setup: $(VENV)/.installed
 

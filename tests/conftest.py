@@ -52,17 +52,17 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of small images of two classes. Don't write."""
-    from tests.photographs import make_photos
+    from tests.support.photographs import make_photos
 
     return make_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="session")
 def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """The run of `tests.short_run` as it ends when nobody disturbs it, and its processor seconds. Don't write."""
+    """The run of `tests.support.short_run` as it ends when nobody disturbs it, and its processor seconds. Don't write."""
     import src.training.lifecycle  # noqa: F401  # others are forked, and have it
-    from tests.command_line import run_here
-    from tests.short_run import RUN
+    from tests.support.command_line import run_here
+    from tests.support.short_run import RUN
 
     folder = tmp_path_factory.mktemp("undisturbed")
     began = time.process_time()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from src.page import server
-from tests.command_line import run_here
+from tests.support.command_line import run_here
 
 pytest.importorskip("streamlit")
 

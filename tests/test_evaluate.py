@@ -18,7 +18,7 @@ from src.errors import InputError
 from src.evaluate import evaluate
 from src.evaluation.mistakes import most_confident
 from src.trained.temperature import read_calibration
-from tests.command_line import run_here
+from tests.support.command_line import run_here
 
 ROOT = Path(__file__).parent.parent
 

@@ -23,7 +23,7 @@ from src.settings.composing import quote_paths
 from src.trained.checkpoint import load_trained
 from src.trained.logits import predict
 from src.trained.temperature import Calibration, digest, write_calibration
-from tests.command_line import run_here
+from tests.support.command_line import run_here
 
 ROOT = Path(__file__).parent.parent
 

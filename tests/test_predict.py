@@ -34,7 +34,7 @@ from src.trained.checkpoint import load_trained
 from src.trained.logits import predict as logits_of
 from src.trained.logits import probabilities
 from src.trained.temperature import Calibration, digest, write_calibration
-from tests.command_line import run_here
+from tests.support.command_line import run_here
 
 ROOT = Path(__file__).parent.parent
 BLEMISHES = {"zero/empty.png": "empty file", "one/text.jpg": "not an image", "one/broken": "broken link"}

@@ -18,8 +18,8 @@ from src.command.reservation import Reserved
 from src.runs.folder import RunFolder
 from src.settings.composing import quote_paths
 from src.training.session import Session
-from tests.command_line import run_here, start
-from tests.launched import Launched
+from tests.support.command_line import run_here, start
+from tests.support.launched import Launched
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,8 +13,8 @@ from src.command.resume import check_same, find_run, merge_words, what_is_done
 from src.errors import InputError
 from src.resuming.starting_point import check_length
 from src.runs.folder import RunFolder
-from tests.command_line import run_here
-from tests.short_run import RUN, curves, epochs
+from tests.support.command_line import run_here
+from tests.support.short_run import RUN, curves, epochs
 
 
 def test_a_finished_run_goes_on_only_with_more_epochs(photos: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from src.reporting.report import write_report
 from src.runs.folder import RunFolder
 from src.settings.composing import compose_overrides
 from src.train import train
-from tests.command_line import run_here
+from tests.support.command_line import run_here
 
 ROOT = Path(__file__).parent.parent
 QUICK = ("model=simple_cnn", "trainer=cpu", "logger=none", "cost=false", "baseline=false")

@@ -16,8 +16,8 @@ from src.data.cache import cache_file
 from src.data.folders import collect, find_splits, list_classes
 from src.data.scan import scan
 from src.runs.folder import RunFolder
-from tests.command_line import run_here
-from tests.photographs import make_photos
+from tests.support.command_line import run_here
+from tests.support.photographs import make_photos
 
 RUN = (
     "data=folder", "data.image_size=8", "data.batch_size=8", "data.num_workers=0", "data.max_skipped=0.9",

@@ -19,8 +19,8 @@ from src.attribution.archive import save_arrays
 from src.errors import InputError
 from src.reporting.report import Report, write_report
 from src.runs.folder import RunFolder
-from tests.command_line import run_here
 from tests.reporting.conftest import MakeRun, edit_json
+from tests.support.command_line import run_here
 
 ROOT = Path(__file__).parents[2]
 

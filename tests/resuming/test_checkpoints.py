@@ -21,7 +21,7 @@ from src.runs.folder import RunFolder
 from src.train import train
 from src.training import session
 from tests.resuming.test_exactness import differences, run_until
-from tests.short_run import curves
+from tests.support.short_run import curves
 
 Config = Callable[..., DictConfig]
 

@@ -12,9 +12,9 @@ from src.networks.saved import SavedFileError
 from src.resuming.sealed import LABEL, check_seal
 from src.resuming.starting_point import last_whole
 from src.runs.folder import RunFolder
-from tests.command_line import run_here
-from tests.launched import Launched
-from tests.short_run import RUN, digest, epochs
+from tests.support.command_line import run_here
+from tests.support.launched import Launched
+from tests.support.short_run import RUN, digest, epochs
 
 Damage = Callable[[bytes], bytes]
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from src.runs.folder import RunFolder
 from src.train import train
 from src.training import classifier, session
-from tests.photographs import make_photos
+from tests.support.photographs import make_photos
 
 Config = Callable[..., DictConfig]
 TIMED = ["seconds", "images_per_second", "train_seconds"]

@@ -14,8 +14,8 @@ import pytest
 from src.resuming.sealed import check_seal
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
-from tests.launched import Launched
-from tests.short_run import RUN, digest, epochs, finish
+from tests.support.launched import Launched
+from tests.support.short_run import RUN, digest, epochs, finish
 
 
 def after_first_epoch(photos: Path, folder: Path, act: Callable[[Launched], object]) -> Launched:

@@ -12,8 +12,8 @@ import pytest
 from src.resuming.sealed import check_seal
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
-from tests.launched import Launched
-from tests.short_run import RUN, STEPS_AN_EPOCH, curves, digest, epochs, finish
+from tests.support.launched import Launched
+from tests.support.short_run import RUN, STEPS_AN_EPOCH, curves, digest, epochs, finish
 
 
 def kept_steps(run: RunFolder) -> int:

@@ -20,8 +20,8 @@ from src.resuming import stopping
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
 from src.training import session
-from tests.launched import Launched
-from tests.short_run import EPOCHS, RUN, STEPS_AN_EPOCH, curves, digest, epochs, finish
+from tests.support.launched import Launched
+from tests.support.short_run import EPOCHS, RUN, STEPS_AN_EPOCH, curves, digest, epochs, finish
 
 ROOT = Path(__file__).parent.parent
 CTRL_C = b"\x03"

@@ -9,7 +9,7 @@ import pytest
 
 from src.errors import InputError
 from src.runs.folder import RunFolder
-from tests.command_line import run_here
+from tests.support.command_line import run_here
 
 RUN = (
     "trainer=debug", "model=simple_cnn", "baseline=false", "cost=false", "callbacks=none", "logger=none",

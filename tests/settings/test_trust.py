@@ -7,7 +7,7 @@ import pytest
 
 from src.command import main as cli
 from src.settings import composing as overrides
-from tests.command_line import run_here
+from tests.support.command_line import run_here
 
 TOUCH = "'touch canary'"
 OVERRIDES = [

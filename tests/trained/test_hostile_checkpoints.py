@@ -22,8 +22,8 @@ from src.resuming.starting_point import last_whole
 from src.runs.folder import RunFolder
 from src.trained.checkpoint import load_trained
 from src.training.lifecycle import run_training
-from tests.command_line import run_here
-from tests.hostile_files import CODE, FILES, Content, archive
+from tests.support.command_line import run_here
+from tests.support.hostile_files import CODE, FILES, Content, archive
 
 TOLD_OTHERWISE = {"code, bare pickle", "code, tar", "bomb, declared", "bomb, expanded", "bomb, laughs"}
 AT_ONCE = {"bomb, one hash", "bomb, one hash of pairs", "bomb, called storage", "bomb, called class"}

@@ -19,7 +19,7 @@ from src.training.batch_size import _work, largest_batch, power_of_two, step_mem
 from src.training.classifier import ImageClassifier
 from src.training.classifier_cost import private_copy
 from src.training.free_memory import cgroup_rooms, free_memory
-from tests.command_line import run_here
+from tests.support.command_line import run_here
 
 CPU = torch.device("cpu")
 RUN = (

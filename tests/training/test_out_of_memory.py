@@ -19,8 +19,8 @@ from src.networks.saved import load_saved
 from src.resuming.sealed import check_seal, seal
 from src.runs.folder import RunFolder
 from src.training.classifier import ImageClassifier
-from tests.command_line import run_here
-from tests.launched import Launched, limit_memory
+from tests.support.command_line import run_here
+from tests.support.launched import Launched, limit_memory
 
 TOO_MUCH = 10**15
 

@@ -1,6 +1,6 @@
 """Training images/s of ResLens beside a bare PyTorch loop and beside fp32, Lightning's default, in one process.
 
-    python -m tests.bench_training [--root data] [--batches 4] [--rounds 10]
+    python -m tests.benchmarks.bench_training [--root data] [--batches 4] [--rounds 10]
 
 ResNet-18 on photographs of cats and dogs at 224², batch 32 (`data=catsdogs`; `--data folder` takes a folder of your
 own). The three take turns every few batches inside one training, because these machines are shared and their speed

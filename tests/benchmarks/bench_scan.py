@@ -1,6 +1,6 @@
 """The scan of a large folder beside a bare parallel decode of the same files, in turn, in one run:
 
-    python -m tests.bench_scan --files 100000
+    python -m tests.benchmarks.bench_scan --files 100000
 
 It makes that many small photographs (about 2 kB each, below --folder, removed in the end), and measures the seconds of
 

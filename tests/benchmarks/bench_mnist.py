@@ -1,6 +1,6 @@
 """The plain loop beside `src.train model=resnet18 model.stem=imagenet data=mnist trainer.max_epochs=2`.
 
-    python -m tests.bench_mnist [--root data]
+    python -m tests.benchmarks.bench_mnist [--root data]
 
 What one writes without a framework: torchvision's MNIST as one normalised tensor in memory, all 60,000 images in each
 of 2 epochs, batch 128, torchvision's ResNet-18 with one channel, SGD with momentum, cosine, then the test set once. It

@@ -1,6 +1,6 @@
 """Grad-CAM maps/s of `class_activation_maps` beside the `grad-cam` package called image by image, in one process.
 
-    python -m tests.bench_cam [--images 500] [--turn 50] [--sizes 64 128]
+    python -m tests.benchmarks.bench_cam [--images 500] [--turn 50] [--sizes 64 128]
 
 ResNet-18 with random weights on images of noise: neither changes the speed. Both explain the same images, in turns of
 `--turn`, because these machines are shared and their speed changes within seconds: only the ratios of a turn mean
@@ -21,7 +21,7 @@ from src.attribution.cam import class_activation_maps
 from src.attribution.gradcam import scale_maps
 from src.attribution.layers import default_layer
 from src.networks import build_network
-from tests.bench_training import show
+from tests.benchmarks.bench_training import show
 
 
 def main() -> None:

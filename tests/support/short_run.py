@@ -7,7 +7,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.runs.folder import RunFolder
-from tests.command_line import run_here
+from tests.support.command_line import run_here
 
 RUN = (
     "data=folder", "data.image_size=16", "data.batch_size=8", "data.num_workers=2", "data.augment.shift=1",
