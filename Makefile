@@ -22,9 +22,8 @@ test: setup
 test-slow: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-FAULTS := kills stopping faults damaged_checkpoints resume resume_command trust hostile_checkpoints
 test-faults: setup
-	$(BIN)/python -m pytest -n auto --dist loadfile $(FAULTS:%=tests/test_%.py) tests/training tests/data
+	$(BIN)/python -m pytest -n auto --dist loadfile tests/resuming tests/trained tests/training tests/data tests/command/test_resume.py tests/settings/test_trust.py
 
 lint: setup
 	$(BIN)/ruff check .

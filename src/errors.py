@@ -1,6 +1,7 @@
 """The two ways in which a command ends early without being a bug of ours.
 
-Both are shown as one line on stderr, without a traceback (`src.command.main` does it; `HYDRA_FULL_ERROR=1` brings it back).
+Both are shown as one line on stderr, without a traceback (`src.command.main` does it; `HYDRA_FULL_ERROR=1` brings it
+back).
 """
 
 import errno

@@ -106,7 +106,7 @@ def test_channels_are_shown_beside_a_control(run: Path) -> None:
 
 
 def test_class_images_are_judged_beside_their_controls(run: Path, tmp_path: Path) -> None:
-    judge = tmp_path / "judge.ckpt"  # nearly the same: tests/studies/test_judge.py has one of another kind
+    judge = tmp_path / "judge.ckpt"  # nearly the same: tests/explanation/test_judge.py has one of another kind
     content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
     content["state_dict"]["network.fc.weight"] += 0.001
     torch.save(content, judge)
@@ -131,7 +131,7 @@ def test_class_images_are_judged_beside_their_controls(run: Path, tmp_path: Path
 
 
 def test_maps_are_measured_and_the_verdict_is_made_from_the_figures(run: Path, tmp_path: Path) -> None:
-    control = tmp_path / "control"  # says that its labels were shuffled; tests/studies/test_controls.py has a real one
+    control = tmp_path / "control"  # says that its labels were shuffled; explanation/test_controls.py has a real one
     shutil.copytree(run, control)
     settings = control / ".hydra/config.yaml"
     settings.write_text(settings.read_text().replace("shuffle_labels: false", "shuffle_labels: true"))

@@ -1,11 +1,11 @@
 """Keeps what the network says of each test image."""
 
+from typing import cast
+
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
-
-from src.training.classifier import ImageClassifier
 
 
 class Predictions(L.Callback):
@@ -21,13 +21,13 @@ class Predictions(L.Callback):
     def on_test_batch_end(  # type: ignore[override]
         self,
         trainer: L.Trainer,
-        pl_module: ImageClassifier,
+        pl_module: L.LightningModule,
         outputs: Tensor,
         batch: tuple[Tensor, Tensor],
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if pl_module.evaluated[dataloader_idx] == "test":
+        if cast("tuple[str, ...]", pl_module.evaluated)[dataloader_idx] == "test":
             self._logits.append(outputs.float().cpu())
             self._targets.append(batch[1].cpu())
 

@@ -29,7 +29,7 @@ class SealedCheckpointIO(TorchCheckpointIO):
         super().__init__()
         self._written_to: set[Path] = set()
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None) -> None:  # noqa: ARG002
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None) -> None:
         path = Path(path)
         if path.parent in self._written_to and not path.parent.is_dir():
             raise RunError(f"{path.parent} has vanished, and the checkpoints with it: start the training again")

@@ -21,7 +21,7 @@ from src.errors import InputError, first_line
 from src.settings.check import check_config, keys, nearest
 from src.settings.trust import check_trust
 
-CONF = Path(__file__).parent.parent / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 
 RAW_PATHS = (
     "data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",

@@ -14,8 +14,8 @@ from src.settings.trust import check_targets, settle
 def build(node: DictConfig, group: str, **arguments: Any) -> Any:
     """The callback or logger that a configuration node names.
 
-    Raises `InputError` for anything else, `src.settings.trust.CLASSES` says what (a configuration from elsewhere must not name
-    code), and for arguments that it doesn't take.
+    Raises `InputError` for anything else, `src.settings.trust.CLASSES` says what (a configuration from elsewhere must
+    not name code), and for arguments that it doesn't take.
     """
     settings = settle(node, group)
     check_targets(settings, group)

@@ -161,7 +161,7 @@ class Session:
             if node is not None
         ]
         # With deterministic algorithms torch fills memory that it takes with NaN, to show who reads what nobody wrote:
-        # nothing here does, and it costs 8 % of the speed (tests/bench_exactness.py).
+        # nothing here does, and it costs 8 % of the speed (tests/benchmarks/bench_exactness.py).
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         try:
             return L.Trainer(

@@ -1,6 +1,7 @@
 """What it costs that a resumed run ends in the same bits: training images/s with that and without, in one process.
 
-    python -m tests.benchmarks.bench_exactness [--data mnist] [--model simple_cnn] [--root data] [--batches 10] [--rounds 40]
+    python -m tests.benchmarks.bench_exactness [--data mnist] [--model simple_cnn] [--root data]
+        [--batches 10] [--rounds 40]
 
 The two train in turns, a few batches each, because these machines are shared and their speed changes within seconds:
 only the ratios of a round mean something. "Exact" reads as `src.train` does, each order and augmentation drawn anew

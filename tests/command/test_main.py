@@ -21,7 +21,7 @@ from src.training.session import Session
 from tests.support.command_line import run_here, start
 from tests.support.launched import Launched
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def fails(result: subprocess.CompletedProcess[str], *words: str, code: int = 2) -> None:

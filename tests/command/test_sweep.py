@@ -26,7 +26,7 @@ from src.settings.composing import compose_overrides
 from src.train import train
 from tests.support.command_line import run_here
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 QUICK = ("model=simple_cnn", "trainer=cpu", "logger=none", "cost=false", "baseline=false")
 SHORT = (*QUICK, "callbacks=none", "trainer.max_epochs=1", "data.max_images=300")
 Config = Callable[..., DictConfig]
@@ -240,7 +240,10 @@ def test_who_comes_second_takes_nothing_away(folds: Path, tmp_path: Path) -> Non
     RunFolder(runs / "1").refuse(command="", error="no such folder")
     before = content(runs)
     with Sweep(runs, []).locked():
-        code = "from src.command.main import main\nfrom src.train import compare, train\nmain('train', train, after_sweep=compare)"
+        code = (
+            "from src.command.main import main\nfrom src.train import compare, train\n"
+            "main('train', train, after_sweep=compare)"
+        )
         result = subprocess.run(
             [sys.executable, "-c", code, "-m", *FOLDS], cwd=tmp_path / "copy", capture_output=True, text=True,
             env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,

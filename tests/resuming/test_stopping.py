@@ -23,7 +23,7 @@ from src.training import session
 from tests.support.launched import Launched
 from tests.support.short_run import EPOCHS, RUN, STEPS_AN_EPOCH, curves, digest, epochs, finish
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CTRL_C = b"\x03"
 
 

@@ -23,7 +23,7 @@ from src.training.configured import build
 from src.training.optimizers import build_optimizer, build_schedule
 from src.training.session import to_dict
 
-CONF = Path(__file__).parent.parent / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 Config = Callable[..., DictConfig]
 
 
