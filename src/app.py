@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from src.command.main import main
-from src.settings.check import check_config
+from .command.main import main
+from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,12 +15,12 @@ def app(cfg: "DictConfig") -> None:
     Raises `InputError` for what can't be meant, before the page is there.
     """
     check_config(cfg)
-    from src.page.server import bound, check_streamlit, serve
+    from .page.server import bound, check_streamlit, serve
 
     check_streamlit()
     with bound(cfg.port) as socket:
-        from src.page.exhibits import open_exhibition
-        from src.trained.checkpoint import choose_device  # torch, only now
+        from .page.exhibits import open_exhibition
+        from .trained.checkpoint import choose_device  # torch, only now
 
         serve(open_exhibition(cfg.checkpoint, choose_device(cfg.accelerator), cfg.data.root), socket, cfg.browser)
 

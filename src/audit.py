@@ -5,16 +5,16 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.command.main import main, output_folder
-from src.errors import RunError
-from src.files import write_text
-from src.settings.check import check_config
+from .command.main import main, output_folder
+from .errors import RunError
+from .files import write_text
+from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from src.auditing.findings import Audit
-    from src.data import ImageDataModule
+    from .auditing.findings import Audit
+    from .data import ImageDataModule
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     from omegaconf import OmegaConf
     from rich import get_console
 
-    from src.auditing.findings import audit_images
-    from src.auditing.on_screen import page
-    from src.data import ImageDataModule  # torch, only now
+    from .auditing.findings import audit_images
+    from .auditing.on_screen import page
+    from .data import ImageDataModule  # torch, only now
 
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
     data = ImageDataModule(**settings, seed=cfg.seed)
@@ -55,10 +55,10 @@ def draw(data: "ImageDataModule", result: "Audit", folder: Path, columns: int) -
     """Draw samples.png, and duplicates.png where there are any; the names of what was written."""
     import numpy as np
 
-    from src import figures
-    from src.auditing.findings import count, picture
-    from src.data.splits import class_ranks
-    from src.figures.samples import duplicates, samples
+    from . import figures
+    from .auditing.findings import count, picture
+    from .data.splits import class_ranks
+    from .figures.samples import duplicates, samples
 
     targets = data.targets("train")
     ranks = class_ranks(targets, np.random.default_rng(data.seed))

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from src.command.main import main, output_folder
-from src.errors import InputError, RunError, first_line, ran_out
-from src.files import write_text
-from src.settings.check import check_config
+from .command.main import main, output_folder
+from .errors import InputError, RunError, first_line, ran_out
+from .files import write_text
+from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from src.training.classifier import ImageClassifier
+    from .training.classifier import ImageClassifier
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, 
         )
     if cfg.data.batch_size == "auto":
         raise InputError("data.batch_size=auto is for trainings: say for which number training is to be measured")
-    from src.training.classifier_cost import classifier_cost  # and with it torch, only now
+    from .training.classifier_cost import classifier_cost  # and with it torch, only now
 
     module, device, precision = _build(cfg)
     log.info("%s on %s: %d×%d×%d", cfg.model.name, cfg.data.name, *[cfg.data.image_size] * 2, cfg.data.in_channels)
@@ -70,7 +70,7 @@ def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, 
 
 def show(costs: Sequence[dict[str, Any]]) -> None:
     """Print the costs of all networks as one table."""
-    from src.cost.cost_table import costs_text
+    from .cost.cost_table import costs_text
 
     log.info("\n%s\n", costs_text(costs))
 
@@ -81,12 +81,12 @@ def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Any, str]":
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from src.networks.pretrained import check_fit
-    from src.training.classifier import ImageClassifier
-    from src.training.hardware import uses_cuda
-    from src.training.optimizers import check_optimization
-    from src.training.precision import choose_memory_format, choose_precision, weight_uses
-    from src.training.transfer import read_pretrained, resolve_architecture
+    from .networks.pretrained import check_fit
+    from .training.classifier import ImageClassifier
+    from .training.hardware import uses_cuda
+    from .training.optimizers import check_optimization
+    from .training.precision import choose_memory_format, choose_precision, weight_uses
+    from .training.transfer import read_pretrained, resolve_architecture
 
     cuda = uses_cuda(cfg.trainer.accelerator)
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
@@ -117,7 +117,7 @@ def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Any, str]":
 
 def _count_classes(data: dict[str, Any]) -> int:
     """How many classes the data set has, by looking at it; nothing is downloaded."""
-    from src.data import ImageDataModule
+    from .data import ImageDataModule
 
     try:
         return len(ImageDataModule(**data).find(download=False).class_names)

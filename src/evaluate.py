@@ -5,11 +5,11 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from src.command.main import main
-from src.errors import InputError
-from src.runs.folder import RunFolder
-from src.settings.check import check_config
-from src.settings.rules import plain
+from .command.main import main
+from .errors import InputError
+from .runs.folder import RunFolder
+from .settings.check import check_config
+from .settings.rules import plain
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,9 +25,9 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     check_config(cfg)
     if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():
         raise InputError(f"checkpoint={plain(cfg.checkpoint)} names nothing: say checkpoint=RUN or checkpoint=FILE")
-    from src.evaluation.record import evaluate_examples, find_request, keep_temperature  # torch, only now
-    from src.runs.output import filled, output_folder, write_record
-    from src.trained.checkpoint import choose_device, load_trained
+    from .evaluation.record import evaluate_examples, find_request, keep_temperature  # torch, only now
+    from .runs.output import filled, output_folder, write_record
+    from .trained.checkpoint import choose_device, load_trained
 
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
     examples = find_request(cfg, trained)

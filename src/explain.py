@@ -5,9 +5,9 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from src.command.main import main
-from src.runs.folder import RunFolder
-from src.settings.check import check_config
+from .command.main import main
+from .runs.folder import RunFolder
+from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,9 +21,9 @@ def explain(cfg: "DictConfig") -> dict[str, Any]:
     Raises `InputError` for what can't be meant, before anything is written.
     """
     check_config(cfg)
-    from src.explanation.jobs import check_request, run_job  # torch, only now
-    from src.runs.output import filled, output_folder, write_record
-    from src.trained.checkpoint import choose_device, load_trained
+    from .explanation.jobs import check_request, run_job  # torch, only now
+    from .runs.output import filled, output_folder, write_record
+    from .trained.checkpoint import choose_device, load_trained
 
     check_request(cfg)
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))

@@ -5,9 +5,9 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from src.command.main import main
-from src.runs.folder import RunFolder
-from src.settings.check import check_config
+from .command.main import main
+from .runs.folder import RunFolder
+from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -22,12 +22,12 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
     the network's logits; then it isn't kept.
     """
     check_config(cfg)
-    from src.exporting.formats import check_request
+    from .exporting.formats import check_request
 
     check_request(cfg)
-    from src.exporting.exports import choose_images, export_network
-    from src.runs.output import filled, output_folder, write_record
-    from src.trained.checkpoint import load_trained  # torch, only now
+    from .exporting.exports import choose_images, export_network
+    from .runs.output import filled, output_folder, write_record
+    from .trained.checkpoint import load_trained  # torch, only now
 
     trained = load_trained(cfg.checkpoint)
     pictures = choose_images(trained, cfg.images, cfg.data.root)

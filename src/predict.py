@@ -5,9 +5,9 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from src.command.main import main
-from src.runs.folder import RunFolder
-from src.settings.check import check_config
+from .command.main import main
+from .runs.folder import RunFolder
+from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,15 +21,15 @@ def predict(cfg: "DictConfig") -> dict[str, Any]:
     Raises `InputError` for what can't be meant, before anything is written.
     """
     check_config(cfg)
-    from src.prediction.request import check_prediction
+    from .prediction.request import check_prediction
 
     check_prediction(cfg)
-    from src.prediction.listing import find_paths
+    from .prediction.listing import find_paths
 
     paths = find_paths(str(cfg.images))
-    from src.prediction.files import prepare
-    from src.runs.output import grown, output_folder, write_record
-    from src.trained.checkpoint import choose_device, load_trained  # torch, only now
+    from .prediction.files import prepare
+    from .runs.output import grown, output_folder, write_record
+    from .trained.checkpoint import choose_device, load_trained  # torch, only now
 
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
     task = prepare(cfg, trained)

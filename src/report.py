@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.command.main import main
-from src.errors import InputError
+from .command.main import main
+from .errors import InputError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from src.reporting.report import Report
+    from .reporting.report import Report
 
 
 def report(cfg: "DictConfig") -> "Report":
     """Write the report of `cfg.runs` to `cfg.output` and show it. Raises `InputError` where no run can be compared."""
-    from src.reporting.report import show, write_report  # pandas and matplotlib, only now
+    from .reporting.report import show, write_report  # pandas and matplotlib, only now
 
     if not str(cfg.runs).strip():
         raise InputError("runs= names no folder: say runs=outputs/sweeps/NAME")

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.command.main import main
-from src.errors import InputError
-from src.runs.folder import RunFolder, new_run_path
-from src.settings.check import check_config
+from .command.main import main
+from .errors import InputError
+from .runs.folder import RunFolder, new_run_path
+from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,7 +25,7 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
     """
     check_config(cfg)
     resume = resume or cfg.resume is not None
-    from src.training.lifecycle import run_training  # torch and Lightning, only now
+    from .training.lifecycle import run_training  # torch and Lightning, only now
 
     folder = folder or _hydra_folder() or cfg.resume or new_run_path(cfg.data.name, cfg.model.name)
     return run_training(cfg, RunFolder(folder), command=shlex.join(sys.orig_argv), resume=resume)
@@ -33,8 +33,8 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
 
 def compare(sweep: Path) -> None:
     """The end of a sweep: its report, in its folder; none where no run has finished with figures of a test set."""
-    from src.reporting.chosen import read_choice
-    from src.reporting.report import show, write_report
+    from .reporting.chosen import read_choice
+    from .reporting.report import show, write_report
 
     try:
         show(write_report(sweep, sweep / "report"))

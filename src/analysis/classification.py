@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from src.frames import pd
+from ..frames import pd
 
 
 def per_class(targets: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]) -> pd.DataFrame:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.analysis.perturbation import EXPLANATIONS, Predict, Scores, ordered, probabilities
-from src.analysis.significance import paired_bootstrap
-from src.errors import InputError
-from src.frames import pd
+from ..errors import InputError
+from ..frames import pd
+from .perturbation import EXPLANATIONS, Predict, Scores, ordered, probabilities
+from .significance import paired_bootstrap
 
 MEASURES = {"deletion": -1, "insertion": 1, "road": 1, "drop": -1}
 """Each measure, and 1 where more is better."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
-from src.analysis.calibration import BINS, bin_of, brier_scores, log_losses
+from .calibration import BINS, bin_of, brier_scores, log_losses
 
 RESAMPLES = 1000
 LEVEL = 0.95

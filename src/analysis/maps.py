@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from src.analysis.significance import paired_bootstrap
-from src.figures import upsample
+from ..figures import upsample
+from .significance import paired_bootstrap
 
 
 def map_similarity(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.errors import InputError
-from src.figures import scale_maps, upsample
+from ..errors import InputError
+from ..figures import scale_maps, upsample
 
 Predict = Callable[[NDArray[np.float32]], Any]
 """Normalised images (n, C, H, W) to class probabilities (n, K): anything that NumPy reads as an array."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from src.attribution.gradcam import Attribution
-from src.files import replacing
+from ..files import replacing
+from .gradcam import Attribution
 
 
 def save_attribution(path: Path, attribution: Attribution, **more: Any) -> None:

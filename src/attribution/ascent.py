@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src.attribution.naturalness import StatisticsLoss
-from src.attribution.snapshot import device_of, frozen_copy
-from src.errors import InputError
+from ..errors import InputError
+from .naturalness import StatisticsLoss
+from .snapshot import device_of, frozen_copy
 
 SMALLEST_IMAGE = 8
 

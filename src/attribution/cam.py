@@ -33,10 +33,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src.attribution.channel_scores import ablated_logits, masked_logits
-from src.attribution.layers import deepest_layer, find_layer
-from src.attribution.snapshot import device_of, frozen_copy
-from src.errors import InputError
+from ..errors import InputError
+from .channel_scores import ablated_logits, masked_logits
+from .layers import deepest_layer, find_layer
+from .snapshot import device_of, frozen_copy
 
 CAMS = ("gradcam", "gradcam++", "layercam", "hirescam", "xgradcam", "scorecam", "ablationcam", "eigencam")
 """Names of the methods. Capitals and hyphens don't matter: `Grad-CAM++` is `gradcam++`."""

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src.attribution.ascent import Ascent, ClassImages, Picture, Progress, check_size, make_images, of_class
-from src.attribution.colour import Colour, plain_colour
-from src.attribution.fourier import random_views, random_waves, to_pixels, wave_scale
-from src.attribution.naturalness import total_variation
-from src.errors import InputError
+from ..errors import InputError
+from .ascent import Ascent, ClassImages, Picture, Progress, check_size, make_images, of_class
+from .colour import Colour, plain_colour
+from .fourier import random_views, random_waves, to_pixels, wave_scale
+from .naturalness import total_variation
 
 __all__ = ["ClassImageSettings", "ClassImages", "class_images", "pixel_ascent"]
 

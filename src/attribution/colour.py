@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from src.errors import InputError
+from ..errors import InputError
 
 CELLS = 14
 """Cells on a side of the maps of mean and spread: fine enough for a digit's black border, too coarse for a shape."""

@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src.attribution.guided import ReluRule, Rule
-from src.attribution.layers import deepest_layer, find_layer
-from src.attribution.snapshot import device_of, frozen_copy
-from src.errors import InputError
+from ..errors import InputError
+from .guided import ReluRule, Rule
+from .layers import deepest_layer, find_layer
+from .snapshot import device_of, frozen_copy
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391.
 
 from torch import Tensor, nn
 
-from src.attribution.cam import Attribution, class_activation_maps
-from src.figures import scale_maps
+from ..figures import scale_maps
+from .cam import Attribution, class_activation_maps
 
 __all__ = ["Attribution", "gradcam", "scale_maps"]
 

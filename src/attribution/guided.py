@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from src.attribution.gradcam import gradcam
-from src.attribution.snapshot import device_of, frozen_copy
-from src.errors import InputError
-from src.figures import upsample
+from ..errors import InputError
+from ..figures import upsample
+from .gradcam import gradcam
+from .snapshot import device_of, frozen_copy
 
 Rule = Literal["deconvnet", "guided"]
 

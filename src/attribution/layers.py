@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.attribution.snapshot import device_of, frozen_copy
-from src.errors import InputError
+from ..errors import InputError
+from .snapshot import device_of, frozen_copy
 
 SMALLEST_MAP = 4
 """Height and width, in cells, below which a map says too little about *where* to be taken unasked."""

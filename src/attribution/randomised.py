@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from src.attribution.snapshot import device_of, frozen_copy
-from src.errors import InputError
+from ..errors import InputError
+from .snapshot import device_of, frozen_copy
 
 CONTROL_SEED = 1001
 """Unlike the seeds of runs: drawn with the seed of its own training, a network would get back the very weights that it

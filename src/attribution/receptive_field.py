@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from src.attribution.deconvnet import feature_map
-from src.attribution.snapshot import device_of, frozen_copy
-from src.errors import InputError
+from ..errors import InputError
+from .deconvnet import feature_map
+from .snapshot import device_of, frozen_copy
 
 
 def receptive_fields(

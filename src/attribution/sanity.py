@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src.attribution.randomised import STATISTICS, randomised
-from src.errors import InputError
+from ..errors import InputError
+from .randomised import STATISTICS, randomised
 
 
 class Maps(Protocol):

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from src.auditing.signatures import Signature
-from src.data.processes import cpu_count, file_progress
+from ..data.processes import cpu_count, file_progress
+from .signatures import Signature
 
 
 class Rule(NamedTuple):

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from src.auditing.duplicates import LEAST_CONTRAST, PHOTOGRAPH, SMALL, SMALL_SIDE, find_duplicates
-from src.auditing.signatures import Signature, read_signatures, to_picture
-from src.data.collection import ImageCollection
-from src.data.images import read_image
-from src.data.module import ImageDataModule
-from src.data.splits import SPLITS
+from ..data.collection import ImageCollection
+from ..data.images import read_image
+from ..data.module import ImageDataModule
+from ..data.splits import SPLITS
+from .duplicates import LEAST_CONTRAST, PHOTOGRAPH, SMALL, SMALL_SIDE, find_duplicates
+from .signatures import Signature, read_signatures, to_picture
 
 MOST_SKIPPED = 0.05  # of all files: training's own data.max_skipped, from which on it refuses a data set
 

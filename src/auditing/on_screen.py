@@ -8,10 +8,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from src.auditing.findings import Audit, DuplicateGroup, count, extent
-from src.data.splits import SPLITS
-from src.figures.style import printable
-from src.tables import as_text
+from ..data.splits import SPLITS
+from ..figures.style import printable
+from ..tables import as_text
+from .findings import Audit, DuplicateGroup, count, extent
 
 MOST_CLASSES = 20  # named one by one; of more, the largest and the smallest are
 ENDS = 5  # how many of them

@@ -8,9 +8,9 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from src.data.collection import ImageCollection
-from src.data.images import FORMATS, read_image
-from src.data.processes import map_files
+from ..data.collection import ImageCollection
+from ..data.images import FORMATS, read_image
+from ..data.processes import map_files
 
 SIDE = 32  # pixels of a thumbnail: what `imagehash.phash` looks at
 HELD = "array"  # the format of an image that is held in memory

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from src import figures
-from src.attribution.archive import save_arrays, save_attribution
-from src.attribution.gradcam import Attribution, gradcam
-from src.attribution.layers import find_layer
-from src.callbacks.map_steps import arrays_file, step_to
-from src.callbacks.tensorboard import log_picture, tensorboards
-from src.data.workers import is_death
-from src.errors import InputError
-from src.runs.folder import RunFolder
+from .. import figures
+from ..attribution.archive import save_arrays, save_attribution
+from ..attribution.gradcam import Attribution, gradcam
+from ..attribution.layers import find_layer
+from ..data.workers import is_death
+from ..errors import InputError
+from ..runs.folder import RunFolder
+from .map_steps import arrays_file, step_to
+from .tensorboard import log_picture, tensorboards
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import lightning as L
 
-from src.callbacks.tensorboard import FIGURES
-from src.errors import RunError, first_line
-from src.runs.folder import RunFolder
-from src.tables import duration
+from ..errors import RunError, first_line
+from ..runs.folder import RunFolder
+from ..tables import duration
+from .tensorboard import FIGURES
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from src.analysis.maps import rank_correlation
-from src.attribution.archive import load_attribution
+from ..analysis.maps import rank_correlation
+from ..attribution.archive import load_attribution
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ import lightning as L
 from lightning.pytorch.callbacks import RichProgressBar
 from rich.console import Console
 
-from src.callbacks.throughput import Throughput
-from src.tables import duration
+from ..tables import duration
+from .throughput import Throughput
 
 log = logging.getLogger(__name__)
 

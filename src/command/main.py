@@ -19,14 +19,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.command.reservation import Reserved, discard, remove_empty, reserve, writes_itself
-from src.command.resume import check_same, merge_words, run_to_resume, what_is_done
-from src.command.signals import answer_signals
-from src.command.sweep import Outcome, Sweep, one_line
-from src.errors import InputError, RunError
-from src.logs import is_follower, say_interrupted
-from src.runs.folder import RunFolder
-from src.settings.composing import CONF, Plan, check_overrides, compose_overrides, quote, quote_paths
+from ..errors import InputError, RunError
+from ..logs import is_follower, say_interrupted
+from ..runs.folder import RunFolder
+from ..settings.composing import CONF, Plan, check_overrides, compose_overrides, quote, quote_paths
+from .reservation import Reserved, discard, remove_empty, reserve, writes_itself
+from .resume import check_same, merge_words, run_to_resume, what_is_done
+from .signals import answer_signals
+from .sweep import Outcome, Sweep, one_line
 
 log = logging.getLogger(__name__)
 

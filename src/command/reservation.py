@@ -14,8 +14,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.errors import InputError, first_line
-from src.runs.folder import RunFolder
+from ..errors import InputError, first_line
+from ..runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from src.errors import InputError, first_line
-from src.runs.folder import RunFolder
-from src.settings.rules import plain
+from ..errors import InputError, first_line
+from ..runs.folder import RunFolder
+from ..settings.rules import plain
 
 MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")
 """Settings that a run may go on with otherwise than it began: for how long and on what it is trained, not what."""

@@ -16,13 +16,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
 from rich import get_console
 
-from src.command.resume import NAMES_ONLY, check_same
-from src.errors import InputError, RunError
-from src.files import locked, write_text
-from src.logs import visible
-from src.runs.folder import NAMES, RunFolder, Status
-from src.settings.composing import quote
-from src.tables import duration
+from ..errors import InputError, RunError
+from ..files import locked, write_text
+from ..logs import visible
+from ..runs.folder import NAMES, RunFolder, Status
+from ..settings.composing import quote
+from ..tables import duration
+from .resume import NAMES_ONLY, check_same
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from src.tables import as_text
+from ..tables import as_text
 
 SETTINGS = {
     "data": "data",

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from src.cost.latency import latency_figures, time_passes
-from src.cost.memory import peak_memory
+from .latency import latency_figures, time_passes
+from .memory import peak_memory
 
 PRECISIONS: dict[str, tuple[torch.dtype | None, torch.dtype | None]] = {
     "32-true": (torch.float32, None),

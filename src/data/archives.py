@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from src.errors import InputError
+from ..errors import InputError
 
 BLOCK = 1 << 20  # bytes
 

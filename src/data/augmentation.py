@@ -6,7 +6,7 @@ cores that took 50 ms a batch of CIFAR-10 instead of 3 (2 cores, one of them bus
 
 import numpy as np
 
-from src.data.transforms import Augmentation
+from .transforms import Augmentation
 
 
 def augment_batch(images: np.ndarray, augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:

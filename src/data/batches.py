@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from src.errors import InputError
+from ..errors import InputError
 
 
 class Batch(NamedTuple):

@@ -12,13 +12,13 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from src.data.augmentation import augment_batch
-from src.data.batches import Batch, EpochBatchSampler
-from src.data.download import describe
-from src.data.processes import fork_context, quiet_fork
-from src.data.transforms import Augmentation, Geometry, load_augmented, load_image
-from src.data.workers import deaths_named, follow_parent, shielded
-from src.errors import RunError
+from ..errors import RunError
+from .augmentation import augment_batch
+from .batches import Batch, EpochBatchSampler
+from .download import describe
+from .processes import fork_context, quiet_fork
+from .transforms import Augmentation, Geometry, load_augmented, load_image
+from .workers import deaths_named, follow_parent, shielded
 
 # images uint8 (N, C, S, S), targets int64 (N,)
 ImagesAndTargets = tuple[torch.Tensor, torch.Tensor]

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich import get_console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from src.errors import InputError
+from ..errors import InputError
 
 log = logging.getLogger(__name__)
 

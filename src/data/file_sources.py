@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.collection import ImageCollection, Skipped
-from src.data.download import download_with_torchvision
-from src.data.folders import collect, find_splits, list_classes
-from src.data.published import PublishedZip, provide
-from src.data.scan import FoundFile, scan
-from src.errors import InputError
+from ..errors import InputError
+from .collection import ImageCollection, Skipped
+from .download import download_with_torchvision
+from .folders import collect, find_splits, list_classes
+from .published import PublishedZip, provide
+from .scan import FoundFile, scan
 
 CATSDOGS = PublishedZip(
     name="cats and dogs",

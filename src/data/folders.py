@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.collection import ImageCollection, Skipped
-from src.data.scan import FoundFile, scan
-from src.errors import InputError
+from ..errors import InputError
+from .collection import ImageCollection, Skipped
+from .scan import FoundFile, scan
 
 # in lower case
 SPLIT_FOLDERS = {

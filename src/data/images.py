@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from src.errors import InputError
+from ..errors import InputError
 
 # What may be opened. Left to itself Pillow also tries formats that start other programs (EPS runs Ghostscript) and some
 # without a signature, which take any bytes for a picture.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import PIL
 
-from src.data.cache import cache_file, write_cache
+from .cache import cache_file, write_cache
 
 log = logging.getLogger(__name__)
 

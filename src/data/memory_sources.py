@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from src.data.cache import cache_file, write_cache
-from src.data.collection import ImageCollection
-from src.data.download import download_with_torchvision
-from src.data.folders import Listing, find_splits, list_classes, select
-from src.data.images import UnreadableImageError
-from src.data.processes import map_files
-from src.data.scan import may_pass
-from src.data.transforms import Geometry, load_image
-from src.errors import InputError
+from ..errors import InputError
+from .cache import cache_file, write_cache
+from .collection import ImageCollection
+from .download import download_with_torchvision
+from .folders import Listing, find_splits, list_classes, select
+from .images import UnreadableImageError
+from .processes import map_files
+from .scan import may_pass
+from .transforms import Geometry, load_image
 
 log = logging.getLogger(__name__)
 

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 
-from src.data import settings
-from src.data.batches import EpochBatchSampler
-from src.data.collection import ImageCollection, Skipped
-from src.data.datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
-from src.data.processes import cpu_count
-from src.data.sources import IN_MEMORY, check_source, find_images
-from src.data.splits import FRACTION_DRAW, SPLITS, round_robin, split_dataset, stratified_subset, thin_out
-from src.data.transforms import Augmentation, Geometry
-from src.errors import InputError
+from ..errors import InputError
+from . import settings
+from .batches import EpochBatchSampler
+from .collection import ImageCollection, Skipped
+from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
+from .processes import cpu_count
+from .sources import IN_MEMORY, check_source, find_images
+from .splits import FRACTION_DRAW, SPLITS, round_robin, split_dataset, stratified_subset, thin_out
+from .transforms import Augmentation, Geometry
 
 BALANCES = ("none", "loss", "sampler")
 LABEL_DRAW = FRACTION_DRAW + 1  # a draw of its own, behind those of `src.data.splits`

@@ -19,7 +19,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from src.errors import RunError
+from ..errors import RunError
 
 T = TypeVar("T")
 Item = TypeVar("Item")

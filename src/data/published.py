@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.data.archives import extract_zip
-from src.data.download import digest_of, download_file
-from src.errors import InputError
+from ..errors import InputError
+from .archives import extract_zip
+from .download import digest_of, download_file
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from src.data.images import UnreadableImageError, read_image
-from src.data.manifest import Entry, read_manifest, write_manifest
-from src.data.processes import map_files
+from .images import UnreadableImageError, read_image
+from .manifest import Entry, read_manifest, write_manifest
+from .processes import map_files
 
 # How the reasons begin that may be gone the next time though the file stays as it is: they are not remembered.
 PASSING = ("missing", "permission denied", "no access", "not a regular file", "too large for the memory", "takes over")

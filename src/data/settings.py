@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from src.data.transforms import INTERPOLATIONS, Augmentation
-from src.errors import InputError
+from ..errors import InputError
+from .transforms import INTERPOLATIONS, Augmentation
 
 
 def whole_number(key: str, value: Any, least: int) -> int:

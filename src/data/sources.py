@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from src.data.collection import ImageCollection
-from src.data.file_sources import catsdogs, folder, imagenette, pets
-from src.data.folders import check_root
-from src.data.memory_sources import cifar10, digits, mnist
-from src.data.settings import nearest
-from src.data.tiny_imagenet import tinyimagenet
-from src.errors import InputError
+from ..errors import InputError
+from .collection import ImageCollection
+from .file_sources import catsdogs, folder, imagenette, pets
+from .folders import check_root
+from .memory_sources import cifar10, digits, mnist
+from .settings import nearest
+from .tiny_imagenet import tinyimagenet
 
 # name → source(root, *, download, **its own options). With download=False it uses what is on the disk and never writes
 # into `root`.

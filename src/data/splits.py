@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from src.errors import InputError
+from ..errors import InputError
 
 SPLITS = ("train", "val", "test")
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from src.data.collection import ImageCollection, Skipped
-from src.data.folders import Listing, collect, list_files
-from src.data.published import PublishedZip, provide
-from src.data.scan import FoundFile
-from src.data.settings import whole_number
-from src.errors import InputError
+from ..errors import InputError
+from .collection import ImageCollection, Skipped
+from .folders import Listing, collect, list_files
+from .published import PublishedZip, provide
+from .scan import FoundFile
+from .settings import whole_number
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 
-from src.errors import RunError
+from ..errors import RunError
 
 # A terminal sends Ctrl-C, and a batch system SIGTERM and SIGUSR1, to all processes of a command at once.
 PARENTS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}

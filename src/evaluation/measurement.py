@@ -12,14 +12,14 @@ import torch
 from lightning.pytorch.callbacks import LambdaCallback
 from numpy.typing import NDArray
 
-from src.callbacks.tensorboard import FIGURES
-from src.callbacks.test_outputs import Predictions
-from src.data.datasets import ImageLoader
-from src.data.processes import file_progress
-from src.runs.folder import RunFolder
-from src.runs.saved_settings import known_settings
-from src.trained.checkpoint import Trained
-from src.training.precision import choose_memory_format, choose_precision, weight_uses
+from ..callbacks.tensorboard import FIGURES
+from ..callbacks.test_outputs import Predictions
+from ..data.datasets import ImageLoader
+from ..data.processes import file_progress
+from ..runs.folder import RunFolder
+from ..runs.saved_settings import known_settings
+from ..trained.checkpoint import Trained
+from ..training.precision import choose_memory_format, choose_precision, weight_uses
 
 log = logging.getLogger(__name__)
 

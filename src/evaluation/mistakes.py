@@ -7,12 +7,12 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from src.attribution.gradcam import Attribution
-from src.explanation.image_maps import Explained, dark_note, explain_images, panel_rows
-from src.figures import shorten
-from src.figures.panels import panel_sheet
-from src.trained.checkpoint import Trained
-from src.trained.examples import Examples
+from ..attribution.gradcam import Attribution
+from ..explanation.image_maps import Explained, dark_note, explain_images, panel_rows
+from ..figures import shorten
+from ..figures.panels import panel_sheet
+from ..trained.checkpoint import Trained
+from ..trained.examples import Examples
 
 METHOD = "gradcam"
 PANELS = 3  # image, predicted and true class; with their difference too, small images would be one a row

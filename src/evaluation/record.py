@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from src import figures
-from src.analysis.calibration import Temperature, brier_scores, fit_temperature, log_losses, reliability
-from src.analysis.classification import confusion_matrix, per_class
-from src.analysis.headline import Estimate, headline
-from src.errors import InputError
-from src.evaluation.measurement import Measured, Meter, compare
-from src.evaluation.mistakes import mistakes_sheet, most_confident
-from src.figures.reliability import ReliabilityBins
-from src.runs.folder import RunFolder
-from src.tables import as_text
-from src.trained.checkpoint import Trained
-from src.trained.examples import Examples, find_examples
-from src.trained.logits import probabilities
-from src.trained.temperature import Calibration, digest, write_calibration
+from .. import figures
+from ..analysis.calibration import Temperature, brier_scores, fit_temperature, log_losses, reliability
+from ..analysis.classification import confusion_matrix, per_class
+from ..analysis.headline import Estimate, headline
+from ..errors import InputError
+from ..figures.reliability import ReliabilityBins
+from ..runs.folder import RunFolder
+from ..tables import as_text
+from ..trained.checkpoint import Trained
+from ..trained.examples import Examples, find_examples
+from ..trained.logits import probabilities
+from ..trained.temperature import Calibration, digest, write_calibration
+from .measurement import Measured, Meter, compare
+from .mistakes import mistakes_sheet, most_confident
 
 log = logging.getLogger(__name__)
 

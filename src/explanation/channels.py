@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from src import figures
-from src.attribution.archive import save_arrays
-from src.attribution.deconvnet import Excitations, project, strongest
-from src.attribution.guided import Rule
-from src.attribution.randomised import STATISTICS, randomised
-from src.attribution.receptive_field import receptive_fields
-from src.data.processes import file_progress
-from src.figures.channel_sheets import deconvnet_sheet
-from src.trained.checkpoint import Trained
-from src.trained.pictures import Pictures
+from .. import figures
+from ..attribution.archive import save_arrays
+from ..attribution.deconvnet import Excitations, project, strongest
+from ..attribution.guided import Rule
+from ..attribution.randomised import STATISTICS, randomised
+from ..attribution.receptive_field import receptive_fields
+from ..data.processes import file_progress
+from ..figures.channel_sheets import deconvnet_sheet
+from ..trained.checkpoint import Trained
+from ..trained.pictures import Pictures
 
 EACH = 9
 """Images a channel."""

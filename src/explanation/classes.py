@@ -12,20 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from src import figures
-from src.attribution.archive import save_arrays
-from src.attribution.class_image import ClassImages, ClassImageSettings, class_images, pixel_ascent
-from src.attribution.colour import Colour, measure_colour
-from src.attribution.randomised import randomised
-from src.data.processes import file_progress
-from src.errors import InputError
-from src.explanation.judge import Judgement, Verdict, judged, train_judge, unseen_images
-from src.explanation.targets import find_class
-from src.figures.class_image_sheets import JudgedImages, class_image_pages, class_image_steps
-from src.runs.output import picture_name
-from src.tables import as_text
-from src.trained.checkpoint import Trained, load_trained
-from src.trained.pictures import open_data, open_split
+from .. import figures
+from ..attribution.archive import save_arrays
+from ..attribution.class_image import ClassImages, ClassImageSettings, class_images, pixel_ascent
+from ..attribution.colour import Colour, measure_colour
+from ..attribution.randomised import randomised
+from ..data.processes import file_progress
+from ..errors import InputError
+from ..figures.class_image_sheets import JudgedImages, class_image_pages, class_image_steps
+from ..runs.output import picture_name
+from ..tables import as_text
+from ..trained.checkpoint import Trained, load_trained
+from ..trained.pictures import open_data, open_split
+from .judge import Judgement, Verdict, judged, train_judge, unseen_images
+from .targets import find_class
 
 log = logging.getLogger(__name__)
 

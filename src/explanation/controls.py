@@ -10,10 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.errors import InputError
-from src.runs.folder import RunFolder
-from src.runs.saved_settings import run_settings
-from src.training.lifecycle import run_training
+from ..errors import InputError
+from ..runs.folder import RunFolder
+from ..runs.saved_settings import run_settings
+from ..training.lifecycle import run_training
 
 STEM = {"stem", "stem_pool"}
 

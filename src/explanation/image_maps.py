@@ -10,19 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from src import figures
-from src.attribution.archive import save_arrays
-from src.attribution.cam import class_activation_maps
-from src.attribution.gradcam import Attribution
-from src.attribution.guided import PixelAttribution, pixel_attribution
-from src.attribution.methods import METHODS
-from src.data.processes import file_progress
-from src.errors import InputError
-from src.figures.panels import Panel, heat_panels, panel_sheet, panel_size, signed_panels
-from src.runs.output import picture_name
-from src.trained.checkpoint import Trained
-from src.trained.logits import predict, probabilities
-from src.trained.pictures import UNKNOWN, Pictures
+from .. import figures
+from ..attribution.archive import save_arrays
+from ..attribution.cam import class_activation_maps
+from ..attribution.gradcam import Attribution
+from ..attribution.guided import PixelAttribution, pixel_attribution
+from ..attribution.methods import METHODS
+from ..data.processes import file_progress
+from ..errors import InputError
+from ..figures.panels import Panel, heat_panels, panel_sheet, panel_size, signed_panels
+from ..runs.output import picture_name
+from ..trained.checkpoint import Trained
+from ..trained.logits import predict, probabilities
+from ..trained.pictures import UNKNOWN, Pictures
 
 SIDE = 168
 """Pixels of an image's longer side on a sheet."""

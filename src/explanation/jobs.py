@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from src.attribution.gradcam import Attribution
-from src.attribution.methods import METHODS
-from src.attribution.randomised import STATISTICS, randomised
-from src.errors import InputError
-from src.explanation import image_maps
-from src.explanation.targets import choose_targets
-from src.runs.saved_settings import run_settings
-from src.settings.check import nearest
-from src.settings.composing import CONF
-from src.trained.checkpoint import Trained, load_trained
-from src.trained.pictures import SPLITS, Pictures, open_pictures
+from ..attribution.gradcam import Attribution
+from ..attribution.methods import METHODS
+from ..attribution.randomised import STATISTICS, randomised
+from ..errors import InputError
+from ..runs.saved_settings import run_settings
+from ..settings.check import nearest
+from ..settings.composing import CONF
+from ..trained.checkpoint import Trained, load_trained
+from ..trained.pictures import SPLITS, Pictures, open_pictures
+from . import image_maps
+from .targets import choose_targets
 
 log = logging.getLogger(__name__)
 
@@ -85,13 +85,13 @@ def run_job(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
     """Write the explanation to `folder`; what explain.json says of it."""
     kind = kind_of(cfg)
     if kind == "channels":
-        from src.explanation.channels import explain_channels
+        from .channels import explain_channels
 
         pictures = _open(cfg, trained, "val")
         chosen = pictures.some(cfg.max_images, cfg.seed)
         return explain_channels(trained, pictures, folder, cfg.method, cfg.layer, cfg.channels, chosen, cfg.batch_size)
     if kind == "class_image":
-        from src.explanation.classes import explain_classes
+        from .classes import explain_classes
 
         return explain_classes(
             trained, folder, target_of(cfg),
@@ -136,7 +136,7 @@ def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str
         "left_out": [{"image": skipped.path, "reason": skipped.reason} for skipped in pictures.skipped],
     }
     if cfg.faithfulness and isinstance(maps, Attribution):
-        from src.explanation.truth import measure
+        from .truth import measure
 
         record["faithfulness"] = measure(
             trained, images, maps, cfg.method, folder, shuffled=shuffled, batch_size=cfg.batch_size, seed=cfg.seed
@@ -175,7 +175,7 @@ def _shuffled(cfg: DictConfig, trained: Trained) -> Trained | None:
     if trained.run is None:
         log.info("no control on shuffled labels: %s lies in no run, so that its data are not known", trained.path)
         return None
-    from src.explanation.controls import train_shuffled
+    from .controls import train_shuffled
 
     folder = trained.run.path / "explain" / "shuffled_labels"
     architecture = trained.module.hparams["architecture"]

@@ -17,14 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from torch import Tensor
 
-from src.attribution.snapshot import device_of, frozen_copy
-from src.errors import InputError
-from src.explanation.controls import train_beside
-from src.runs.folder import RunFolder
-from src.runs.saved_settings import run_settings
-from src.settings.composing import CONF
-from src.trained.pictures import open_data
-from src.training.classifier import ImageClassifier
+from ..attribution.snapshot import device_of, frozen_copy
+from ..errors import InputError
+from ..runs.folder import RunFolder
+from ..runs.saved_settings import run_settings
+from ..settings.composing import CONF
+from ..trained.pictures import open_data
+from ..training.classifier import ImageClassifier
+from .controls import train_beside
 
 log = logging.getLogger(__name__)
 

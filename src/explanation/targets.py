@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from src.errors import InputError
-from src.settings.check import nearest
-from src.trained.pictures import UNKNOWN
+from ..errors import InputError
+from ..settings.check import nearest
+from ..trained.pictures import UNKNOWN
 
 
 def find_class(name: str, class_names: list[str]) -> int:

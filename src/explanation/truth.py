@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from rich.table import Table
 from torch import Tensor, nn
 
-from src import figures
-from src.analysis.faithfulness import MEASURES, Faithfulness, faithfulness
-from src.analysis.maps import Agreement, agreements
-from src.analysis.perturbation import EXPLANATIONS, centre_blob
-from src.attribution.cam import class_activation_maps
-from src.attribution.gradcam import Attribution
-from src.attribution.methods import METHODS
-from src.attribution.sanity import explained, randomised_from_the_top
-from src.data.processes import file_progress
-from src.explanation.controls import learned
-from src.figures.faithfulness_charts import faithfulness_chart
-from src.frames import pd
-from src.tables import as_text
-from src.trained.checkpoint import Trained
+from .. import figures
+from ..analysis.faithfulness import MEASURES, Faithfulness, faithfulness
+from ..analysis.maps import Agreement, agreements
+from ..analysis.perturbation import EXPLANATIONS, centre_blob
+from ..attribution.cam import class_activation_maps
+from ..attribution.gradcam import Attribution
+from ..attribution.methods import METHODS
+from ..attribution.sanity import explained, randomised_from_the_top
+from ..data.processes import file_progress
+from ..figures.faithfulness_charts import faithfulness_chart
+from ..frames import pd
+from ..tables import as_text
+from ..trained.checkpoint import Trained
+from .controls import learned
 
 log = logging.getLogger(__name__)
 

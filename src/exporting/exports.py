@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src.errors import InputError
-from src.exporting import standalone
-from src.exporting.formats import FORMATS
-from src.exporting.proof import Proof, Runner, prove
-from src.trained.checkpoint import Trained
-from src.trained.pictures import Pictures, open_pictures
-from src.trained.temperature import digest, read_calibration
+from ..errors import InputError
+from ..trained.checkpoint import Trained
+from ..trained.pictures import Pictures, open_pictures
+from ..trained.temperature import digest, read_calibration
+from . import standalone
+from .formats import FORMATS
+from .proof import Proof, Runner, prove
 
 log = logging.getLogger(__name__)
 

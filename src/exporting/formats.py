@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from omegaconf import DictConfig
 
-from src.errors import InputError
+from ..errors import InputError
 
 
 @dataclass(frozen=True)

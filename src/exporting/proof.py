@@ -9,11 +9,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from src.data.processes import file_progress
-from src.errors import RunError
-from src.trained.checkpoint import Trained
-from src.trained.logits import predict
-from src.trained.pictures import Pictures
+from ..data.processes import file_progress
+from ..errors import RunError
+from ..trained.checkpoint import Trained
+from ..trained.logits import predict
+from ..trained.pictures import Pictures
 
 T = TypeVar("T")
 

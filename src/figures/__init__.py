@@ -4,20 +4,20 @@ Pure: no pyplot, so that no backend, no global list of figures and no open windo
 they are, without matplotlib's mathematics between dollar signs.
 """
 
-from src.figures.channel_sheets import deconvnet_sheet
-from src.figures.class_by_class import class_heat_map, confusion_matrices
-from src.figures.class_image_sheets import JudgedImages, class_image_pages, class_image_steps
-from src.figures.confusion import confusion_matrix
-from src.figures.costs import cost_charts, pareto_front
-from src.figures.curves import curves
-from src.figures.disagreements import disagreements
-from src.figures.epochs import gradcam_movement, learning_curves
-from src.figures.faithfulness_charts import faithfulness_chart
-from src.figures.heat_maps import gradcam_grid, scale_maps, upsample
-from src.figures.map_comparison import gradcam_comparison, gradcam_epochs
-from src.figures.map_movement import map_movement
-from src.figures.reliability import ReliabilityBins, reliability_diagram
-from src.figures.style import printable, save, save_image, shorten, to_image
+from .channel_sheets import deconvnet_sheet
+from .class_by_class import class_heat_map, confusion_matrices
+from .class_image_sheets import JudgedImages, class_image_pages, class_image_steps
+from .confusion import confusion_matrix
+from .costs import cost_charts, pareto_front
+from .curves import curves
+from .disagreements import disagreements
+from .epochs import gradcam_movement, learning_curves
+from .faithfulness_charts import faithfulness_chart
+from .heat_maps import gradcam_grid, scale_maps, upsample
+from .map_comparison import gradcam_comparison, gradcam_epochs
+from .map_movement import map_movement
+from .reliability import ReliabilityBins, reliability_diagram
+from .style import printable, save, save_image, shorten, to_image
 
 __all__ = [
     "JudgedImages",

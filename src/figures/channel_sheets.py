@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from src.figures.heat_maps import enlarge
-from src.figures.style import GREY, INK, fit, pixel_axes, show_pixels
+from .heat_maps import enlarge
+from .style import GREY, INK, fit, pixel_axes, show_pixels
 
 CELL, LARGE = 74, 140  # pixels of a crop's longer side: on a sheet, and in the picture of one channel
 ACROSS = 2  # channels beside each other

@@ -8,8 +8,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from src.figures.style import DPI, GREY, INK, fit_labels, text_width
-from src.frames import pd
+from ..frames import pd
+from .style import DPI, GREY, INK, fit_labels, text_width
 
 EXTREMES = 20  # classes at each end of a longer list
 NUMBERED = 25  # classes up to which the cells of the heat map hold numbers

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from src.figures.heat_maps import enlarge, panel_size
-from src.figures.style import GREY, INK, VERMILLION, fit, pixel_axes, printable, show_pixels, text_width
+from .heat_maps import enlarge, panel_size
+from .style import GREY, INK, VERMILLION, fit, pixel_axes, printable, show_pixels, text_width
 
 PANEL = 96  # pixels of an image's longer side, about: 12 × 8, 3 × 28
 GAP, APART, LINE, HEADER, HEADING, NAMES = 8, 20, 16, 36, 54, 100  # pixels

@@ -7,7 +7,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from src.figures.style import DPI, INK, shorten
+from .style import DPI, INK, shorten
 
 
 def confusion_matrix(counts: NDArray[np.integer], class_names: Sequence[str]) -> Figure:

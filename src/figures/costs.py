@@ -12,8 +12,8 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocat
 from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
-from src.figures.style import BLUE, DPI, GREY, INK, fit_labels, text_width
-from src.frames import pd
+from ..frames import pd
+from .style import BLUE, DPI, GREY, INK, fit_labels, text_width
 
 WIDTH = 8  # inches
 COSTS = {"parameters": "parameters", "macs": "MACs an image", "latency_ms": "latency in ms"}

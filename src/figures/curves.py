@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from src.figures.style import BLUE, DPI, GREEN, GREY, INK, VERMILLION
-from src.frames import pd
+from ..frames import pd
+from .style import BLUE, DPI, GREEN, GREY, INK, VERMILLION
 
 
 def curves(metrics: pd.DataFrame, best_epoch: int) -> Figure:

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from src.figures.heat_maps import GAP, PANEL, enlarge, panel_size
-from src.figures.style import GREEN, INK, VERMILLION, fit, fit_labels, pixel_axes, show_pixels
+from .heat_maps import GAP, PANEL, enlarge, panel_size
+from .style import GREEN, INK, VERMILLION, fit, fit_labels, pixel_axes, show_pixels
 
 IMAGES = 24
 COLUMNS = 4

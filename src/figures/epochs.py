@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from src.figures.style import (
+from ..frames import pd
+from .style import (
     BLUE,
     DPI,
     GREY,
@@ -21,7 +22,6 @@ from src.figures.style import (
     fit_labels,
     text_width,
 )
-from src.frames import pd
 
 WIDTH = 9  # inches
 OVERLAID = len(GROUP_COLOURS)  # groups that one chart can hold; more get a chart each

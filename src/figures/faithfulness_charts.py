@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from src.figures.style import (
+from ..frames import pd
+from .style import (
     BLUE,
     DPI,
     GREY,
@@ -19,7 +20,6 @@ from src.figures.style import (
     printable,
     shorten,
 )
-from src.frames import pd
 
 CHART, HEIGHT = 4.0, 5.6  # inches
 CURVES = {

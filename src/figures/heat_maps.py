@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.figures.style import INK, VERMILLION, pixel_axes, printable, shorten, show_pixels
+from .style import INK, VERMILLION, pixel_axes, printable, shorten, show_pixels
 
 PANEL = 168  # pixels of an image's longer side: 21 × 8, 6 × 28, 3 × 56
 GAP, LINE, HEADER, FOOTER = 12, 16, 32, 34  # pixels around the panels

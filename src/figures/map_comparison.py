@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from src.figures.heat_maps import colours, enlarge, overlay, panel_size, upsample
-from src.figures.style import GREY, INK, VERMILLION, fit, fit_labels, pixel_axes, show_pixels
+from .heat_maps import colours, enlarge, overlay, panel_size, upsample
+from .style import GREY, INK, VERMILLION, fit, fit_labels, pixel_axes, show_pixels
 
 PANEL, SMALL = 136, 112  # pixels of a panel's longer side: beside other models, and in a row of epochs
 ACROSS = 5  # models beside each other; more go below

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from src.figures.style import BLUE, DPI, GREY, INK, VERMILLION, epoch_axes
+from .style import BLUE, DPI, GREY, INK, VERMILLION, epoch_axes
 
 
 def map_movement(

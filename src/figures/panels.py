@@ -7,8 +7,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from src.figures.heat_maps import enlarge, overlay, panel_size
-from src.figures.style import INK, VERMILLION, fit, pixel_axes, printable, show_pixels
+from .heat_maps import enlarge, overlay, panel_size
+from .style import INK, VERMILLION, fit, pixel_axes, printable, show_pixels
 
 MARGIN, LINE, WIDTH = 12, 15, 1400  # pixels; the sheet is at most about so wide
 SIGNED = colormaps["RdBu_r"]  # blue and red are told apart by colour-blind readers; white is nothing

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from src.figures.style import BLUE, DPI, GREY, INK, VERMILLION, fit, printable
+from .style import BLUE, DPI, GREY, INK, VERMILLION, fit, printable
 
 WIDTH, HEIGHT = 4.6, 6.2  # inches
 BAR = 0.92  # of a bin's width

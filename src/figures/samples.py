@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.figures.style import GREY, INK, pixel_axes, printable, shorten
+from .style import GREY, INK, pixel_axes, printable, shorten
 
 PANEL = 96  # pixels of a sample's side
 BOX = 176  # pixels of the square that a duplicate is fitted into

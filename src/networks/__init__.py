@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from src.errors import InputError
-from src.networks import resnet
-from src.networks.cifar_resnet import DEPTHS, CifarResNet
-from src.networks.mini_resnet import MiniResNet
-from src.networks.simple_cnn import SimpleCNN
+from ..errors import InputError
+from . import resnet
+from .cifar_resnet import DEPTHS, CifarResNet
+from .mini_resnet import MiniResNet
+from .simple_cnn import SimpleCNN
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": resnet.resnet18,

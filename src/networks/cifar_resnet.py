@@ -9,7 +9,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.errors import InputError
+from ..errors import InputError
 
 Kind = Literal["resnet", "plain"]
 

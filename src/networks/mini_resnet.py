@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from src.errors import InputError
+from ..errors import InputError
 
 Kind = Literal["basic", "bottleneck"]
 Order = Literal["post", "pre"]

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.errors import InputError
-from src.networks import NETWORKS, build_network
-from src.networks.saved import SavedFileError, check_tensors, load_saved
+from ..errors import InputError
+from . import NETWORKS, build_network
+from .saved import SavedFileError, check_tensors, load_saved
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import nn
 from torchvision.models import resnet as torchvision_resnet
 
-from src.errors import InputError
+from ..errors import InputError
 
 Stem = Literal["auto", "imagenet", "small"]
 

@@ -15,8 +15,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from src.errors import RunError, ran_out
-from src.networks.pickled import UnsafePickleError, check_pickles
+from ..errors import RunError, ran_out
+from .pickled import UnsafePickleError, check_pickles
 
 MOST_PICKLED = 8 * 2**20
 """Bytes of the pickle, which holds all but the numbers. ResNet-152 with AdamW and a thousand class names has 258 kB,

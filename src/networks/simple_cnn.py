@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from src.errors import InputError
+from ..errors import InputError
 
 
 class SimpleCNN(nn.Module):

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.attribution.cam import CAMS, class_activation_maps
-from src.attribution.gradcam import Attribution
-from src.figures.heat_maps import enlarge, overlay, panel_size, scale_maps
-from src.page.exhibits import Exhibit
-from src.trained.logits import probabilities
+from ..attribution.cam import CAMS, class_activation_maps
+from ..attribution.gradcam import Attribution
+from ..figures.heat_maps import enlarge, overlay, panel_size, scale_maps
+from ..trained.logits import probabilities
+from .exhibits import Exhibit
 
 METHODS = tuple(name for name in CAMS if name not in ("scorecam", "ablationcam"))
 """Those that take one pass through the network: the others take one for each of up to 2048 channels."""

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from src.attribution.layers import deepest_layer, map_sizes
-from src.attribution.snapshot import frozen_copy
-from src.data.transforms import Geometry
-from src.errors import InputError, RunError
-from src.runs.saved_settings import run_settings
-from src.trained.checkpoint import Trained, load_trained
-from src.trained.pictures import Pictures, open_split
-from src.trained.temperature import read_calibration
+from ..attribution.layers import deepest_layer, map_sizes
+from ..attribution.snapshot import frozen_copy
+from ..data.transforms import Geometry
+from ..errors import InputError, RunError
+from ..runs.saved_settings import run_settings
+from ..trained.checkpoint import Trained, load_trained
+from ..trained.pictures import Pictures, open_split
+from ..trained.temperature import read_calibration
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from src.figures.style import BLUE, GREY, VERMILLION, shorten
+from ..figures.style import BLUE, GREY, VERMILLION, shorten
 
 MOST_BARS = 6
 

@@ -10,14 +10,14 @@ import torch
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile, UploadedFileRec
 
-from src.attribution.methods import METHODS as TITLES
-from src.data.transforms import Geometry
-from src.errors import InputError
-from src.figures.style import shorten
-from src.page import markup
-from src.page.ask import METHODS, Question, ask, digest
-from src.page.exhibits import Examples, Exhibit, Exhibition
-from src.page.uploads import to_input
+from ..attribution.methods import METHODS as TITLES
+from ..data.transforms import Geometry
+from ..errors import InputError
+from ..figures.style import shorten
+from . import markup
+from .ask import METHODS, Question, ask, digest
+from .exhibits import Examples, Exhibit, Exhibition
+from .uploads import to_input
 
 log = logging.getLogger(__name__)
 

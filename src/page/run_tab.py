@@ -14,11 +14,11 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.figures.confusion import confusion_matrix
-from src.figures.style import BLUE, GREY, VERMILLION, to_image
-from src.frames import pd
-from src.page import markup
-from src.runs.folder import RunFolder
+from ..figures.confusion import confusion_matrix
+from ..figures.style import BLUE, GREY, VERMILLION, to_image
+from ..frames import pd
+from ..runs.folder import RunFolder
+from . import markup
 
 log = logging.getLogger(__name__)
 

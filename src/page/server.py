@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from src.page.exhibits import Exhibition
+    from .exhibits import Exhibition
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +82,8 @@ def page_server(shown: "Exhibition", port: int, browser: bool) -> "uvicorn.Serve
     from starlette.formparsers import MultiPartParser
     from streamlit.web.bootstrap import load_config_options
 
-    from src.page.guard import Guard
-    from src.page.uploads import MAX_BYTES
+    from .guard import Guard
+    from .uploads import MAX_BYTES
 
     load_config_options(settings(port))
     # Above this many bytes, by default 1 MB, Starlette puts an upload into a file: ours stay in memory.
@@ -113,7 +113,7 @@ def page_server(shown: "Exhibition", port: int, browser: bool) -> "uvicorn.Serve
 
 def settings(port: int) -> dict[str, Any]:
     """Streamlit's options, whatever the user's own config.toml or environment says of them."""
-    from src.page.uploads import MAX_BYTES
+    from .uploads import MAX_BYTES
 
     return {
         "global.developmentMode": False,

@@ -7,9 +7,9 @@ from io import BytesIO
 import torch
 from PIL import Image
 
-from src.data.images import UnreadableImageError
-from src.data.transforms import Geometry, load_image
-from src.errors import InputError
+from ..data.images import UnreadableImageError
+from ..data.transforms import Geometry, load_image
+from ..errors import InputError
 
 MAX_BYTES = 10 * 10**6
 """The browser has the same limit, see `server.settings`; on Windows it reckons with 10 × 2²⁰ and leaves it to us."""

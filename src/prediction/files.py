@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from src.data.processes import file_progress
-from src.errors import RunError
-from src.figures.style import printable
-from src.prediction.overlays import Overlays
-from src.prediction.rows import Columns, Row, RowFile
-from src.prediction.stream import Answers, precision_of, stream, worker_count
-from src.trained.checkpoint import Trained
-from src.trained.logits import probabilities
-from src.trained.temperature import read_calibration
+from ..data.processes import file_progress
+from ..errors import RunError
+from ..figures.style import printable
+from ..trained.checkpoint import Trained
+from ..trained.logits import probabilities
+from ..trained.temperature import read_calibration
+from .overlays import Overlays
+from .rows import Columns, Row, RowFile
+from .stream import Answers, precision_of, stream, worker_count
 
 log = logging.getLogger(__name__)
 

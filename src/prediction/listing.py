@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from src.errors import InputError
+from ..errors import InputError
 
 STDIN = "-"
 REMEDY = "name a file, a folder, a pattern such as 'PHOTOS/**/*.jpg', or - for a list on stdin"
@@ -49,7 +49,7 @@ def _listed(text: bytes) -> list[str]:
 
 def _below(folder: Path) -> list[str]:
     """All files of the folder and its subfolders. Links are followed, loops of them end."""
-    from src.data.folders import list_files  # the package of the data needs torch, which no error should wait for
+    from ..data.folders import list_files  # the package of the data needs torch, which no error should wait for
 
     try:
         next(folder.iterdir(), None)

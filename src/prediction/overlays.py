@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.attribution.cam import Attribution, class_activation_maps
-from src.figures import scale_maps
-from src.figures.panels import heat_panels, panel_size
-from src.runs.output import picture_name
-from src.trained.checkpoint import Trained
+from ..attribution.cam import Attribution, class_activation_maps
+from ..figures import scale_maps
+from ..figures.panels import heat_panels, panel_size
+from ..runs.output import picture_name
+from ..trained.checkpoint import Trained
 
 SIDE = 224
 """Pixels of each of the two panels' longer side."""

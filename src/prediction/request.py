@@ -4,9 +4,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.errors import InputError
-from src.prediction.rows import FORMATS
-from src.settings.composing import CONF
+from ..errors import InputError
+from ..settings.composing import CONF
+from .rows import FORMATS
 
 
 def check_prediction(cfg: DictConfig) -> None:

@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from types import TracebackType
 
-from src.runs.folder import NAMES
+from ..runs.folder import NAMES
 
 
 @dataclass(frozen=True)

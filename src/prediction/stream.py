@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from omegaconf.errors import OmegaConfBaseException
 from torch.utils.data import DataLoader, Dataset
 
-from src.data.datasets import as_it_is
-from src.data.images import UnreadableImageError, reason_of
-from src.data.module import ImageDataModule
-from src.data.processes import cpu_count, fork_context, one_by_one, quiet_fork
-from src.data.transforms import Geometry, load_image
-from src.data.workers import deaths_when_waiting, follow_parent, is_death, shielded
-from src.errors import InputError, RunError
-from src.runs.saved_settings import run_settings
-from src.trained.checkpoint import Trained
-from src.trained.logits import predict
+from ..data.datasets import as_it_is
+from ..data.images import UnreadableImageError, reason_of
+from ..data.module import ImageDataModule
+from ..data.processes import cpu_count, fork_context, one_by_one, quiet_fork
+from ..data.transforms import Geometry, load_image
+from ..data.workers import deaths_when_waiting, follow_parent, is_death, shielded
+from ..errors import InputError, RunError
+from ..runs.saved_settings import run_settings
+from ..trained.checkpoint import Trained
+from ..trained.logits import predict
 
 Decoded = tuple[Sequence[str], Sequence[str | None], torch.Tensor]
 """Of n paths: they, None or why the file can't be read, and uint8 (m, C, S, S) the m that can."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from src.frames import pd
-from src.reporting.groups import Group, TestSet
-from src.reporting.kept_maps import Looks, sharper
-from src.reporting.verdicts import Comparison, compare
-from src.tables import large_number
+from ..frames import pd
+from ..tables import large_number
+from .groups import Group, TestSet
+from .kept_maps import Looks, sharper
+from .verdicts import Comparison, compare
 
 SIGNIFICANT = 0.05
 

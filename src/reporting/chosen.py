@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.reporting.contents import UnusableError, is_number, read_yaml
-from src.runs.folder import RunFolder
+from ..runs.folder import RunFolder
+from .contents import UnusableError, is_number, read_yaml
 
 RESULTS = "optimization_results.yaml"
 """What Hydra's Optuna sweeper leaves in the folder of a sweep."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from src.frames import pd
-from src.runs.folder import NAMES
+from ..frames import pd
+from ..runs.folder import NAMES
 
 LARGEST = 1e300
 """No figure of a run is larger, and Python's whole numbers can be too large for a float."""

@@ -6,9 +6,9 @@ from itertools import zip_longest
 import numpy as np
 from numpy.typing import NDArray
 
-from src.errors import InputError
-from src.reporting.finished import Replicate, Run
-from src.reporting.groups import Group
+from ..errors import InputError
+from .finished import Replicate, Run
+from .groups import Group
 
 MOST = 16
 """Images on a sheet: half of them right in one group, half in the other, where there are so many."""
@@ -58,7 +58,7 @@ def _of_runs(one: str, first: Run, other: str, second: Run) -> Disagreement | No
 
 def _images(run: Run, paths: list[str]) -> NDArray[np.uint8]:
     """The images (N, C, H, W) as the run's network saw them."""
-    from src.data import ImageDataModule  # and with it torch, which nothing else of a report needs
+    from ..data import ImageDataModule  # and with it torch, which nothing else of a report needs
 
     settings = run.config["data"] | {"num_workers": 0}
     try:

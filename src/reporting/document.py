@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
-from src.figures.style import printable
+from ..figures.style import printable
 
 CHART_COLOURS = 1 << 14
 """A picture of at most so many colours is a chart: with smooth edges 1,000 to 5,000, a photograph has over 50,000."""

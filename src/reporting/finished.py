@@ -13,14 +13,14 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import src.settings.composing  # noqa: F401  # the resolvers that a configuration may use
-from src.errors import InputError
-from src.frames import pd
-from src.reporting.contents import UnusableError, is_number, read_csv, read_json, read_yaml, refuse_infinite
-from src.reporting.found import find_runs
-from src.runs.folder import RunFolder
-from src.runs.saved_settings import refuse_unusual
-from src.settings.rules import RULES
+from ..errors import InputError
+from ..frames import pd
+from ..runs.folder import RunFolder
+from ..runs.saved_settings import refuse_unusual
+from ..settings import composing  # noqa: F401  # the resolvers that a configuration may use
+from ..settings.rules import RULES
+from .contents import UnusableError, is_number, read_csv, read_json, read_yaml, refuse_infinite
+from .found import find_runs
 
 Replicate = tuple[int, int | None]
 """Seed and fold; no fold without cross-validation."""

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from src.reporting.contents import UnusableError, read_yaml
+from .contents import UnusableError, read_yaml
 
 RUN_FILES = {"metrics.json", "metrics.csv", "checkpoints"}
 """Any of them makes a folder that of a run that lost its run.json, unless there are runs below it."""

@@ -8,8 +8,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar
 
-from src.reporting.finished import Problem, Replicate, Run, natural
-from src.reporting.labels import label_groups, model_name, same_settings
+from .finished import Problem, Replicate, Run, natural
+from .labels import label_groups, model_name, same_settings
 
 Digests = dict[Replicate, bytes]
 """Which test images, with which labels, each replicate has."""

@@ -8,10 +8,10 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from src.analysis.maps import half_energy_area, map_similarity
-from src.analysis.significance import paired_bootstrap
-from src.reporting.finished import Problem, Replicate, Run
-from src.reporting.groups import Group
+from ..analysis.maps import half_energy_area, map_similarity
+from ..analysis.significance import paired_bootstrap
+from .finished import Problem, Replicate, Run
+from .groups import Group
 
 
 @dataclass(frozen=True, eq=False)

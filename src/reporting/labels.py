@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from src.reporting.finished import IGNORED, Run, without_ignored
+from .finished import IGNORED, Run, without_ignored
 
 Column = list[Any]
 """One setting's values, one a group."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from src.reporting.contents import UnusableError, read_json
-from src.reporting.document import Section, Table
-from src.reporting.finished import Run
-from src.reporting.groups import Group
+from .contents import UnusableError, read_json
+from .document import Section, Table
+from .finished import Run
+from .groups import Group
 
 MEASURES = ("deletion", "insertion", "road")
 BASELINES = ("random", "inverted", "centre blob")

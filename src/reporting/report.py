@@ -12,22 +12,22 @@ from rich import get_console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from src.errors import InputError
-from src.figures.style import printable
-from src.files import write_text
-from src.frames import pd
-from src.logs import visible
-from src.reporting.answers import ANSWERS, Result
-from src.reporting.chosen import Choice, read_choice
-from src.reporting.document import Page, Table, render_html, render_markdown
-from src.reporting.finished import Problem, Run, read_runs
-from src.reporting.groups import TestSet, group_runs, test_sets
-from src.reporting.kept_maps import look
-from src.reporting.sections import PICTURES, Drawing, describe, summary_table
-from src.reporting.summary import report_table, summary
-from src.reporting.verdicts import Comparison, compare
-from src.runs.folder import RunFolder
-from src.tables import as_text
+from ..errors import InputError
+from ..figures.style import printable
+from ..files import write_text
+from ..frames import pd
+from ..logs import visible
+from ..runs.folder import RunFolder
+from ..tables import as_text
+from .answers import ANSWERS, Result
+from .chosen import Choice, read_choice
+from .document import Page, Table, render_html, render_markdown
+from .finished import Problem, Run, read_runs
+from .groups import TestSet, group_runs, test_sets
+from .kept_maps import look
+from .sections import PICTURES, Drawing, describe, summary_table
+from .summary import report_table, summary
+from .verdicts import Comparison, compare
 
 COLUMNS_SHOWN = 9
 

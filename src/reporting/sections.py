@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from src import figures
-from src.analysis.classification import confusion_matrix
-from src.errors import InputError, RunError, first_line
-from src.frames import pd
-from src.reporting.answers import Result
-from src.reporting.disputed import disagreement
-from src.reporting.document import Picture, Section, Table
-from src.reporting.finished import Replicate
-from src.reporting.groups import Group, TestSet
-from src.reporting.measured_maps import faithfulness_section
-from src.tables import duration, large_number
+from .. import figures
+from ..analysis.classification import confusion_matrix
+from ..errors import InputError, RunError, first_line
+from ..frames import pd
+from ..tables import duration, large_number
+from .answers import Result
+from .disputed import disagreement
+from .document import Picture, Section, Table
+from .finished import Replicate
+from .groups import Group, TestSet
+from .measured_maps import faithfulness_section
 
 PICTURES = (
     "class_f1",

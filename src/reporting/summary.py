@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from src.frames import pd
-from src.reporting.groups import Group, TestSet
+from ..frames import pd
+from .groups import Group, TestSet
 
 
 def summary(test_set: TestSet) -> pd.DataFrame:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.analysis.significance import exact_mcnemar, holm, paired_bootstrap
-from src.frames import pd
-from src.reporting.finished import Problem, Run
-from src.reporting.groups import Group, TestSet
+from ..analysis.significance import exact_mcnemar, holm, paired_bootstrap
+from ..frames import pd
+from .finished import Problem, Run
+from .groups import Group, TestSet
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, Timer
 from torch import Tensor
 
-from src.errors import InputError
-from src.networks.saved import SavedFileError, load_saved
-from src.resuming.sealed import check_seal
-from src.resuming.stopping import Stop
-from src.resuming.unfinished import batches_done, validates
+from ..errors import InputError
+from ..networks.saved import SavedFileError, load_saved
+from .sealed import check_seal
+from .stopping import Stop
+from .unfinished import batches_done, validates
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from src.files import replacing
+from ..files import replacing
 
 WRITTEN_AGAIN = ("baseline/", "test/", "best_", "_hparams_/", "custom_scalars__config__")
 """Begin the tags of what a resumed run measures or says once more."""

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from src.data.workers import is_death
-from src.errors import RunError, ran_out
-from src.files import replacing
-from src.networks.saved import SavedFileError
+from ..data.workers import is_death
+from ..errors import RunError, ran_out
+from ..files import replacing
+from ..networks.saved import SavedFileError
 
 # A checkpoint is a zip archive, whose last field is a comment of any text, preceded by its length in two bytes
 # (APPNOTE.TXT 4.3.16, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT). What stands there travels with the

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from src.data import ImageDataModule
-from src.errors import InputError
-from src.networks.saved import SavedFileError, check_tensors, load_saved
-from src.resuming.sealed import check_seal
-from src.runs.folder import RunFolder
+from ..data import ImageDataModule
+from ..errors import InputError
+from ..networks.saved import SavedFileError, check_tensors, load_saved
+from ..runs.folder import RunFolder
+from .sealed import check_seal
 
 log = logging.getLogger(__name__)
 

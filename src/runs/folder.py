@@ -16,9 +16,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from src.errors import InputError, RunError
-from src.files import locked, missing_folders, remove_empty, remove_partial, replacing, write_text
-from src.settings.rules import RULES
+from ..errors import InputError, RunError
+from ..files import locked, missing_folders, remove_empty, remove_partial, replacing, write_text
+from ..settings.rules import RULES
 
 if TYPE_CHECKING:  # the command line knows run folders, and starts without pandas
     import numpy as np
@@ -260,12 +260,12 @@ class RunFolder:
         return json.loads(self.cost_file.read_text(encoding="utf-8"))
 
     def history(self) -> "pd.DataFrame":
-        from src.frames import pd
+        from ..frames import pd
 
         return pd.read_csv(self.history_file)
 
     def predictions(self) -> "pd.DataFrame":
-        from src.frames import pd
+        from ..frames import pd
 
         # A class may be called NA or null; those are names here, not missing values.
         return pd.read_csv(self.predictions_file, keep_default_na=False, encoding_errors=NAMES)

@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from src.errors import InputError
-from src.files import write_text
-from src.runs.folder import RunFolder
+from ..errors import InputError
+from ..files import write_text
+from .folder import RunFolder
 
 
 @contextmanager

@@ -9,10 +9,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import src.settings.composing  # noqa: F401  # the resolvers that the configuration of a study needs
-from src.errors import InputError, first_line
-from src.runs.folder import RunFolder
-from src.settings.check import check_config
+from ..errors import InputError, first_line
+from ..settings import composing  # noqa: F401  # the resolvers that the configuration of a study needs
+from ..settings.check import check_config
+from .folder import RunFolder
 
 log = logging.getLogger(__name__)
 

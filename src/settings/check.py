@@ -10,8 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.errors import InputError, first_line
-from src.settings.rules import ANSWERS, NULLABLE, RULES, plain
+from ..errors import InputError, first_line
+from .rules import ANSWERS, NULLABLE, RULES, plain
 
 
 def check_config(cfg: DictConfig) -> None:

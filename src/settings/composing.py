@@ -17,9 +17,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.errors import InputError, first_line
-from src.settings.check import check_config, keys, nearest
-from src.settings.trust import check_trust
+from ..errors import InputError, first_line
+from .check import check_config, keys, nearest
+from .trust import check_trust
 
 CONF = Path(__file__).parents[2] / "conf"
 

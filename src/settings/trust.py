@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.errors import InputError, first_line
+from ..errors import InputError, first_line
 
 CLASSES = re.compile(r"src\.callbacks\.[a-z_]+\.[A-Z]\w*|lightning\.pytorch\.(callbacks|loggers)\.[A-Z]\w*")
 """What a configuration may instantiate: our callbacks, and Lightning's callbacks and loggers by their documented names

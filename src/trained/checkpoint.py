@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from src.data.transforms import Geometry
-from src.errors import InputError
-from src.networks.saved import SavedFileError, check_tensors, is_url, load_saved
-from src.runs.folder import RunFolder
-from src.trained.hyperparameters import check_hyperparameters, check_shapes
-from src.training.classifier import ImageClassifier
-from src.training.precision import choose_memory_format, choose_precision, weight_uses
+from ..data.transforms import Geometry
+from ..errors import InputError
+from ..networks.saved import SavedFileError, check_tensors, is_url, load_saved
+from ..runs.folder import RunFolder
+from ..training.classifier import ImageClassifier
+from ..training.precision import choose_memory_format, choose_precision, weight_uses
+from .hyperparameters import check_hyperparameters, check_shapes
 
 REMEDY = "name a run folder, or its checkpoints/best.ckpt"
 

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.data import ImageDataModule
-from src.data.datasets import ImageDataset, ImageLoader
-from src.data.splits import stratified_subset
-from src.errors import InputError
-from src.figures.style import printable
-from src.runs.saved_settings import known_settings
-from src.trained.checkpoint import Trained
-from src.trained.pictures import SPLITS, open_data
-from src.training.session import TRAIN_IMAGES_MEASURED
+from ..data import ImageDataModule
+from ..data.datasets import ImageDataset, ImageLoader
+from ..data.splits import stratified_subset
+from ..errors import InputError
+from ..figures.style import printable
+from ..runs.saved_settings import known_settings
+from ..training.session import TRAIN_IMAGES_MEASURED
+from .checkpoint import Trained
+from .pictures import SPLITS, open_data
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from src.data.transforms import INTERPOLATIONS
-from src.networks import build_network
-from src.settings.rules import RULES
+from ..data.transforms import INTERPOLATIONS
+from ..networks import build_network
+from ..settings.rules import RULES
 
 DEEPEST = 8
 """Levels of dictionaries and lists; src.train writes three."""

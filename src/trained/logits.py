@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from src.trained.checkpoint import Trained
+from .checkpoint import Trained
 
 
 def predict(

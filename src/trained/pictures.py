@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.data import ImageDataModule
-from src.data.batches import EpochBatchSampler
-from src.data.collection import Skipped
-from src.data.datasets import FileDataset, ImageDataset, ImageLoader
-from src.data.folders import list_files
-from src.data.scan import find_defects, scan
-from src.data.splits import round_robin
-from src.data.transforms import Geometry
-from src.errors import InputError, first_line
-from src.runs.folder import RunFolder
-from src.runs.saved_settings import run_settings
-from src.trained.checkpoint import Trained
+from ..data import ImageDataModule
+from ..data.batches import EpochBatchSampler
+from ..data.collection import Skipped
+from ..data.datasets import FileDataset, ImageDataset, ImageLoader
+from ..data.folders import list_files
+from ..data.scan import find_defects, scan
+from ..data.splits import round_robin
+from ..data.transforms import Geometry
+from ..errors import InputError, first_line
+from ..runs.folder import RunFolder
+from ..runs.saved_settings import run_settings
+from .checkpoint import Trained
 
 SPLITS = ("train", "val", "test")
 UNKNOWN = -1

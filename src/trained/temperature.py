@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from src.files import write_text
+from ..files import write_text
 
 log = logging.getLogger(__name__)
 

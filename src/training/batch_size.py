@@ -10,15 +10,15 @@ import lightning as L
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from src.cost.memory import peak_memory
-from src.cost.network import PRECISIONS, autocast
-from src.data import ImageDataModule
-from src.data.processes import fork_context, quiet_fork
-from src.errors import InputError, ran_out
-from src.runs.folder import RunFolder
-from src.training.classifier import ImageClassifier
-from src.training.classifier_cost import private_copy, training_step
-from src.training.free_memory import free_memory
+from ..cost.memory import peak_memory
+from ..cost.network import PRECISIONS, autocast
+from ..data import ImageDataModule
+from ..data.processes import fork_context, quiet_fork
+from ..errors import InputError, ran_out
+from ..runs.folder import RunFolder
+from .classifier import ImageClassifier
+from .classifier_cost import private_copy, training_step
+from .free_memory import free_memory
 
 log = logging.getLogger(__name__)
 

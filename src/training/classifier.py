@@ -18,10 +18,10 @@ from torchmetrics.classification import (
     MulticlassRecall,
 )
 
-from src.errors import RunError
-from src.networks import build_network
-from src.resuming.unfinished import gather, put_back, stay_in_epoch
-from src.training.optimizers import build_optimizer, build_schedule
+from ..errors import RunError
+from ..networks import build_network
+from ..resuming.unfinished import gather, put_back, stay_in_epoch
+from .optimizers import build_optimizer, build_schedule
 
 STEPS_BETWEEN_CHECKS = 32
 """On a GPU the loss is looked at every so many steps: each look waits for the device."""

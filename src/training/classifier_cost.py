@@ -6,13 +6,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from src.cost.latency import time_passes
-from src.cost.memory import peak_memory
-from src.cost.network import PRECISIONS, Progress, autocast, bare_copy, measure_cost, mebibytes, synchronise
-from src.errors import InputError
-from src.training.classifier import ImageClassifier
-from src.training.hardware import describe_hardware
-from src.training.optimizers import build_optimizer
+from ..cost.latency import time_passes
+from ..cost.memory import peak_memory
+from ..cost.network import PRECISIONS, Progress, autocast, bare_copy, measure_cost, mebibytes, synchronise
+from ..errors import InputError
+from .classifier import ImageClassifier
+from .hardware import describe_hardware
+from .optimizers import build_optimizer
 
 SECONDS = 3.0
 """So long training steps are timed."""

@@ -7,8 +7,8 @@ from hydra.utils import get_class, instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from src.errors import InputError, first_line
-from src.settings.trust import check_targets, settle
+from ..errors import InputError, first_line
+from ..settings.trust import check_targets, settle
 
 
 def build(node: DictConfig, group: str, **arguments: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from src.errors import InputError
+from ..errors import InputError
 
 
 def describe_hardware() -> dict[str, Any]:

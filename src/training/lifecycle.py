@@ -12,15 +12,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.data.workers import deaths_named
-from src.errors import InputError, first_line
-from src.logs import is_follower, say_interrupted
-from src.resuming.event_files import cut_events
-from src.resuming.starting_point import last_whole, progress
-from src.runs.folder import RunFolder
-from src.training.hardware import describe_hardware
-from src.training.results import sum_up
-from src.training.session import Session
+from ..data.workers import deaths_named
+from ..errors import InputError, first_line
+from ..logs import is_follower, say_interrupted
+from ..resuming.event_files import cut_events
+from ..resuming.starting_point import last_whole, progress
+from ..runs.folder import RunFolder
+from .hardware import describe_hardware
+from .results import sum_up
+from .session import Session
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ import traceback
 
 import lightning as L
 
-from src.data import ImageDataModule
-from src.errors import RunError, ran_out
-from src.training.batch_size import Fit, fitting, power_of_two, release
-from src.training.classifier import ImageClassifier
-from src.training.free_memory import free_memory
+from ..data import ImageDataModule
+from ..errors import RunError, ran_out
+from .batch_size import Fit, fitting, power_of_two, release
+from .classifier import ImageClassifier
+from .free_memory import free_memory
 
 log = logging.getLogger(__name__)
 

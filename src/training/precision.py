@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from src.cost.network import count_macs, count_parameters
+from ..cost.network import count_macs, count_parameters
 
 WORTH_CONVERTING = 8
 """Uses of a weight per image from which bf16 and channels_last pay on a CPU.

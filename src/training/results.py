@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import lightning as L
 import numpy as np
 
-from src import figures
-from src.analysis.classification import confusion_matrix, per_class
-from src.callbacks.map_steps import steps
-from src.callbacks.tensorboard import log_picture
-from src.callbacks.test_outputs import Predictions
-from src.data import ImageDataModule
-from src.runs.folder import RunFolder
-from src.tables import as_text, metrics_table
+from .. import figures
+from ..analysis.classification import confusion_matrix, per_class
+from ..callbacks.map_steps import steps
+from ..callbacks.tensorboard import log_picture
+from ..callbacks.test_outputs import Predictions
+from ..data import ImageDataModule
+from ..runs.folder import RunFolder
+from ..tables import as_text, metrics_table
 
 log = logging.getLogger(__name__)
 

@@ -14,35 +14,35 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
-from src.attribution.layers import find_layer
-from src.callbacks.history import History
-from src.callbacks.progress import progress_callbacks
-from src.callbacks.tensorboard import FIGURES, TensorBoardCharts, log_result, tensorboards
-from src.callbacks.test_outputs import Predictions
-from src.callbacks.throughput import Throughput
-from src.cost.network import count_parameters
-from src.data import ImageDataModule
-from src.errors import InputError, RunError, first_line
-from src.logs import is_follower
-from src.networks import build_network
-from src.networks.pretrained import check_fit, describe_fit, fit_weights
-from src.resuming.checkpoints import RunCheckpoint, StepCheckpoints, checkpoint_interval
-from src.resuming.sealed import SealedCheckpointIO
-from src.resuming.starting_point import check_fits, check_length
-from src.resuming.stopping import Stop
-from src.runs.folder import RunFolder
-from src.tables import duration
-from src.training.batch_size import settle_batch_size
-from src.training.classifier import ImageClassifier
-from src.training.classifier_cost import classifier_cost
-from src.training.configured import build
-from src.training.free_memory import free_memory
-from src.training.hardware import describe_hardware, uses_cuda
-from src.training.optimizers import check_optimization
-from src.training.out_of_memory import memory_advice
-from src.training.precision import choose_memory_format, choose_precision, weight_uses
-from src.training.results import draw_epochs, write_test
-from src.training.transfer import extract_features, features_stay_the_same, read_pretrained, resolve_architecture
+from ..attribution.layers import find_layer
+from ..callbacks.history import History
+from ..callbacks.progress import progress_callbacks
+from ..callbacks.tensorboard import FIGURES, TensorBoardCharts, log_result, tensorboards
+from ..callbacks.test_outputs import Predictions
+from ..callbacks.throughput import Throughput
+from ..cost.network import count_parameters
+from ..data import ImageDataModule
+from ..errors import InputError, RunError, first_line
+from ..logs import is_follower
+from ..networks import build_network
+from ..networks.pretrained import check_fit, describe_fit, fit_weights
+from ..resuming.checkpoints import RunCheckpoint, StepCheckpoints, checkpoint_interval
+from ..resuming.sealed import SealedCheckpointIO
+from ..resuming.starting_point import check_fits, check_length
+from ..resuming.stopping import Stop
+from ..runs.folder import RunFolder
+from ..tables import duration
+from .batch_size import settle_batch_size
+from .classifier import ImageClassifier
+from .classifier_cost import classifier_cost
+from .configured import build
+from .free_memory import free_memory
+from .hardware import describe_hardware, uses_cuda
+from .optimizers import check_optimization
+from .out_of_memory import memory_advice
+from .precision import choose_memory_format, choose_precision, weight_uses
+from .results import draw_epochs, write_test
+from .transfer import extract_features, features_stay_the_same, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)
 

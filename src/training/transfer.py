@@ -10,11 +10,11 @@ from rich import get_console
 from rich.progress import track
 from torch import Tensor
 
-from src.errors import InputError
-from src.networks import architecture
-from src.networks.pretrained import imagenet_weights, read_weights, stem_of
-from src.runs.folder import RunFolder
-from src.training.classifier import ImageClassifier
+from ..errors import InputError
+from ..networks import architecture
+from ..networks.pretrained import imagenet_weights, read_weights, stem_of
+from ..runs.folder import RunFolder
+from .classifier import ImageClassifier
 
 
 def read_pretrained(weights: str | None, name: str) -> dict[str, Tensor] | None:
