@@ -24,7 +24,7 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if self.gone or is_follower():
             return
-        if record.name.split(".")[0] == "src" or record.name == "__main__" or record.levelno >= logging.ERROR:
+        if record.name.split(".")[0] == __package__ or record.name == "__main__" or record.levelno >= logging.ERROR:
             try:
                 get_console().print(visible(self.format(record)), markup=False, highlight=False, soft_wrap=True)
             except SystemExit as error:

@@ -1,7 +1,8 @@
-"""Imports point only to the left: data · networks · figures · tables ◀ attribution · analysis ◀ … ◀ the verbs."""
+"""Imports point only upwards in `LAYERS`, from the leaves to the verbs."""
 
 import ast
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
     {"errors", "files", "logs", "frames", "tables"},
-    {"settings"},
-    {"data", "networks", "figures"},
-    {"attribution", "cost"},
+    {"figures"},
     {"analysis"},
+    {"settings"},
+    {"data", "networks"},
+    {"attribution", "cost"},
     {"runs"},
     {"resuming"},
     {"callbacks"},
@@ -22,7 +24,7 @@ LAYERS = [
     {"command"},
     {"prediction", "exporting", "auditing", "explanation", "reporting"},
     {"evaluation", "page"},
-    {"train", "evaluate", "predict", "explain", "audit", "benchmark", "report", "export", "app"},
+    {"train", "evaluate", "predict", "explain", "audit", "benchmark", "report", "export", "app", "run", "__main__"},
 ]
 
 
@@ -36,22 +38,30 @@ def layer(name: str) -> int:
 
 def imported_parts(path: Path) -> set[str]:
     """The parts of `src` that a file imports, inside functions too; those for type checkers alone count as well."""
-    parts = set()
+    parts, package = set(), ("src", *path.relative_to(SRC).parent.parts)
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "src":
-            parts |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("src."):
-            parts.add(node.module.split(".")[1])
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = [*above, *(node.module or "").split(".")] if node.module else [*above]
+            if module == ["src"]:
+                parts |= {alias.name for alias in node.names}
+            elif module[0] == "src":
+                parts.add(module[1])
         elif isinstance(node, ast.Import):
             parts |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("src.")}
     return parts
+
+
+def test_imports_are_found() -> None:
+    assert {"command", "settings", "errors"} <= imported_parts(SRC / "train.py")
+    assert "figures" in imported_parts(SRC / "training" / "results.py")
 
 
 FILES = sorted(path for path in SRC.rglob("*.py") if path != SRC / "__init__.py")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))
-def test_imports_point_to_the_left(path: Path) -> None:
+def test_imports_point_to_the_ground(path: Path) -> None:
     own = part(path)
     for other in imported_parts(path) - {own}:
         assert layer(other) < layer(own), f"{own} imports {other}"
@@ -62,6 +72,6 @@ def test_no_file_hides_a_module_of_the_standard_library() -> None:
 
 
 def test_all_packages_are_installed() -> None:
-    named = (SRC.parent / "pyproject.toml").read_text()
-    packages = {".".join(path.parent.relative_to(SRC.parent).parts) for path in SRC.rglob("__init__.py")}
-    assert [package for package in packages if f'"{package}"' not in named] == []
+    named = tomllib.loads((SRC.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    packages = {".".join(("reslens", *path.parent.relative_to(SRC).parts)) for path in SRC.rglob("__init__.py")}
+    assert set(named) == packages | {"reslens.conf"}

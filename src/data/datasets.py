@@ -159,7 +159,7 @@ class ImageLoader(DataLoader[Any]):
                 self._iterator._shutdown_workers()  # type: ignore[attr-defined]
                 self._iterator = None
             # PyTorch puts a worker's whole traceback into the message: its last line is ours
-            raise RunError(str(error).splitlines()[-1].removeprefix("src.errors.RunError: ")) from error
+            raise RunError(str(error).splitlines()[-1].removeprefix(f"{RunError.__module__}.RunError: ")) from error
 
     def workers(self) -> Sequence[BaseProcess]:
         """Its processes, dead ones too; they stay from epoch to epoch."""

@@ -313,7 +313,9 @@ def _version(package: str) -> str | None:
 
 def _git_commit() -> str | None:
     """The commit of this source tree, with `-dirty` behind it where files have changed since; None outside git."""
-    command, here = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], Path(__file__).parent
+    command, here = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], Path(__file__).parents[2]
+    if not (here / ".git").exists():  # installed: the commit would be that of whatever surrounds the environment
+        return None
     try:
         return subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):

@@ -21,7 +21,10 @@ from ..errors import InputError, first_line
 from .check import check_config, keys, nearest
 from .trust import check_trust
 
-CONF = Path(__file__).parents[2] / "conf"
+PACKAGE = __package__.partition(".")[0]
+"""`src` in the repository; `reslens` where it is installed, with `conf/` in it."""
+
+CONF = next(folder / "conf" for folder in Path(__file__).parents[1:3] if (folder / "conf").is_dir())
 
 RAW_PATHS = (
     "data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
@@ -53,6 +56,8 @@ def list_groups(chosen: Mapping[str, str]) -> str:
 
 
 OmegaConf.register_new_resolver("groups", list_groups, replace=True)  # for --help
+# `${package:logs.LogFile}`: a class of ours, whatever name we are installed under.
+OmegaConf.register_new_resolver("package", lambda name: f"{PACKAGE}.{name}", replace=True)
 
 
 def quote_paths(argv: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
 
-CLASSES = re.compile(r"src\.callbacks\.[a-z_]+\.[A-Z]\w*|lightning\.pytorch\.(callbacks|loggers)\.[A-Z]\w*")
+CLASSES = re.compile(r"(?:src|reslens)\.callbacks\.[a-z_]+\.[A-Z]\w*|lightning\.pytorch\.(callbacks|loggers)\.[A-Z]\w*")
 """What a configuration may instantiate: our callbacks, and Lightning's callbacks and loggers by their documented names
 (behind the name of one of Lightning's files stands all that the file imports, `os` and `subprocess` too)."""
 

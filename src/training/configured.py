@@ -1,5 +1,6 @@
 """Callbacks and loggers that the configuration names."""
 
+import re
 from typing import Any
 
 import lightning
@@ -8,6 +9,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from ..errors import InputError, first_line
+from ..settings.composing import PACKAGE
 from ..settings.trust import check_targets, settle
 
 
@@ -19,9 +21,11 @@ def build(node: DictConfig, group: str, **arguments: Any) -> Any:
     """
     settings = settle(node, group)
     check_targets(settings, group)
-    target = settings.get("_target_", None)
+    # Configurations say src, whatever name we are installed under: two copies of a class would be two classes.
+    target = re.sub(r"^(src|reslens)\.", f"{PACKAGE}.", str(settings.get("_target_", None)))
+    settings["_target_"] = target
     try:
-        if not issubclass(get_class(str(target)), (lightning.Callback, Logger)):
+        if not issubclass(get_class(target), (lightning.Callback, Logger)):
             raise InputError(f"{group}: _target_={target} is neither a callback nor a logger: leave it out")
         return instantiate(settings, **arguments)
     except Exception as error:

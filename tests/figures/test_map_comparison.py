@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from src import figures
+from src.figures import heat_maps
 from src.figures.map_comparison import GAP, LINE, MARGIN, PANEL
 
 Legible = Callable[[Figure], list[str]]
@@ -27,7 +28,7 @@ def overlays(figure: Figure) -> np.ndarray:
 
 def brightness(share: float) -> int:
     """Of an overlay on black."""
-    return int(((0.25 + 0.5 * share) * figures.gradcam.colours(np.array([float(share)]))[0]).astype(int).sum())
+    return int(((0.25 + 0.5 * share) * heat_maps.colours(np.array([float(share)]))[0]).astype(int).sum())
 
 
 class TestComparison:
@@ -43,7 +44,7 @@ class TestComparison:
         """The weaker model is darker, its map is not stretched; the strongest value has the top of the colour bar."""
         figure = self.draw({"strong": maps(0.4), "weak": maps(0.1, cells=6)})
         canvas = overlays(figure)
-        side = figures.gradcam.panel_size((32, 32), PANEL)[0]
+        side = heat_maps.panel_size((32, 32), PANEL)[0]
         row = canvas[100]
         first, second = (row[GAP + k * (side + GAP) + 10] for k in (1, 2))
         expected = [brightness(share) for share in (1, 0.25)]

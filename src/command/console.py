@@ -1,0 +1,68 @@
+"""`reslens VERB …`: the verbs as one console command, each exactly as `python -m src.VERB`."""
+
+import ast
+import runpy
+import sys
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGE = __package__.partition(".")[0]
+"""`src` in this repository, `reslens` where it is installed."""
+
+
+def main() -> None:
+    """Run the verb that the first word names, with the words behind it, and exit with its code."""
+    word, *rest = sys.argv[1:] or ["--help"]
+    verbs = list_verbs()
+    if word in ("--version", "-V"):
+        print(describe_version())
+    elif word in ("--help", "-h", "help"):
+        print(describe_verbs(verbs))
+    elif word in verbs:
+        sys.argv = [sys.argv[0], *rest]
+        # As __main__, so that the processes of a distributed run are started the same way.
+        runpy.run_module(f"{PACKAGE}.{word}", run_name="__main__", alter_sys=True)
+    else:
+        nearest = get_close_matches(word, verbs, n=2, cutoff=0.5) or list(verbs)
+        print(f"error: {word!r} is no verb; nearest: {', '.join(nearest)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def list_verbs() -> dict[str, str]:
+    """Map each verb to what it does: the files beside this package that run as a command, by their first line."""
+    verbs = {}
+    for path in sorted(Path(__file__).parents[1].glob("[a-z]*.py")):
+        source = path.read_text(encoding="utf-8")
+        if '__name__ == "__main__"' in source:
+            line = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
+            verbs[path.stem] = line.partition(": ")[2]
+    return verbs
+
+
+def describe_verbs(verbs: dict[str, str]) -> str:
+    """List the verbs, one a line."""
+    width = max(map(len, verbs))
+    lines = [f"  {name:<{width}}  {does}" for name, does in verbs.items()]
+    return "\n".join(
+        [
+            "ResLens trains, compares and explains residual networks for image classification.",
+            "",
+            *lines,
+            "",
+            "reslens VERB --help shows a verb's settings, reslens --version the versions.",
+        ]
+    )
+
+
+def describe_version() -> str:
+    """Name the versions that decide figures: ours, and those of the libraries behind it."""
+    names = ("reslens", "torch", "torchvision", "lightning", "hydra-core")
+    return " · ".join(f"{name} {_version(name)}" for name in names)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
