@@ -1,11 +1,11 @@
-# make demo · make test · make lint · make setup: each does everything on a machine with Python 3.11–3.13 and make.
+# make demo · make test · make test-fast · make lint · make setup: each does everything on a machine with Python 3.11–3.13 and make.
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 # The newest Python that the packages are tested with; PYTHON=python3.12 make setup chooses another.
 PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $(p))))
 
-.PHONY: demo test test-slow test-faults lint setup audit bench clean
+.PHONY: demo test test-fast test-slow test-faults lint setup audit bench clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -18,6 +18,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+
+test-fast: setup
+	$(BIN)/python -m pytest -m "not slow and not whole" -n auto --dist loadfile
 
 test-slow: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile

@@ -18,6 +18,18 @@ ROOT = Path(__file__).parent.parent
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
+LAUNCHERS = {"run_here", "Launched", "subprocess", "train", "train_shuffled"}
+TRAINED = {"digits_run", "undisturbed"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `whole` what starts verbs or needs a trained run: `make test-fast` leaves it out."""
+    for item in items:
+        starts = not LAUNCHERS.isdisjoint(vars(getattr(item, "module", None) or object()))
+        if starts or not TRAINED.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("whole")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
