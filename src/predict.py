@@ -16,31 +16,35 @@ log = logging.getLogger(__name__)
 
 
 def predict(cfg: "DictConfig") -> dict[str, Any]:
-    """Predict as the composed configuration says; give back what predict.json holds.
+    """Predict as the composed configuration says; return what predict.json holds.
 
-    Raises `InputError` for what can't be meant, before anything is written.
+    Raises:
+        InputError: A setting is wrong; nothing has been written.
     """
     check_config(cfg)
     from .prediction.request import check_prediction
 
     check_prediction(cfg)
-    from .prediction.listing import find_paths
+    from .trained.listing import SPLITS, find_paths
 
-    paths = find_paths(str(cfg.images))
+    where = str(cfg.images)
+    paths = [] if where in SPLITS else find_paths(where)
     from .prediction.files import prepare
     from .runs.output import grown, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained  # torch, only now
+    from .trained.pictures import open_run_split
 
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
+    source = open_run_split(where, trained, cfg.data.root) if where in SPLITS else paths
     task = prepare(cfg, trained)
     output = output_folder(cfg.output, trained.run, "predict")
     with grown(output):
         record = {
             "checkpoint": str(trained.path),
             "network": trained.name,
-            "images": str(cfg.images),
+            "images": where,
             "command": shlex.join(sys.orig_argv),
-            **task.run(paths, output),
+            **task.run(source, output),
         }
         write_record(output, "predict", record)
     log.info("predictions  %s", RunFolder(output).shown)

@@ -95,6 +95,35 @@ def test_every_file_has_a_row_with_the_networks_answer(run: Path, photos: Path, 
     assert told == record | {"files": ["predictions.csv", "predict.json"]}
 
 
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_split_of_the_run_has_the_runs_own_predictions(
+    run: Path, split: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / split).mkdir()  # a folder of that name is ./test
+    with caplog.at_level("INFO"):
+        record = predicted(f"checkpoint={run}", f"images={split}", "output=out", "batch_size=32")
+    assert f"images={split} is the run's {split} split: say images=./{split} for the folder of that name" in caplog.text
+    got = rows(tmp_path / "out")
+    assert record["count"] == len(got) == {"test": 180, "val": 162}[split]
+    if split == "test":
+        own = RunFolder(run).predictions()
+        assert [(row["path"], row["predicted"]) for row in got] == list(
+            zip(own["path"], own["predicted"].astype(str), strict=True)
+        )
+        np.testing.assert_allclose([float(row["confidence"]) for row in got], own["confidence"], atol=2e-6)
+    with pytest.raises(InputError, match="holds no file"):
+        predicted(f"checkpoint={run}", f"images=./{split}", "output=other")
+
+
+def test_a_split_needs_a_run(run: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.ckpt"
+    shutil.copy(RunFolder(run).best_checkpoint, alone)
+    with pytest.raises(InputError, match=r"images=test means images of a run, and .*alone\.ckpt lies in none"):
+        predicted(f"checkpoint={alone}", "images=test", f"output={tmp_path / 'out'}")
+    assert not (tmp_path / "out").exists()
+
+
 def test_json_lines_say_the_same(run: Path, photos: Path, tmp_path: Path) -> None:
     for kind in ("csv", "jsonl"):
         predicted(f"checkpoint={run}", f"images={photos}", f"output={tmp_path / kind}", f"format={kind}", "top_k=100")

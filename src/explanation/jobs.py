@@ -18,7 +18,8 @@ from ..runs.saved_settings import run_settings
 from ..settings.check import nearest
 from ..settings.composing import CONF
 from ..trained.checkpoint import Trained, load_trained
-from ..trained.pictures import SPLITS, Pictures, open_pictures
+from ..trained.listing import SPLITS
+from ..trained.pictures import Pictures, open_pictures
 from . import image_maps
 from .targets import choose_targets
 

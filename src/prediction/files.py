@@ -16,6 +16,7 @@ from ..errors import RunError
 from ..figures.style import printable
 from ..trained.checkpoint import Trained
 from ..trained.logits import probabilities
+from ..trained.pictures import Pictures
 from ..trained.temperature import read_calibration
 from .overlays import Overlays
 from .rows import Columns, Row, RowFile
@@ -56,19 +57,23 @@ class Task:
     batch_size: int
     num_workers: int | str
 
-    def run(self, paths: Sequence[str], output: Path) -> dict[str, Any]:
-        """Write the rows of all `paths`, and pictures, to `output`; what predict.json says of them.
+    def run(self, source: Sequence[str] | Pictures, output: Path) -> dict[str, Any]:
+        """Write a row for each file, and pictures, to `output`; return what predict.json says of them.
 
-        Raises `RunError` where a process was killed, and where no file could be read. What was written stays.
+        Args:
+            source: paths of files, or a split of a run.
+
+        Raises:
+            RunError: A process was killed, or no file could be read. What was written stays.
         """
         tally = Tally()
-        workers = worker_count(self.num_workers, -(-len(paths) // self.batch_size))
+        workers = worker_count(self.num_workers, -(-len(source) // self.batch_size))
         began = time.perf_counter()
         with (
             RowFile(output, self.kind, Columns(self.top_k, self.overlays is not None)) as file,
-            file_progress("Predicting", len(paths)) as advance,
+            file_progress("Predicting", len(source)) as advance,
         ):
-            for answers in stream(self.trained, paths, self.batch_size, workers):
+            for answers in stream(self.trained, source, self.batch_size, workers):
                 rows = self.rows(answers, tally.files, output)
                 file.write(rows)
                 tally.add(rows)

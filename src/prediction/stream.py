@@ -25,6 +25,7 @@ from ..errors import InputError, RunError
 from ..runs.saved_settings import run_settings
 from ..trained.checkpoint import Trained
 from ..trained.logits import predict
+from ..trained.pictures import Pictures
 
 Decoded = tuple[Sequence[str], Sequence[str | None], torch.Tensor]
 """Of n paths: they, None or why the file can't be read, and uint8 (m, C, S, S) the m that can."""
@@ -98,15 +99,26 @@ def reason_against(path: Path) -> str | None:
     return None if stat.S_ISREG(mode) else "not a regular file"
 
 
-def stream(trained: Trained, paths: Sequence[str], batch_size: int, workers: int) -> Iterator[Answers]:
-    """The answers to all `paths`, in order. However many they are, a few batches at a time are in memory.
+def stream(trained: Trained, source: Sequence[str] | Pictures, batch_size: int, workers: int) -> Iterator[Answers]:
+    """Yield the answers to all files of `source`, in order, with a few batches at a time in memory.
 
-    Of a file that crashes its decoder the reason says so, if there are workers. Raises `RunError` where one is killed
-    for want of memory, and where the network's answer is no number.
+    If a file crashes its decoder, the reason says so, provided there are workers.
+
+    Raises:
+        RunError: A worker was killed for want of memory, or the network's answer is not finite.
     """
     precision = precision_of(trained)
+    paths = source.names if isinstance(source, Pictures) else source
     batches = [list(paths[start : start + batch_size]) for start in range(0, len(paths), batch_size)]
-    for names, reasons, images in decoded(Files(trained.geometry), batches, workers):
+    if isinstance(source, Pictures):  # checked when the data set was found
+        nothing: list[None] = [None] * batch_size
+        found: Iterable[Decoded] = (
+            (names, nothing[: len(names)], images)
+            for names, images in zip(batches, source.batches(batch_size), strict=True)
+        )
+    else:
+        found = decoded(Files(trained.geometry), batches, workers)
+    for names, reasons, images in found:
         logits = np.empty((0, len(trained.class_names)), np.float32)
         if len(images):
             with as_tested(trained, precision):

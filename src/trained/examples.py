@@ -19,7 +19,8 @@ from ..figures.style import printable
 from ..runs.saved_settings import known_settings
 from ..training.session import TRAIN_IMAGES_MEASURED
 from .checkpoint import Trained
-from .pictures import SPLITS, open_data
+from .listing import SPLITS
+from .pictures import open_data
 
 log = logging.getLogger(__name__)
 

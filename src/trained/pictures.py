@@ -1,5 +1,7 @@
-"""The images that a trained network is asked about: files, a folder, or a split of the data that it was trained on."""
+"""The images that a trained network is asked about, decoded when they are wanted; `open_pictures` finds them."""
 
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,15 +25,17 @@ from ..errors import InputError, first_line
 from ..runs.folder import RunFolder
 from ..runs.saved_settings import run_settings
 from .checkpoint import Trained
+from .listing import SPLITS, find_paths
 
-SPLITS = ("train", "val", "test")
+log = logging.getLogger(__name__)
+
 UNKNOWN = -1
 """The target of an image whose true class nobody has said."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Images as the network wants them, decoded when they are asked for.
+    """Images as the network wants them, decoded when they are wanted.
 
     Attributes:
         dataset: gives them as uint8 (C, S, S).
@@ -51,20 +55,21 @@ class Pictures:
         return len(self.names)
 
     def batches(self, batch_size: int) -> Iterator[torch.Tensor]:
-        """All images in order, uint8 (n, C, S, S)."""
+        """Yield all images in order, uint8 (n, C, S, S)."""
         for images, _ in ImageLoader(
             self.dataset, EpochBatchSampler(len(self), batch_size, shuffle=False), self.workers
         ):
             yield images
 
     def take(self, chosen: Sequence[int] | NDArray[np.int64]) -> torch.Tensor:
-        """Some of the images, uint8 (n, C, S, S)."""
+        """Stack some of the images, uint8 (n, C, S, S)."""
         return torch.stack([self.dataset[int(index)][0] for index in chosen])
 
     def some(self, most: int | None, seed: int, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """Indices of at most so many images, in order: the classes in turn, the same ones for the same seed.
+        """Choose at most `most` images, the classes in turn, the same ones for the same seed: their indices, sorted.
 
-        `among` (m,) are the indices to choose from, by default all.
+        Args:
+            among: the indices (m,) to choose from; None: all.
         """
         among = np.arange(len(self)) if among is None else among
         if most is None or most >= len(among):
@@ -74,32 +79,48 @@ class Pictures:
 
 
 def open_pictures(where: str, trained: Trained, data_root: str | None = None) -> Pictures:
-    """`where` is a file, a folder, or `train`, `val` or `test`: that split of the run that `trained` belongs to.
+    """Find and check the images that `where` means; see `src.trained.listing`.
 
-    In a folder the name of an image's own folder, where it is one of the classes, is its true class. `data_root` says
-    where the run's data set lies now. Raises `InputError` where there is no image.
+    The name of a file's own folder, if it is one of the classes, is its true class. Names are relative to a folder, and
+    as they were written otherwise.
+
+    Args:
+        data_root: where the run's data set lies now; None: where it was.
+
+    Raises:
+        InputError: There is no image that can be read, or no run for a split.
     """
     if where in SPLITS:
-        if trained.run is None:
-            raise InputError(
-                f"images={where} are those of a run, and {trained.path} lies in none: say images=FILE or images=FOLDER"
-            )
-        return open_split(trained.run, where, trained.geometry, trained.class_names, data_root)
+        return open_run_split(where, trained, data_root)
     path = Path(where).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises for a name that is too long
         return _open_folder(path, trained)
-    if not path.is_file():
-        raise InputError(f"images={where} does not exist: name a file or a folder, or say {', '.join(SPLITS)}")
+    paths = find_paths(where)
+    root = Path()
+    if paths == [str(path)]:
+        root, paths = path.parent, [path.name]
     # Not by `scan`, which would forget what is known of the other files in the folder.
-    return _whole_files(path.parent, [path.name], find_defects(path.parent, [path.name]), [], trained, where)
+    return _whole_files(root, paths, find_defects(root, paths), [], trained, where)
+
+
+def open_run_split(split: str, trained: Trained, data_root: str | None = None) -> Pictures:
+    """Open a split of the run that `trained` belongs to; `InputError` without a run."""
+    if trained.run is None:
+        raise InputError(
+            f"images={split} means images of a run, and {trained.path} lies in none: say images=FILE or images=FOLDER"
+        )
+    if os.path.lexists(split):
+        log.info("images=%s is the run's %s split: say images=./%s for the folder of that name", *[split] * 3)
+    return open_split(trained.run, split, trained.geometry, trained.class_names, data_root)
 
 
 def open_split(
     run: RunFolder, split: str, geometry: Geometry, class_names: list[str], data_root: str | None = None
 ) -> Pictures:
-    """A split of a run's data as it was divided for the training, without augmentation.
+    """Open a split of a run's data, divided as for the training, without augmentation.
 
-    Raises `InputError` where the data are not where they were, or have other classes now.
+    Raises:
+        InputError: The data are not where they were, or have other classes now.
     """
     data = open_data(run, data_root, geometry)
     if data.class_names != class_names:
@@ -112,7 +133,7 @@ def open_split(
 
 
 def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry | None = None) -> ImageDataModule:
-    """The data module of a run, found and divided as they were for the training; nothing is downloaded."""
+    """Make the data module of a run, found and divided as for the training; nothing is downloaded."""
     cfg = run_settings(run)
     try:
         settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
@@ -147,7 +168,7 @@ def _whole_files(
     trained: Trained,
     named: str,
 ) -> Pictures:
-    """The files at `paths` with no reason against them."""
+    """Take the files at `paths` that have no reason against them."""
     bad = [Skipped(path, reason) for path, reason in zip(paths, reasons, strict=True) if reason is not None]
     skipped = sorted([*others, *bad], key=lambda entry: entry.path)
     whole = [path for path, reason in zip(paths, reasons, strict=True) if reason is None]

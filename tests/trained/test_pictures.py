@@ -1,5 +1,6 @@
 """Files, folders and splits as the network sees them."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,22 @@ def test_a_file_is_one_image(trained: Trained, photos: Path) -> None:
     pictures = open_pictures(str(photos / "7/c d.png"), trained)
     assert pictures.names == ["c d.png"]
     assert pictures.targets.tolist() == [7]
+
+
+def test_a_pattern_and_a_list_mean_the_same_as_to_predict(
+    trained: Trained, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    pictures = open_pictures("*/*.png", trained)
+    assert pictures.names == ["3/a.png", "7/c d.png", "other/e.png"]
+    assert pictures.targets.tolist() == [3, 7, UNKNOWN]
+    assert [(skipped.path, skipped.reason) for skipped in pictures.skipped] == [("7/broken.png", "truncated")]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"7/c d.png\n3/b.jpg\nnowhere.png\n")))
+    pictures = open_pictures("-", trained)
+    assert pictures.names == ["7/c d.png", "3/b.jpg"]  # in the order of the list
+    assert [(skipped.path, skipped.reason) for skipped in pictures.skipped] == [("nowhere.png", "missing")]
+    expected = torch.stack([load_image(photos / name, trained.geometry) for name in pictures.names])
+    assert torch.equal(torch.cat(list(pictures.batches(2))), expected)
 
 
 def test_of_many_images_the_classes_come_in_turn_and_the_same_again(trained: Trained, photos: Path) -> None:

@@ -1,4 +1,7 @@
-"""Which files are meant by `images=`: a file, a folder, a pattern, or a list on stdin."""
+"""Which images `images=` means, for every verb: a file, a folder, a pattern, a list on stdin, or a split of the run.
+
+No torch here: a wrong path is reported at once.
+"""
 
 import os
 import sys
@@ -7,20 +10,25 @@ from pathlib import Path
 from ..errors import InputError
 
 STDIN = "-"
-REMEDY = "name a file, a folder, a pattern such as 'PHOTOS/**/*.jpg', or - for a list on stdin"
+SPLITS = ("train", "val", "test")
+"""Splits of the run that a checkpoint belongs to. A folder of that name is `./test`."""
+
+REMEDY = "name a file, a folder, a pattern such as 'PHOTOS/**/*.jpg', - for a list on stdin, or train, val or test"
 
 
 def find_paths(images: str) -> list[str]:
-    """The paths of all files that are meant, as a user here can open them; none of them has been opened.
+    """List the paths of all files that `images` means, as a user here can open them, without opening any.
 
-    Folders, patterns: sorted; dot-files are left out. A list keeps its order. What exists is no pattern, whatever
-    its name. Names that are not UTF-8 pass through as Python passes them (`surrogateescape`).
-    Raises `InputError` where there is no file.
+    Folders and patterns are sorted, without dot-files; a list keeps its order. An existing path is never a pattern,
+    whatever its name. Names that are not UTF-8 pass through as Python passes them (`surrogateescape`).
+
+    Raises:
+        InputError: There is no such file.
     """
     if images == STDIN:
         paths = _listed(sys.stdin.buffer.read())
         if not paths:
-            raise InputError("images=- has got no path on stdin: pipe a list into it, a path a line")
+            raise InputError("images=- got no path on stdin: pipe a list into it, a path a line")
         return paths
     path = Path(images).expanduser()
     folder = os.path.isdir(path)  # noqa: PTH112  # Path.is_dir raises for a name that is too long
@@ -38,7 +46,7 @@ def find_paths(images: str) -> list[str]:
 
 
 def _listed(text: bytes) -> list[str]:
-    """A path a line; where there is a NUL, as of `find -print0`, they lie between NULs, and may have line breaks."""
+    """Split a list into paths: a path a line, or between NULs (`find -print0`), where names may hold line breaks."""
     paths = [os.fsdecode(path) for path in text.split(b"\0" if b"\0" in text else b"\n") if path]
     # The list may come from Windows; but a name may end in \r, too.
     return [
@@ -48,7 +56,7 @@ def _listed(text: bytes) -> list[str]:
 
 
 def _below(folder: Path) -> list[str]:
-    """All files of the folder and its subfolders. Links are followed, loops of them end."""
+    """List all files of the folder and its subfolders. Links are followed; loops of them end."""
     from ..data.folders import list_files  # the package of the data needs torch, which no error should wait for
 
     try:
@@ -60,7 +68,7 @@ def _below(folder: Path) -> list[str]:
 
 
 def _matching(path: Path, pattern: str) -> list[str]:
-    """The files that fit; as in a shell, `*` means no dot-files, and `**` enters no linked folders."""
+    """List the files that fit. As in a shell, `*` means no dot-files, and `**` enters no linked folders."""
     base, parts = Path(path.anchor), list(path.parts[bool(path.anchor) :])
     while os.path.lexists(base / parts[0]):  # `[` is a common letter in the names of folders
         base /= parts.pop(0)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from src.errors import InputError
-from src.prediction.listing import find_paths
+from src.trained.listing import find_paths
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_nothing_gets_its_line(photos: Path, monkeypatch: pytest.MonkeyPatch) ->
         "photos/empty": "images=photos/empty holds no file",
         "photos/*.gif": r"images=photos/\*.gif fits no file",
         "photos/**.jpg": r"images=photos/\*\*.jpg (is no pattern|fits no file)",
-        "-": "images=- has got no path on stdin",
+        "-": "images=- got no path on stdin",
     }.items():
         with pytest.raises(InputError, match=complaint):
             find_paths(images)
