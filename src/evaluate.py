@@ -18,9 +18,10 @@ log = logging.getLogger(__name__)
 
 
 def evaluate(cfg: "DictConfig") -> dict[str, Any]:
-    """Evaluate as the composed configuration says; give back what evaluate.json holds.
+    """Evaluate as the composed configuration says; return what evaluate.json holds.
 
-    Raises `InputError` for what can't be meant, before anything is measured or written.
+    Raises:
+        InputError: A setting is wrong; nothing has been measured or written.
     """
     check_config(cfg)
     if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():

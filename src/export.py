@@ -16,10 +16,11 @@ log = logging.getLogger(__name__)
 
 
 def export(cfg: "DictConfig") -> dict[str, Any]:
-    """Export as the composed configuration says; give back what export.json holds.
+    """Export as the composed configuration says; return what export.json holds.
 
-    Raises `InputError` for what can't be meant, before anything is written, and `RunError` where the file doesn't give
-    the network's logits; then it isn't kept.
+    Raises:
+        InputError: A setting is wrong; nothing has been written.
+        RunError: The file does not give the network's logits; it is not kept.
     """
     check_config(cfg)
     from .exporting.formats import check_request

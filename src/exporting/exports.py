@@ -8,7 +8,7 @@ import shutil
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -34,9 +34,9 @@ PREPROCESSING = (
 
 
 class ExportedNetwork(nn.Module):
-    """uint8 images (N, C, S, S) as `load_image` gives them -> logits (N, K) in fp32: normalisation, then the network.
+    """uint8 images (N, C, S, S) as from `load_image` -> logits (N, K) in fp32: normalisation, then the network.
 
-    A copy of its own, in fp32 and in PyTorch's usual memory layout, whatever the training had.
+    It holds a copy in fp32 and PyTorch's default memory layout, whatever the training used.
     """
 
     mean: Tensor
@@ -51,11 +51,11 @@ class ExportedNetwork(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network((images.float() / 255 - self.mean) / self.std)
+        return cast(Tensor, self.network((images.float() / 255 - self.mean) / self.std))
 
 
 def choose_images(trained: Trained, images: str | None, data_root: str | None = None) -> Pictures:
-    """The real images that an export is proven on; None: the test images of the run. `InputError` without a run."""
+    """Open the images that prove the export; None: the run's test images. Raise `InputError` without a run."""
     if images is None and trained.run is None:
         raise InputError(
             f"{trained.path} lies in no run, whose test images would prove the export: say images=FILE or images=FOLDER"
@@ -66,9 +66,10 @@ def choose_images(trained: Trained, images: str | None, data_root: str | None = 
 def export_network(
     trained: Trained, kind: str, pictures: Pictures, chosen: NDArray[np.int64], folder: Path
 ) -> dict[str, Any]:
-    """Write the file and example.py to `folder` and prove it on the `chosen` (n,) pictures; what export.json says.
+    """Write the file and example.py to `folder`, prove it on the `chosen` (n,) pictures, return export.json's content.
 
-    Raises `RunError` where the file gives other logits than the network.
+    Raises:
+        RunError: The file gives other logits than the network.
     """
     metadata = describe(trained, kind)
     file = folder / f"{trained.name}{FORMATS[kind].suffix}"
@@ -81,9 +82,9 @@ def export_network(
 
 
 def describe(trained: Trained, kind: str) -> dict[str, Any]:
-    """What stands in the file and beside it: all that a program needs to know to use the network, and where it is from.
+    """Describe all that a program needs to use the network, and where it is from: for the file and export.json.
 
-    `temperature` is there where the checkpoint has been calibrated: confidences are softmax(logits / temperature).
+    A calibrated checkpoint has a `temperature`: confidences are softmax(logits / temperature).
     """
     settings = trained.module.hparams["preprocessing"]
     calibration = read_calibration(trained.path)
@@ -102,11 +103,11 @@ def describe(trained: Trained, kind: str) -> dict[str, Any]:
 
 
 def write_export(trained: Trained, kind: str, metadata: dict[str, Any], file: Path) -> None:
-    """Write the network to `file`, with `metadata` inside: of what is no text, the JSON."""
+    """Write the network to `file`, with `metadata` inside; values that are no text as JSON."""
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
     geometry = trained.geometry
     example = torch.zeros(2, geometry.in_channels, geometry.image_size, geometry.image_size, dtype=torch.uint8)
-    # torch.export takes the sizes 0 and 1 for special ones where nobody says that a batch may be 1.
+    # torch.export specialises on sizes 0 and 1 unless told that a batch may be 1.
     dynamic = {"images": {0: torch.export.Dim("N", min=1)}}
     write = _write_onnx if kind == "onnx" else _write_torch_export
     with torch.no_grad():
@@ -138,7 +139,7 @@ def _write_torch_export(
 
 
 def open_export(file: Path) -> Runner:
-    """The network in an exported file, run on the CPU by ONNX Runtime or, a .pt2, by PyTorch, on as many threads."""
+    """Open an exported file: ONNX Runtime, or PyTorch for a .pt2, on the CPU with as many threads."""
     if file.suffix == ".onnx":
         import onnxruntime
 
@@ -146,12 +147,12 @@ def open_export(file: Path) -> Runner:
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        return lambda images: session.run(["logits"], {"images": images})[0]
+        return lambda images: cast("NDArray[np.float32]", session.run(["logits"], {"images": images})[0])
     network = torch.export.load(file).module()
 
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return network(torch.from_numpy(images)).numpy()
+            return cast(Tensor, network(torch.from_numpy(images))).numpy()
 
     return run
 
@@ -176,7 +177,7 @@ def _say(file: Path, trained: Trained, kind: str, proof: Proof) -> None:
 
 
 def usage(file: str, trained: Trained) -> str:
-    """The lines of Python that load the file elsewhere, beside example.py and without this project."""
+    """Write the lines of Python that load the file elsewhere, beside example.py and without ResLens."""
     geometry = trained.geometry
     shape = f'{geometry.image_size}, {geometry.in_channels}, "{geometry.interpolation}"'
     first, call = "import torch", f'torch.export.load("{file}").module()(torch.from_numpy(images))'

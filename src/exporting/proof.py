@@ -18,10 +18,10 @@ from ..trained.pictures import Pictures
 T = TypeVar("T")
 
 Runner = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""What an exported file answers: images (N, C, S, S) -> logits (N, K)."""
+"""An exported file: images (N, C, S, S) -> logits (N, K)."""
 
 TOLERANCE = 1e-4
-"""By so much may a logit differ: sums in another order, and batch norms folded into convolutions, give about 1e-5."""
+"""Largest difference of a logit: other orders of summation and folded batch norms give about 1e-5."""
 BATCH = 32
 
 
@@ -30,7 +30,7 @@ class Proof:
     """What was compared, and how well it agrees.
 
     Attributes:
-        images: how many; each of them alone, and in batches of `batch`.
+        images: how many, each alone and in batches of `batch`.
         largest_difference: of any logit.
         same_class: images whose largest logit is the same class in all three. Within the tolerance it can only differ
             where PyTorch's two largest logits are a tie, no further apart than twice `largest_difference`.
@@ -48,9 +48,10 @@ class Proof:
 
 
 def prove(trained: Trained, run: Runner, pictures: Pictures, chosen: NDArray[np.int64]) -> Proof:
-    """Compare what `run` and the network in PyTorch, in fp32, say of the `chosen` (n,) pictures.
+    """Compare the logits of `run` and of the network in PyTorch, in fp32, on the `chosen` (n,) pictures.
 
-    Raises `RunError` where a logit differs by more than `TOLERANCE`, or isn't finite.
+    Raises:
+        RunError: A logit differs by more than `TOLERANCE`, or is not finite.
     """
     largest = np.float32(0)
     margin, same = np.inf, 0

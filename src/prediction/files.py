@@ -1,4 +1,4 @@
-"""The predictions of many files: from the settings of `src.predict` to a file of rows, and what to say of them."""
+"""Predict many files: from the settings of `src.predict` to a file of rows and a summary."""
 
 import logging
 import time
@@ -29,7 +29,7 @@ CLASSES_TOLD = 10
 
 @dataclass
 class Tally:
-    """What has been written: how many files, how many images of each class, and the first that could not be read."""
+    """Counts of what was written: files, images of each class, and the first file that could not be read."""
 
     files: int = 0
     classes: Counter[str] = field(default_factory=Counter)
@@ -93,7 +93,7 @@ class Task:
         }
 
     def rows(self, answers: Answers, before: int, output: Path) -> list[Row]:
-        """A row for each path; `before` so many have been written."""
+        """Make a row for each path; `before`: rows written so far."""
         likely = probabilities(answers.logits, self.temperature)
         order = np.argsort(-likely, axis=1, kind="stable")[:, : self.top_k]
         whole = [place for place, reason in enumerate(answers.reasons) if reason is None]
@@ -113,7 +113,7 @@ class Task:
 
 
 def prepare(cfg: DictConfig, trained: Trained) -> Task:
-    """What the settings of `src.predict` ask of a network. Raises `InputError` where it can't be done."""
+    """Turn the settings of `src.predict` into a task; raise `InputError` if the network can't do it."""
     overlays = Overlays(trained, cfg.method, cfg.layer) if cfg.overlays else None
     calibration = read_calibration(trained.path) if cfg.calibrated else None
     if calibration is not None:

@@ -1,4 +1,4 @@
-"""A picture an image: what the network was given, beside the map of its predicted class. Quick, for folders of them."""
+"""One picture an image, quickly: what the network was given, beside the map of its predicted class."""
 
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -21,9 +21,10 @@ FOLDER = "overlays"
 
 
 class Overlays:
-    """Draws by one method on one layer. Making it tries both on a blank image, and writes nothing.
+    """Draws by one method at one layer.
 
-    Raises `InputError` for a method or layer that the network does not have.
+    Raises:
+        InputError: The network does not have the layer; the constructor tries it on a blank image.
     """
 
     def __init__(self, trained: Trained, method: str, layer: str | None) -> None:
@@ -37,9 +38,10 @@ class Overlays:
     def draw(
         self, output: Path, images: torch.Tensor, classes: NDArray[np.int64], names: Iterable[tuple[int, str]]
     ) -> list[str]:
-        """Draw images uint8 (m, C, S, S) with what speaks for `classes` (m,).
+        """Draw images uint8 (m, C, S, S) with the evidence for `classes` (m,); return m paths relative to `output`.
 
-        `names` are m numbers and names of files; given back are the m pictures, relative to `output`.
+        Args:
+            names: the number and file name of each image.
         """
         folder = output / FOLDER
         folder.mkdir(exist_ok=True)

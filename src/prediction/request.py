@@ -1,4 +1,4 @@
-"""Which settings of `src.predict` go together: told in milliseconds, without torch."""
+"""Which settings of `src.predict` go together: checked in milliseconds, without torch."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from .rows import FORMATS
 
 
 def check_prediction(cfg: DictConfig) -> None:
-    """Raise `InputError` for settings that say nothing, or don't go together."""
+    """Raise `InputError` for settings that are empty or contradict each other."""
     for key in ("checkpoint", "images"):
         if cfg[key] is None or not str(cfg[key]).strip():
             raise InputError(f"{key}={cfg[key] or ''} names nothing: say {key}=…")

@@ -1,4 +1,4 @@
-"""Predictions as rows of a file that grows: CSV, or a JSON object a line."""
+"""Predictions as rows of a growing file: CSV, or a JSON object a line."""
 
 import csv
 import json
@@ -13,14 +13,14 @@ from ..runs.folder import NAMES
 
 @dataclass(frozen=True)
 class Row:
-    """What is said about one file.
+    """The answer for one file.
 
     Attributes:
         path: as it was found.
-        classes: names of the most likely classes, best first; none where the file could not be read.
-        confidences: theirs, in [0, 1].
+        classes: names of the most likely classes, best first; empty if the file could not be read.
+        confidences: in [0, 1], in the order of `classes`.
         error: why the file could not be read.
-        overlay: where its picture is, relative to the folder of the rows.
+        overlay: path of its picture, relative to the folder of the rows.
     """
 
     path: str
@@ -32,14 +32,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Columns:
-    """What the rows of a file have: so many classes, and whether a picture."""
+    """What each row has: how many classes, and whether a picture."""
 
     top_k: int
     overlays: bool = False
 
 
 def csv_header(columns: Columns) -> str:
-    """path, predicted, confidence, which a run's predictions.csv has too, then class_2, confidence_2, …, error."""
+    """Begin like a run's predictions.csv (path, predicted, confidence), then class_2, confidence_2, …, error."""
     others = [word for place in range(2, columns.top_k + 1) for word in (f"class_{place}", f"confidence_{place}")]
     return _csv_line(["path", "predicted", "confidence", *others, "error", *["overlay"] * columns.overlays])
 
@@ -58,7 +58,7 @@ def _csv_line(words: Sequence[str]) -> str:
 
 
 def as_json(row: Row, columns: Columns) -> str:
-    """An object on a line, in ASCII: a name that is not UTF-8 is JSON all the same."""
+    """Return an object on a line, in ASCII, so that names that are not UTF-8 are JSON all the same."""
     top = [
         {"class": name, "confidence": round(share, 6)} for name, share in zip(row.classes, row.confidences, strict=True)
     ]
@@ -72,7 +72,7 @@ FORMATS: dict[str, Callable[[Row, Columns], str]] = {"csv": as_csv, "jsonl": as_
 
 
 class RowFile:
-    """`predictions.csv` or `predictions.jsonl`, a new file. What `write` got is there, whatever happens next."""
+    """A new `predictions.csv` or `predictions.jsonl`. What `write` got stays, whatever happens next."""
 
     def __init__(self, folder: Path, kind: str, columns: Columns) -> None:
         self.path = folder / f"predictions.{kind}"
@@ -88,7 +88,7 @@ class RowFile:
         self.file.close()
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Append rows in one piece, so that a process that is killed leaves no half of one."""
+        """Append rows in one piece, so that a killed process leaves no half row."""
         self._append("".join(FORMATS[self.kind](row, self.columns) for row in rows))
 
     def _append(self, text: str) -> None:

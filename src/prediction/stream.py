@@ -1,4 +1,4 @@
-"""What a network says about files, batch by batch: each is decoded once, in processes of their own, none is kept."""
+"""A network's answers to files, batch by batch: worker processes decode each file once, and nothing is kept."""
 
 import os
 import stat
@@ -28,15 +28,17 @@ from ..trained.logits import predict
 from ..trained.pictures import Pictures
 
 Decoded = tuple[Sequence[str], Sequence[str | None], torch.Tensor]
-"""Of n paths: they, None or why the file can't be read, and uint8 (m, C, S, S) the m that can."""
+"""n paths; for each None, or why the file can't be read; and the m images that can, uint8 (m, C, S, S)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What is said about the next n paths.
+    """The answers to the next n paths, of which m can be read.
 
-    reasons (n,) None, or why the file can't be read; images uint8 (m, C, S, S) the m that can, logits fp32 (m, K)
-    theirs, in order.
+    Attributes:
+        reasons: (n,), None, or why the file can't be read.
+        images: uint8 (m, C, S, S).
+        logits: fp32 (m, K), in the order of `images`.
     """
 
     paths: Sequence[str]
@@ -45,11 +47,12 @@ class Answers:
     logits: NDArray[Any]
 
 
-AHEAD = 2  # batches that a worker decodes before they are wanted
+AHEAD = 2
+"""Batches that a worker decodes before they are wanted."""
 
 
 class Files(Dataset[Any]):
-    """Decodes the batches of paths that PyTorch's loader hands to it. It holds no list, so a worker stays small."""
+    """Decodes the batches of paths that PyTorch's loader hands to it. It holds no list, so that workers stay small."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -58,12 +61,12 @@ class Files(Dataset[Any]):
         return self.together(paths, map(self.read, paths))
 
     def read(self, path: str) -> NDArray[np.uint8] | str:
-        """As `decode`, without PyTorch's tensor, which needs its process to be there when it is unpacked."""
+        """Decode into an array: a tensor needs its process to be alive when it is unpacked."""
         found = decode(path, self.geometry)
         return found.numpy() if isinstance(found, torch.Tensor) else found
 
     def together(self, paths: Sequence[str], found: Iterable[NDArray[np.uint8] | str]) -> Decoded:
-        """One batch of what `read` has found at the `paths`."""
+        """Put what `read` found at the `paths` into one batch."""
         size = self.geometry.image_size
         images = torch.empty(len(paths), self.geometry.in_channels, size, size, dtype=torch.uint8)
         reasons: list[str | None] = []
@@ -77,7 +80,7 @@ class Files(Dataset[Any]):
 
 
 def decode(path: str, geometry: Geometry) -> torch.Tensor | str:
-    """uint8 (C, S, S), or why the file can't be read, in a few words."""
+    """Return uint8 (C, S, S), or why the file can't be read, in a few words."""
     try:
         return reason_against(Path(path)) or load_image(path, geometry)
     except UnreadableImageError as error:
@@ -87,7 +90,7 @@ def decode(path: str, geometry: Geometry) -> torch.Tensor | str:
 
 
 def reason_against(path: Path) -> str | None:
-    """Why there is no file at `path` that could be opened; None where there is. A pipe would be waited for for ever."""
+    """Say why `path` is no file that can be opened, or None. Opening a pipe would wait for ever."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -124,12 +127,14 @@ def stream(trained: Trained, source: Sequence[str] | Pictures, batch_size: int, 
             with as_tested(trained, precision):
                 logits = predict(trained, [images])
         if not np.isfinite(logits).all():
-            raise RunError(f"{trained.path} answers {names[0]} with what is no number: take another checkpoint")
+            raise RunError(
+                f"{trained.path} gives {names[0]} logits that are not finite: take another checkpoint"
+            )
         yield Answers(names, reasons, images, logits)
 
 
 def decoded(files: Files, batches: Sequence[list[str]], workers: int) -> Iterator[Decoded]:
-    """The batches in order. Where a worker dies, those at hand are read file by file, and new workers go on."""
+    """Yield the batches in order. If a worker dies, read those at hand file by file, then go on with new workers."""
     done = 0
     while done < len(batches):
         try:
@@ -145,7 +150,7 @@ def decoded(files: Files, batches: Sequence[list[str]], workers: int) -> Iterato
 
 
 def load(files: Files, batches: Sequence[list[str]], workers: int) -> Iterator[Decoded]:
-    """The batches in order, from PyTorch's workers. Raises its RuntimeError where one of them dies."""
+    """Yield the batches in order, from PyTorch's workers; its RuntimeError says that one died."""
     loader = DataLoader(
         files,
         batch_sampler=batches,  # of paths, where PyTorch has indices
@@ -162,23 +167,23 @@ def load(files: Files, batches: Sequence[list[str]], workers: int) -> Iterator[D
 
 
 def worker_count(num_workers: int | str, batches: int) -> int:
-    """As training has it, but never more than batches. One for a single file, too: it may crash its decoder."""
+    """As in training, but never more than batches. A single file has one, too: it may crash its decoder."""
     most = min(cpu_count(), ImageDataModule.MOST_WORKERS) if isinstance(num_workers, str) else num_workers
     return min(most, batches)
 
 
 def as_tested(trained: Trained, precision: str) -> AbstractContextManager[Any]:
-    """In it the network answers as Lightning's Trainer lets it with this `precision`: for a run's own predictions.
+    """Let the network answer inside the block as under Lightning's Trainer with this `precision`.
 
-    The confidences of 300 photographs of cats and dogs then differ from the run's by 5e-7, which is their rounding; in
-    fp32, at half the speed, by 0.005.
+    The confidences of 300 photographs of cats and dogs then differ from the run's own by 5e-7, which is their rounding;
+    in fp32, at half the speed, by 0.005.
     """
     half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     return torch.autocast(trained.device.type, half or torch.bfloat16, enabled=half is not None)
 
 
 def precision_of(trained: Trained) -> str:
-    """In which the checkpoint's run was trained and tested; where there is none, or it says `auto`, the fastest."""
+    """Return the precision of the checkpoint's run; without a run, or if it says `auto`, the fastest."""
     try:
         said = "auto" if trained.run is None else str(run_settings(trained.run).trainer.precision)
     except (InputError, OmegaConfBaseException):

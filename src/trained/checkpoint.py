@@ -21,9 +21,12 @@ REMEDY = "name a run folder, or its checkpoints/best.ckpt"
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A classifier in evaluation mode, the file that it came from, and the run that the file lies in, if it does.
+    """A classifier in evaluation mode.
 
-    `fastest` is the precision in which it answers fastest on its device, `bf16-mixed` or `32-true`.
+    Attributes:
+        path: the checkpoint file that it came from.
+        run: the run that the file lies in, if any.
+        fastest: the precision in which it answers fastest on its device, `bf16-mixed` or `32-true`.
     """
 
     module: ImageClassifier
@@ -42,7 +45,7 @@ class Trained:
 
     @property
     def geometry(self) -> Geometry:
-        """How an image has to be cut for this network."""
+        """How this network wants an image cut."""
         return _geometry(self.module)
 
     @property
@@ -50,18 +53,23 @@ class Trained:
         return self.module.mean.device
 
     def fast(self) -> AbstractContextManager[Any]:
-        """In it the network answers as fast as it can: in bf16 where that is faster here, as in training.
+        """Let the network answer as fast as it can inside the block: in bf16 where that is faster here, as in training.
 
-        Probabilities of a ResNet-18 then differ by up to 0.004; for an answer to be kept, do without.
+        Probabilities of a ResNet-18 then differ by up to 0.004: not for answers that are kept.
         """
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.fastest == "bf16-mixed")
 
 
 def load_trained(checkpoint: Path | str, device: torch.device | str = "cpu", word: str = "checkpoint") -> Trained:
-    """The classifier of a run (its best checkpoint) or of a checkpoint file of ours, on `device`.
+    """Load the classifier of a run (its best checkpoint) or of a checkpoint file of ours, onto `device`.
 
-    Nothing in the file is executed, and the network is built by name from the project's own table. Raises `InputError`
-    for a path that is neither, for a damaged file and for what others wrote; `word` is the setting that it names.
+    Nothing in the file is executed; the network is built by name from ResLens's own table.
+
+    Args:
+        word: the setting that names the checkpoint, for messages.
+
+    Raises:
+        InputError: The path is neither, or the file is damaged, unsafe, or another program's.
     """
     path, run = find_checkpoint(checkpoint, word)
     module = _build(path, f"{word}={path}").to(device).eval()
@@ -74,7 +82,7 @@ def load_trained(checkpoint: Path | str, device: torch.device | str = "cpu", wor
 
 
 def find_checkpoint(checkpoint: Path | str, word: str = "checkpoint") -> tuple[Path, RunFolder | None]:
-    """The checkpoint file that is meant by a run folder or a file, and the run that it belongs to, if any."""
+    """Find the checkpoint file that a run folder or a file means, and the run that it belongs to, if any."""
     if is_url(checkpoint):
         raise InputError(f"{word}={checkpoint} is an address, not a file: download it, and name the file")
     path = Path(os.path.expanduser(checkpoint))  # noqa: PTH111  # pathlib's fails for the home of nobody
@@ -102,7 +110,7 @@ def _find(path: Path, word: str) -> tuple[Path, RunFolder | None]:
 
 
 def _build(path: Path, named: str) -> ImageClassifier:
-    """The module of a checkpoint file. The network is compared with the tensors before it takes any memory."""
+    """Build the module of a checkpoint file, after comparing network and tensors without taking any memory."""
     try:
         content = load_saved(path)
     except SavedFileError as error:
@@ -129,7 +137,7 @@ def _geometry(module: ImageClassifier) -> Geometry:
 
 
 def choose_device(accelerator: str) -> torch.device:
-    """The device for `auto`, `cpu` or `gpu`; `InputError` where there is no GPU."""
+    """Choose the device for `auto`, `cpu` or `gpu`; raise `InputError` if there is no GPU."""
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise InputError("accelerator=gpu: torch finds no GPU on this machine; take accelerator=cpu or auto")
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")

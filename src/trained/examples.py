@@ -24,8 +24,11 @@ from .pictures import open_data
 
 log = logging.getLogger(__name__)
 
-NAMED = 12  # classes in a line
-USUAL_ROOT = "data"  # of every data set in conf/data but `folder`
+NAMED = 12
+"""Classes named in a line."""
+
+USUAL_ROOT = "data"
+"""`data.root` of every data set in conf/data but `folder`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +39,8 @@ class Examples:
         data: finds and decodes them.
         split: `train`, `val`, `test`, or `all` images of a data set that has no such parts.
         own: whether they are the data of the run, divided as for its training.
-        trained_on: how many of them the network has learned from; None where nobody can say.
-        learned: the data of the run, `data` where they are its own; None without a run, or where they can't be had.
+        trained_on: how many of them the network learned from; None if unknown.
+        learned: the run's data, `data` itself if they are its own; None without a run, or if they can't be found.
     """
 
     data: ImageDataModule
@@ -51,12 +54,12 @@ class Examples:
 
     @property
     def limit(self) -> int | None:
-        """At most so many images, as `Session` measures them."""
+        """How many images a training measures at most; None: all."""
         return TRAIN_IMAGES_MEASURED if self.own and self.split == "train" else None
 
     @cached_property
     def chosen(self) -> NDArray[np.int64]:
-        """Which of the split's images they are, in order."""
+        """Indices into the split, sorted."""
         size = self.data.size(self.split)
         if self.limit is None or self.limit >= size:
             return np.arange(size)
@@ -64,16 +67,16 @@ class Examples:
 
     @cached_property
     def paths(self) -> list[str]:
-        """As `ImageDataModule.paths`."""
+        """Paths as in `ImageDataModule.paths`."""
         paths = self.data.paths(self.split)
         return [paths[i] for i in self.chosen]
 
     def loader(self) -> ImageLoader:
-        """The same batches in which a training measures them."""
+        """Serve the batches in which a training measures them."""
         return self.data.evaluation_dataloader(self.split, self.limit, whole=True)
 
     def dataset(self, indices: NDArray[np.int64]) -> ImageDataset:
-        """Some of them, by their place in `paths`."""
+        """Pick some of them, by their place in `paths`."""
         return self.data.dataset(self.split, None, self.chosen[indices])
 
     def __str__(self) -> str:
@@ -84,12 +87,16 @@ class Examples:
 
 
 def find_examples(trained: Trained, settings: Mapping[str, Any], split: str | None, seed: int) -> Examples:
-    """The images that `settings`, the group `data`, name; without a name the run's own.
+    """Find the images that `settings`, the group `data`, name; without a name the run's own.
 
-    `split` is by default test: of the run's own data as they were divided for the training, of others as published;
-    where there is none, all images. Data that are the run's own are taken as such by whatever name: figures of images
-    that were trained on say nothing. Raises `InputError` where there is no such split, for classes that the checkpoint
-    doesn't have, and where the images can't be found.
+    The run's own data are recognised under any name and divided as for the training: figures of images that were
+    trained on mean nothing.
+
+    Args:
+        split: None: test, as divided for the training, or as published; all images if there is none.
+
+    Raises:
+        InputError: There is no such split, a class is not the checkpoint's, or the images can't be found.
     """
     name = settings.get("name")
     if name is None:
@@ -107,17 +114,17 @@ def find_examples(trained: Trained, settings: Mapping[str, Any], split: str | No
     try:
         own = open_own(trained)
     except InputError as error:
-        log.info("what was trained on can't be looked up: %s", error)
+        log.info("the training images can't be looked up: %s", error)
         own = None
     return _other(trained, settings, split, seed, own)
 
 
 def open_own(trained: Trained, settings: Mapping[str, Any] | None = None) -> ImageDataModule:
-    """The data of the run, with the classes of the checkpoint; `settings` may name another root and `num_workers`."""
+    """Open the run's data, with the checkpoint's classes; `settings` may name another root and `num_workers`."""
     if trained.run is None:
         raise InputError(f"{trained.path} lies in no run: nothing says what it was trained on")
     settings = settings or {}
-    # Behind data=NAME the root is that of conf/data, where nobody has said another: then the run knows better.
+    # After data=NAME the root is that of conf/data unless typed: the run knows better.
     unsaid = "name" in settings and settings["root"] == USUAL_ROOT
     data = open_data(trained.run, None if unsaid else settings.get("root"), trained.geometry)
     if data.class_names != trained.class_names:
@@ -130,7 +137,7 @@ def open_own(trained: Trained, settings: Mapping[str, Any] | None = None) -> Ima
 
 
 def _is_own(settings: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
-    """Whether the settings name the data set of the run; a `folder` is known by its place alone."""
+    """Tell whether the settings name the run's data set; a `folder` is identified by its place."""
     if settings["name"] != run["name"]:
         return False
     places = [Path(str(root)).expanduser().resolve() for root in (settings["root"], run["root"])]
@@ -150,7 +157,7 @@ def _own(trained: Trained, data: ImageDataModule, split: str | None) -> Examples
 
 
 def _compare_paths(trained: Trained, examples: Examples) -> None:
-    """Warn where the test images are others than those of the training: some may have been trained on."""
+    """Warn if the test images are no longer those of the training: some may have been trained on."""
     run = trained.run
     if run is None or not run.predictions_file.is_file():
         return
@@ -166,7 +173,7 @@ def _compare_paths(trained: Trained, examples: Examples) -> None:
 def _other(
     trained: Trained, settings: Mapping[str, Any], split: str | None, seed: int, own: ImageDataModule | None
 ) -> Examples:
-    """Images that are not the run's own, whose data are `own` where they can be had."""
+    """Take images other than the run's own; `own`: its data, None if they can't be found."""
     preprocessing = dict(trained.module.hparams["preprocessing"]) | {"num_classes": None, "augment": None}
     data = ImageDataModule(**{**settings, **preprocessing}, seed=seed)
     # Nothing is downloaded: whether its classes fit would be known only then.
@@ -190,19 +197,19 @@ def _other(
 
 
 def _same_place(data: ImageDataModule, own: ImageDataModule) -> bool:
-    """Whether both are the same images under two names; MNIST and CIFAR-10 may lie in one folder and are not."""
+    """Tell whether both are the same images under two names; MNIST and CIFAR-10 may share a folder and are not."""
     if data.data_root.resolve() != own.data_root.resolve():
         return False
     return not set(data.found.paths).isdisjoint(own.found.paths)
 
 
 def _match_classes(data: ImageDataModule, class_names: Sequence[str]) -> None:
-    """Make the targets of `data` indices into `class_names`. Raises `InputError` for a class that is none of them."""
+    """Turn the targets of `data` into indices into `class_names`; raise `InputError` for another class."""
     found = data.found
     if set(found.class_names) - set(class_names):
         raise InputError(
             f"{found.root} has the classes {listed(found.class_names)}, the checkpoint {listed(class_names)}: "
-            "a network knows its own classes only; name folders as they are called, or take other data"
+            "a network knows its own classes only: name the folders like them, or take other data"
         )
     if len(found.class_names) < len(class_names):
         some = (len(found.class_names), len(class_names), listed(found.class_names))
@@ -212,7 +219,7 @@ def _match_classes(data: ImageDataModule, class_names: Sequence[str]) -> None:
 
 
 def _count_trained_on(data: ImageDataModule, split: str, own: ImageDataModule) -> int:
-    """How many of the images lie where one of the run's training images does. Copies elsewhere are not known."""
+    """Count the images that lie where one of the run's training images does; copies elsewhere are unknown."""
     here, there = (os.fspath(module.data_root.resolve()) for module in (data, own))
     learned = {os.path.join(there, path) for path in own.paths("train")}  # noqa: PTH118  # ten times as fast as Path
     return sum(os.path.join(here, path) in learned for path in data.paths(split))  # noqa: PTH118
@@ -230,6 +237,6 @@ def _warn_of_training(trained: Trained, examples: Examples) -> None:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Class names for one line; of many the first, and how many there are."""
+    """Join class names for one line: of many the first, and how many there are."""
     more = f", … ({len(names)} in all)" if len(names) > NAMED else ""
     return ", ".join(printable(name) for name in names[:NAMED]) + more

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: whether it is what src.train writes, before anything is built from it."""
+"""Whether a checkpoint's hyper-parameters are what src.train writes, checked before anything is built from them."""
 
 import math
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ DEEPEST = 8
 """Levels of dictionaries and lists; src.train writes three."""
 
 MOST_VALUES = 400_000
-"""A list that holds a list ten times, which holds one ten times, and so on, has as many values as it likes."""
+"""A list that holds a list ten times, which holds one ten times, and so on, can have any number of values."""
 
 LONGEST_NAME = 1_000
-"""Characters of a class's name, which is the name of a folder: file systems end at 255 bytes."""
+"""Characters of a class name, which is the name of a folder: file systems allow 255 bytes."""
 
 
 def check_hyperparameters(settings: Any) -> None:
-    """Raise `ValueError`, with a few words, for what `ImageClassifier` can't be built from safely.
+    """Raise `ValueError`, in a few words, for settings from which `ImageClassifier` can't be built safely.
 
     Nothing is allocated: the sizes of a network are limited by `RULES`, as on the command line.
     """
@@ -57,7 +57,7 @@ def check_hyperparameters(settings: Any) -> None:
 
 
 def check_shapes(architecture: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> None:
-    """Raise `ValueError` where the tensors are not those of the network, which is built without memory to compare."""
+    """Raise `ValueError` if the tensors are not those of the network, which is built without memory to compare."""
     with torch.device("meta"):
         own = build_network(**architecture).state_dict()
     expected = {f"network.{name}": tensor for name, tensor in own.items()}
@@ -70,7 +70,7 @@ def check_shapes(architecture: Mapping[str, Any], state: Mapping[str, torch.Tens
 
 
 def _check_plain(settings: Any) -> None:
-    """Raise `ValueError` unless all is dictionaries, lists, numbers and words, not too deep and not too many."""
+    """Raise `ValueError` unless all values are dictionaries, lists, numbers or words, not too deep and not too many."""
     waiting, count = [(settings, 0)], 0
     while waiting:
         value, depth = waiting.pop()
@@ -88,9 +88,10 @@ def _check_plain(settings: Any) -> None:
 
 
 def _mapping(settings: dict[str, Any], key: str) -> dict[str, Any]:
-    if not isinstance(settings.get(key), dict):
+    value = settings.get(key)
+    if not isinstance(value, dict):
         raise ValueError(f"hyper_parameters lack {key}")
-    return settings[key]
+    return value
 
 
 def _are(values: Any, kind: Any) -> bool:

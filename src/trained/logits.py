@@ -1,4 +1,4 @@
-"""What a trained network says about images."""
+"""From images to logits, from logits to probabilities."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,9 +12,10 @@ from .checkpoint import Trained
 def predict(
     trained: Trained, batches: Iterable[torch.Tensor], progress: Callable[[int], None] | None = None
 ) -> NDArray[np.float32]:
-    """Logits (N, K), in fp32, of uint8 images that come as batches (n, C, S, S).
+    """Return the logits (N, K), in fp32, of uint8 images that come as batches (n, C, S, S).
 
-    `progress` is told how many images are done.
+    Args:
+        progress: called with the number of images done.
     """
     logits: list[torch.Tensor] = []
     done = 0
@@ -28,9 +29,11 @@ def predict(
 
 
 def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
-    """softmax(logits / T) of logits (N, K), in float64: two different logits stay different after the division, so a
-    temperature never changes which class is the largest.
+    """Return softmax(logits / T) of logits (N, K).
+
+    In float64, in which different logits stay different after the division: a temperature never changes the largest.
     """
-    scaled = logits.astype(np.float64) / temperature
+    scaled: NDArray[np.float64] = logits.astype(np.float64) / temperature
     raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
+    return shares

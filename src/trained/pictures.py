@@ -75,7 +75,8 @@ class Pictures:
         if most is None or most >= len(among):
             return among
         # The unknown are a class of their own.
-        return among[np.sort(round_robin(self.targets[among] - UNKNOWN, most, seed))]
+        chosen: NDArray[np.int64] = among[np.sort(round_robin(self.targets[among] - UNKNOWN, most, seed))]
+        return chosen
 
 
 def open_pictures(where: str, trained: Trained, data_root: str | None = None) -> Pictures:

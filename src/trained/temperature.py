@@ -1,4 +1,4 @@
-"""The temperature of a checkpoint: what its confidences have to be divided by to be honest, in a file beside it."""
+"""The temperature of a checkpoint, by which its logits are divided for honest confidences: a file beside it."""
 
 import hashlib
 import json
@@ -14,14 +14,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Calibration:
-    """What temperature scaling has found on images that were neither trained nor tested on.
+    """What temperature scaling found on images that were neither trained nor tested on.
 
     Attributes:
-        temperature: T > 0; calibrated probabilities are softmax(logits / T). Above 1 the network was too sure.
+        temperature: T > 0; calibrated probabilities are softmax(logits / T). Above 1 the network was overconfident.
         split: the images that it was fitted on, such as `val`.
         images: how many they were.
         nll_before, nll_after: their mean negative log-likelihood with T = 1 and with T.
-        sha256: of the checkpoint file; that of another one says nothing about this one.
+        sha256: of the checkpoint file: a temperature of another one means nothing for this one.
     """
 
     temperature: float
@@ -38,14 +38,14 @@ def calibration_file(checkpoint: Path) -> Path:
 
 
 def write_calibration(checkpoint: Path, calibration: Calibration) -> Path:
-    """Write the side file of a checkpoint; where it is."""
+    """Write the file beside a checkpoint; return its path."""
     file = calibration_file(checkpoint)
     write_text(file, json.dumps(asdict(calibration), indent=2) + "\n")
     return file
 
 
 def read_calibration(checkpoint: Path) -> Calibration | None:
-    """What the side file of a checkpoint says; None without one, and, with a warning, where it is not this one's."""
+    """Read the file beside a checkpoint; None without one, or, with a warning, if it belongs to another."""
     file = calibration_file(checkpoint)
     if not file.is_file():
         return None
@@ -54,15 +54,15 @@ def read_calibration(checkpoint: Path) -> Calibration | None:
         if not (math.isfinite(calibration.temperature) and calibration.temperature > 0):
             raise ValueError
     except (OSError, ValueError, TypeError, RecursionError):
-        log.warning("%s can't be read and is passed over: src.evaluate calibrate=true makes it again", file)
+        log.warning("%s can't be read and is ignored: src.evaluate calibrate=true makes it again", file)
         return None
     if calibration.sha256 != digest(checkpoint):
-        log.warning("%s is of another checkpoint and is passed over: src.evaluate calibrate=true makes it again", file)
+        log.warning("%s belongs to another checkpoint and is ignored: src.evaluate calibrate=true makes it again", file)
         return None
     return calibration
 
 
 def digest(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

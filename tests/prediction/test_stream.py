@@ -167,7 +167,7 @@ def test_numbers_that_are_none_are_no_answer(digits_run: Path, paths: list[str])
     broken = load_trained(digits_run)
     with torch.no_grad():
         next(broken.module.network.parameters()).fill_(float("nan"))
-    with pytest.raises(RunError, match=r"best.ckpt answers .*0.png with what is no number: take another"):
+    with pytest.raises(RunError, match=r"best.ckpt gives .*0.png logits that are not finite: take another"):
         list(stream(broken, paths, 2, workers=0))
 
 
