@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis.metrics import SCORES
 from ..frames import pd
 from ..tables import large_number
 from .groups import Group, TestSet
@@ -176,8 +177,9 @@ def _level(row: Row) -> str:
     before = ""
     if not np.isnan(row["baseline_accuracy"]):
         before = f" after training and {100 * row['baseline_accuracy']:.1f} % before"
-    macro = ", ".join(f"{name} {100 * row[f'test_{name}']:.1f}" for name in ("precision", "recall", "f1"))
-    return f"{row['label']}: {_accuracy(row)} of the test images{before} (macro {macro} %)"
+    macro = {name: 100 * row[f"test_{name}"] for name, metric in SCORES.items() if metric.average == "macro"}
+    known = ", ".join(f"{name} {value:.1f}" for name, value in macro.items() if not np.isnan(value))
+    return f"{row['label']}: {_accuracy(row)} of the test images{before} (macro {known} %)"
 
 
 def _costs(row: Row) -> str:

@@ -151,7 +151,7 @@ def test_every_rule_is_for_a_setting_that_exists() -> None:
         ("seed=-1", "seed=-1"),
         ("seed=true", "seed=true"),
         ("mode=min", "mode=min would keep the worst checkpoint by val/accuracy: say mode=max"),
-        ("monitor=val/acuracy", "monitor=val/acuracy is not possible: take val/accuracy or val/loss"),
+        ("monitor=val/acuracy", "monitor=val/acuracy is not possible: take val/accuracy or val/precision"),
         ("data.mean=[0.5,0.5]", "data.mean has 2 values for data.in_channels=1"),
         ("data.std=[0]", "data.std=[0] is not possible: all standard deviations are above 0"),
         ("model.stem=big", "model.stem=big is not possible: take auto or imagenet or small"),
