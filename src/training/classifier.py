@@ -1,6 +1,8 @@
 """ImageClassifier: the LightningModule around any network of the table."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import lightning as L
@@ -11,7 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric, MetricCollection, classification
 
-from ..analysis.metrics import SCORES
+from ..analysis.metrics import SCORES, Counts
+from ..analysis.metrics import Metric as TableRow
 from ..errors import RunError
 from ..networks import build_network
 from ..resuming.unfinished import gather, put_back, stay_in_epoch
@@ -233,8 +236,21 @@ class ImageClassifier(L.LightningModule):
 
 def _figures(num_classes: int, prefix: str) -> MetricCollection:
     """Return the table's metrics but the loss, each under `prefix` and its name."""
-    figures: dict[str, Metric | MetricCollection] = {
-        name: getattr(classification, row.constructor)(num_classes, average=row.average, validate_args=False)
-        for name, row in SCORES.items()
-    }
+    figures: dict[str, Metric | MetricCollection] = {}
+    for name, row in SCORES.items():
+        constructor = getattr(classification, row.constructor) if row.constructor else partial(_FromCounts, row)
+        figures[name] = constructor(num_classes=num_classes, average=row.average, validate_args=False)
     return MetricCollection(figures, prefix=prefix)
+
+
+class _FromCounts(classification.MulticlassStatScores):
+    """A metric computed by its row of the table, from the counts that the macro averages keep anyway."""
+
+    def __init__(self, row: TableRow, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._of_counts = cast(Callable[[Counts], Any], row.of_counts)
+
+    def compute(self) -> Tensor:
+        hits, others, _, missed = (state.cpu().double().numpy() for state in self._final_state())
+        value = self._of_counts(Counts(support=hits + missed, predicted=hits + others, hits=hits))
+        return torch.tensor(float(value), device=self.device)
