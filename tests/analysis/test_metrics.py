@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import matthews_corrcoef
+from torchmetrics.classification import MulticlassMatthewsCorrCoef
 
 from src.analysis.metrics import METRICS, MONITORS, SCORES, Counts, mode_of, read_figures
 from src.callbacks.history import COLUMNS
@@ -37,6 +39,48 @@ def test_training_and_intervals_compute_the_same(images: int, classes: int) -> N
     for name, row in SCORES.items():
         assert row.of_counts is not None
         assert measured[f"test/{name}"] == pytest.approx(float(row.of_counts(counts)), abs=1e-6), name
+
+
+@pytest.mark.filterwarnings("ignore:A single label was found")
+@pytest.mark.parametrize(
+    ("support", "predicted"),
+    [([0] * 90 + [1] * 10, [0] * 100), ([1] * 9, [1] * 9), ([0, 1, 2, 2], [2, 2, 2, 2]), ([1, 1, 1], [0, 2, 1])],
+    ids=["majority", "one class, all right", "three classes", "one class, some right"],
+)
+def test_one_class_alone_correlates_with_nothing(support: list[int], predicted: list[int]) -> None:
+    """torchmetrics' own metric says 0.27 of the majority's class and 1 of one class; scikit-learn says 0 of all."""
+    targets, said = np.array(support), np.array(predicted)
+    figures = _figures(3, "")
+    figures.update(torch.from_numpy(said), torch.from_numpy(targets))
+    assert float(figures.compute()["mcc"]) == matthews_corrcoef(targets, said) == 0
+    assert SCORES["mcc"].of_counts is not None
+    assert SCORES["mcc"].of_counts(counts_of(targets, said, 3)) == 0
+
+
+def test_the_correlation_is_that_of_others() -> None:
+    """Of 3 × 10⁶ images, whose squares float32 can't count; and perfect and inverted answers are ±1."""
+    random = np.random.default_rng(0)
+    targets = random.integers(0, 4, 3_000_000)
+    said = np.where(random.random(len(targets)) < 0.3, targets, random.integers(0, 4, len(targets)))
+    figures = _figures(4, "")
+    for some in np.array_split(np.arange(len(targets)), 4):
+        figures.update(torch.from_numpy(said[some]), torch.from_numpy(targets[some]))
+    value = float(figures.compute()["mcc"])
+    assert value == pytest.approx(matthews_corrcoef(targets, said), abs=1e-7)
+    theirs = MulticlassMatthewsCorrCoef(4)(torch.from_numpy(said), torch.from_numpy(targets))
+    assert value == pytest.approx(float(theirs), abs=1e-3)
+    of_counts = SCORES["mcc"].of_counts
+    assert of_counts is not None
+    assert of_counts(counts_of(targets, targets, 4)) == 1
+    assert of_counts(counts_of(targets % 2, 1 - targets % 2, 2)) == -1
+
+
+def test_it_costs_no_counting_of_its_own() -> None:
+    """Metrics that add up the same are one group, in which one is updated for all."""
+    figures = _figures(3, "")
+    for _ in range(2):
+        figures.update(torch.tensor([0, 1, 2, 2]), torch.tensor([0, 2, 1, 2]))
+    assert sorted(map(sorted, figures.compute_groups.values())) == [["accuracy"], ["f1", "mcc", "precision", "recall"]]
 
 
 def test_no_value_is_higher_than_it_can_be() -> None:

@@ -150,6 +150,7 @@ def test_every_rule_is_for_a_setting_that_exists() -> None:
         ("optimizer.lr=fast", "optimizer.lr=fast"),
         ("seed=-1", "seed=-1"),
         ("seed=true", "seed=true"),
+        ("monitor=val/loss", "mode=max would keep the worst checkpoint by val/loss: say mode=min"),
         ("mode=min", "mode=min would keep the worst checkpoint by val/accuracy: say mode=max"),
         ("monitor=val/acuracy", "monitor=val/acuracy is not possible: take val/accuracy or val/precision"),
         ("data.mean=[0.5,0.5]", "data.mean has 2 values for data.in_channels=1"),
