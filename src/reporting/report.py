@@ -22,13 +22,13 @@ from ..runs.folder import RunFolder
 from ..tables import as_text
 from .answers import ANSWERS, Result
 from .chosen import Choice, read_choice
+from .difference_shown import Comparison, compare
 from .document import Page, Table, render_html, render_markdown
 from .finished import Problem, Run, read_runs
 from .groups import TestSet, group_runs, test_sets
 from .kept_maps import look
 from .sections import PICTURES, Drawing, describe, summary_table
 from .summary import report_table, summary
-from .verdicts import Comparison, compare
 
 COLUMNS_SHOWN = 5 + len(SCORES)
 """On a terminal: model, runs, the metrics, before, gap and loss gap."""

@@ -15,6 +15,7 @@ from ..errors import InputError, RunError, first_line
 from ..frames import pd
 from ..tables import duration, large_number
 from .answers import Result
+from .difference_shown import p_value, points
 from .disputed import disagreement
 from .document import Picture, Section, Table
 from .finished import Replicate
@@ -126,12 +127,12 @@ def _comparisons(result: Result) -> list[Table]:
     rows = [
         (
             comparison.other,
-            _points(-comparison.difference),
-            f"{_points(-comparison.high)} to {_points(-comparison.low)}",
+            points(-comparison.difference, "+"),
+            f"{points(-comparison.high, '+')} to {points(-comparison.low, '+')}",
             f"{comparison.worse}",
             f"{comparison.better}",
-            _probability(comparison.p),
-            _probability(comparison.p_holm),
+            p_value(comparison.p).removeprefix("= "),
+            p_value(comparison.p_holm).removeprefix("= "),
             f"{comparison.images} × {comparison.replicates}",
         )
         for comparison in result.comparisons
@@ -267,11 +268,3 @@ def _spread(mean: float, sd: float, digits: int) -> str:
     mean = round(mean, digits) + 0.0  # of −0.0 it makes 0.0
     text = f"{mean:.{digits}f}" if np.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
     return text.replace("-", "−")
-
-
-def _points(difference: float) -> str:
-    return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: of −0.0 it makes 0.0
-
-
-def _probability(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
