@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
 from .calibration import BINS, bin_of, brier_scores, log_losses
+from .metrics import SCORES, Counts
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -28,10 +29,9 @@ class Estimate:
 def headline(
     logits: NDArray[np.floating], probabilities: NDArray[np.floating], targets: NDArray[np.int64], seed: int
 ) -> dict[str, Estimate]:
-    """`accuracy`, macro `precision`, `recall` and `f1`, `top5_accuracy` of 10 classes or more, `nll`, `ece`, `brier`.
+    """Return the metrics of the table but the loss, `nll`, `ece`, `brier`, and of 10 classes or more `top5_accuracy`.
 
-    `logits` (N, K), `probabilities` (N, K) their softmax in float64, `targets` (N,). Macro averages are over the
-    classes that occur, or are predicted, as in scikit-learn and torchmetrics.
+    `logits` (N, K), `probabilities` (N, K) their softmax in float64, `targets` (N,).
 
     Intervals: N images are drawn with replacement, 1,000 times (Efron 1979), and the middle 95 % of the figures taken.
     The ECE, a sum of absolute values, is larger in a resample than in the sample, by about as much as it is larger in
@@ -55,9 +55,9 @@ def headline(
 def _sums_of_images(
     logits: NDArray[np.floating], probabilities: NDArray[np.floating], targets: NDArray[np.int64]
 ) -> csr_array:
-    """A row an image, of what has to be added up for all figures: (N, 5 + 3 K + B).
+    """Return what has to be added up for all figures, a row an image: (N, 4 + 3 K + B).
 
-    1, right, right among the first five, negative log-likelihood, Brier score; one-hot: the target, the prediction, the
+    1, right among the first five, negative log-likelihood, Brier score; one-hot: the target, the prediction, the
     target where it was predicted; and in the bin of its confidence, right − confidence.
     """
     images, classes = logits.shape
@@ -68,7 +68,7 @@ def _sums_of_images(
     before = (logits > own).sum(axis=1) + ((logits == own) & (np.arange(classes) < targets[:, None])).sum(axis=1)
     confidences = probabilities.max(axis=1)
     plain = np.stack(
-        [np.ones(images), right, before < TOP, log_losses(logits, targets), brier_scores(probabilities, targets)],
+        [np.ones(images), before < TOP, log_losses(logits, targets), brier_scores(probabilities, targets)],
         axis=1,
     )
     return hstack(
@@ -102,22 +102,9 @@ def _resampled(sums: csr_array, random: np.random.Generator) -> Iterator[NDArray
 
 def _figures(totals: NDArray[np.float64], classes: int) -> dict[str, NDArray[np.float64]]:
     """The figures (b,) of column sums (b, columns) of `_sums_of_images`."""
-    count, right, top, nll, brier = totals[:, :5].T
-    support, predicted, hits = (totals[:, 5 + i * classes : 5 + (i + 1) * classes] for i in range(3))
-    there = support + predicted > 0
-    figures = {
-        "accuracy": right / count,
-        "precision": _macro(hits, predicted, there),
-        "recall": _macro(hits, support, there),
-        "f1": _macro(2 * hits, support + predicted, there),
-        "nll": nll / count,
-        "ece": np.abs(totals[:, 5 + 3 * classes :]).sum(axis=1) / count,
-        "brier": brier / count,
-    }
+    count, top, nll, brier = totals[:, :4].T
+    support, predicted, hits, gaps = np.split(totals[:, 4:], [classes, 2 * classes, 3 * classes], axis=1)
+    counts = Counts(support, predicted, hits)
+    figures = {name: row.of_counts(counts) for name, row in SCORES.items() if row.of_counts is not None}
+    figures |= {"nll": nll / count, "ece": np.abs(gaps).sum(axis=1) / count, "brier": brier / count}
     return figures if classes < 2 * TOP else figures | {"top5_accuracy": top / count}
-
-
-def _macro(above: NDArray[np.float64], below: NDArray[np.float64], there: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The mean quotient over the classes that are there; 0 where `below` is."""
-    shares = above / np.where(below > 0, below, 1)
-    return (shares * there).sum(axis=1) / there.sum(axis=1)

@@ -3,22 +3,24 @@
 import logging
 import math
 import time
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 
+from ..analysis.metrics import METRICS, SCORES
 from ..errors import RunError, first_line
 from ..runs.folder import RunFolder
 from ..tables import duration
-from .tensorboard import FIGURES
 
 log = logging.getLogger(__name__)
 
 COLUMNS = (
     *("epoch", "step"),
-    *(f"{split}/{figure}" for split in ("train", "val") for figure in FIGURES),
+    *(f"{split}/{figure}" for split in ("train", "val") for figure in METRICS),
     *("lr", "seconds", "images_per_second"),
 )
+FIRST_COLUMNS = {*COLUMNS} - {f"{split}/{name}" for split in ("train", "val") for name in SCORES if name != "accuracy"}
+"""Those that the files of all versions have."""
 
 
 class History(L.Callback):
@@ -50,7 +52,9 @@ class History(L.Callback):
             return
         epochs = checkpoint["epoch"] + (checkpoint.get("unfinished") is None)
         state = checkpoint["callbacks"].get(self.state_key) or {"rows": self._read(epochs), "validation": {}}
-        self.rows, self._validation = list(state["rows"]), state["validation"]
+        # A checkpoint of an earlier version doesn't have all of today's metrics.
+        self.rows = [dict.fromkeys(COLUMNS, math.nan) | row for row in state["rows"]]
+        self._validation = state["validation"]
         self.seconds_before = sum(row["seconds"] for row in self.rows)
         known = [self._sign * row[self._monitor] for row in self.rows if not math.isnan(row[self._monitor])]
         self._best = max(known, default=-math.inf)
@@ -63,9 +67,10 @@ class History(L.Callback):
             return []
         try:
             table = self._folder.history()
-            if tuple(table.columns) != COLUMNS or not all(kind.kind in "if" for kind in table.dtypes):
+            names = set(table.columns)
+            if not FIRST_COLUMNS <= names <= set(COLUMNS) or not all(kind.kind in "if" for kind in table.dtypes):
                 raise ValueError("it is not what was written")
-            rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+            rows = cast("list[dict[str, Any]]", table.to_dict("records"))
             if [row["epoch"] for row in rows[:epochs]] != list(range(1, epochs + 1)):
                 raise ValueError("epochs are missing")
         except (OSError, ValueError) as error:
@@ -111,9 +116,8 @@ def epoch_line(row: dict[str, Any], epochs: int | None, best: bool) -> str:
     """One epoch in a line of at most 100 columns; ★ marks the best one so far by `monitor`."""
     total = f"/{epochs}" if epochs and epochs > 0 else ""
     width = len(total) - 1
-    validation = f"  val loss {row['val/loss']:.3f} accuracy {row['val/accuracy']:.3f} f1 {row['val/f1']:.3f}"
-    if math.isnan(row["val/loss"]):
-        validation = ""
+    shown = [f"{name} {row[f'val/{name}']:.3f}" for name, metric in METRICS.items() if metric.curve]
+    validation = "" if math.isnan(row["val/loss"]) else f"  val {' '.join(shown)}"
     return (
         f"epoch {row['epoch']:>{max(1, width)}}{total}"
         f"  train loss {row['train/loss']:.3f} accuracy {row['train/accuracy']:.3f}{validation}"

@@ -7,7 +7,7 @@ import lightning as L
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 
-FIGURES = ("loss", "accuracy", "precision", "recall", "f1")
+from ..analysis.metrics import METRICS
 
 
 class RunLogger(TensorBoardLogger):
@@ -31,7 +31,7 @@ class TensorBoardCharts(L.Callback):
     """A Custom Scalars tab with train and val of each figure in one chart."""
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        layout = {"train and val": {name: ["Multiline", [f"^train/{name}$", f"^val/{name}$"]] for name in FIGURES}}
+        layout = {"train and val": {name: ["Multiline", [f"^train/{name}$", f"^val/{name}$"]] for name in METRICS}}
         for logger in tensorboards(trainer):
             logger.experiment.add_custom_scalars(layout)
 

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import LambdaCallback
 from numpy.typing import NDArray
 
-from ..callbacks.tensorboard import FIGURES
+from ..analysis.metrics import read_figures
 from ..callbacks.test_outputs import Predictions
 from ..data.datasets import ImageLoader
 from ..data.processes import file_progress
@@ -32,7 +32,7 @@ class Measured:
     """What the network said about N images of K classes.
 
     Attributes:
-        figures: loss, accuracy and macro precision, recall and F1, as metrics.json has them.
+        figures: by name, as metrics.json has them.
         logits: (N, K) float32.
         probabilities: their softmax (N, K) float32, as predictions.csv has them.
         targets: (N,) int64.
@@ -106,9 +106,7 @@ class Meter:
             with _on_threads(self.threads):
                 trainer.test(module, dataloaders=[loader], verbose=False)
         module.to(self.device)  # Lightning leaves it on the CPU
-        values = {name: float(trainer.callback_metrics[f"test/{name}"]) for name in FIGURES}
-        # A macro average in float32 can be 1.0000001.
-        figures = {name: value if name == "loss" else min(value, 1.0) for name, value in values.items()}
+        figures = read_figures(trainer.callback_metrics, "test")
         return Measured(figures, predictions.logits, predictions.probabilities, predictions.targets)
 
 
@@ -139,10 +137,13 @@ def compare(trained: Trained, figures: Mapping[str, float], split: str) -> str |
         return None
     try:
         then = run.metrics()
-        before = {name: float(then[f"{split}/{name}"]) for name in figures}
-    except (OSError, ValueError, KeyError, TypeError):
+        # A run of an earlier version doesn't have all of today's metrics.
+        before = {name: float(then[f"{split}/{name}"]) for name in figures if f"{split}/{name}" in then}
+    except (OSError, ValueError, TypeError):
         return None
-    other = [name for name, value in figures.items() if value != before[name]]
+    if not before:
+        return None
+    other = [name for name, value in before.items() if value != figures[name]]
     if not other:
         return f"the {split} figures are those of {run.metrics_file}, to the last digit"
     pairs = ", ".join(f"{split}/{name} {figures[name]:.9g}, there {before[name]:.9g}" for name in other)

@@ -16,6 +16,7 @@ from .. import figures
 from ..analysis.calibration import Temperature, brier_scores, fit_temperature, log_losses, reliability
 from ..analysis.classification import confusion_matrix, per_class
 from ..analysis.headline import Estimate, headline
+from ..analysis.metrics import SCORES
 from ..errors import InputError
 from ..figures.reliability import ReliabilityBins
 from ..runs.folder import RunFolder
@@ -39,9 +40,7 @@ IDLE = (
 ROWS = {
     "accuracy": "accuracy",
     "top5_accuracy": "top-5 accuracy",
-    "precision": "precision (macro)",
-    "recall": "recall (macro)",
-    "f1": "F1 (macro)",
+    **{name: metric.label or metric.title for name, metric in SCORES.items()},
     "nll": "negative log-likelihood",
     "brier": "Brier score (0 to 2)",
     "ece": "calibration error (ECE)",

@@ -1,5 +1,7 @@
 """Learning curves."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,12 +11,12 @@ from ..frames import pd
 from .style import BLUE, DPI, GREEN, GREY, INK, VERMILLION
 
 
-def curves(metrics: pd.DataFrame, best_epoch: int) -> Figure:
-    """Loss, accuracy, macro F1 and learning rate over the epochs, the best one marked.
+def curves(metrics: pd.DataFrame, best_epoch: int, charts: Mapping[str, str]) -> Figure:
+    """Draw the metrics of `charts` (name to title) and the learning rate over the epochs, the best one marked.
 
-    `metrics` has one row an epoch: `epoch`, and whichever there are of `{train,val}/{loss,accuracy,f1}` and `lr`.
+    `metrics` has one row an epoch: `epoch`, and whichever there are of `{train,val}/NAME` and `lr`.
     """
-    charts = {"loss": "Loss", "accuracy": "Accuracy", "f1": "Macro F1", "lr": "Learning rate"}
+    charts = {**charts, "lr": "Learning rate"}
     present = [key for key in charts if {key, f"train/{key}", f"val/{key}"} & set(metrics.columns)]
     figure = Figure(figsize=(10, 3.4 * -(-len(present) // 2)), dpi=DPI, layout="constrained")
     for place, key in enumerate(present, start=1):

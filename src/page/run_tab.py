@@ -14,6 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..analysis.metrics import SHOWN
 from ..figures.confusion import confusion_matrix
 from ..figures.style import BLUE, GREY, VERMILLION, to_image
 from ..frames import pd
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 SPLITS = {"baseline": "before", "train": "train", "val": "validation", "test": "test"}
 """The prefix in metrics.json -> what the page calls it; `before` is the untrained network on the test set."""
 
-FIGURES = {"accuracy": "Accuracy", "f1": "Macro F1", "loss": "Loss"}
+CURVES = {name: metric.heading for name, metric in SHOWN.items() if metric.curve}
 
 COSTS = {
     "parameters": ("Parameters", "{:,}"),
@@ -73,7 +74,7 @@ def _part(title: str, source: Path) -> Iterator[None]:
 def _show_metrics(metrics: dict[str, float]) -> None:
     """The test accuracy in large, and all splits in a table."""
     rows = {
-        name: [f"{float(metrics[f'{split}/{figure}']):.4f}" for figure in FIGURES]
+        name: [_four_digits(metrics.get(f"{split}/{figure}")) for figure in SHOWN]
         for split, name in SPLITS.items()
         if metrics.get(f"{split}/accuracy") is not None
     }
@@ -81,9 +82,15 @@ def _show_metrics(metrics: dict[str, float]) -> None:
         raise FileNotFoundError
     if "test/accuracy" in metrics:
         st.metric("Test accuracy", f"{float(metrics['test/accuracy']):.2%}")
-    st.html(markup.table(rows, list(FIGURES.values())))
+    # Scrolled sideways on a phone, where a number would else be broken into two lines.
+    columns = [metric.heading for metric in SHOWN.values()]
+    st.html(f'<div style="overflow-x: auto; white-space: nowrap">{markup.table(rows, columns)}</div>')
     if "best_epoch" in metrics:
         st.caption(f"The checkpoint of epoch {int(metrics['best_epoch'])} of {int(metrics['epochs'])}.")
+
+
+def _four_digits(value: float | None) -> str:
+    return "–" if value is None else f"{float(value):.4f}"
 
 
 def _best_epoch(run: RunFolder) -> int | None:
@@ -97,7 +104,7 @@ def _show_curves(history: pd.DataFrame, best: int | None) -> None:
     """A chart a figure, as wide as the page: training dashed, validation solid, the best epoch marked."""
     charts, remarks = [], []
     best = best if best in set(history["epoch"]) else None
-    for figure, title in FIGURES.items():
+    for figure, title in CURVES.items():
         splits = {f"train/{figure}": "train", f"val/{figure}": "validation"}
         rows = history[["epoch", *splits]].rename(columns=splits).melt("epoch", var_name="split", value_name=title)
         rows = rows.astype({"epoch": int, title: float}).dropna()

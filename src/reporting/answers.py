@@ -1,4 +1,7 @@
-"""A study's answer: its figures in one sentence. `ANSWERS` holds the ways to answer, by `study.answer`."""
+"""A study's answer: its figures in one sentence. `ANSWERS` holds the ways to answer, by `study.answer`.
+
+Whether a difference is shown is decided in `difference_shown`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis.metrics import SCORES
 from ..frames import pd
 from ..tables import large_number
+from .difference_shown import Comparison, compare, is_shown, p_value, points
 from .groups import Group, TestSet
 from .kept_maps import Looks, sharper
-from .verdicts import Comparison, compare
-
-SIGNIFICANT = 0.05
 
 Row = Mapping[Any, Any]
 """One group's figures, by the columns of the table."""
@@ -21,10 +23,7 @@ Row = Mapping[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What is known about the groups of one test set.
-
-    `table` is its `src.reporting.summary.summary`.
-    """
+    """What is known about the groups of one test set; `table` is its `src.reporting.summary.summary`."""
 
     test_set: TestSet
     table: pd.DataFrame
@@ -33,22 +32,22 @@ class Result:
 
 
 def best(result: Result) -> str:
-    """Which group is best, and what its lead over the next one is worth."""
+    """Say which group is best, and whether its lead over the next one is a difference."""
     table = result.table
     if len(table) == 1:
         return levels(result)
     if len(table) == 2 and result.comparisons:
-        return f"{_verdict(result.comparisons[0])}."
+        return f"{result.comparisons[0]}."
     first, second = table.to_dict("records")[:2]
     lead = next((comparison for comparison in result.comparisons if comparison.other == second["label"]), None)
     text = f"{first['label']} is best with {_accuracy(first)} of the test images"
     if lead is None:
         return f"{text}, {second['label']} next with {_accuracy(second)}."
-    return f"{text}; {_verdict(lead)}."
+    return f"{text}; {lead}."
 
 
 def cost(result: Result) -> str:
-    """Which group is best and what its lead is worth; what it costs, and what the smallest one gives for what."""
+    """Say which group is best, what it costs, and what the smallest network reaches at which cost."""
     rows = result.table.to_dict("records")
     first, smallest = rows[0], min(rows, key=itemgetter("parameters"))
     text = f"{best(result).rstrip('.')}; {first['label']} has {_costs(first)}"
@@ -58,30 +57,32 @@ def cost(result: Result) -> str:
 
 
 def levels(result: Result) -> str:
-    """How good each group is, and how good it was before training."""
+    """Say how good each group is, and how good it was before training."""
     return "; ".join(map(_level, result.table.to_dict("records"))) + "."
 
 
 def pretraining(result: Result) -> str:
-    """The largest pretrained network against the smallest from scratch, and what the others reach."""
+    """Compare the largest pretrained network with the smallest from scratch, and say what each group reaches."""
     rows = {row["label"]: row for row in result.table.to_dict("records")}
 
     def size(group: Group) -> int:
-        return rows[group.label]["parameters"]
+        return int(rows[group.label]["parameters"])
 
-    pretrained = [group for group in result.test_set.groups if _weights(group) is not None]
-    scratch = [group for group in result.test_set.groups if _weights(group) is None]
+    pretrained: list[Group] = []
+    scratch: list[Group] = []
+    for group in result.test_set.groups:
+        (scratch if group.runs[0].config["model"].get("weights") is None else pretrained).append(group)
     if not pretrained or not scratch:
         return best(result)
     asked = {max(pretrained, key=size).label, min(scratch, key=size).label}
     groups = [group for group in result.test_set.groups if group.label in asked]  # the better one first
-    verdicts = [f"{_verdict(comparison)}; " for comparison in compare(TestSet(result.test_set.name, groups))[0]]
+    verdicts = [f"{comparison}; " for comparison in compare(TestSet(result.test_set.name, groups))[0]]
     reached = [f"{label} reaches {_accuracy(row)}" for label, row in rows.items()]
     return f"{''.join(verdicts)}{', '.join(reached)}."
 
 
 def gap(result: Result) -> str:
-    """Where training accuracy is furthest above validation accuracy, on few images and on many, and who wins there."""
+    """Say which network overfits most, on few images and on many, and which one is best there."""
     fraction, overfits, wins = "data.train_fraction", itemgetter("gap_accuracy"), itemgetter("test_accuracy")
     rows = result.table.to_dict("records")
     if fraction not in result.table:
@@ -97,7 +98,7 @@ def gap(result: Result) -> str:
         others = {row["label"] for row in alike if row is not first}
         leads = (c for c in result.comparisons if c.best == first["label"] and c.other in others)
         lead = next(leads, None)  # in the end that on most images
-    verdict = f"; {_verdict(lead)}" if lead is not None else ""
+    verdict = f"; {lead}" if lead is not None else ""
     return (
         f"Train accuracy is furthest above validation accuracy with {', '.join(worst)}; best on the test set are "
         f"{', '.join(winners)}{verdict}."
@@ -105,7 +106,7 @@ def gap(result: Result) -> str:
 
 
 def sharpness(result: Result) -> str:
-    """What the difference in accuracy is worth, in how small a part of the image the evidence lies, and that one's."""
+    """Say which group is best, how small a part of the image holds its evidence, and whether these parts differ."""
     text, shares = best(result).rstrip("."), result.looks.shares
     if not shares:
         return f"{text}."
@@ -115,15 +116,15 @@ def sharpness(result: Result) -> str:
     if found is None:
         return f"{text}."
     difference, low, high, p, images = found
-    verdict = "a difference" if p < SIGNIFICANT and not low <= 0 <= high else "no difference"
+    verdict = "a difference" if is_shown(p, low, high) else "no difference"
     apart = f"{abs(100 * difference):.1f} points {'more' if difference > 0 else 'less'} with {[*shares][1]}"
-    interval = f"95 % interval {_signed(100 * low)} to {_signed(100 * high)}, {images} image{'s' * (images != 1)}, "
-    interval += f"Wilcoxon's signed-rank test: p {_p(p)}"
+    interval = f"95 % interval {points(low)} to {points(high)}, {images} image{'s' * (images != 1)}, "
+    interval += f"Wilcoxon's signed-rank test: p {p_value(p)}"
     return f"{text}, {apart} ({interval}): {verdict} shown."
 
 
 def depth(result: Result) -> str:
-    """How the error on training images changes from the shallowest to the deepest network, plain and residual."""
+    """Say how the training error changes from the shallowest to the deepest network, plain and residual."""
     table = result.table.assign(layers=result.table["model"].str.extract(r"(\d+)$", expand=False).astype(float))
     parts = []
     for kind in ("plain", "resnet"):
@@ -135,10 +136,10 @@ def depth(result: Result) -> str:
         first, *_, last = rows.to_dict("records")
         shallow, deep = 100 * (1 - first["train_accuracy"]), 100 * (1 - last["train_accuracy"])
         p = _welch(first, last, "train_accuracy")
-        sure = "of one run each" if np.isnan(p) else f"Welch's t-test over seeds: p {_p(p)}"
-        word = "is" if not p < SIGNIFICANT else "rises from" if deep > shallow else "falls from"
+        sure = "of one run each" if np.isnan(p) else f"Welch's t-test over seeds: p {p_value(p)}"
+        word = "is" if not is_shown(p) else "rises from" if deep > shallow else "falls from"
         joint = "and" if word == "is" else "to"
-        shown = "" if p < SIGNIFICANT else ", no difference shown"
+        shown = "" if is_shown(p) else ", no difference shown"
         names = {"plain": "plain", "resnet": "residual"}
         parts.append(
             f"the training error of {names[kind]} networks {word} {shallow:.1f} % with {first['layers']:.0f} layers "
@@ -159,25 +160,13 @@ ANSWERS: Mapping[str, Callable[[Result], str]] = {
 }
 
 
-def _verdict(comparison: Comparison) -> str:
-    """`resnet50 is 0.4 points below resnet18 (95 % interval −1.1 to 0.3): no difference shown`."""
-    shown = comparison.p_holm < SIGNIFICANT and not comparison.low <= 0 <= comparison.high
-    low, high = sorted((-100 * comparison.low, -100 * comparison.high))
-    side = "below" if comparison.difference > 0 else "above"
-    apart = f"{abs(100 * comparison.difference):.1f} points {side}" if comparison.difference else "equal to"
-    runs = "of one seed each" if comparison.replicates == 1 else f"of {comparison.replicates} pairs of runs"
-    return (
-        f"{comparison.other} is {apart} {comparison.best} (95 % interval {_signed(low)} to "
-        f"{_signed(high)}, {runs}): {'a difference' if shown else 'no difference'} shown"
-    )
-
-
 def _level(row: Row) -> str:
     before = ""
     if not np.isnan(row["baseline_accuracy"]):
         before = f" after training and {100 * row['baseline_accuracy']:.1f} % before"
-    macro = ", ".join(f"{name} {100 * row[f'test_{name}']:.1f}" for name in ("precision", "recall", "f1"))
-    return f"{row['label']}: {_accuracy(row)} of the test images{before} (macro {macro} %)"
+    macro = {name: 100 * row[f"test_{name}"] for name, metric in SCORES.items() if metric.average == "macro"}
+    known = ", ".join(f"{name} {value:.1f}" for name, value in macro.items() if not np.isnan(value))
+    return f"{row['label']}: {_accuracy(row)} of the test images{before} (macro {known} %)"
 
 
 def _costs(row: Row) -> str:
@@ -192,11 +181,11 @@ def _accuracy(row: Row) -> str:
 
 def _gap(row: Row) -> str:
     spread = "" if np.isnan(row["gap_accuracy_sd"]) else f" ± {100 * row['gap_accuracy_sd']:.1f}"
-    return f"{_signed(100 * row['gap_accuracy'])}{spread} points"
+    return f"{points(row['gap_accuracy'])}{spread} points"
 
 
 def _welch(one: Row, other: Row, column: str) -> float:
-    """The p-value of Welch's t-test of two groups' means over their runs; NaN where one has a single run."""
+    """Return the p-value of Welch's t-test of two groups' means over their runs; NaN where one has a single run."""
     from scipy.stats import ttest_ind_from_stats  # half a second to import
 
     figures = [(row[column], row[f"{column}_sd"], row["n"]) for row in (one, other)]
@@ -205,15 +194,3 @@ def _welch(one: Row, other: Row, column: str) -> float:
     if not any(sd for _, sd, _ in figures):
         return float(one[column] == other[column])
     return float(ttest_ind_from_stats(*figures[0], *figures[1], equal_var=False).pvalue)
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
-
-
-def _signed(points: float) -> str:
-    return f"{round(points, 1) + 0.0:.1f}".replace("-", "−")  # + 0.0: of −0.0 it makes 0.0
-
-
-def _weights(group: Group) -> str | None:
-    return group.runs[0].config["model"].get("weights")

@@ -28,7 +28,8 @@ Replicate = tuple[int, int | None]
 IGNORED = ("seed", "data.fold", "sweep", "study", "resume")
 """Settings that tell the runs of a group apart, or name a run: they, and what follows from them, make no new group."""
 
-FIGURES = ("loss", "accuracy", "precision", "recall", "f1")
+FIGURES = ("loss", "accuracy")
+"""What every run has, of each split; the other metrics are missing where an earlier version trained it."""
 FIGURES_NEEDED = (
     *(f"{split}/{figure}" for split in ("train", "val", "test") for figure in FIGURES),
     *("best_epoch", "epochs", "train_seconds", "images_per_second", "parameters", "seed"),
@@ -149,7 +150,7 @@ def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
     content = _as_trained_last(read_yaml(folder.hydra / "config.yaml", dict, refuse_unusual), record)
     config, settings = _resolve(content), _resolve(content, without=True)
     _check_config(config)
-    history = read_csv(folder.history_file, ("epoch", *(f"{s}/{f}" for s in ("train", "val") for f in FIGURES[:2])))
+    history = read_csv(folder.history_file, ("epoch", *(f"{s}/{f}" for s in ("train", "val") for f in FIGURES)))
     if len(history) != metrics["epochs"]:
         raise UnusableError(f"metrics.csv has {len(history)} epochs, and metrics.json says {metrics['epochs']}")
     figures = ("support", "precision", "recall", "f1")

@@ -12,6 +12,7 @@ from rich import get_console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from ..analysis.metrics import SCORES
 from ..errors import InputError
 from ..figures.style import printable
 from ..files import write_text
@@ -21,15 +22,16 @@ from ..runs.folder import RunFolder
 from ..tables import as_text
 from .answers import ANSWERS, Result
 from .chosen import Choice, read_choice
+from .difference_shown import Comparison, compare
 from .document import Page, Table, render_html, render_markdown
 from .finished import Problem, Run, read_runs
 from .groups import TestSet, group_runs, test_sets
 from .kept_maps import look
 from .sections import PICTURES, Drawing, describe, summary_table
 from .summary import report_table, summary
-from .verdicts import Comparison, compare
 
-COLUMNS_SHOWN = 9
+COLUMNS_SHOWN = 5 + len(SCORES)
+"""On a terminal: model, runs, the metrics, before, gap and loss gap."""
 
 HALF = ".report."
 """How the folder of a report that is being made begins."""

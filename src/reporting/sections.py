@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 
 from .. import figures
 from ..analysis.classification import confusion_matrix
+from ..analysis.metrics import METRICS, SCORES, Metric
 from ..errors import InputError, RunError, first_line
 from ..frames import pd
 from ..tables import duration, large_number
 from .answers import Result
+from .difference_shown import p_value, points
 from .disputed import disagreement
 from .document import Picture, Section, Table
 from .finished import Replicate
@@ -103,11 +105,10 @@ def summary_table(table: pd.DataFrame) -> Table:
     """The summary in words: percent, `mean ± sd`, a dash for what is not known; columns of dashes are left out."""
     columns = {
         "runs": [str(n) for n in table["n"]],
-        **{name: _percent(table, f"test_{name}") for name in ("accuracy", "precision", "recall")},
-        "F1": _percent(table, "test_f1"),
-        "before": _percent(table, "baseline_accuracy"),
-        "gap": _percent(table, "gap_accuracy"),
-        "loss gap": [_spread(*pair, digits=2) for pair in _means_and_sds(table, "gap_loss")],
+        **{metric.title: _cells(table, f"test_{name}", metric) for name, metric in SCORES.items()},
+        "before": _cells(table, "baseline_accuracy", METRICS["accuracy"]),
+        "gap": _cells(table, "gap_accuracy", METRICS["accuracy"]),
+        "loss gap": _cells(table, "gap_loss", METRICS["loss"]),
         "best epoch": [_spread(*pair, digits=0) for pair in _means_and_sds(table, "best_epoch")],
         "training": [duration(seconds) for seconds in table["train_seconds"]],
         "parameters": [large_number(count) for count in table["parameters"]],
@@ -126,12 +127,12 @@ def _comparisons(result: Result) -> list[Table]:
     rows = [
         (
             comparison.other,
-            _points(-comparison.difference),
-            f"{_points(-comparison.high)} to {_points(-comparison.low)}",
+            points(-comparison.difference, "+"),
+            f"{points(-comparison.high, '+')} to {points(-comparison.low, '+')}",
             f"{comparison.worse}",
             f"{comparison.better}",
-            _probability(comparison.p),
-            _probability(comparison.p_holm),
+            p_value(comparison.p).removeprefix("= "),
+            p_value(comparison.p_holm).removeprefix("= "),
             f"{comparison.images} × {comparison.replicates}",
         )
         for comparison in result.comparisons
@@ -255,8 +256,9 @@ def _means_and_sds(table: pd.DataFrame, column: str) -> list[tuple[float, float]
     return list(zip(table[column], table[f"{column}_sd"], strict=True))
 
 
-def _percent(table: pd.DataFrame, column: str) -> list[str]:
-    return [_spread(100 * mean, 100 * sd, digits=1) for mean, sd in _means_and_sds(table, column)]
+def _cells(table: pd.DataFrame, column: str, metric: Metric) -> list[str]:
+    scale = 100 if metric.percent else 1
+    return [_spread(scale * mean, scale * sd, metric.digits) for mean, sd in _means_and_sds(table, column)]
 
 
 def _spread(mean: float, sd: float, digits: int) -> str:
@@ -266,11 +268,3 @@ def _spread(mean: float, sd: float, digits: int) -> str:
     mean = round(mean, digits) + 0.0  # of −0.0 it makes 0.0
     text = f"{mean:.{digits}f}" if np.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
     return text.replace("-", "−")
-
-
-def _points(difference: float) -> str:
-    return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: of −0.0 it makes 0.0
-
-
-def _probability(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

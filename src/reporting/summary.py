@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..analysis.metrics import SCORES
 from ..frames import pd
 from .groups import Group, TestSet
 
@@ -43,8 +44,9 @@ def _row(group: Group) -> dict[str, Any]:
     costs = pd.DataFrame([run.cost or {} for run in runs], index=range(len(runs)))
     seeds = sorted({run.replicate[0] for run in runs})
     folds = sorted({run.replicate[1] for run in runs if run.replicate[1] is not None})
-    measured = {f"test_{name}": metrics[f"test/{name}"] for name in ("accuracy", "precision", "recall", "f1")}
-    measured["baseline_accuracy"] = metrics.get("baseline/accuracy", pd.Series(dtype=float))
+    empty = pd.Series(dtype=float)
+    measured = {f"test_{name}": metrics.get(f"test/{name}", empty) for name in SCORES}
+    measured["baseline_accuracy"] = metrics.get("baseline/accuracy", empty)
     measured |= {f"{split}_accuracy": metrics[f"{split}/accuracy"] for split in ("train", "val")}
     measured |= {f"gap_{name}": metrics[f"train/{name}"] - metrics[f"val/{name}"] for name in ("accuracy", "loss")}
     measured |= {name: metrics[name] for name in ("best_epoch", "train_seconds")}
@@ -52,7 +54,6 @@ def _row(group: Group) -> dict[str, Any]:
     row |= {"seeds": " ".join(map(str, seeds)), "folds": " ".join(map(str, folds))}
     for name, values in measured.items():
         row |= {name: values.mean(), f"{name}_sd": values.std(ddof=1)}
-    empty = pd.Series(dtype=float)
     return row | {
         "epochs": metrics["epochs"].mean(),
         "images_per_second": metrics["images_per_second"].mean(),

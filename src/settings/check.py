@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ..analysis.metrics import mode_of
 from ..errors import InputError, first_line
 from .rules import ANSWERS, NULLABLE, RULES, plain
 
@@ -94,7 +95,7 @@ def _check_data(cfg: DictConfig) -> None:
 
 
 def _check_direction(cfg: DictConfig) -> None:
-    wanted = "min" if cfg.monitor.endswith("loss") else "max"
+    wanted = mode_of(cfg.monitor)
     if cfg.mode != wanted:
         raise InputError(f"mode={cfg.mode} would keep the worst checkpoint by {cfg.monitor}: say mode={wanted}")
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+from ..analysis.metrics import MONITORS
+
 
 @dataclass(frozen=True)
 class Number:
@@ -46,9 +48,6 @@ class Choice:
         return "take " + " or ".join(str(option).lower() for option in self.options)
 
 
-MONITORS = tuple(
-    f"{split}/{name}" for split in ("val", "train") for name in ("accuracy", "loss", "precision", "recall", "f1")
-)
 SWITCH = Choice((True, False))
 ANSWERS = ("best", "cost", "levels", "pretraining", "gap", "sharpness", "depth")
 """How a study can be answered: `src.reporting.answers` has the words."""

@@ -1,7 +1,8 @@
 """ImageClassifier: the LightningModule around any network of the table."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import lightning as L
@@ -10,14 +11,10 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric, Metric, MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassF1Score,
-    MulticlassPrecision,
-    MulticlassRecall,
-)
+from torchmetrics import MeanMetric, Metric, MetricCollection, classification
 
+from ..analysis.metrics import SCORES, Counts
+from ..analysis.metrics import Metric as TableRow
 from ..errors import RunError
 from ..networks import build_network
 from ..resuming.unfinished import gather, put_back, stay_in_epoch
@@ -28,7 +25,7 @@ STEPS_BETWEEN_CHECKS = 32
 
 
 class ImageClassifier(L.LightningModule):
-    """Cross-entropy training of a network on uint8 images, with accuracy and macro precision, recall and F1.
+    """Cross-entropy training of a network on uint8 images, measured by the metrics of `src.analysis.metrics`.
 
     All arguments are plain values and become the checkpoint's hyper-parameters, so that a checkpoint can be used
     without anything else: `architecture` is what `build_network` takes, `preprocessing` what turns a file into the
@@ -238,12 +235,22 @@ class ImageClassifier(L.LightningModule):
 
 
 def _figures(num_classes: int, prefix: str) -> MetricCollection:
-    """Micro accuracy beside macro precision, recall and F1, in which all classes count alike."""
-    settings: Mapping[str, Any] = {"num_classes": num_classes, "validate_args": False}
-    figures: dict[str, Metric | MetricCollection] = {
-        "accuracy": MulticlassAccuracy(average="micro", **settings),
-        "precision": MulticlassPrecision(average="macro", **settings),
-        "recall": MulticlassRecall(average="macro", **settings),
-        "f1": MulticlassF1Score(average="macro", **settings),
-    }
+    """Return the table's metrics but the loss, each under `prefix` and its name."""
+    figures: dict[str, Metric | MetricCollection] = {}
+    for name, row in SCORES.items():
+        constructor = getattr(classification, row.constructor) if row.constructor else partial(_FromCounts, row)
+        figures[name] = constructor(num_classes=num_classes, average=row.average, validate_args=False)
     return MetricCollection(figures, prefix=prefix)
+
+
+class _FromCounts(classification.MulticlassStatScores):
+    """A metric computed by its row of the table, from the counts that the macro averages keep anyway."""
+
+    def __init__(self, row: TableRow, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._of_counts = cast(Callable[[Counts], Any], row.of_counts)
+
+    def compute(self) -> Tensor:
+        hits, others, _, missed = (state.cpu().double().numpy() for state in self._final_state())
+        value = self._of_counts(Counts(support=hits + missed, predicted=hits + others, hits=hits))
+        return torch.tensor(float(value), device=self.device)

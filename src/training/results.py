@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import figures
 from ..analysis.classification import confusion_matrix, per_class
+from ..analysis.metrics import METRICS, SHOWN
 from ..callbacks.map_steps import steps
 from ..callbacks.tensorboard import log_picture
 from ..callbacks.test_outputs import Predictions
@@ -21,7 +22,8 @@ log = logging.getLogger(__name__)
 
 def draw_epochs(folder: RunFolder, best_epoch: int) -> None:
     """`figures/curves.png`, from metrics.csv, and `figures/gradcam_movement.png`."""
-    figures.save(figures.curves(folder.history(), best_epoch), folder.figures / "curves.png")
+    charts = {name: metric.heading for name, metric in METRICS.items() if metric.curve}
+    figures.save(figures.curves(folder.history(), best_epoch, charts), folder.figures / "curves.png")
     try:
         draw_movement(folder)
     except Exception as error:  # as in the callback: no map is worth the training
@@ -55,7 +57,7 @@ def write_test(folder: RunFolder, trainer: L.Trainer, data: ImageDataModule, pre
 def sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
     """Say how good the network is, and where everything lies."""
     rows = (("baseline", "before training"), ("train", "train"), ("val", "validation"), ("test", "test"))
-    table = metrics_table(metrics, rows, ("accuracy", "precision", "recall", "f1", "loss"))
+    table = metrics_table(metrics, rows, list(SHOWN))
     if table.row_count:  # without a test there is nothing to show
         log.info("\n%s\n", as_text(table))
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])

@@ -14,10 +14,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
+from ..analysis.metrics import read_figures
 from ..attribution.layers import find_layer
 from ..callbacks.history import History
 from ..callbacks.progress import progress_callbacks
-from ..callbacks.tensorboard import FIGURES, TensorBoardCharts, log_result, tensorboards
+from ..callbacks.tensorboard import TensorBoardCharts, log_result, tensorboards
 from ..callbacks.test_outputs import Predictions
 from ..callbacks.throughput import Throughput
 from ..cost.network import count_parameters
@@ -337,10 +338,8 @@ class Session:
             self.trainer.test(
                 self.module, dataloaders=list(loaders.values()), ckpt_path=checkpoint, verbose=False, weights_only=True
             )
-        names = [f"{split}/{figure}" for split in loaders for figure in FIGURES]
-        metrics = {name: float(self.trainer.callback_metrics[name]) for name in names}
-        # A macro average in float32 can be 1.0000001.
-        return {name: value if name.endswith("/loss") else min(value, 1.0) for name, value in metrics.items()}
+        figures = {split: read_figures(self.trainer.callback_metrics, split) for split in loaders}
+        return {f"{split}/{name}": value for split, values in figures.items() for name, value in values.items()}
 
 
 def to_dict(cfg: DictConfig) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from sklearn.metrics import precision_recall_fscore_support, top_k_accuracy_score
+from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support, top_k_accuracy_score
 from torchmetrics.classification import MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
 from src.analysis import headline as module
@@ -31,6 +31,7 @@ def test_figures_are_those_of_others(images: int, classes: int) -> None:
     for name, metric in (("precision", MulticlassPrecision), ("recall", MulticlassRecall), ("f1", MulticlassF1Score)):
         value = metric(classes, average="macro")(torch.from_numpy(predicted), torch.from_numpy(targets))
         assert found[name] == pytest.approx(float(value), abs=1e-6)
+    assert found["mcc"] == pytest.approx(matthews_corrcoef(targets, predicted))
     assert found["accuracy"] == pytest.approx((predicted == targets).mean())
     assert found["nll"] == pytest.approx(log_losses(logits, targets).mean())
     assert found["brier"] == pytest.approx(brier_scores(p, targets).mean())
@@ -65,14 +66,16 @@ def test_resamples_are_those_of_a_plain_bootstrap(monkeypatch: pytest.MonkeyPatc
     found = headline(logits, p, targets, seed=5)
     random = np.random.default_rng(5)
     portions = [random.integers(0, 40, size=(min(7, 50 - start), 40)) for start in range(0, 50, 7)]
-    f1, ece = [], []
+    f1, mcc, ece = [], [], []
     for drawn in np.concatenate(portions):
         scores = precision_recall_fscore_support(
             targets[drawn], logits[drawn].argmax(axis=1), average="macro", zero_division=0
         )
         f1.append(scores[2])
+        mcc.append(matthews_corrcoef(targets[drawn], logits[drawn].argmax(axis=1)))
         ece.append(reliability(p[drawn], targets[drawn]).error)
     assert [found["f1"].low, found["f1"].high] == pytest.approx(list(np.quantile(f1, (0.025, 0.975))))
+    assert [found["mcc"].low, found["mcc"].high] == pytest.approx(list(np.quantile(mcc, (0.025, 0.975))))
     high, low = (min(1.0, max(0.0, 2 * found["ece"].value - q)) for q in np.quantile(ece, (0.025, 0.975)))
     assert [found["ece"].low, found["ece"].high] == pytest.approx([low, high])
 
@@ -96,5 +99,5 @@ def test_no_interval_leaves_what_is_possible() -> None:
     found = headline(logits, softmax(logits, axis=1), np.array([1, 1, 2, 0, 2, 1]), seed=1)
     assert found["ece"].value > 0.7
     for name, one in found.items():
-        assert 0 <= one.low <= one.value <= one.high, name
+        assert (-1 if name == "mcc" else 0) <= one.low <= one.value <= one.high, name
         assert name in ("nll", "brier") or one.high <= 1, name

@@ -109,6 +109,21 @@ def test_a_run_that_has_nothing_left_to_train_writes_it_too(
     check(run, whole)
 
 
+def test_an_epoch_that_did_not_know_a_metric_has_none(cfg: DictConfig, run: RunFolder, whole: pd.DataFrame) -> None:
+    """A run that was begun before the metric was in the table."""
+    checkpoint = torch.load(run.last_checkpoint, weights_only=True)
+    for row in checkpoint["callbacks"]["History"]["rows"]:
+        del row["train/mcc"], row["val/mcc"]
+    del checkpoint["unfinished"]["figures"]["1.mcc"]
+    torch.save(checkpoint, run.last_checkpoint)
+    train(cfg, run.path, resume=True)
+    found, new = run.history(), ["train/mcc", "val/mcc"]
+    assert found.columns.tolist() == whole.columns.tolist()
+    assert found.loc[:1, new].isna().all(axis=None)
+    assert found.loc[2, "train/mcc"] == pytest.approx(whole.loc[2, "train/mcc"], abs=0.2)  # of the rest of the epoch
+    pd.testing.assert_frame_equal(found.drop(columns=[*TIMED, *new]), whole.drop(columns=[*TIMED, *new]))
+
+
 @pytest.fixture
 def earlier(run: RunFolder) -> RunFolder:
     """As a version has left it whose checkpoints have no rows."""
@@ -123,6 +138,13 @@ def test_a_checkpoint_without_rows_takes_those_of_the_file(
 ) -> None:
     train(cfg, earlier.path, resume=True)
     check(earlier, whole)
+
+
+def test_the_file_of_an_earlier_version_will_do(cfg: DictConfig, earlier: RunFolder, whole: pd.DataFrame) -> None:
+    earlier.history().drop(columns=["train/mcc", "val/mcc"]).to_csv(earlier.history_file, index=False)
+    train(cfg, earlier.path, resume=True)
+    assert earlier.history()["train/mcc"].isna().tolist() == [True, True, False]
+    assert earlier.history()["val/f1"].equals(whole["val/f1"])
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from src.analysis.metrics import METRICS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -85,7 +87,7 @@ def test_gradcam_plays_the_training_under_one_tag(ask: Callable[..., Any]) -> No
 
 def test_train_and_val_share_a_chart(ask: Callable[..., Any]) -> None:
     (category,) = ask("custom_scalars/layout")["category"]
-    assert [chart["title"] for chart in category["chart"]] == ["loss", "accuracy", "precision", "recall", "f1"]
+    assert [chart["title"] for chart in category["chart"]] == [*METRICS]
     assert category["chart"][1]["multiline"]["tag"] == ["^train/accuracy$", "^val/accuracy$"]
 
 

@@ -87,6 +87,9 @@ def test_other_figures_are_told(trained: Trained) -> None:
     assert line.startswith("not to the last digit")
     assert "val/loss" in line
     assert "val/accuracy" not in line
+    older = {name: value for name, value in metrics.items() if name != "val/mcc"}
+    trained.run.metrics_file.write_text(json.dumps(older))
+    assert "to the last digit" in str(compare(trained, figures | {"mcc": 0.5}, "val"))
     assert compare(replace(trained, path=trained.run.last_checkpoint), figures, "val") is None
     trained.run.metrics_file.unlink()
     assert compare(trained, figures, "val") is None

@@ -3,6 +3,7 @@
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,8 @@ class TestGradcamGrid:
 
 
 class TestCurves:
+    CHARTS: ClassVar = {"loss": "Loss", "accuracy": "Accuracy", "f1": "Macro F1"}
+
     @staticmethod
     def history(epochs: int) -> pd.DataFrame:
         epoch = np.arange(1, epochs + 1)
@@ -110,7 +113,7 @@ class TestCurves:
 
     @pytest.mark.parametrize("epochs", [1, 2, 50])
     def test_four_charts_labelled_on_the_lines(self, epochs: int) -> None:
-        figure = figures.curves(self.history(epochs), best_epoch=1)
+        figure = figures.curves(self.history(epochs), 1, self.CHARTS)
         assert [axes.get_title(loc="left") for axes in figure.axes] == ["Loss", "Accuracy", "Macro F1", "Learning rate"]
         assert texts(figure).count("train") == texts(figure).count("val") == 3
         assert "best epoch 1" in texts(figure)
@@ -118,7 +121,7 @@ class TestCurves:
         assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
 
     def test_labels_of_lines_that_end_alike_do_not_cover_each_other(self) -> None:
-        figure = figures.curves(self.history(10), best_epoch=10)  # train and val are the same numbers
+        figure = figures.curves(self.history(10), 10, self.CHARTS)  # train and val are the same numbers
         figures.to_image(figure)
         first, second = (t.get_window_extent() for t in figure.axes[0].texts if t.get_text() in ("train", "val"))
         assert not first.overlaps(second)
@@ -126,7 +129,7 @@ class TestCurves:
     def test_what_was_not_measured_is_left_out(self) -> None:
         history = self.history(3).drop(columns=["train/f1", "val/f1", "lr", "train/loss"])
         history.loc[1, "val/loss"] = np.nan
-        figure = figures.curves(history, best_epoch=2)
+        figure = figures.curves(history, 2, self.CHARTS)
         assert [axes.get_title(loc="left") for axes in figure.axes] == ["Loss", "Accuracy"]
 
 
@@ -150,7 +153,7 @@ class TestConfusionMatrix:
 
 
 def test_saved_pictures_are_the_figure_and_leave_nothing_else(tmp_path: Path) -> None:
-    first, second = (figures.curves(TestCurves.history(3), best_epoch=1) for _ in range(2))
+    first, second = (figures.curves(TestCurves.history(3), 1, TestCurves.CHARTS) for _ in range(2))
     figures.save(first, tmp_path / "new" / "curves.png")
     with Image.open(tmp_path / "new" / "curves.png") as saved:
         np.testing.assert_array_equal(np.asarray(saved), figures.to_image(second))
@@ -161,7 +164,7 @@ def test_pyplot_is_never_asked() -> None:
     """No window system, no global list of figures that would grow with every epoch."""
     pyplot = sys.modules.get("matplotlib.pyplot")
     before = pyplot.get_fignums() if pyplot else []
-    figures.curves(TestCurves.history(2), best_epoch=1)
+    figures.curves(TestCurves.history(2), 1, TestCurves.CHARTS)
     assert "pyplot" not in Path(figures.__file__).read_text().replace("no pyplot", "")
     assert (pyplot.get_fignums() if pyplot else []) == before
 

@@ -13,6 +13,7 @@ from PIL import Image
 from streamlit.runtime import Runtime
 from streamlit.testing.v1 import AppTest
 
+from src.analysis.metrics import SHOWN
 from src.runs.folder import RunFolder
 from tests.page.visitor import EVIL
 
@@ -67,9 +68,10 @@ def test_all_of_a_run_is_shown(run: RunFolder) -> None:
     metrics = run.metrics()
     assert app.metric[0].value == f"{metrics['test/accuracy']:.2%}"
     figures, costs = tables(app)
-    assert figures[0] == ["", "Accuracy", "Macro F1", "Loss"]
+    assert figures[0] == ["", *(metric.heading for metric in SHOWN.values())]
+    assert {"Accuracy", "Macro precision", "Macro F1", "Loss"} <= set(figures[0])
     assert [row[0] for row in figures[1:]] == ["train", "validation", "test"]
-    assert figures[3][3] == f"{metrics['test/loss']:.4f}"
+    assert figures[3][1:] == [f"{metrics[f'test/{name}']:.4f}" for name in SHOWN]
     assert costs == [["Parameters", "11,172,810"], ["Latency of an image (median)", "19.3 ms"], ["Measured on", EVIL]]
     assert len(app.get("image")) == 2
     charts = [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]

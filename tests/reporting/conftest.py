@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from src.analysis.classification import per_class
+from src.analysis.metrics import METRICS
 from src.runs.folder import RunFolder
 
 MakeRun = Callable[..., RunFolder]
@@ -127,7 +128,7 @@ def metrics(
     random: np.random.Generator, accuracy: float, seed: int, epochs: int, *, baseline: bool
 ) -> dict[str, float]:
     splits = ("baseline", "train", "val", "test") if baseline else ("train", "val", "test")
-    figures = {f"{s}/{f}": random.random() for s in splits for f in ("loss", "accuracy", "precision", "recall", "f1")}
+    figures = {f"{split}/{name}": random.random() for split in splits for name in METRICS}
     return figures | {
         "test/accuracy": accuracy,
         "best_epoch": int(random.integers(1, epochs + 1)),

@@ -10,10 +10,10 @@ from scipy.stats import ttest_ind
 
 from src.reporting import groups
 from src.reporting.answers import ANSWERS, Result
+from src.reporting.difference_shown import Comparison
 from src.reporting.finished import read_runs
 from src.reporting.kept_maps import Areas, Looks
 from src.reporting.summary import summary
-from src.reporting.verdicts import Comparison
 from tests.reporting.conftest import MakeRun, edit_json
 
 

@@ -145,7 +145,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "metrics in Latin-1": (write("metrics.json", b'{"\xe4": 1}'), "metrics.json is damaged (not UTF-8)"),
     "metrics, a folder": (folder_instead("metrics.json"), "metrics.json can't be read (Is a directory)"),
     "test=false": (without_test, "test=false"),
-    "a figure less": (replace("metrics.json", '"val/f1"', '"f1"'), "metrics.json has no val/f1"),
+    "a figure less": (replace("metrics.json", '"val/loss"', '"loss"'), "metrics.json has no val/loss"),
     "a figure as text": (replace("metrics.json", '"epochs": 3', '"epochs": "3"'), "epochs is no finite number (3)"),
     "a figure too large": (replace("metrics.json", '"epochs": 3', f'"epochs": 1{"0" * 400}'), "epochs is no finite"),
     "nan": (replace("metrics.json", '"epochs": 3', '"epochs": NaN'), "epochs is no finite number (nan)"),

@@ -10,9 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from src.analysis.metrics import SCORES
 from src.reporting import groups
 from src.reporting import summary as table
 from src.reporting.finished import read_runs
+from src.reporting.sections import summary_table
 from src.runs.folder import RunFolder
 
 MakeRun = Callable[..., RunFolder]
@@ -55,7 +57,7 @@ def test_all_figures_are_those_of_the_run_folders(tmp_path: Path, make_run: Make
     for _, row in found.iterrows():
         of_group = folders[row["model"]]
         assert (row["n"], row["seeds"]) == (len(of_group), " ".join(map(str, models[row["model"]])))
-        for figure in ("accuracy", "precision", "recall", "f1"):
+        for figure in SCORES:
             check(row, f"test_{figure}", numbers(of_group, f"test/{figure}"))
         for split in ("train", "val", "baseline"):
             check(row, f"{split}_accuracy", numbers(of_group, f"{split}/accuracy"))
@@ -80,10 +82,28 @@ def test_all_figures_are_those_of_the_run_folders(tmp_path: Path, make_run: Make
             assert numbers([folder], "test/accuracy")[0] == pytest.approx(statistics.mean(right), abs=1e-6)
     checked = {name for name in found if not name.endswith("_sd")}
     assert checked == {
-        *("test_set", "label", "model", "n", "seeds", "test_accuracy", "test_precision", "test_recall", "test_f1"),
+        *("test_set", "label", "model", "n", "seeds"),
+        *(f"test_{name}" for name in SCORES),
         *("baseline_accuracy", "train_accuracy", "val_accuracy", "gap_accuracy", "gap_loss", "best_epoch", "epochs"),
         *("train_seconds", "images_per_second", "parameters", "macs", "latency_ms"),
     }
+
+
+def test_a_run_that_knew_fewer_metrics_has_none_of_the_others(
+    tmp_path: Path, make_run: MakeRun, edit: Callable[..., None]
+) -> None:
+    """Alone, its table has no column of them; beside a run of today, a dash in it."""
+    old = make_run(tmp_path / "old", "model=resnet18", correct=[True] * 4)
+    edit(old.metrics_file, **{f"{split}__mcc": None for split in ("train", "val", "test", "baseline")})
+    (row,) = (row for _, row in report(tmp_path).iterrows())
+    assert math.isnan(row["test_mcc"])
+    assert row["test_f1"] == numbers([old.path], "test/f1")[0]
+    alone = summary_table(report(tmp_path))
+    new = make_run(tmp_path / "new", "model=resnet50", correct=[True] * 3 + [False])
+    both = summary_table(report(tmp_path))
+    assert "MCC" not in alone.columns
+    place = both.columns.index("MCC")
+    assert [cells[place] for cells in both.rows] == ["–", f"{numbers([new.path], 'test/mcc')[0]:.3f}"]
 
 
 def test_settings_that_differ_have_columns_of_their_own(tmp_path: Path, make_run: MakeRun) -> None:

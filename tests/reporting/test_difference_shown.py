@@ -11,8 +11,8 @@ from scipy.stats import binomtest, bootstrap
 from statsmodels.stats.multitest import multipletests
 
 from src.reporting import groups
+from src.reporting.difference_shown import Comparison, compare
 from src.reporting.finished import Problem, read_runs
-from src.reporting.verdicts import Comparison, compare
 from src.runs.folder import RunFolder
 
 MakeRun = Callable[..., RunFolder]

@@ -1,0 +1,148 @@
+"""THE table of metrics: one row a metric, read by training, TensorBoard, history, tables, report, page and `monitor`.
+
+Imports neither torch nor NumPy, because the command line reads it before anything else.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What classification metrics are computed from: arrays (…, K), float64, one entry a class.
+
+    Attributes:
+        support: images of the class.
+        predicted: images that were given the class.
+        hits: images of the class that were given it.
+    """
+
+    support: "Array"
+    predicted: "Array"
+    hits: "Array"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of the table.
+
+    Attributes:
+        name: the key in files and in TensorBoard, behind the split: `test/f1`.
+        title: what columns are headed by.
+        of_counts: the metric (…) from counts (…, K): what bootstrap intervals are computed with.
+        constructor: a class of `torchmetrics.classification` that takes `num_classes` and `average`; "" where training
+            computes the metric by `of_counts` as well.
+        average: over the classes (`macro`), over the images (`micro`), or neither.
+        mode: whether the best value is the largest or the smallest.
+        highest: the largest possible value.
+        percent: whether reports show it in percent.
+        digits: decimals in reports.
+        curve: whether learning curves and the epoch's line on screen show it.
+        label: what it is called where there is room; "" for the title.
+    """
+
+    name: str
+    title: str
+    of_counts: Callable[[Counts], Any] | None = None
+    constructor: str = ""
+    average: Literal["macro", "micro"] | None = None
+    mode: Literal["max", "min"] = "max"
+    highest: float = 1.0
+    percent: bool = True
+    digits: int = 1
+    curve: bool = False
+    label: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title as charts have it: `Macro F1`, `Accuracy`."""
+        return f"Macro {self.title}" if self.average == "macro" else self.title[0].upper() + self.title[1:]
+
+
+def _accuracy(counts: Counts) -> "Array":
+    share: Array = counts.hits.sum(axis=-1) / counts.support.sum(axis=-1)
+    return share
+
+
+def _precision(counts: Counts) -> "Array":
+    return _macro(counts.hits, counts.predicted, counts)
+
+
+def _recall(counts: Counts) -> "Array":
+    return _macro(counts.hits, counts.support, counts)
+
+
+def _f1(counts: Counts) -> "Array":
+    return _macro(2 * counts.hits, counts.support + counts.predicted, counts)
+
+
+def _mcc(counts: Counts) -> "Array":
+    """Return the Matthews correlation, in [−1, 1]; 0 where all images are of one class, or were given one.
+
+    Gorodkin 2004, https://doi.org/10.1016/j.compbiolchem.2004.09.006. Not torchmetrics' `MulticlassMatthewsCorrCoef`:
+    in 1.9, of 90 images of one class and 10 of another, all given the first, it makes 0.27, where scikit-learn has 0.
+    """
+    import numpy as np
+
+    images = counts.support.sum(axis=-1)
+    together = counts.hits.sum(axis=-1) * images - (counts.support * counts.predicted).sum(axis=-1)
+    own, said = (images**2 - (some**2).sum(axis=-1) for some in (counts.support, counts.predicted))
+    spread = np.sqrt(own * said)
+    correlation: Array = together / np.where(spread > 0, spread, 1)  # without spread `together` is 0
+    return correlation
+
+
+def _macro(above: "Array", below: "Array", counts: Counts) -> "Array":
+    """Return the mean quotient over the classes that occur or are predicted; 0 for a class where `below` is 0.
+
+    As in scikit-learn and torchmetrics.
+    """
+    import numpy as np
+
+    there = counts.support + counts.predicted > 0
+    shares = above / np.where(below > 0, below, 1)
+    mean: Array = (shares * there).sum(axis=-1) / there.sum(axis=-1)
+    return mean
+
+
+_ROWS = (
+    Metric("loss", "loss", mode="min", highest=math.inf, percent=False, digits=2, curve=True),
+    Metric("accuracy", "accuracy", _accuracy, "MulticlassAccuracy", "micro", curve=True),
+    Metric("precision", "precision", _precision, "MulticlassPrecision", "macro", label="precision (macro)"),
+    Metric("recall", "recall", _recall, "MulticlassRecall", "macro", label="recall (macro)"),
+    Metric("f1", "F1", _f1, "MulticlassF1Score", "macro", curve=True, label="F1 (macro)"),
+    Metric("mcc", "MCC", _mcc, percent=False, digits=3, label="Matthews correlation (MCC)"),
+)
+
+METRICS: Mapping[str, Metric] = {row.name: row for row in _ROWS}
+"""By name, in the order of the files' columns."""
+
+SCORES: Mapping[str, Metric] = {name: row for name, row in METRICS.items() if name != "loss"}
+"""All but the loss, which is no function of the predicted classes."""
+
+SHOWN: Mapping[str, Metric] = {**SCORES, "loss": METRICS["loss"]}
+"""In the order of tables for people."""
+
+MONITORS = tuple(f"{split}/{name}" for split in ("val", "train") for name in SHOWN)
+"""What can make a checkpoint the best one."""
+
+
+def mode_of(monitor: str) -> Literal["max", "min"]:
+    """Return which value of a monitor such as `val/loss` is the best."""
+    return METRICS[monitor.rpartition("/")[2]].mode
+
+
+def read_figures(logged: Mapping[str, SupportsFloat], split: str) -> dict[str, float]:
+    """Return a split's metrics, by name, from what Lightning has logged as `split/name`.
+
+    A macro average in float32 can be 1.0000001: no value is higher than it can be.
+    """
+    return {name: min(float(logged[f"{split}/{name}"]), row.highest) for name, row in METRICS.items()}
