@@ -41,6 +41,7 @@ NETWORKS: dict[str, Network] = {
     "resnet50": Network(partial(build_resnet, "resnet50"), pretrained=True),
     "resnet101": Network(partial(build_resnet, "resnet101"), pretrained=True),
     "resnet152": Network(partial(build_resnet, "resnet152"), pretrained=True),
+    "wide_resnet50_2": Network(partial(build_resnet, "wide_resnet50_2"), pretrained=True),
     "simple_cnn": Network(SimpleCNN, first="block1.conv"),
     "mini_resnet_basic_post": Network(partial(MiniResNet, "basic", "post")),
     "mini_resnet_bottleneck_post": Network(partial(MiniResNet, "bottleneck", "post")),
