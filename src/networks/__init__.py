@@ -42,6 +42,7 @@ NETWORKS: dict[str, Network] = {
     "resnet101": Network(partial(build_resnet, "resnet101"), pretrained=True),
     "resnet152": Network(partial(build_resnet, "resnet152"), pretrained=True),
     "wide_resnet50_2": Network(partial(build_resnet, "wide_resnet50_2"), pretrained=True),
+    "resnext50_32x4d": Network(partial(build_resnet, "resnext50_32x4d"), pretrained=True),
     "simple_cnn": Network(SimpleCNN, first="block1.conv"),
     "mini_resnet_basic_post": Network(partial(MiniResNet, "basic", "post")),
     "mini_resnet_bottleneck_post": Network(partial(MiniResNet, "bottleneck", "post")),
