@@ -1,4 +1,4 @@
-"""Which layer of a network to explain: names, and the size of the feature map that each layer gives."""
+"""Which layer of a network to explain: its name, and the size of the feature map that each layer gives."""
 
 import difflib
 from functools import partial
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..networks import layers_of
 from .snapshot import device_of, frozen_copy
 
 SMALLEST_MAP = 4
@@ -15,38 +16,40 @@ SMALLEST_MAP = 4
 
 
 def default_layer(network: nn.Module, images: Tensor) -> str:
-    """Name of the deepest direct child of `network` with weights and a feature map of at least 4×4.
+    """Return the name of the deepest layer of `network` with weights and a feature map of at least 4×4.
 
-    `images` is a normalised (N, C, H, W) batch of the size to be explained; its first image is tried. Deepest means
-    last to run; pooling behind the last block would only coarsen its map. For torchvision's ResNets with the ImageNet
-    stem that is `layer4` at 224 px and `layer2` at 28 px.
-    Raises `InputError` if all maps are smaller.
+    The layers are those of the table of networks, or the direct children. Deepest means last to run; pooling behind the
+    last block would only coarsen its map. In a ResNet with the ImageNet stem that is `layer4` at 224 px and `layer2` at
+    28 px. Raise `InputError` if all maps are smaller.
+
+    Args:
+        images: A normalised (N, C, H, W) batch of the size to be explained; its first image is tried.
     """
     with frozen_copy(network) as copy:
         return deepest_layer(copy, images[:1].detach().to(device_of(copy), torch.float32, copy=True))
 
 
 def deepest_layer(network: nn.Module, image: Tensor) -> str:
-    """As `default_layer`, run on `network` itself (a copy, in eval mode) with one image (1, C, H, W)."""
+    """Do as `default_layer` on `network` itself (a copy, in eval mode) with one image (1, C, H, W)."""
     sizes = map_sizes(network, image)
     weighted = {name for name, module in network.named_modules() if any(True for _ in module.parameters())}
     large = [name for name, size in sizes.items() if name in weighted and min(size) >= SMALLEST_MAP]
-    children = [name for name in large if "." not in name]
+    layers = {name for names in layers_of(network) for name in names}
     if not large:
         height, width = image.shape[-2:]
         raise InputError(
             f"no layer of {type(network).__name__} has a map of at least {SMALLEST_MAP}×{SMALLEST_MAP} "
             f"for images of {height}×{width} px; take larger images, or name a layer"
         )
-    # A network inside a wrapper has its maps further down than its direct children.
-    return (children or large)[-1]
+    # A network inside a wrapper has its maps further down than the wrapper's direct children.
+    return ([name for name in large if name in layers] or large)[-1]
 
 
 def map_sizes(network: nn.Module, image: Tensor) -> dict[str, tuple[int, int]]:
-    """Height and width of the map of every layer that gives one, by name, in the order in which the layers finish.
+    """Return height and width of every layer's map, by name, in the order in which the layers finish.
 
-    Layers that run more than once in a forward pass, such as the shared ReLU of torchvision's blocks, have no map that
-    could be called theirs and are left out.
+    Layers that run more than once in a forward pass, such as the shared ReLU of torchvision's blocks, have no map of
+    their own and are left out.
     """
     sizes: dict[str, tuple[int, int]] = {}
     calls: dict[str, int] = {}
@@ -68,11 +71,12 @@ def map_sizes(network: nn.Module, image: Tensor) -> dict[str, tuple[int, int]]:
 
 
 def find_layer(network: nn.Module, name: str) -> nn.Module:
-    """The layer called `name`, such as `layer4` or `layer4.1.conv2`; `InputError` with the nearest names otherwise.
+    """Return the layer called `name`, such as `layer4.1.conv2`; raise `InputError` with the nearest names otherwise.
 
     What `torch.compile` puts into names (`_orig_mod.`) may be there or not.
     """
-    layers = {key.replace("_orig_mod.", ""): module for key, module in network.named_modules() if key}
+    named = network.named_modules()
+    layers: dict[str, nn.Module] = {key.replace("_orig_mod.", ""): module for key, module in named if key}
     wanted = name.replace("_orig_mod.", "")
     if wanted not in layers:
         near = difflib.get_close_matches(wanted, layers, n=3) or [key for key in layers if "." not in key]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..networks import layers_of, row_of
 from .randomised import STATISTICS, randomised
 
 
@@ -71,9 +72,12 @@ def randomised_from_the_top(
 def top_down(network: nn.Module) -> list[tuple[str, list[str]]]:
     """The stages of the check, the head first: a name, and the layers that turn random with it.
 
-    The direct children with weights, in the order in which the network defines them, turned round; of a wrapper, those
-    of what it wraps. A norm goes with the convolution before it: random weights behind a trained norm are neither.
+    The layers that the table of networks names, or the direct children with weights, in the order in which the network
+    defines them, turned round; of a wrapper, those of what it wraps. A norm goes with the convolution before it: random
+    weights behind a trained norm are neither.
     """
+    if row_of(network).layers:
+        return [(names[0], names) for names in layers_of(network)][::-1]
     prefix = ""
     children = _weighted(network)
     while len(children) == 1 and _weighted(children[0][1]):

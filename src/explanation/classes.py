@@ -20,6 +20,7 @@ from ..attribution.randomised import randomised
 from ..data.processes import file_progress
 from ..errors import InputError
 from ..figures.class_image_sheets import JudgedImages, class_image_pages, class_image_steps
+from ..networks import row_of
 from ..runs.output import picture_name
 from ..tables import as_text
 from ..trained.checkpoint import Trained, load_trained
@@ -76,7 +77,7 @@ def explain_classes(
     _draw_each(folder, made["class images"], names)
     _draw_steps(folder, trained, made["class images"], per_class if len(classes) > 1 else 1, title)
     record: dict[str, Any] = {
-        "layer": "fc",
+        "layer": row_of(trained.module.network).head,
         "target": target,
         "steps": made["class images"].steps[-1],
         "class_images": [

@@ -55,7 +55,8 @@ class Block(nn.Module):
         out = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(features)))))
         if self.kind == "resnet":
             out = out + (features if self.downsample is None else self.downsample(features))
-        return self.relu2(out)
+        activated: Tensor = self.relu2(out)
+        return activated
 
 
 class CifarResNet(nn.Module):
@@ -86,7 +87,8 @@ class CifarResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         features = self.relu(self.bn1(self.conv1(images)))
         features = self.layer3(self.layer2(self.layer1(features)))
-        return self.fc(self.avgpool(features).flatten(1))
+        logits: Tensor = self.fc(self.avgpool(features).flatten(1))
+        return logits
 
 
 def _stage(kind: Kind, blocks: int, in_planes: int, planes: int, stride: int) -> nn.Sequential:

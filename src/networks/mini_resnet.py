@@ -40,7 +40,8 @@ class PostBlock(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.relu(self.downsample(features) + self.branch(features))
+        activated: Tensor = self.relu(self.downsample(features) + self.branch(features))
+        return activated
 
 
 class PreBlock(nn.Module):
@@ -69,7 +70,8 @@ class PreBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         activated = self.relu1(self.bn1(features))
         shortcut = features if self.downsample is None else self.downsample(activated)
-        return shortcut + self.branch(activated)
+        out: Tensor = shortcut + self.branch(activated)
+        return out
 
 
 class MiniResNet(nn.Module):
@@ -109,7 +111,8 @@ class MiniResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         features = self.relu(self.bn1(self.conv1(images)))
         features = self.norm(self.layer3(self.layer2(self.layer1(features))))
-        return self.fc(self.avgpool(features).flatten(1))
+        logits: Tensor = self.fc(self.avgpool(features).flatten(1))
+        return logits
 
 
 def _stage(

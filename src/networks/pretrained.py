@@ -8,29 +8,27 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torchvision.models import get_model_weights
 
 from ..errors import InputError
-from . import NETWORKS, build_network
+from . import NETWORKS, Network, build_network, row_of
 from .saved import SavedFileError, check_tensors, load_saved
 
 log = logging.getLogger(__name__)
 
-HEAD = "fc."
-"""What the names of a head's weights begin with, in torchvision's ResNets and in all of our networks."""
-
 LEAST_SHARE = 0.9
-"""Of what lies between first convolution and head so much must be the same in file and network. Less is another
-architecture: ResNet-18 and ResNet-34 share half, and a network would be left half untrained."""
+"""The share of the weights between first convolution and head that file and network must have in common. With less it
+is another architecture: ResNet-18 and ResNet-34 share half, and a network would be left half untrained."""
 
 KEYS = ("state_dict", "model", "model_state_dict")
 """Under which training scripts keep the state dict."""
 
 WRAPPERS = ("module.", "_orig_mod.", "network.", "model.", "net.", "backbone.", "encoder.", "resnet.")
-"""Put before all names by DataParallel, torch.compile, our own checkpoints and other people's."""
+"""What DataParallel, torch.compile, our own checkpoints and other people's put in front of all names."""
 
 SECONDS_WITHOUT_A_BYTE = 30
 
@@ -40,11 +38,11 @@ class Fit:
     """What became of the tensors, by name.
 
     Attributes:
-        loaded: those that the network took.
-        adapted: those of them that were changed to fit other channels.
-        replaced: those of another shape in the file, with both shapes; here they stay as they were made.
-        absent: those that the file doesn't have; they too.
-        unused: those that only the file has.
+        loaded: The network took them.
+        adapted: Those of `loaded` that were changed to fit other channels.
+        replaced: The file has them in another shape; the network keeps its fresh ones. With both shapes.
+        absent: The file lacks them; the network keeps its fresh ones.
+        unused: Only the file has them.
     """
 
     loaded: list[str]
@@ -55,13 +53,14 @@ class Fit:
 
 
 def read_weights(path: Path | str, model: str | None = None) -> dict[str, Tensor]:
-    """The state dict in a `.safetensors` file, or in what `torch.save` wrote (`.pth`, `.pt`, `.ckpt`).
+    """Return the state dict in a `.safetensors` file, or in what `torch.save` wrote (`.pth`, `.pt`, `.ckpt`).
 
     Nothing in the file is executed (`weights_only`). What training scripts wrap around a state dict is taken off: a
     dictionary with one of `KEYS` in it, and the prefixes `WRAPPERS`.
 
-    Raises `InputError` for a file that is missing, damaged, no state dict or not finite, and for a checkpoint of ours
-    that says that it is of another network than `model`.
+    Raises:
+        InputError: The file is missing, damaged, no state dict or not finite, or a checkpoint of ours that names
+            another network than `model`.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -87,9 +86,9 @@ def read_weights(path: Path | str, model: str | None = None) -> dict[str, Tensor
 
 
 def _own_name(content: Any) -> str | None:
-    """The network that a checkpoint of ours is of; None for what others wrote."""
+    """Return which network a checkpoint of ours holds; None for what others wrote."""
     try:
-        return content["hyper_parameters"]["architecture"]["name"]
+        return cast(str, content["hyper_parameters"]["architecture"]["name"])  # only compared with a name
     except (KeyError, TypeError, IndexError):
         return None
 
@@ -106,14 +105,14 @@ def _read(path: Path) -> Any:
 
 
 def imagenet_weights(name: str) -> dict[str, Tensor]:
-    """Torchvision's ImageNet weights of that ResNet, its best ones; downloaded once, into torch's own cache.
+    """Return torchvision's best ImageNet weights of that network; downloaded once, into torch's own cache.
 
-    Raises `InputError` for a network that has none, and offline, with the file that can be put there by hand.
+    Raises:
+        InputError: The network has none, or the download fails; then the line says which file to put where.
     """
-    from torchvision.models import get_model_weights, list_models
-
-    if name not in list_models():
-        raise InputError(f"weights=imagenet: there are none for model={name}; take model=resnet18 to resnet152")
+    if name not in NETWORKS or not NETWORKS[name].pretrained:
+        having = ", ".join(key for key, row in NETWORKS.items() if row.pretrained)
+        raise InputError(f"weights=imagenet: there are none for model={name}; take one of {having}")
     weights = get_model_weights(name).DEFAULT
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     if not path.exists():
@@ -134,37 +133,36 @@ def imagenet_weights(name: str) -> dict[str, Tensor]:
 
 
 def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Raise `InputError` where network and weights are not of one architecture; `source` names the weights in it.
+    """Raise `InputError` unless network and weights are of one architecture; `source` names the weights in it.
 
     The network may be on the meta device. Two networks whose weights have the same names and shapes, such as
     cifar_resnet20 and cifar_plain20, can't be told apart.
     """
-    own = network.state_dict()
-    share = common_share(own, state, _first_convolution(network))
+    own, row = network.state_dict(), row_of(network)
+    share = common_share(own, state, row)
     if share >= LEAST_SHARE:
         return
-    if own.keys() == state.keys():
-        name = next(name for name in own if own[name].shape != state[name].shape and not name.startswith(HEAD))
+    other = _network_of(state, besides=getattr(network, "name", None))
+    if own.keys() == state.keys() and other is None:
+        name = next(name for name in own if own[name].shape != state[name].shape and not _in_head(name, row))
         raise InputError(
             f"weights={source} are of such a network, but of other sizes ({name} is {_shape(state[name])} there and "
             f"{_shape(own[name])} here): take the data.image_size and the model settings of that training"
         )
-    raise InputError(
-        f"weights={source} fit the model to {share:.0%} only, so they are another network's{_suggestion(state)}"
-    )
+    remedy = "take the file of the same model" if other is None else f"say model={other}"
+    raise InputError(f"weights={source} fit the model to {share:.0%} only, so they are another network's: {remedy}")
 
 
 def fit_weights(network: nn.Module, state: Mapping[str, Tensor], source: str) -> Fit:
-    """Load `state` into `network` where names and shapes agree; say what did not.
+    """Load `state` into `network` where names and shapes agree; return what became of each tensor.
 
     A head for other classes stays fresh. A first convolution for other channels is adapted so that a grey image gives
     the same response as its colour copy did: summed over the channels for one, repeated and divided for more.
-
-    Raises `InputError` as `check_fit` does.
+    Raise `InputError` as `check_fit` does.
     """
     check_fit(network, state, source)
     own = network.state_dict()
-    first = _first_convolution(network)
+    first = f"{row_of(network).first}.weight"
     taken, adapted = {}, []
     for name, tensor in own.items():
         given = state.get(name)
@@ -187,14 +185,19 @@ def fit_weights(network: nn.Module, state: Mapping[str, Tensor], source: str) ->
     )
 
 
-def stem_of(state: Mapping[str, Tensor]) -> str | None:
-    """Which `stem` a ResNet's weights were trained with: `imagenet` (7×7) or `small` (3×3); None: neither."""
-    conv1 = state.get("conv1.weight")
-    return None if conv1 is None else {7: "imagenet", 3: "small"}.get(conv1.shape[-1])
+def stem_of(state: Mapping[str, Tensor], name: str) -> str | None:
+    """Return the `stem` with which the weights of that network were trained, by their first convolution's size."""
+    first = f"{NETWORKS[name].first}.weight"
+    for stem in ("imagenet", "small"):
+        with torch.device("meta"):
+            network = build_network(name, num_classes=2, stem=stem)
+        if first in state and state[first].shape[2:] == network.get_parameter(first).shape[2:]:
+            return stem
+    return None
 
 
 def describe_fit(fit: Fit, source: str) -> str:
-    """One line for people."""
+    """Describe it in one line."""
     parts = [f"weights: {len(fit.loaded)} tensors from {source}"]
     if fit.adapted:
         parts.append(f"adapted to the channels: {_few(fit.adapted)}")
@@ -211,17 +214,18 @@ def _shape(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape))
 
 
-def common_share(own: Mapping[str, Tensor], state: Mapping[str, Tensor], first: str) -> float:
-    """The part of all that lies between first convolution and head that file and network have in common.
+def common_share(own: Mapping[str, Tensor], state: Mapping[str, Tensor], row: Network) -> float:
+    """Return the share of all that lies between first convolution and head that file and network have in common.
 
-    It is counted in tensors and in single weights, and the smaller part counts: the Mini-ResNets with the norm before
+    It is counted in tensors and in single weights, and the smaller share counts: the Mini-ResNets with the norm before
     and behind the convolution have nearly all weights in common, and ResNet-18 and 34 many tensors.
     """
+    first = f"{row.first}.weight"
     mine, theirs = (
         {
             (name, tensor.shape)
             for name, tensor in tensors.items()
-            if name != first and not name.startswith(HEAD) and not name.endswith("num_batches_tracked")
+            if name != first and not _in_head(name, row) and not name.endswith("num_batches_tracked")
         }
         for tensors in (own, state)
     )
@@ -230,22 +234,24 @@ def common_share(own: Mapping[str, Tensor], state: Mapping[str, Tensor], first: 
     return min(tensors, weights)
 
 
+def _in_head(name: str, row: Network) -> bool:
+    return name.startswith(f"{row.head}.")
+
+
 def _numel(shapes: Iterable[tuple[str, torch.Size]]) -> int:
     return sum(shape.numel() for _, shape in shapes)
 
 
-def _first_convolution(network: nn.Module) -> str:
-    return next(f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
-
-
-def _suggestion(state: Mapping[str, Tensor]) -> str:
-    """The network of the table whose weights these are, in words; nothing where there is none."""
+def _network_of(state: Mapping[str, Tensor], besides: str | None) -> str | None:
+    """Return the network of the table, `besides` one, whose weights these are, if there is any."""
     with torch.device("meta"):
-        for name in NETWORKS:
+        for name, row in NETWORKS.items():
+            if name == besides:
+                continue
             network = build_network(name, num_classes=2, image_size=64)
-            if common_share(network.state_dict(), state, _first_convolution(network)) >= LEAST_SHARE:
-                return f": say model={name}"
-    return ": take the file of the same model"
+            if common_share(network.state_dict(), state, row) >= LEAST_SHARE:
+                return name
+    return None
 
 
 def _few(names: list[str]) -> str:

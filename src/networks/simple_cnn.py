@@ -32,7 +32,8 @@ class SimpleCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.pool(self.block3(self.block2(self.block1(images))))
-        return self.fc(self.relu(self.fc1(features.flatten(1))))
+        logits: Tensor = self.fc(self.relu(self.fc1(features.flatten(1))))
+        return logits
 
 
 def _block(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection, classification
 from ..analysis.metrics import SCORES, Counts
 from ..analysis.metrics import Metric as TableRow
 from ..errors import RunError
-from ..networks import build_network
+from ..networks import build_network, row_of
 from ..resuming.unfinished import gather, put_back, stay_in_epoch
 from .optimizers import build_optimizer, build_schedule
 
@@ -32,8 +32,8 @@ class ImageClassifier(L.LightningModule):
     network's input (image_size, in_channels, mean and std of the channels in [0, 1], interpolation), `optimizer` and
     `scheduler` what `src.training.optimizers` takes. `class_weights` weighs the training loss by the true class.
 
-    `freeze` is what stays as it is: `none`, the `backbone`, which is all but the head `fc`, or the backbone for the
-    first so many epochs. A frozen part is in evaluation mode: its batch norms use the statistics they came with.
+    `freeze` is what stays as it is: `none`, the `backbone`, which is all but the head, or the backbone for the first so
+    many epochs. A frozen part is in evaluation mode: its batch norms use the statistics they came with.
     """
 
     mean: Tensor
@@ -56,6 +56,7 @@ class ImageClassifier(L.LightningModule):
         self.save_hyperparameters(logger=False)
         self.class_names = class_names
         self.network: nn.Module = build_network(**architecture)
+        self.head = row_of(self.network).head
         self._frozen = False
         self._freeze(epoch=0)
         self.memory_format = torch.contiguous_format
@@ -85,17 +86,18 @@ class ImageClassifier(L.LightningModule):
     def forward(self, images: Tensor) -> Tensor:
         """uint8 images (N, C, H, W), or their features (N, F) -> logits (N, classes)."""
         if images.ndim == 2:
-            head = cast(nn.Linear, self.network.fc)  # every network of the table has one
-            return head(images.to(head.weight.dtype))
-        return self.network(self.normalise(images))
+            head = cast(nn.Linear, self.network.get_submodule(self.head))  # the table promises one
+            return cast(Tensor, head(images.to(head.weight.dtype)))
+        return cast(Tensor, self.network(self.normalise(images)))
 
     def features(self, images: Tensor) -> Tensor:
         """uint8 images (N, C, H, W) -> what the head gets of them, (N, F)."""
-        head, self.network.fc = self.network.fc, nn.Identity()
+        head = self.network.get_submodule(self.head)
+        self.network.set_submodule(self.head, nn.Identity())
         try:
-            return self.network(self.normalise(images))
+            return cast(Tensor, self.network(self.normalise(images)))
         finally:
-            self.network.fc = head
+            self.network.set_submodule(self.head, head)
 
     # Freezing ------------------------------------------------------------------------------------------------------
 
@@ -113,19 +115,23 @@ class ImageClassifier(L.LightningModule):
         """Freeze or thaw the backbone, as `epoch` (from 0) asks."""
         freeze = self.hparams["freeze"]
         self._frozen = epoch < freeze if isinstance(freeze, int) else freeze == "backbone"
-        for child in self._backbone():
-            child.requires_grad_(not self._frozen)
+        for name, parameter in self.network.named_parameters():
+            if self._in_backbone(name):
+                parameter.requires_grad_(not self._frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "ImageClassifier":
         super().train(mode)
         if self._frozen:
-            for child in self._backbone():
-                child.eval()
+            for name, module in self.network.named_modules():
+                if self._in_backbone(name):
+                    module.eval()
         return self
 
-    def _backbone(self) -> list[nn.Module]:
-        return [child for name, child in self.network.named_children() if name != "fc"]
+    def _in_backbone(self, name: str) -> bool:
+        """Return whether this module or parameter is neither of the head nor around it, as the whole network is."""
+        around = not name or f"{self.head}.".startswith(f"{name}.")
+        return not (around or name.startswith(f"{self.head}."))
 
     # Training ------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from ..errors import InputError, first_line
+from ..networks import layers_of
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
 
@@ -17,13 +18,16 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.opti
 def build_optimizer(
     network: nn.Module, name: str, *, lr: float, weight_decay: float, layer_decay: float = 1.0, **settings: Any
 ) -> torch.optim.Optimizer:
-    """The optimizer of that name over all weights, with no weight decay on norms and biases.
+    """Return the optimizer of that name over all weights, with weight decay on kernels and matrices alone.
 
     Decay pulls a norm's scale and any bias towards 0 for no gain in generalisation (He et al. 2019,
-    https://arxiv.org/abs/1812.01187, section 3.1). Frozen weights are among them, since they may thaw; without a
-    gradient they stay as they are. `layer_decay` multiplies the learning rate once for every layer below the head
-    (Bao et al. 2021, https://arxiv.org/abs/2106.08254): at 0.5 in a ResNet layer4 learns at lr/2, the stem at lr/32.
-    `settings` are the optimizer's own, such as `momentum`.
+    https://arxiv.org/abs/1812.01187, section 3.1). Frozen weights are included, since they may thaw; without a gradient
+    they stay as they are.
+
+    Args:
+        layer_decay: Multiplies the learning rate once for every layer below the head (Bao et al. 2021,
+            https://arxiv.org/abs/2106.08254): at 0.5 in a ResNet layer4 learns at lr/2, the stem at lr/32.
+        settings: The optimizer's own, such as `momentum`.
     """
     if name not in OPTIMIZERS:
         raise InputError(f"optimizer {name!r} is unknown: take {' or '.join(OPTIMIZERS)}")
@@ -36,33 +40,42 @@ def build_optimizer(
     for depth, parameters in enumerate(layers):
         rate = lr * layer_decay**depth
         groups += [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay, "lr": rate},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "lr": rate},
+            {"params": [p for p in parameters if _decays(p)], "weight_decay": weight_decay, "lr": rate},
+            {"params": [p for p in parameters if not _decays(p)], "weight_decay": 0.0, "lr": rate},
         ]
     if settings.get("nesterov") and not settings.get("momentum"):
-        settings["nesterov"] = False  # it is a way to use momentum; without any, plain SGD is meant
+        settings["nesterov"] = False  # a way to use momentum; without any, plain SGD is meant
     # Fused: one kernel for all weights. A step of ResNet-18 took 7.5 instead of 39 ms on 2 cores.
     return OPTIMIZERS[name]([group for group in groups if group["params"]], lr=lr, fused=True, **settings)
 
 
 def layers_from_the_head(network: nn.Module) -> list[list[nn.Parameter]]:
-    """The weights by layer, the head first: in a ResNet fc, layer4 … layer1, conv1 with bn1.
+    """Return the weights by layer, the head first: in a ResNet fc, layer4 … layer1, conv1 with bn1.
 
-    A layer is a direct child of the network; one of norms alone belongs to the layer before it.
+    The layers are those of the table of networks; one of norms alone belongs to the layer before it.
     """
     layers: list[list[nn.Parameter]] = []
-    for child in network.children():
-        parameters = list(child.parameters())
-        if not layers or any(parameter.ndim > 1 for parameter in parameters):
+    for names in layers_of(network):
+        parameters = [weight for name in names for weight in network.get_submodule(name).parameters()]
+        if not layers or any(_decays(weight) for weight in parameters):
             layers.append([])
         layers[-1] += parameters
     return layers[::-1]
 
 
+def _decays(weight: nn.Parameter) -> bool:
+    """Return whether this is a linear layer's matrix or a convolution's kernel.
+
+    What has 1 axis is a bias or a norm's scale; what has 3, a ConvNeXt's layer scale (C, 1, 1) or a transformer's
+    position embedding and class token. timm exempts all of them, too.
+    """
+    return weight.ndim in (2, 4)
+
+
 def build_schedule(
     optimizer: torch.optim.Optimizer, name: str, *, steps: int, steps_per_epoch: float, **settings: Any
 ) -> LRScheduler | None:
-    """The schedule of that name over `steps` optimizer steps, to be advanced after each one; None for `constant`.
+    """Return the schedule of that name over `steps` optimizer steps, to be advanced after each; None for `constant`.
 
     cosine: linear warm-up over `warmup_epochs`, then half a cosine from lr to `final` × lr.
     onecycle: Smith & Topin 2018 (https://arxiv.org/abs/1708.07120); `warmup` is the rising share of all steps.
@@ -85,7 +98,7 @@ def build_schedule(
 
 
 def check_optimization(optimizer: dict[str, Any], scheduler: dict[str, Any]) -> None:
-    """Raise `InputError` where an optimizer or a schedule can't be made of these settings, before there is a run."""
+    """Raise `InputError` if these settings make no optimizer or no schedule, before there is a run."""
     try:
         with torch.random.fork_rng(devices=[]):  # the layer's weights must not shift those of the network to come
             made = build_optimizer(nn.Sequential(nn.Linear(1, 1)), **optimizer)
@@ -98,7 +111,7 @@ def check_optimization(optimizer: dict[str, Any], scheduler: dict[str, Any]) -> 
 
 
 def cosine_factor(step: int, *, warmup: int, steps: int, final: float) -> float:
-    """What multiplies the rate at this step: (step + 1) / (warmup + 1), then from 1 to `final` as ½(1 + cos πt)."""
+    """Return what multiplies the rate at this step: (step + 1) / (warmup + 1), then ½(1 + cos πt) from 1 to `final`."""
     if step < warmup:
         return (step + 1) / (warmup + 1)
     progress = min(1.0, (step - warmup) / max(1, steps - warmup))
@@ -106,7 +119,7 @@ def cosine_factor(step: int, *, warmup: int, steps: int, final: float) -> float:
 
 
 def step_factor(step: int, *, warmup: int, every: float, gamma: float) -> float:
-    """What multiplies the learning rate at this step: warm-up, then gamma ** (number of `every` steps passed)."""
+    """Return what multiplies the rate at this step: warm-up, then gamma ** (number of `every` steps passed)."""
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return gamma ** int(step / every)

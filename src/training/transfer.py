@@ -37,10 +37,10 @@ def read_pretrained(weights: str | None, name: str) -> dict[str, Tensor] | None:
 
 
 def resolve_architecture(model: Mapping[str, Any], pretrained: Mapping[str, Tensor] | None) -> dict[str, Any]:
-    """What `build_network` takes of a configuration's model group; `stem=auto` follows conv1 of the weights."""
+    """Return what `build_network` takes of a configuration's model group; `stem=auto` follows the weights."""
     settings = architecture(model)
     if pretrained is not None and settings.get("stem") == "auto":
-        settings["stem"] = stem_of(pretrained) or "auto"
+        settings["stem"] = stem_of(pretrained, settings["name"]) or "auto"
     return settings
 
 

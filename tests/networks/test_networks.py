@@ -6,9 +6,10 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import get_model_weights, list_models
 
 from src.cost.network import count_macs
-from src.networks import NETWORKS, build_network
+from src.networks import FOREIGN, NETWORKS, build_network, layers_of, row_of
 
 SMALL = [name for name in NETWORKS if name.startswith("mini") or name in ("cifar_resnet20", "cifar_plain20")]
 
@@ -57,15 +58,47 @@ def test_without_the_stems_pooling_everything_behind_it_costs_four_times() -> No
     assert count_macs(full, 3, 224) == derived > 3.7 * sum(macs.values())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_head_is_the_last_layer_and_called_fc(name: str) -> None:
+def shapes(name: str, **arguments: int) -> dict[str, torch.Size]:
     with torch.device("meta"):
-        networks = [build_network(name, num_classes=classes, image_size=32) for classes in (7, 9)]
-    last = [(key, module) for key, module in networks[0].named_modules() if isinstance(module, nn.Linear)][-1]
-    assert last[0] == "fc"
-    assert last[1].out_features == 7
-    shapes = [{key: value.shape for key, value in network.state_dict().items()} for network in networks]
-    assert {key for key in shapes[0] if shapes[0][key] != shapes[1][key]} == {"fc.weight", "fc.bias"}
+        network = build_network(name, **{"num_classes": 7, "image_size": 32} | arguments)
+    return {key: value.shape for key, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_head_and_first_convolution_are_what_the_table_says(name: str) -> None:
+    """The only parts that depend on classes and channels: all else comes from pretrained weights."""
+    row, usual = NETWORKS[name], shapes(name)
+    classes, channels = shapes(name, num_classes=9), shapes(name, in_channels=1)
+    assert {key for key in usual if usual[key] != classes[key]} == {f"{row.head}.weight", f"{row.head}.bias"}
+    assert {key for key in usual if usual[key] != channels[key]} == {f"{row.first}.weight"}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_layers_hold_every_weight_once_and_end_in_the_head(name: str) -> None:
+    with torch.device("meta"):
+        network = build_network(name, num_classes=7, image_size=32)
+    layers = layers_of(network)
+    weights = [id(p) for names in layers for key in names for p in network.get_submodule(key).parameters()]
+    assert sorted(weights) == sorted(map(id, network.parameters()))
+    assert layers[-1] == [NETWORKS[name].head]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_of_imagenet_are_promised_where_torchvision_has_them(name: str) -> None:
+    assert NETWORKS[name].pretrained == (name in list_models())
+    if NETWORKS[name].pretrained:
+        assert get_model_weights(name).DEFAULT.meta["num_params"] == sum(
+            shape.numel()
+            for key, shape in shapes(name, num_classes=1000, image_size=224).items()
+            if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        )
+
+
+def test_a_copy_knows_its_row_and_a_foreign_network_has_none() -> None:
+    network = build_network("simple_cnn", num_classes=7, image_size=8)
+    assert row_of(copy.deepcopy(network)) is NETWORKS["simple_cnn"]
+    assert row_of(nn.Sequential(nn.Linear(2, 2))) is FOREIGN
+    assert layers_of(nn.Sequential(nn.Linear(2, 2), nn.ReLU())) == [["0"], ["1"]]
 
 
 @pytest.mark.parametrize("name", SMALL)
