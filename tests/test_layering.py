@@ -75,3 +75,8 @@ def test_all_packages_are_installed() -> None:
     named = tomllib.loads((SRC.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     packages = {".".join(("reslens", *path.parent.relative_to(SRC).parts)) for path in SRC.rglob("__init__.py")}
     assert set(named) == packages | {"reslens.conf"}
+
+
+def test_the_tests_mirror_the_packages() -> None:
+    tests = {path.name for path in (SRC.parent / "tests").iterdir() if path.is_dir() and any(path.glob("test_*.py"))}
+    assert tests <= {path.parent.name for path in SRC.glob("*/__init__.py")}
