@@ -6,10 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .command.main import main
-from .errors import InputError
 from .runs.folder import RunFolder
 from .settings.check import check_config
-from .settings.rules import plain
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,8 +21,6 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     Raises `InputError` for what can't be meant, before anything is measured or written.
     """
     check_config(cfg)
-    if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():
-        raise InputError(f"checkpoint={plain(cfg.checkpoint)} names nothing: say checkpoint=RUN or checkpoint=FILE")
     from .evaluation.record import evaluate_examples, find_request, keep_temperature  # torch, only now
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained

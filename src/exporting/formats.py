@@ -24,11 +24,9 @@ FORMATS = {
 
 
 def check_request(cfg: DictConfig) -> None:
-    """Raise `InputError` for an unknown format, missing packages, and a checkpoint that has no name."""
+    """Raise `InputError` for an unknown format and for missing packages."""
     if cfg.format not in FORMATS:
         raise InputError(f"format={cfg.format} is unknown: take {' or '.join(FORMATS)}")
     missing = [package for package in FORMATS[cfg.format].packages if find_spec(package) is None]
     if missing:
         raise InputError(f'format={cfg.format} needs {", ".join(missing)}: pip install -e ".[export]"')
-    if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():
-        raise InputError(f"checkpoint={cfg.checkpoint} names nothing: say checkpoint=RUN or checkpoint=FILE")
