@@ -82,6 +82,7 @@ def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Any, str]":
     from omegaconf.errors import OmegaConfBaseException
 
     from .networks.pretrained import check_fit
+    from .settings.schema.data import channel_values
     from .training.classifier import ImageClassifier
     from .training.hardware import uses_cuda
     from .training.optimizers import check_optimization
@@ -99,7 +100,9 @@ def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Any, str]":
         module = ImageClassifier(
             architecture=network | {"num_classes": classes, "image_size": cfg.data.image_size},
             class_names=[str(number) for number in range(classes)],
-            preprocessing={name: settings["data"][name] for name in ("mean", "std")},
+            preprocessing={
+                name: channel_values(name, settings["data"][name], cfg.data.in_channels) for name in ("mean", "std")
+            },
             optimizer=settings["optimizer"],
             scheduler=constant,
             label_smoothing=cfg.label_smoothing,

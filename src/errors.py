@@ -5,6 +5,8 @@ back).
 """
 
 import errno
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Literal
 
 
@@ -19,6 +21,15 @@ class RunError(RuntimeError):
 def first_line(error: BaseException) -> str:
     """What a library's error says first; its type where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known names most like a misspelt word, best first: `resnet50, resnet101`. Without any, the first few."""
+    names = list(known)
+    near = get_close_matches(word, names, n=3, cutoff=0.5)
+    # A right key in the wrong place: `lr` instead of `optimizer.lr`.
+    near += [name for name in names if name.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1] and name not in near]
+    return ", ".join(near[:4] or names[:12])
 
 
 # What torch, its libraries and, from a DataLoader's process, Python itself say; they have no common type for it.

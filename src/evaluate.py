@@ -6,10 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .command.main import main
-from .errors import InputError
 from .runs.folder import RunFolder
 from .settings.check import check_config
-from .settings.rules import plain
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,8 +22,6 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
         InputError: A setting is wrong; nothing has been measured or written.
     """
     check_config(cfg)
-    if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():
-        raise InputError(f"checkpoint={plain(cfg.checkpoint)} names nothing: say checkpoint=RUN or checkpoint=FILE")
     from .evaluation.record import evaluate_examples, find_request, keep_temperature  # torch, only now
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command.main import main
-from .errors import InputError
+from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 
 def report(cfg: "DictConfig") -> "Report":
     """Write the report of `cfg.runs` to `cfg.output` and show it. Raises `InputError` where no run can be compared."""
+    check_config(cfg)
     from .reporting.report import show, write_report  # pandas and matplotlib, only now
 
-    if not str(cfg.runs).strip():
-        raise InputError("runs= names no folder: say runs=outputs/sweeps/NAME")
     written = write_report(Path(cfg.runs).expanduser(), Path(cfg.output).expanduser())
     show(written)
     return written

@@ -189,7 +189,7 @@ def test_a_process_explains_a_folder_with_odd_names_and_names_what_it_left_out(r
         (["steps=10"], "steps=10 means nothing to method=gradcam"),
         (["shuffled=null"], "is for faithfulness=true"),
         (["faithfulness=true", "shuffled=null", "max_images=9"], "take at least 10"),
-        (["checkpoint=null"], "checkpoint=None names nothing"),
+        (["checkpoint=null"], "checkpoint=null names nothing"),
         (["method=class_image", "target=true"], "target=true is for images"),
         (["method=class_image", "judge=nowhere"], "judge=nowhere does not exist"),
         (["faithfulness=true", "shuffled=nowhere"], "shuffled=nowhere does not exist"),

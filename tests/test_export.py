@@ -164,7 +164,7 @@ def test_a_file_that_gives_other_logits_is_not_kept(run: Path, tmp_path: Path, m
     ("overrides", "words"),
     [
         (["format=tflite"], "format=tflite is unknown: take onnx or torch_export"),
-        (["checkpoint=null"], "checkpoint=None names nothing"),
+        (["checkpoint=null"], "checkpoint=null names nothing"),
         (["checkpoint=nowhere"], "checkpoint=nowhere does not exist"),
         (["images=nowhere"], "images=nowhere does not exist"),
         (["max_images=0"], "max_images=0 is not possible"),

@@ -11,7 +11,7 @@ from yaml import YAMLError
 
 from ..errors import InputError, first_line
 from ..runs.folder import RunFolder
-from ..settings.rules import plain
+from ..settings.check import plain
 
 MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")
 """Settings that a run may go on with otherwise than it began: for how long and on what it is trained, not what."""

@@ -67,9 +67,6 @@ def pets(root: Path, *, download: bool, target: str = "breed") -> ImageCollectio
     """Oxford-IIIT pets in `root/oxford-iiit-pet`: `target` breed (37 classes) or species (cat, dog)."""
     from torchvision.datasets import OxfordIIITPet
 
-    if target not in ("breed", "species"):
-        raise InputError(f"data.target={target!r}: choose breed (37 classes) or species (cat, dog).")
-
     def fetch(folder: Path) -> None:
         OxfordIIITPet(str(folder), download=True)
 

@@ -1,18 +1,19 @@
 """The data of a run: found, divided into train, val and test, and handed out in batches."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 
 from ..errors import InputError
-from . import settings
+from ..settings.check import problem
+from ..settings.defaults import read_defaults
+from ..settings.schema.data import Augment, Data, channel_values
 from .batches import EpochBatchSampler
 from .collection import ImageCollection, Skipped
 from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
@@ -21,7 +22,7 @@ from .sources import IN_MEMORY, check_source, find_images
 from .splits import FRACTION_DRAW, SPLITS, round_robin, split_dataset, stratified_subset, thin_out
 from .transforms import Augmentation, Geometry
 
-BALANCES = ("none", "loss", "sampler")
+UNTIL_FOUND = 32  # the batch size for `auto`, until whoever trains has found out how many images fit
 LABEL_DRAW = FRACTION_DRAW + 1  # a draw of its own, behind those of `src.data.splits`
 
 
@@ -30,30 +31,13 @@ class ImageDataModule(LightningDataModule):
 
     Args:
         name: a key of `src.data.sources.SOURCES`.
-        root: the folder that holds the data set's own folder; for `folder` the folder of class folders itself.
-        image_size: S, the side of the square that a network sees, in pixels.
-        in_channels: C, 1 or 3, whatever the images have.
-        num_classes: what is expected; None: as many as are found.
-        mean, std: one value or one for each channel, as fractions of the full range.
-        batch_size: images of a training step in each process; evaluation takes twice as many. "auto": who trains finds
-            out how many fit, and sets the attribute.
-        num_workers: processes that decode; "auto": none for a data set in memory, else one a core, at most 8.
-        val_fraction, test_fraction: of the training images, where none are published. In (0, 1).
-        folds, fold: a cross-validation: part `fold` (from 0) of so many equal ones is the test split; None: none.
-        train_fraction: of the training images that are used. In (0, 1].
-        max_images: at most so many of them; None: all. Validation and test images stay the same, whatever is used.
-        imbalance: how many times larger the first class is made than the last, before the two above; 1: as it is.
-        balance: what is done about classes of unequal size: "none", "sampler" (training draws them evenly; not while
-            Lightning overfits on purpose) or "loss" (see `class_weights`).
-        shuffle_labels: whether the training images trade their labels at random, a control: what is then learned can
-            have nothing to do with the classes (Zhang et al. 2017, https://arxiv.org/abs/1611.03530). Validation and
-            test labels stay true, and each class keeps its number of images.
-        cache_features: whether a frozen network sees each image once only, and training then goes on with what it saw;
-            "auto": where that gives the same. Who trains calls `keep_features`.
-        max_skipped: the fraction of unreadable files from which on a data set is refused.
-        augment: see `src.data.transforms.Augmentation`. None: nothing.
         seed: of the division, the order and the augmentation. Not negative.
-        options: what a single data set knows, such as `target` of pets.
+        settings: those of `src.settings.schema.data.Data`, and what a single data set knows, such as `target` of pets.
+            What is missing is as in conf/data/base.yaml. With `batch_size="auto"` who trains finds out how many images
+            fit, and sets the attribute; evaluation takes twice as many. With `balance="sampler"` training draws the
+            classes evenly, but not while Lightning overfits on purpose; for "loss" see `class_weights`. For
+            `shuffle_labels` see Zhang et al. 2017 (https://arxiv.org/abs/1611.03530): each class keeps its number of
+            training images, and all other labels stay true. For `cache_features` who trains calls `keep_features`.
 
     Raises:
         InputError: in any method, for what the user can put right.
@@ -62,67 +46,35 @@ class ImageDataModule(LightningDataModule):
     # Each decodes some 200 photographs a second, which eight times over feeds a large GPU; more only cost memory.
     MOST_WORKERS = 8
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        root: str | Path = "data",
-        image_size: int,
-        in_channels: int,
-        num_classes: int | None = None,
-        mean: Sequence[float],
-        std: Sequence[float],
-        batch_size: int | str = 64,
-        num_workers: int | str = "auto",
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        folds: int | None = None,
-        fold: int | None = None,
-        train_fraction: float = 1.0,
-        max_images: int | None = None,
-        imbalance: float = 1.0,
-        balance: str = "none",
-        shuffle_labels: bool = False,
-        cache_features: bool | str = "auto",
-        max_skipped: float = 0.05,
-        augment: Mapping[str, Any] | None = None,
-        interpolation: str = "bilinear",
-        seed: int = 0,
-        **options: Any,
-    ) -> None:
+    def __init__(self, *, name: str, seed: int = 0, **settings: Any) -> None:
         super().__init__()
-        check_source(name, options)
+        defaults = read_defaults("data")
+        self.options = {key: value for key, value in settings.items() if key not in defaults}
+        check_source(name, self.options)
+        chosen = Data.read(defaults | settings | {"name": name}, "data")
         self.source = name
-        self.root = Path(root).expanduser()
-        self.options = options
-        self.geometry = Geometry(
-            settings.whole_number("data.image_size", image_size, 1),
-            settings.one_of("data.in_channels", in_channels, (1, 3)),
-            settings.interpolation(interpolation),
-        )
-        self.mean = settings.channel_statistics("data.mean", mean, in_channels)
-        self.std = settings.channel_statistics("data.std", std, in_channels)
-        self.batch_size = settings.batch_size(batch_size)
-        if num_workers != "auto":
-            settings.whole_number("data.num_workers", num_workers, 0)
-        self.num_workers = num_workers
-        self.fractions = {
-            "val_fraction": settings.fraction("data.val_fraction", val_fraction, ends=False),
-            "test_fraction": settings.fraction("data.test_fraction", test_fraction, ends=False),
-        }
-        self.folds, self.fold = settings.cross_validation(folds, fold)
+        self.root = Path(cast(str, chosen.root)).expanduser()  # `Data` lets null pass for a root alone
+        self.geometry = Geometry(chosen.image_size, chosen.in_channels, chosen.interpolation)
+        self.mean = channel_values("mean", chosen.mean, chosen.in_channels)
+        self.std = channel_values("std", chosen.std, chosen.in_channels)
+        self.batch_size = UNTIL_FOUND if chosen.batch_size == "auto" else chosen.batch_size
+        self.num_workers = chosen.num_workers
+        self.fractions = {"val_fraction": chosen.val_fraction, "test_fraction": chosen.test_fraction}
+        self.folds, self.fold = chosen.folds, chosen.fold
         self.thinning: dict[str, Any] = {
-            "imbalance": settings.at_least("data.imbalance", imbalance, 1),
-            "fraction": settings.share("data.train_fraction", train_fraction),
-            "max_images": None if max_images is None else settings.whole_number("data.max_images", max_images, 2),
+            "imbalance": chosen.imbalance,
+            "fraction": chosen.train_fraction,
+            "max_images": chosen.max_images,
         }
-        self.balance = settings.one_of("data.balance", balance, BALANCES)
-        self.shuffle_labels = settings.one_of("data.shuffle_labels", shuffle_labels, (True, False))
-        self.cache_features = settings.one_of("data.cache_features", cache_features, ("auto", True, False))
-        self.max_skipped = settings.fraction("data.max_skipped", max_skipped, ends=True)
-        self.augmentation = settings.augmentation(augment, name in IN_MEMORY)
-        self.seed = settings.whole_number("seed", seed, 0)
-        self.expected_classes = num_classes
+        self.balance = chosen.balance
+        self.shuffle_labels = chosen.shuffle_labels
+        self.cache_features = chosen.cache_features
+        self.max_skipped = chosen.max_skipped
+        self.augmentation = _augmentation(chosen.augment, in_memory=name in IN_MEMORY)
+        if wrong := problem("seed", seed):
+            raise InputError(f"seed={seed} is not possible: {wrong}")
+        self.seed = seed
+        self.expected_classes = chosen.num_classes
         self.collection: ImageCollection | None = None
         self.splits: dict[str, np.ndarray] = {}
         self.features: dict[str, torch.Tensor] = {}
@@ -332,3 +284,11 @@ class ImageDataModule(LightningDataModule):
         # Cats and dogs at 224 px, flipped and cropped, on 2 cores of which one was busy: 0, 1 and 2 workers gave 200,
         # 330 and 400 images/s. A network on these cores trains at 50: there workers mostly wait. A GPU needs them all.
         return min(max(1, cpu_count() // getattr(self.trainer, "num_devices", 1)), self.MOST_WORKERS)
+
+
+def _augmentation(chosen: Augment | None, *, in_memory: bool) -> Augmentation | None:
+    """What training changes at random; None where that is nothing."""
+    made = Augmentation() if chosen is None else Augmentation(**chosen.model_dump(exclude_unset=True))
+    if in_memory and (made.scale < 1 or made.color > 0):
+        raise InputError("data.augment: scale and color are for image files; this data set knows flip and shift.")
+    return made if made != Augmentation() else None

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, nearest
+from ..settings.schema.data import Data
 from .collection import ImageCollection
 from .file_sources import catsdogs, folder, imagenette, pets
 from .folders import check_root
 from .memory_sources import cifar10, digits, mnist
-from .settings import nearest
 from .tiny_imagenet import tinyimagenet
 
 # name → source(root, *, download, **its own options). With download=False it uses what is on the disk and never writes
@@ -30,13 +30,15 @@ BUNDLED = {"digits"}  # in a package: there is no folder to look at
 
 
 def check_source(name: str, options: Mapping[str, Any]) -> None:
-    """Raises InputError for a data set or an option that does not exist, with the nearest names."""
+    """Raise `InputError` for a data set or an option that does not exist, or can't have this value."""
     if name not in SOURCES:
-        raise InputError(f"data={name} is unknown{nearest(name, SOURCES)}; there are {', '.join(SOURCES)}.")
+        raise InputError(f"data={name} is unknown; nearest: {nearest(name, SOURCES)}")
     known = [key for key in inspect.signature(SOURCES[name]).parameters if key not in ("root", "download")]
     for key in options:
         if key not in known:
-            raise InputError(f"data.{key} is no option of data={name}{nearest(key, known)}; remove it.")
+            near = f"; nearest: {nearest(key, known)}" if known else ""
+            raise InputError(f"data.{key} is no option of data={name}: remove it{near}")
+    Data.read(options, "data")
 
 
 def find_images(

@@ -12,7 +12,6 @@ from .collection import ImageCollection, Skipped
 from .folders import Listing, collect, list_files
 from .published import PublishedZip, provide
 from .scan import FoundFile
-from .settings import whole_number
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +41,6 @@ def tinyimagenet(
         classes: how many of the listed classes, at least 2; "animals": those that are animals; None: all.
         class_seed: which ones of a number; see `choose_classes`. Not negative.
     """
-    if classes not in (None, "animals"):
-        whole_number("data.classes", classes, 2)
-    whole_number("data.class_seed", class_seed, 0)
     base = provide(TINY_IMAGENET, root, download=download)
     wnids = read_text(base / "wnids.txt").split()
     if len(set(wnids)) < 2:

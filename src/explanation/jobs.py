@@ -56,8 +56,6 @@ def check_request(cfg: DictConfig) -> None:
     """Raise `InputError` for settings that don't go together, before the checkpoint is read."""
     if cfg.method not in METHODS:
         raise InputError(f"method={cfg.method} is unknown; nearest: {nearest(str(cfg.method), list(METHODS))}")
-    if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():
-        raise InputError(f"checkpoint={cfg.checkpoint} names nothing: say checkpoint=RUN or checkpoint=FILE")
     kind = kind_of(cfg)
     defaults: Any = OmegaConf.load(CONF / "explain.yaml")
     for key, kinds in FOR.items():
@@ -65,8 +63,6 @@ def check_request(cfg: DictConfig) -> None:
             raise InputError(f"{key}={cfg[key]} means nothing to method={cfg.method}: leave {key} out")
     if cfg.shuffled != defaults.shuffled and not cfg.faithfulness:
         raise InputError(f"shuffled={cfg.shuffled} is for faithfulness=true: say so too, or leave it out")
-    if not isinstance(cfg.layer, str | None):
-        raise InputError(f"layer={cfg.layer} is not possible: take a name such as layer3, or null")
     if kind == "class_image" and target_of(cfg) == "true":
         raise InputError("target=true is for images: take the name of a class, or all")
     if cfg.target == "all" and kind != "class_image":

@@ -1,4 +1,4 @@
-"""The files that a network can be exported to. No torch here: a wrong request is reported at once."""
+"""The files that a network can be exported to. No torch here: what is wrong with a request is said at once."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: its suffix, what runs it, and the optional packages that writing it needs."""
+    """A kind of file: its suffix, who runs it, and the packages beyond our own dependencies that writing it needs."""
 
     suffix: str
     runner: str
@@ -24,11 +24,9 @@ FORMATS = {
 
 
 def check_request(cfg: DictConfig) -> None:
-    """Raise `InputError` for an unknown format, missing packages, or an empty checkpoint."""
+    """Raise `InputError` for an unknown format and for missing packages."""
     if cfg.format not in FORMATS:
         raise InputError(f"format={cfg.format} is unknown: take {' or '.join(FORMATS)}")
     missing = [package for package in FORMATS[cfg.format].packages if find_spec(package) is None]
     if missing:
         raise InputError(f'format={cfg.format} needs {", ".join(missing)}: pip install -e ".[export]"')
-    if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():
-        raise InputError(f"checkpoint={cfg.checkpoint} names nothing: say checkpoint=RUN or checkpoint=FILE")

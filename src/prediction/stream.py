@@ -127,9 +127,7 @@ def stream(trained: Trained, source: Sequence[str] | Pictures, batch_size: int, 
             with as_tested(trained, precision):
                 logits = predict(trained, [images])
         if not np.isfinite(logits).all():
-            raise RunError(
-                f"{trained.path} gives {names[0]} logits that are not finite: take another checkpoint"
-            )
+            raise RunError(f"{trained.path} gives {names[0]} logits that are not finite: take another checkpoint")
         yield Answers(names, reasons, images, logits)
 
 

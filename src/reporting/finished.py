@@ -18,7 +18,7 @@ from ..frames import pd
 from ..runs.folder import RunFolder
 from ..runs.saved_settings import refuse_unusual
 from ..settings import composing  # noqa: F401  # the resolvers that a configuration may use
-from ..settings.rules import RULES
+from ..settings.check import problem
 from .contents import UnusableError, is_number, read_csv, read_json, read_yaml, refuse_infinite
 from .found import find_runs
 
@@ -203,7 +203,7 @@ def _check_config(config: Mapping[str, Any]) -> None:
     seed, fold, folds = config.get("seed"), config["data"].get("fold"), config["data"].get("folds")
     if type(seed) is not int or any(type(number) not in (int, type(None)) for number in (fold, folds)):
         raise UnusableError(".hydra/config.yaml: seed, data.fold or data.folds is no whole number")
-    if folds is not None and RULES["data.folds"].problem(folds):
+    if problem("data.folds", folds):
         raise UnusableError(f".hydra/config.yaml: data.folds={folds} is not possible")
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError, RunError
 from ..files import locked, missing_folders, remove_empty, remove_partial, replacing, write_text
-from ..settings.rules import RULES
+from ..settings.check import problem
 
 if TYPE_CHECKING:  # the command line knows run folders, and starts without pandas
     import numpy as np
@@ -241,7 +241,7 @@ class RunFolder:
             size = self.record()["batch_size"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return size if RULES["data.batch_size"].problem(size) is None and isinstance(size, int) else None
+        return size if isinstance(size, int) and problem("data.batch_size", size) is None else None
 
     def overrides(self) -> list[str] | None:
         """The settings that were typed, as `model=resnet50`; None where `.hydra/overrides.yaml` can't be read."""

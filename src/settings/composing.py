@@ -19,12 +19,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
 from .check import check_config, keys, nearest
+from .defaults import CONF as CONF
 from .trust import check_trust
 
 PACKAGE = __package__.partition(".")[0]
 """`src` in the repository; `reslens` where it is installed, with `conf/` in it."""
-
-CONF = next(folder / "conf" for folder in Path(__file__).parents[1:3] if (folder / "conf").is_dir())
 
 RAW_PATHS = (
     "data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",

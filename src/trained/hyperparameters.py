@@ -8,7 +8,7 @@ import torch
 
 from ..data.transforms import INTERPOLATIONS
 from ..networks import build_network
-from ..settings.rules import RULES
+from ..settings.check import problem
 
 DEEPEST = 8
 """Levels of dictionaries and lists; src.train writes three."""
@@ -23,7 +23,7 @@ LONGEST_NAME = 1_000
 def check_hyperparameters(settings: Any) -> None:
     """Raise `ValueError`, in a few words, for settings from which `ImageClassifier` can't be built safely.
 
-    Nothing is allocated: the sizes of a network are limited by `RULES`, as on the command line.
+    Nothing is allocated: the sizes of a network are limited as on the command line.
     """
     _check_plain(settings)
     architecture, preprocessing = (_mapping(settings, key) for key in ("architecture", "preprocessing"))
@@ -31,10 +31,8 @@ def check_hyperparameters(settings: Any) -> None:
         _mapping(settings, key)
     for name, group in (("architecture", architecture), ("preprocessing", preprocessing)):
         for key, value in group.items():
-            rule = RULES.get(f"model.{key}") or RULES.get(f"data.{key}")
-            problem = rule and rule.problem(value)
-            if problem:
-                raise ValueError(f"{name}.{key}={str(value)[:40]}: {problem}")
+            if wrong := problem(f"model.{key}", value) or problem(f"data.{key}", value):
+                raise ValueError(f"{name}.{key}={str(value)[:40]}: {wrong}")
     size, channels = preprocessing["image_size"], preprocessing["in_channels"]
     if (architecture.get("image_size", size), architecture.get("in_channels", channels)) != (size, channels):
         raise ValueError("network and preprocessing disagree on the image")

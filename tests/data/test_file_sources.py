@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from src.data import file_sources
+from src.data.sources import check_source
 from src.errors import InputError
 
 
@@ -98,8 +99,8 @@ def test_pets_by_breed_and_by_species(find, tmp_path, save_image):
     assert found.published["test"].tolist() == [3]
     assert found.paths[3] == "images/Abyssinian_2.jpg"
     assert find("pets", tmp_path, target="species").class_names == ["cat", "dog"]
-    with pytest.raises(InputError, match="choose breed"):
-        find("pets", tmp_path, target="colour")
+    with pytest.raises(InputError, match="take breed or species"):
+        check_source("pets", {"target": "colour"})
     (tmp_path / "oxford-iiit-pet" / "images" / "Abyssinian_3.jpg").unlink()
     assert [s.reason for s in find("pets", tmp_path, max_skipped=0.5).skipped] == ["missing"]
 

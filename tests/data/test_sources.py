@@ -14,9 +14,9 @@ def test_too_many_unreadable_files(find, make_folder):
 
 
 def test_unknown_names_come_with_the_nearest():
-    with pytest.raises(InputError, match=r"did you mean mnist"):
+    with pytest.raises(InputError, match=r"nearest: mnist"):
         check_source("mnits", {})
-    with pytest.raises(InputError, match=r"data\.targt is no option of data=pets \(did you mean target\?\)"):
+    with pytest.raises(InputError, match=r"data\.targt is no option of data=pets: remove it; nearest: target"):
         check_source("pets", {"targt": "breed"})
     with pytest.raises(InputError, match=r"data\.target is no option of data=digits"):
         check_source("digits", {"target": "breed"})

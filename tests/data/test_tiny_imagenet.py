@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from src.data import tiny_imagenet
+from src.data.sources import check_source
 from src.data.tiny_imagenet import choose_classes
 from src.errors import InputError
 
@@ -180,16 +181,20 @@ def test_an_image_that_is_listed_and_missing_is_left_out(find, base):
     ("options", "message"),
     [
         ({"classes": 6}, r"data\.classes=6, but .*tiny-imagenet-200 has 5 of them"),
-        ({"classes": 1}, r"data\.classes=1 is no whole number of at least 2"),
+        ({"classes": 1}, r"data\.classes=1 is not possible: take a whole number between 2 and 100000, or animals"),
         ({"classes": "ten"}, r"data\.classes=ten"),
         ({"class_seed": -1}, r"data\.class_seed=-1"),
         ({"class_seed": 1.5}, r"data\.class_seed=1\.5"),
-        ({"class_seed": None}, r"data\.class_seed=None"),
+        ({"class_seed": None}, r"data\.class_seed=null"),
     ],
 )
 def test_absurd_choices(find, base, options, message):
-    with pytest.raises(InputError, match=message) as caught:
+    def look():
+        check_source("tinyimagenet", options)
         find("tinyimagenet", base.parent, **options)
+
+    with pytest.raises(InputError, match=message) as caught:
+        look()
     assert "\n" not in str(caught.value)
 
 

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import pytest
@@ -16,15 +17,19 @@ from src.data import ImageDataModule
 from src.errors import InputError
 from src.networks import NETWORKS, architecture, build_network
 from src.reporting.answers import ANSWERS
-from src.settings import rules
-from src.settings.check import RULES, check_config, keys, nearest
+from src.settings.check import _schema_of, check_config, keys, nearest, problem
 from src.settings.composing import compose_overrides
+from src.settings.schema.data import Data, channel_values
+from src.settings.schema.kinds import Settings, group_of, kinds, takes
+from src.settings.schema.training import ANSWERS as SCHEMA_ANSWERS
+from src.settings.schema.verbs import VERBS
 from src.training.configured import build
 from src.training.optimizers import build_optimizer, build_schedule
 from src.training.session import to_dict
 
 CONF = Path(__file__).parents[2] / "conf"
 Config = Callable[..., DictConfig]
+STUDY = {"question", "earlier", "cost", "command", "answer"}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,7 @@ def usual() -> DictConfig:
 
 
 def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml") if path.stem != "base")
 
 
 def test_the_model_group_is_the_table_of_networks() -> None:
@@ -109,7 +114,7 @@ def test_every_experiment_composes_and_says_what_it_is_for(config: Config, name:
     if cfg.study is None:
         assert all(word in text for word in ("Expected:", "Cost:", "Command:"))
         return
-    assert set(cfg.study) == {"question", "earlier", "cost", "command", "answer"}
+    assert set(cfg.study) == STUDY
     assert cfg.study.command == f"python -m src.train -m experiment={name}"
     assert cfg.study.answer in ANSWERS
     assert "quick=true" in cfg.study.cost
@@ -122,15 +127,80 @@ def test_a_configuration_cannot_name_code_from_elsewhere() -> None:
 
 
 def test_every_answer_has_its_words() -> None:
-    assert set(ANSWERS) == set(rules.ANSWERS)
+    assert set(ANSWERS) == set(SCHEMA_ANSWERS)
 
 
-def test_every_rule_is_for_a_setting_that_exists() -> None:
-    known = {key for verb in CONF.glob("*.yaml") for key in keys(compose_overrides(verb.stem, []))}
-    for group in ("model", "data", "scheduler", "optimizer"):
-        for name in options(group):
-            known |= {f"{group}.{key}" for key in keys(OmegaConf.load(CONF / group / f"{name}.yaml"))}
-    assert set(RULES) <= known
+def schema_keys(settings: type[Settings], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for name, kind in kinds(settings).items():
+        group = group_of(kind)
+        found |= {f"{prefix}{name}"} | (schema_keys(group, f"{prefix}{name}.") if group else set())
+    return found
+
+
+def conf_keys(verb: str) -> set[str]:
+    """All settings of a verb, whatever options are chosen."""
+    cfg = compose_overrides(verb, [])
+    found = set(keys(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])))
+    for group in set(cfg.hydra.runtime.choices) & {"model", "data", "trainer", "optimizer", "scheduler", "callbacks"}:
+        for file in (CONF / group).glob("*.yaml"):
+            found |= {f"{group}.{key}" for key in keys(OmegaConf.load(file))}
+    if verb == "train":
+        found |= {f"study.{name}" for name in STUDY}
+    return {key for key in found if not key.endswith(("._target_", ".defaults"))}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_setting_of_a_verb_is_in_the_schema_and_the_other_way_round(verb: str) -> None:
+    in_schema, in_conf = schema_keys(VERBS[verb]), conf_keys(verb)
+    if {key for key in in_conf if key.startswith("data.")} == {"data.root"}:  # the rest is known from the run
+        in_schema = {key for key in in_schema if not key.startswith("data.")} | {"data.root"}
+    assert in_conf - in_schema == set()
+    assert in_schema - in_conf == set()
+
+
+def test_the_verbs_are_those_of_the_command_line() -> None:
+    assert set(VERBS) == {path.stem for path in CONF.glob("*.yaml")}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_setting_has_a_meaning_and_says_what_it_takes(verb: str) -> None:
+    for name, field in VERBS[verb].model_fields.items():
+        assert field.description
+        assert takes(kinds(VERBS[verb])[name]) or kinds(VERBS[verb])[name] is Any
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "explain", "audit", "benchmark", "report", "export", "app"])
+def test_the_configuration_of_a_verb_is_checked_by_its_own_schema(verb: str) -> None:
+    cfg = compose_overrides(verb, [])
+    assert _schema_of({str(key): None for key in cfg if key != "hydra"}) is VERBS[verb]
+
+
+def test_one_setting_alone_can_be_asked_for() -> None:
+    assert problem("data.folds", 5) is None  # although a fold is missing
+    assert problem("data.batch_size", "auto") is None
+    assert problem("data.batch_size", 1) == "take a whole number between 2 and 65536, or auto"
+    assert problem("model.dropout", 0.5) is None  # of a network that nobody has told the schema of
+    assert problem("data.augment.scale", 2) == "take a number between 0.01 and 1"
+
+
+def test_what_only_one_data_set_knows_needs_no_line_in_the_schema() -> None:
+    assert Data.read({"name": "mine", "root": "photos", "rings": 3}, "data").model_extra == {"rings": 3}
+
+
+@pytest.mark.parametrize(
+    ("values", "channels", "wanted"),
+    [
+        ([0.5], 3, [0.5, 0.5, 0.5]),
+        ([0.1, 0.2, 0.6], 1, [0.3]),
+        ([0.25], 1, [0.25]),
+        ((0.1, 0.2, 0.3), 3, [0.1, 0.2, 0.3]),
+    ],
+)
+def test_one_value_serves_all_channels_and_three_become_one(
+    values: list[float], channels: int, wanted: list[float]
+) -> None:
+    assert channel_values("mean", values, channels) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
@@ -154,18 +224,32 @@ def test_every_rule_is_for_a_setting_that_exists() -> None:
         ("mode=min", "mode=min would keep the worst checkpoint by val/accuracy: say mode=max"),
         ("monitor=val/acuracy", "monitor=val/acuracy is not possible: take val/accuracy or val/precision"),
         ("data.mean=[0.5,0.5]", "data.mean has 2 values for data.in_channels=1"),
-        ("data.std=[0]", "data.std=[0] is not possible: all standard deviations are above 0"),
+        ("data.std=[0]", "data.std=[0] is not possible: take a list of numbers above 0, at most 1"),
         ("model.stem=big", "model.stem=big is not possible: take auto or imagenet or small"),
         (
             "freeze=head",
-            "model.freeze=head is not possible: take a whole number between 1 and 1000000, or none, or back",
+            "freeze=head is not possible: take a whole number between 1 and 1000000, or none, or back",
         ),
-        ("freeze=0", "model.freeze=0"),
+        ("freeze=0", "freeze=0"),
         ("weights=7", "weights=7 is not possible: take imagenet, a FILE, or null"),
         ("optimizer.layer_decay=0", "optimizer.layer_decay=0 is not possible"),
         ("data.cache_features=maybe", "data.cache_features=maybe is not possible: take auto or true or false"),
         ("data.root=???", "data.root has no default: say data.root=…"),
         ("data.root=${nowhere}", "nowhere"),
+        ("data.root=5", "data.root=5 names no folder: say data.root=FOLDER"),
+        ("data.root=null", "data.root=null names no folder: say data.root=FOLDER"),
+        ("data.in_channels=true", "data.in_channels=true is not possible: take 1 or 3"),
+        ("data.augment=3", "data.augment=3 is not possible: take null, or settings such as flip"),
+        ("data.augment={flop: true}", "data.augment.flop is unknown; nearest: flip"),
+        ("data.augment={scale: 0}", "data.augment.scale=0 is not possible: take a number between 0.01 and 1"),
+        ("data.folds=5", "data.folds=5 data.fold=null is not possible"),
+        ("data.folds=1", "data.folds=1 is not possible: take a whole number between 2 and 1000, or null"),
+        ("model=3", "model=3 is not possible: take one of the group's options"),
+        ("model.weights=nowhere.pth", "weights=nowhere.pth is no file: name a .pth"),
+        ("callbacks.gradcam.layer=3", "callbacks.gradcam.layer=3 is not possible: take a name such as layer3, or null"),
+        ("callbacks.gradcam.images=0", "callbacks.gradcam.images=0 is not possible"),
+        ("study={answer: levles}", "study.answer=levles is not possible: take best or cost"),
+        ("sweep=a/b", "sweep=a/b is no name"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_named(usual: DictConfig, override: str, message: str) -> None:

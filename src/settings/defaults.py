@@ -1,0 +1,16 @@
+"""Where the configuration lies, and the defaults of a group that is also used from Python."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONF = next(folder / "conf" for folder in Path(__file__).parents[1:3] if (folder / "conf").is_dir())
+
+
+@cache
+def read_defaults(group: str) -> dict[str, Any]:
+    """Return what conf/GROUP/base.yaml says, without what it leaves open (`???`). Don't write to it."""
+    content: dict[str, Any] = yaml.safe_load((CONF / group / "base.yaml").read_text(encoding="utf-8"))
+    return {key: value for key, value in content.items() if value != "???"}

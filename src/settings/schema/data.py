@@ -1,0 +1,107 @@
+"""The settings of the group `data`: which images, how they are divided, batched and changed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from annotated_types import Interval
+from pydantic import ConfigDict, model_validator
+
+from ...errors import InputError
+from .kinds import Classes, Names, OneOf, Part, Seed, Settings, Share, Takes, Workers, plain, setting
+
+
+class Augment(Settings):
+    """What training changes at random; without a setting, nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    flip: bool = setting("mirror every second image left to right")
+    shift: Annotated[int, Interval(ge=0, le=1024)] = setting(
+        "move by up to this many pixels in each direction; black comes in from outside"
+    )
+    scale: Annotated[float, Interval(ge=0.01, le=1)] = setting(
+        "least area of a random crop, as a share of the image; 1.0: no crop. Image files only"
+    )
+    color: Share = setting("change brightness, contrast and saturation by up to this share. Image files only")
+
+
+class Data(Settings):
+    """Read by `src.data.ImageDataModule`, from Python too. Its defaults are those of conf/data/base.yaml."""
+
+    name: str = setting("the data set")
+    root: Annotated[str | Path | None, Names("data.root=FOLDER", "no folder"), Takes("a folder")] = setting(
+        "folder that holds the data set's own folder; of data=folder the folder of class folders itself"
+    )
+    image_size: Annotated[int, Interval(ge=4, le=4096)] = setting("side of the square that the network sees, in pixels")
+    in_channels: Annotated[int, OneOf(1, 3)] = setting("1: grey, 3: colour, whatever the images have")
+    num_classes: Classes | None = setting("number of classes that is expected; null: as many as are found")
+    mean: Sequence[Share] = setting("mean of each channel, as a share of the full range; one value serves all channels")
+    std: Sequence[Annotated[float, Interval(gt=0, le=1)]] = setting("standard deviation, in the same way")
+    # batch norm can't train on a single image
+    batch_size: Annotated[int, Interval(ge=2, le=65_536)] | Literal["auto"] = setting(
+        "images of a training step in each process; auto: as many as fit into memory, at most 256"
+    )
+    num_workers: Workers = setting(
+        "processes that decode; auto: none for data in memory, otherwise one a core, at most 8"
+    )
+    val_fraction: Part = setting("share of the training images to validate on, where no validation set is published")
+    test_fraction: Part = setting("share of all images to test on, where no test set is published")
+    folds: Annotated[int, Interval(ge=2, le=1000)] | None = setting(
+        "parts of a cross-validation; null: no cross-validation"
+    )
+    fold: Annotated[int, Interval(ge=0, le=999)] | None = setting("which part is the test set, from 0; needs folds")
+    train_fraction: Annotated[float, Interval(ge=0.0001, le=1)] = setting(
+        "share of the training images to use; a smaller share lies inside a larger one"
+    )
+    max_images: Annotated[int, Interval(ge=2, le=1_000_000_000)] | None = setting(
+        "most training images to use; null: all. Validation and test images stay the same"
+    )
+    imbalance: Annotated[float, Interval(ge=1, le=1_000_000)] = setting(
+        "how many times larger the first class is made than the last; 1.0: as they are"
+    )
+    balance: Literal["none", "loss", "sampler"] = setting(
+        "for classes of unequal size: weight the loss by class, or draw the classes evenly"
+    )
+    shuffle_labels: bool = setting(
+        "permute the labels of the training images, as a control: what is learned then can't come from the classes"
+    )
+    max_skipped: Share = setting("largest share of unreadable files before the data set is refused")
+    interpolation: Literal["bilinear", "bicubic"] = setting("how images are resized")
+    cache_features: Literal["auto"] | bool = setting(
+        "a frozen network sees each image once, and training uses its features; auto: where that changes nothing"
+    )
+    augment: Annotated[Augment | None, Takes("null, or settings such as flip")] = setting(
+        "random changes to training images; null: none"
+    )
+
+    # Those of a single data set. A new one's need not be added: unknown ones go to its source, which checks them.
+    target: Literal["breed", "species"] = setting("of pets: 37 breeds, or species: cat, dog")
+    classes: Classes | Literal["animals"] | None = setting("of tinyimagenet: how many of its classes; null: all")
+    class_seed: Seed = setting("of tinyimagenet: which of its classes")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.root is None and self.model_fields_set > {"root"}:  # alone: a verb that only asks where the data lie
+            raise InputError("data.root=null names no folder: say data.root=FOLDER")
+        if (self.folds is None) != (self.fold is None) or (self.folds and self.fold and self.fold >= self.folds):
+            raise InputError(
+                f"data.folds={plain(self.folds)} data.fold={plain(self.fold)} is not possible: say which part of how "
+                "many is the test set, data.folds=5 data.fold=0 (to 4), or leave both out"
+            )
+        for name in ("mean", "std"):
+            if {name, "in_channels"} <= self.model_fields_set:
+                channel_values(name, getattr(self, name), self.in_channels)
+        return self
+
+
+def channel_values(name: str, values: Sequence[float], channels: int) -> list[float]:
+    """One value for each channel: a single one serves all, and three become their average for grey images."""
+    if len(values) not in (1, 3, channels):
+        raise InputError(
+            f"data.{name} has {len(values)} values for data.in_channels={channels}: give one a channel, "
+            f"as data.{name}=[{','.join(['0.5'] * channels)}]"
+        )
+    if len(values) == channels:
+        return [float(value) for value in values]
+    return [float(values[0])] * channels if len(values) == 1 else [sum(map(float, values)) / len(values)]

@@ -1,0 +1,219 @@
+"""The settings of `src.train`, and of the groups that it shares with other verbs."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from annotated_types import Interval
+from pydantic import model_validator
+
+from ...analysis.metrics import MONITORS, mode_of
+from ...errors import InputError
+from .data import Data
+from .kinds import Classes, Count, Layer, OneOf, Part, Seed, Settings, Share, Takes, setting
+
+ANSWERS = ("best", "cost", "levels", "pretraining", "gap", "sharpness", "depth")
+"""How a study can be answered: `src.reporting.answers` has the words."""
+
+Weights = Annotated[str | None, Takes("imagenet, a FILE, or null")]
+Freeze = Annotated[int, Interval(ge=1, le=1_000_000)] | Literal["none", "backbone"]
+Warmup = Annotated[float, Interval(ge=0, le=1_000_000)]
+Batches = Annotated[float, Interval(gt=0, le=1e9)] | None
+MemoryFormat = Literal["auto", "channels_last", "contiguous"]
+LabelSmoothing = Annotated[float, Interval(ge=0, le=0.99)]
+
+
+class Model(Settings):
+    """What builds the network. A setting that isn't here goes to the constructor of its network, which checks it."""
+
+    name: str = setting("the network")
+    num_classes: Classes | None = setting("number of classes; null: those of the data")
+    in_channels: Annotated[int, OneOf(1, 3)] = setting("channels of an image")
+    weights: Weights = setting("pretrained weights, see weights")
+    freeze: Freeze = setting("which weights stay as they are, see freeze")
+    stem: Literal["auto", "imagenet", "small"] = setting(
+        "imagenet: 7×7, stride 2; small: 3×3, stride 1; auto: small up to 64 px, or as the weights need"
+    )
+    stem_pool: Literal["auto"] | bool = setting(
+        "3×3 max pooling with stride 2 behind the stem; auto: with the imagenet stem"
+    )
+    width: Annotated[int, Interval(ge=1, le=4096)] = setting(
+        "of simple_cnn: channels of the first convolution; the next ones have 2 and 4 times as many"
+    )
+
+    @model_validator(mode="after")
+    def _weights_are_there(self) -> Self:
+        if self.weights not in (None, "imagenet") and not Path(self.weights).expanduser().exists():
+            raise InputError(
+                f"weights={self.weights} is no file: name a .pth or .safetensors file, or take imagenet or null"
+            )
+        return self
+
+
+class Trainer(Settings):
+    """The arguments of Lightning's `Trainer`; those without a range of ours are checked by Lightning."""
+
+    accelerator: Any = setting("auto, cpu or gpu")
+    strategy: Any = setting("how processes share the work: auto, ddp, …")
+    devices: Any = setting("how many devices, or which; auto: all")
+    num_nodes: Any = setting("number of machines")
+    precision: Any = setting("auto: bf16-mixed where the hardware has it and the network gains from it, else 32-true")
+    fast_dev_run: Any = setting("run so many batches of everything, and write no checkpoint")
+    max_epochs: Count = setting("number of epochs")
+    min_epochs: Any = setting("fewest epochs, whatever stops the training early")
+    max_steps: Any = setting("most optimizer steps; -1: no limit")
+    min_steps: Any = setting("fewest optimizer steps")
+    max_time: Any = setting("longest time, as DD:HH:MM:SS")
+    limit_train_batches: Batches = setting("training batches of an epoch: a number, or a share as 0.1; null: all")
+    limit_val_batches: Batches = setting("validation batches, in the same way")
+    limit_test_batches: Batches = setting("test batches, in the same way")
+    limit_predict_batches: Any = setting("not used by ResLens")
+    overfit_batches: Any = setting("overfit on so many training batches on purpose, the same ones every epoch")
+    val_check_interval: Any = setting("validate more often than once an epoch")
+    check_val_every_n_epoch: Count = setting("validate every so many epochs")
+    num_sanity_val_steps: Any = setting("validation batches to try before training; null: 2")
+    log_every_n_steps: Count | None = setting("steps between two values of a training curve; null: 50")
+    enable_checkpointing: Any = setting("write checkpoints")
+    enable_progress_bar: Any = setting("a bar on a terminal, plain lines elsewhere")
+    enable_model_summary: Any = setting("Lightning's table of layers")
+    accumulate_grad_batches: Count = setting("add up the gradients of so many batches before each step")
+    gradient_clip_val: Annotated[float, Interval(ge=0, le=1e9)] | None = setting("clip gradients here; null: don't")
+    gradient_clip_algorithm: Any = setting("norm or value")
+    deterministic: Any = setting("only deterministic algorithms: the same bits every time")
+    benchmark: Any = setting("let cuDNN choose its algorithms by trying them")
+    inference_mode: Any = setting("evaluate under torch.inference_mode")
+    use_distributed_sampler: Any = setting(
+        "leave it false: the data module deals out the images, the same after a resume"
+    )
+    profiler: Any = setting("simple or advanced: where the time goes")
+    detect_anomaly: Any = setting("name the operation that made a NaN")
+    barebones: Any = setting("Lightning's mode for measuring its own overhead")
+    plugins: Any = setting("Lightning's plugins")
+    sync_batchnorm: Any = setting("share batch statistics between processes")
+    reload_dataloaders_every_n_epochs: Any = setting("make loaders anew every so many epochs; 0: never")
+    enable_autolog_hparams: Any = setting("log hyper-parameters to the loggers")
+    model_registry: Any = setting("Lightning's model registry")
+
+
+class Optimizer(Settings):
+    """What makes steps from gradients. There is no weight decay on norms and biases."""
+
+    name: str = setting("the optimizer")
+    lr: Annotated[float, Interval(gt=0, lt=1000)] = setting("learning rate, at its highest")
+    momentum: Annotated[float, Interval(ge=0, le=0.9999)] = setting("of sgd: share of the last step that is kept")
+    nesterov: bool = setting("of sgd: Nesterov's momentum")
+    betas: Sequence[Annotated[float, Interval(ge=0, lt=1)]] = setting("of adamw: decay of the two running averages")
+    weight_decay: Annotated[float, Interval(ge=0, le=100)] = setting("weight decay")
+    layer_decay: Annotated[float, Interval(ge=0.001, le=1)] = setting(
+        "learning rate of each layer, as a multiple of the rate of the layer above it; 1.0: the same for all"
+    )
+
+
+class Scheduler(Settings):
+    """How the learning rate changes during the run."""
+
+    name: str = setting("the schedule")
+    warmup_epochs: Warmup = setting("epochs in which the rate rises from 0; at most half of the run")
+    final: Share = setting("of cosine: the last learning rate, as a share of optimizer.lr")
+    warmup: Part = setting("of onecycle: the share of all steps in which the rate rises")
+    every: Count = setting("of step: epochs between two falls")
+    gamma: Part = setting("of step: what the rate is multiplied by")
+
+
+class GradCAM(Settings):
+    """Grad-CAM of the same validation images after every epoch."""
+
+    images: Annotated[int, Interval(ge=1, le=256)] = setting("number of validation images")
+    target: Literal["predicted", "true"] = setting("the class that is explained")
+    layer: Layer = setting("the layer; null: the deepest one with a map of at least 4×4")
+    untrained: bool = setting("explain the untrained network, too")
+
+
+class EarlyStopping(Settings):
+    """Stop when `monitor` has not improved for a while: arguments of Lightning's `EarlyStopping`."""
+
+    monitor: Any = setting("the figure that is watched, see monitor")
+    mode: Any = setting("see mode")
+    patience: Any = setting("epochs without improvement before the run stops")
+
+
+class Callbacks(Settings):
+    """Each has a `_target_`, a callback of ours or of Lightning's, and its arguments; null leaves it out."""
+
+    gradcam: GradCAM | None = setting("Grad-CAM by epoch")
+    early_stopping: EarlyStopping | None = setting("stop early")
+
+
+class Logger(Settings):
+    """Each has a `_target_`, a logger of ours or of Lightning's, and its arguments."""
+
+    tensorboard: Any = setting("event files in the run folder")
+
+
+class Study(Settings):
+    """Of an experiment that answers a question."""
+
+    question: str = setting("the question")
+    earlier: str = setting("what others, or we, measured before")
+    cost: str = setting("runs and time")
+    command: str = setting("the command that runs it")
+    answer: Annotated[str, OneOf(*ANSWERS)] = setting("how the report answers it")
+
+
+class Train(Settings):
+    """`python -m src.train`."""
+
+    seed: Seed = setting("of everything random: division, order, augmentation, weights")
+    monitor: Annotated[str, OneOf(*MONITORS)] = setting("what makes a checkpoint the best one: a column of metrics.csv")
+    mode: Literal["max", "min"] = setting("whether the largest or the smallest value of monitor is the best")
+    baseline: bool = setting("measure the untrained network on the test set first")
+    test: bool = setting("measure the best checkpoint on the test set at the end; false: don't touch the test set")
+    weights: Weights = setting(
+        "pretrained weights: imagenet (torchvision's), a .pth or .safetensors file, or a run; null: train from scratch"
+    )
+    freeze: Freeze = setting(
+        "what pretrained weights stay: none, backbone (all but the head), or N: backbone for N epochs"
+    )
+    resume: Annotated[Any, Takes("a run folder, or null")] = setting(
+        "go on with a run that was stopped, in its folder, or give a finished one more epochs"
+    )
+    checkpoint_every: Annotated[
+        int | float | str | bool | None, Takes("steps such as 500, a time such as 10min, or null")
+    ] = setting("write last.ckpt this often within an epoch, besides at its end")
+    cost: bool = setting("measure at the end what the network costs: cost.json")
+    label_smoothing: LabelSmoothing = setting("label smoothing of the training loss")
+    memory_format: MemoryFormat = setting("order of channels in memory; auto: what is fast on this hardware")
+    compile: bool = setting("torch.compile: pays on a GPU, not on a CPU")
+    quick: bool = setting("run a study (experiment=NAME) in minutes: fewer images, epochs and seeds")
+    study: Annotated[Study | None, Takes(f"null, or a question and its answer: {', '.join(ANSWERS)}")] = setting(
+        "of an experiment that answers a question"
+    )
+    sweep: Annotated[Any, Takes("a name")] = setting("the name of a sweep (-m): its runs lie in outputs/sweeps/NAME")
+    # before model, whose in_channels and num_classes refer to it: the message names what was typed
+    data: Data = setting("the images")
+    model: Model = setting("the network")
+    trainer: Trainer = setting("Lightning's Trainer")
+    optimizer: Optimizer = setting("the optimizer")
+    scheduler: Scheduler = setting("the schedule of the learning rate")
+    callbacks: Callbacks = setting("what is observed during training")
+    logger: Logger = setting("where curves go")
+
+    @model_validator(mode="after")
+    def _mode_fits_monitor(self) -> Self:
+        if {"mode", "monitor"} <= self.model_fields_set:
+            wanted = mode_of(self.monitor)
+            if self.mode != wanted:
+                raise InputError(
+                    f"mode={self.mode} would keep the worst checkpoint by {self.monitor}: say mode={wanted}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _sweep_is_a_name(self) -> Self:
+        name = self.sweep
+        if isinstance(name, str) and (not {"/", os.sep}.isdisjoint(name) or name.startswith(".") or name == "report"):
+            raise InputError(
+                f"sweep={name} is no name: take one without / that doesn't begin with a dot, and not report"
+            )
+        return self

@@ -1,0 +1,182 @@
+"""The settings of the other verbs, and the table of all verbs."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval
+
+from .data import Data
+from .kinds import BatchSize, Count, FolderOrNull, Layer, Names, Seed, Settings, Takes, Workers, setting
+from .training import Freeze, LabelSmoothing, MemoryFormat, Model, Optimizer, Train, Trainer, Weights
+
+Checkpoint = Annotated[str, Names("checkpoint=RUN or checkpoint=FILE"), Takes("a run folder or a checkpoint file")]
+Accelerator = Literal["auto", "cpu", "gpu"]
+Method = Annotated[str, Takes("a method")]
+METHODS = "attribution method, such as gradcam or layercam: src/explanation/README.md lists them"
+LAYER = "the layer; null: the deepest one with a map of at least 4×4"
+RUN = "a run folder, which means its best checkpoint, or a checkpoint file"
+DATA = "data.root: where the run's data set lies now; null: where it was"
+FASTER = "images at once; only memory and speed depend on it"
+
+
+class Evaluate(Settings):
+    """`python -m src.evaluate`."""
+
+    checkpoint: Checkpoint = setting(RUN)
+    split: Literal["test", "val", "train", "all"] | None = setting(
+        "which images; null: test where there is such a split, else all. all: only of other data than the run's"
+    )
+    calibrate: bool = setting(
+        "keep the temperature that the validation images ask for beside the checkpoint, for predict and app"
+    )
+    mistakes: Annotated[int, Interval(ge=0, le=64)] = setting("how many of the surest mistakes mistakes.png shows")
+    accelerator: Accelerator = setting("where it runs")
+    seed: Seed = setting("of the resamples behind the intervals")
+    data: Data = setting("another data set than the run's, data=NAME; data.root: where it lies, null: where it was")
+    output: FolderOrNull = setting(
+        "a new or empty folder, or an earlier evaluation, which is replaced; null: RUN/evaluate/TIME"
+    )
+
+
+class Predict(Settings):
+    """`python -m src.predict`."""
+
+    checkpoint: Checkpoint = setting(RUN)
+    images: Annotated[Any, Names("images=…"), Takes("files")] = setting(
+        "FILE, FOLDER with everything below it, a pattern such as 'PHOTOS/**/*.jpg', - for a list on stdin, or test, val, "
+        "train of the run"
+    )
+    format: Literal["csv", "jsonl"] = setting("predictions.csv, or predictions.jsonl with a JSON object a line")
+    top_k: Annotated[int, Interval(ge=1, le=100_000)] = setting("classes of an image, the most likely ones first")
+    calibrated: bool = setting(
+        "use the temperature that src.evaluate calibrate=true has found; without one, confidences stay as they are"
+    )
+    overlays: bool = setting("draw a picture of each image, too: what in it speaks for the predicted class")
+    method: Method = setting(f"of overlays: {METHODS}")
+    layer: Layer = setting(f"of overlays: {LAYER}")
+    batch_size: BatchSize = setting(FASTER)
+    num_workers: Workers = setting("processes that decode; auto: one a core, at most 8")
+    accelerator: Accelerator = setting("where it runs")
+    data: Data = setting(DATA)
+    output: FolderOrNull = setting(
+        "a new or empty folder; null: RUN/predict/TIME, or outputs/predict/TIME without a run"
+    )
+
+
+class Explain(Settings):
+    """`python -m src.explain`."""
+
+    checkpoint: Checkpoint = setting(RUN)
+    method: Method = setting(METHODS)
+    images: Any = setting(
+        "FILE, FOLDER, pattern, - for a list on stdin, or test, val, train of the run; null: test, or val for channels"
+    )
+    max_images: Count | None = setting("most images, the classes in turn; null: all of a FILE or FOLDER, 32 of a split")
+    layer: Layer = setting(LAYER)
+    target: Any = setting("the class that is explained: predicted, true, or a class by name; for class_image also all")
+    misclassified: bool = setting(
+        "only images that the network gets wrong: maps of the predicted and the true class, and their difference"
+    )
+    faithfulness: bool = setting("measure whether the maps are true: deletion, insertion, ROAD, sanity checks")
+    shuffled: Any = setting(
+        "of faithfulness: a run of this network on shuffled labels; train: make one; null: do without"
+    )
+    channels: Annotated[int, Interval(ge=1, le=100_000)] | None = setting(
+        "of deconvnet and guided_backprop: how many of the layer's channels; null: the class's logit instead"
+    )
+    per_class: Annotated[int, Interval(ge=1, le=64)] = setting("of class_image: pictures of each class")
+    steps: Annotated[int, Interval(ge=1, le=100_000)] | None = setting(
+        "of class_image: steps of optimisation; null: as many as the image size needs"
+    )
+    judge: Any = setting(
+        "of class_image: a run or checkpoint of another network that names the pictures; train: make one; null: none"
+    )
+    batch_size: BatchSize = setting(FASTER)
+    accelerator: Accelerator = setting("where it runs")
+    seed: Seed = setting("of everything random: the choice of images, controls, class images")
+    data: Data = setting(DATA)
+    output: FolderOrNull = setting(
+        "a new or empty folder, or an earlier explanation, which is replaced; null: RUN/explain/METHOD"
+    )
+
+
+class Audit(Settings):
+    """`python -m src.audit`."""
+
+    seed: Seed = setting(
+        "of the division and of the choice of images; with that of a training, the splits are the same"
+    )
+    strict: bool = setting(
+        "exit with code 1 where an image is in two splits or classes, or more than 5 % of the files are unreadable"
+    )
+    samples: Annotated[int, Interval(ge=1, le=64)] = setting("images of each class in samples.png")
+    data: Data = setting("the images; what chooses and divides them counts, and image_size for the samples")
+    output: Any = setting("a folder; with -m it gets a folder for each job")
+
+
+class Benchmark(Settings):
+    """`python -m src.benchmark`."""
+
+    batch_size: BatchSize = setting("images at once in inference; training steps take data.batch_size")
+    budget: Annotated[float, Interval(gt=0, lt=86_400)] | None = setting(
+        "seconds for the passes of inference; training takes some 3 more. null: all passes, 2 × (10 + 100)"
+    )
+    freeze: Freeze = setting("as in train; backbone: training steps of the head alone")
+    weights: Weights = setting("as in train; only the stem counts, which stem=auto takes from a file or from imagenet")
+    label_smoothing: LabelSmoothing = setting("label smoothing of the training loss")
+    memory_format: MemoryFormat = setting("as in train")
+    data: Data = setting("images are random; image_size, in_channels, num_classes and batch_size count")
+    model: Model = setting("the network")
+    trainer: Trainer = setting("accelerator and precision count")
+    optimizer: Optimizer = setting("the optimizer")
+    output: Any = setting("a new or empty folder; with -m it gets a folder for each job")
+
+
+class Report(Settings):
+    """`python -m src.report`."""
+
+    runs: Annotated[Any, Names("runs=outputs/sweeps/NAME", "no folder"), Takes("a folder")] = setting(
+        "a folder with run folders in it, at any depth"
+    )
+    output: Any = setting("a new or empty folder, or an earlier report, which is replaced")
+
+
+class Export(Settings):
+    """`python -m src.export`."""
+
+    checkpoint: Checkpoint = setting(RUN)
+    format: str = setting("onnx: an .onnx file, for ONNX Runtime and others; torch_export: a .pt2 file, for PyTorch")
+    images: Any = setting(
+        "what proves the export: FILE, FOLDER, pattern, - for a list on stdin, or test, val, train of the run; null: test"
+    )
+    max_images: Count | None = setting("most images, the classes in turn; null: all")
+    seed: Seed = setting("of the choice of images")
+    data: Data = setting(DATA)
+    output: FolderOrNull = setting(
+        "a new or empty folder, or an earlier export, which is replaced; null: RUN/export/FORMAT"
+    )
+
+
+class App(Settings):
+    """`python -m src.app`."""
+
+    checkpoint: Annotated[Any, Takes("a run folder or a checkpoint file, or two as [A,B]")] = setting(
+        f"{RUN}; [A,B]: two of them side by side"
+    )
+    port: Annotated[int, Interval(ge=1, le=65_535)] = setting("port of this computer; nobody else can open the page")
+    browser: bool = setting("open the page in the browser, where there is a screen")
+    accelerator: Accelerator = setting("where it runs")
+    data: Data = setting(f"{DATA}, for its test images")
+
+
+VERBS: Mapping[str, type[Settings]] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "explain": Explain,
+    "audit": Audit,
+    "benchmark": Benchmark,
+    "report": Report,
+    "export": Export,
+    "app": App,
+}
