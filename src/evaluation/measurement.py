@@ -43,12 +43,6 @@ class Measured:
     probabilities: NDArray[np.float32]
     targets: NDArray[np.int64]
 
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """The class with the largest logit, (N,)."""
-        classes: NDArray[np.int64] = self.logits.argmax(axis=1)
-        return classes
-
 
 class Meter:
     """Measures a trained network in the number format and memory layout of its run, or in the fastest without a run.
