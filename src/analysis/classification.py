@@ -1,4 +1,4 @@
-"""Per-class figures of a classifier, from arrays."""
+"""Which classes a classifier confuses: figures of each class, from class indices `targets` and `predicted` (N,)."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,9 @@ from ..frames import pd
 
 
 def per_class(targets: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]) -> pd.DataFrame:
-    """One row a class: class, support (images of that class), precision, recall, f1, as fractions.
+    """Return one row a class: class, support (images of that class), precision, recall, f1, as fractions.
 
-    A class that is never predicted has precision 0 and one without images recall 0 (scikit-learn's
-    `zero_division=0`). `targets` and `predicted` are class indices of shape (N,).
+    A class that is never predicted has precision 0, one without images recall 0 (scikit-learn's `zero_division=0`).
     """
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -24,5 +23,5 @@ def per_class(targets: np.ndarray, predicted: np.ndarray, class_names: Sequence[
 
 
 def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts of shape (num_classes, num_classes): rows are the true class, columns the predicted one."""
+    """Return counts (num_classes, num_classes): rows are the true class, columns the predicted one."""
     return np.bincount(targets * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)

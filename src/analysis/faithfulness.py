@@ -1,4 +1,4 @@
-"""Is the map true? What the network says once the pixels that a map calls important are gone, or are all there is.
+"""Is the map true? What the network says once the pixels that a map calls important are gone, or nothing else is left.
 
 Deletion and insertion: Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. ROAD: Rong et al. 2022,
 https://arxiv.org/abs/2202.00449. Average drop: Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063.
@@ -17,18 +17,18 @@ from .perturbation import EXPLANATIONS, Predict, Scores, ordered, probabilities
 from .significance import paired_bootstrap
 
 MEASURES = {"deletion": -1, "insertion": 1, "road": 1, "drop": -1}
-"""Each measure, and 1 where more is better."""
+"""Each measure, with 1 where more is better and −1 where less is."""
 JUDGED = ("deletion", "insertion", "road")
-"""What the verdict is about. The drop is left out: it falls with every pixel that a mask lets through, true or not."""
+"""The measures behind the verdict. Not the drop: it falls with every pixel that a mask lets through, true or not."""
 RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measure of one explanation, and what the map has over it: means over images with 95 % intervals.
+    """One measure of one explanation, and the map's lead over it: means over images with 95 % intervals.
 
-    `difference` is the map's less the explanation's own, image by image; NaN for the map itself. `verdict` says whether
-    the map is `better` or `worse` than the explanation, or `not told apart`: the interval holds 0.
+    `difference` is the map's minus the explanation's, image by image; NaN for the map itself. `verdict` says whether
+    the map is `better` or `worse` than the explanation, or `not told apart` where the interval includes 0.
     """
 
     measure: str
@@ -46,13 +46,14 @@ class Row:
 class Faithfulness:
     """What became of the explained class's probability, for a set of maps and for three baselines.
 
-    rows        one a measure and explanation, measures in the order of `MEASURES`
-    values      (N,) by measure and explanation. deletion, insertion: area under the curve, in [0, 1]; road: half of
-                what the probability is higher without the least than without the most relevant pixels, the mean over
-                the shares removed; drop: the share of its probability that the class loses where the map is low
-    curves      (N, steps + 1) of deletion and insertion over `fractions`, in [0, 1], likewise
-    skipped     images whose map is constant or not finite. It puts pixels in no order: NaN in all of the above, for
-                the baselines too, so that all are measured on the same images
+    Attributes:
+        rows: one for each measure and explanation, in the order of `MEASURES`.
+        values: (N,) by measure and explanation. deletion, insertion: area under the curve, in [0, 1]; road: half the
+            difference in probability without the least and without the most relevant pixels, averaged over the shares
+            removed; drop: the share of its probability that the class loses where the map is low.
+        curves: (N, steps + 1), deletion and insertion over `fractions` in [0, 1], by measure and explanation.
+        skipped: images whose map is constant or not finite, and so orders no pixels. They are NaN in all of the above,
+            for the baselines too, so that all are measured on the same images.
     """
 
     rows: list[Row]
@@ -63,15 +64,15 @@ class Faithfulness:
 
     @property
     def images(self) -> int:
-        """How many were measured."""
+        """How many images were measured."""
         return len(self.values["road"]["map"]) - self.skipped
 
     def table(self) -> pd.DataFrame:
-        """`rows` as a table, one column a field of `Row`."""
+        """Return `rows` as a table with one column for each field of `Row`."""
         return pd.DataFrame([asdict(row) for row in self.rows])
 
     def as_json(self) -> dict[str, Any]:
-        """Figures, mean curves and the verdict, of JSON's own types; null for what there is not."""
+        """Return figures, mean curves and the verdict in JSON's own types, null for NaN."""
         rows = [{key: None if value != value else value for key, value in asdict(row).items()} for row in self.rows]
         curves = {
             measure: {name: np.nanmean(values, axis=0).tolist() for name, values in by_name.items()}
@@ -81,7 +82,7 @@ class Faithfulness:
         return {**told, "rows": rows, "fractions": self.fractions.tolist(), "curves": curves}
 
     def verdict(self, baseline: str = "centre blob") -> str:
-        """One sentence: are the maps better than the baseline, by which measures, by how much?"""
+        """Say in one sentence whether the maps are better than the baseline, by which measures, and by how much."""
         groups: dict[str, list[str]] = {"better": [], "worse": [], "not told apart": []}
         for measure in JUDGED:
             ours, theirs = (self.row(measure, name) for name in ("map", baseline))
@@ -116,14 +117,15 @@ def faithfulness(
 ) -> Faithfulness:
     """Measure raw `maps` (N, h, w) that explain the class `targets` (N,) of normalised `images` (N, C, H, W).
 
-    The order of pixels is that of the raw values, upsampled. Deletion puts the data's mean (0) in the place of the most
-    relevant pixels, insertion puts them into the blurred image, in `steps` equal shares; ROAD imputes the shares
-    `removed`, and the drop fades the image to the mean by the map as it is shown (`scale_maps`).
+    Pixels are ordered by the raw values, upsampled. Deletion replaces the most relevant pixels by the data's mean (0),
+    insertion puts them into the blurred image, both in `steps` equal shares; ROAD imputes the shares `removed`, and the
+    drop fades the image to the mean by the map as it is shown (`scale_maps`).
 
-    Baselines: a random map on the same grid, one an image; a Gaussian in the middle; and the map turned round, that is
-    the order from its end and, for the drop, one minus the mask.
-    `predict` gets at most `batch_size` images at a time, and no more than these are held. `progress` gets the share
-    that is done, in [0, 1]. The same `seed` gives the same figures.
+    The baselines are a random map on the same grid for each image, a Gaussian in the middle, and the inverted map: the
+    reverse order and, for the drop, one minus the mask.
+
+    `predict` gets at most `batch_size` images at a time, and only these are held in memory. `progress` gets the share
+    done so far, in [0, 1]. The same `seed` gives the same figures.
     """
     usable = _usable(images, targets, maps, removed)
     scores = probabilities(predict, images, targets, maps, usable, steps, removed, seed, batch_size, progress)
@@ -136,10 +138,10 @@ def faithfulness(
 def _usable(
     images: NDArray[np.float32], targets: NDArray[np.integer], maps: NDArray[np.floating], removed: Sequence[float]
 ) -> NDArray[np.int64]:
-    """Indices of the images whose maps can be measured."""
+    """Return the indices of the images whose maps can be measured."""
     if images.ndim != 4 or maps.ndim != 3 or not len(images) == len(targets) == len(maps):
         raise InputError(
-            "faithfulness wants images (N, C, H, W), one class and one map (h, w) for each, "
+            "faithfulness needs images (N, C, H, W) with a class and a map (h, w) each, "
             f"not {images.shape}, {targets.shape} and {maps.shape}"
         )
     if not all(0 < share < 1 for share in removed):
@@ -151,7 +153,7 @@ def _usable(
 
 
 def _values(scores: Scores) -> Scores:
-    """(N,) by measure and explanation."""
+    """Return the figure of each image, (N,), by measure and explanation."""
     whole = scores["deletion"]["map"][:, 0]
     values: Scores = {measure: {} for measure in MEASURES}
     for name in EXPLANATIONS:

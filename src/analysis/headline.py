@@ -1,4 +1,4 @@
-"""The figures that stand for a classifier, each with the interval that the choice of images leaves it."""
+"""The figures that sum up a classifier, each with the interval that the choice of test images leaves."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from .metrics import SCORES, Counts
 RESAMPLES = 1000
 LEVEL = 0.95
 TOP = 5
-"""Of so many guesses one has to be right, where there are at least twice as many classes."""
-AT_ONCE = 2_000_000  # weights of images that are held in memory: 16 MB
+"""How many guesses top-5 accuracy allows; it needs at least twice as many classes."""
+AT_ONCE = 2_000_000  # weights of images held in memory: 16 MB
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure of N images, and the 95 % bootstrap interval [low, high] of it."""
+    """A figure and its 95 % bootstrap interval [low, high]."""
 
     value: float
     low: float
@@ -33,9 +33,9 @@ def headline(
 
     `logits` (N, K), `probabilities` (N, K) their softmax in float64, `targets` (N,).
 
-    Intervals: N images are drawn with replacement, 1,000 times (Efron 1979), and the middle 95 % of the figures taken.
-    The ECE, a sum of absolute values, is larger in a resample than in the sample, by about as much as it is larger in
-    the sample than in truth: its interval is reflected at the estimate (the basic bootstrap), and ends at 0.
+    An interval holds the middle 95 % of the figures of 1,000 resamples with replacement (Efron 1979). The ECE, a sum of
+    absolute values, is larger in a resample than in the sample, by about as much as it is larger in the sample than in
+    truth: its interval is reflected at the estimate (the basic bootstrap) and cut at 0.
     """
     sums = _sums_of_images(logits, probabilities, targets)
     classes = logits.shape[1]
@@ -63,7 +63,7 @@ def _sums_of_images(
     images, classes = logits.shape
     predicted = logits.argmax(axis=1)
     right = (predicted == targets).astype(np.float64)
-    # So many classes stand before the target: stable for equal logits, where the smaller index comes first.
+    # How many classes rank before the target. Of equal logits the smaller index comes first.
     own = logits[np.arange(images), targets][:, None]
     before = (logits > own).sum(axis=1) + ((logits == own) & (np.arange(classes) < targets[:, None])).sum(axis=1)
     confidences = probabilities.max(axis=1)
@@ -84,12 +84,12 @@ def _sums_of_images(
 
 
 def _one_hot(places: NDArray[np.int64], values: NDArray[np.float64], width: int) -> csr_array:
-    """(N, width): in each row one value, at its place."""
+    """Return (N, width) with one value in each row, at its place."""
     return csr_array((values, places, np.arange(len(places) + 1)), shape=(len(places), width))
 
 
 def _resampled(sums: csr_array, random: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-    """The column sums of resamples of the rows, some at a time: (b, columns)."""
+    """Yield the column sums of resamples of the rows, some at a time: (b, columns)."""
     images = sums.shape[0]
     transposed = csr_array(sums.T)
     step = max(1, min(RESAMPLES, AT_ONCE // images))
@@ -101,7 +101,7 @@ def _resampled(sums: csr_array, random: np.random.Generator) -> Iterator[NDArray
 
 
 def _figures(totals: NDArray[np.float64], classes: int) -> dict[str, NDArray[np.float64]]:
-    """The figures (b,) of column sums (b, columns) of `_sums_of_images`."""
+    """Return the figures (b,) from column sums (b, columns) of `_sums_of_images`."""
     count, top, nll, brier = totals[:, :4].T
     support, predicted, hits, gaps = np.split(totals[:, 4:], [classes, 2 * classes, 3 * classes], axis=1)
     counts = Counts(support, predicted, hits)

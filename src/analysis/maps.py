@@ -1,4 +1,4 @@
-"""Figures of attribution maps: how alike two are, and how sharp one is."""
+"""Figures of attribution maps: how alike two maps are, and how sharp one is."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from .significance import paired_bootstrap
 
 
 def map_similarity(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Pearson's correlation of the positive parts of two sets of raw maps (N, h, w), the mean over the images.
+    """Return Pearson's correlation of the positive parts of two sets of raw maps (N, h, w), averaged over the images.
 
-    In [-1, 1]. Images for which a map is constant (no positive evidence) have none; NaN where that is so for all.
+    In [-1, 1]. Images with a constant map (no positive evidence) are left out; NaN if that leaves none.
     """
     if a.shape != b.shape:
         raise ValueError(f"maps of shapes {a.shape} and {b.shape} lie on different grids")
@@ -25,22 +25,22 @@ def map_similarity(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
 
 def half_energy_area(maps: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float64]:
-    """The smallest share of the image, in (0, 1], that holds half of a map's energy: the less, the sharper. (N,)
+    """Return the smallest share of each image that holds half of its map's energy, (N,) in (0, 1]: small is sharp.
 
-    `maps` raw (N, h, w). Energy is the sum of the positive part, laid over an image of `size` (H, W) as the pictures
-    show it. 0.5 for a map of one value; NaN for one without positive evidence.
+    Energy is the sum of the positive part of the raw `maps` (N, h, w), laid over an image of `size` (H, W) as the
+    pictures show it. 0.5 for a constant positive map; NaN for one without positive evidence.
     """
     heat = upsample(np.maximum(maps.astype(np.float64), 0), size).reshape(len(maps), -1)
     gathered = np.cumsum(-np.sort(-heat, axis=1), axis=1)
     half = gathered[:, -1:] / 2
-    pixels = 1 + (gathered < half * (1 - 1e-12)).sum(axis=1)  # rounding must not cost a pixel
+    pixels = 1 + (gathered < half * (1 - 1e-12)).sum(axis=1)  # rounding must not add a pixel
     return np.where(half[:, 0] > 0, pixels / heat.shape[1], np.nan)
 
 
 def rank_correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Spearman's correlation of two sets of raw maps (N, h, w), image by image: (N,) in [-1, 1].
+    """Return Spearman's correlation of two sets of raw maps (N, h, w), image by image: (N,) in [-1, 1].
 
-    Ties share their mean rank. NaN where a map is constant or not finite: it has no ranks.
+    Ties share their mean rank. NaN where a map is constant or not finite, and so has no ranks.
     """
     from scipy.stats import rankdata  # half a second to import
 
@@ -52,17 +52,19 @@ def rank_correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArra
     one, two = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (one, two))
     spread = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
     together = (one * two).sum(axis=1)
-    return np.divide(together, spread, out=np.full(len(a), np.nan), where=spread > 0)
+    correlations: NDArray[np.float64] = np.divide(together, spread, out=np.full(len(a), np.nan), where=spread > 0)
+    return correlations
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far other maps of the same images put the same cells first as the maps under test do.
+    """How well other maps of the same images agree with the maps under test on which cells come first.
 
-    stage        what was done to the network, or where else the maps come from
-    correlation  Spearman's, the mean over images (and draws) of `n` images, with its 95 % interval over the images
-    absolute     the same for magnitudes: a map that keeps its outlines and loses its signs has learned little, too
-    draws        the signed mean of each random draw by itself: the interval does not know how they differ
+    Attributes:
+        stage: what was done to the network, or where else the maps come from.
+        correlation: Spearman's, averaged over draws and `n` images, with its 95 % interval over the images.
+        absolute: the same for magnitudes: a map that keeps its outlines and loses its signs has learned little, too.
+        draws: the signed mean of each random draw by itself, as the interval doesn't cover how draws differ.
     """
 
     stage: str
@@ -79,10 +81,10 @@ class Agreement:
 def agreements(
     maps: NDArray[np.floating], others: Iterable[tuple[str, NDArray[np.floating]]], *, resamples: int = 2000
 ) -> list[Agreement]:
-    """One row a stage of `others`, in their order; (stage, maps) of one stage are draws, and averaged by image.
+    """Return one row for each stage of `others` (stage, maps), in their order; maps of one stage are random draws.
 
-    All are raw and (N, h, w). Constant maps, such as those of a layer that random weights have silenced, have no
-    correlation; an image counts with the draws in which it has one.
+    All maps are raw and (N, h, w). Draws are averaged image by image. A constant map, such as that of a layer silenced
+    by random weights, has no correlation; an image counts with the draws in which it has one.
     """
     signed: dict[str, list[NDArray[np.float64]]] = {}
     absolute: dict[str, list[NDArray[np.float64]]] = {}
@@ -99,10 +101,11 @@ def agreements(
 
 
 def _by_image(draws: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The mean over the draws of each image that has one."""
+    """Return the mean over the draws of each image that has a correlation in any."""
     stacked = np.stack(draws)  # (draws, N)
     counts = np.isfinite(stacked).sum(axis=0)
-    return np.nansum(stacked, axis=0)[counts > 0] / counts[counts > 0]
+    means: NDArray[np.float64] = np.nansum(stacked, axis=0)[counts > 0] / counts[counts > 0]
+    return means
 
 
 def _measured(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -110,7 +113,7 @@ def _measured(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _mean(values: NDArray[np.float64], resamples: int) -> tuple[float, float, float]:
-    """The mean and its interval; NaN of nothing."""
+    """Return the mean and its interval; three times NaN without values."""
     if not len(values):
         return (float("nan"),) * 3
     return float(values.mean()), *paired_bootstrap(values, resamples=resamples)

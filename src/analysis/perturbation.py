@@ -1,6 +1,6 @@
-"""Images changed as a map says: pixels in the order of their relevance, taken away, put back or made up.
+"""Images changed by a map: pixels removed, put back or imputed in the order of their relevance.
 
-NumPy in and out, a batch of changed images in memory at a time. Images are normalised: 0 is the data's mean.
+NumPy in and out, with one batch of changed images in memory at a time. Images are normalised: 0 is the data's mean.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,21 +15,21 @@ from ..errors import InputError
 from ..figures import scale_maps, upsample
 
 Predict = Callable[[NDArray[np.float32]], Any]
-"""Normalised images (n, C, H, W) to class probabilities (n, K): anything that NumPy reads as an array."""
+"""Normalised images (n, C, H, W) → class probabilities (n, K), as anything that NumPy reads as an array."""
 Scores = dict[str, dict[str, NDArray[np.float64]]]
-Trial = tuple[NDArray[np.float32], NDArray[np.float64], tuple[int, int]]  # an image, and where its answer is written
+Trial = tuple[NDArray[np.float32], NDArray[np.float64], tuple[int, int]]  # an image, and where its answer goes
 
 BASELINES = ("random", "centre blob", "inverted")
 EXPLANATIONS = ("map", *BASELINES)
 BLUR = 5.0
-"""Standard deviation in pixels of the blur that hides an image up to `BLUR_SIDE` px; in proportion above."""
+"""Standard deviation, in pixels, of the blur that hides an image of up to `BLUR_SIDE` px; larger ones in proportion."""
 BLUR_SIDE = 224
 BLOB = 0.25
 """Standard deviation of the centre blob, as a share of the image's height and width."""
 NOISE = 0.01
-"""Of ROAD, as its authors have it, in units of the data's standard deviation."""
+"""ROAD's noise, as its authors have it, in units of the data's standard deviation."""
 TOGETHER = 16
-"""Images whose pixels are imputed at a time."""
+"""How many images are imputed at a time."""
 
 
 def probabilities(
@@ -44,10 +44,10 @@ def probabilities(
     batch_size: int,
     progress: Callable[[float], None] | None,
 ) -> Scores:
-    """The explained class's probability for all changed images: (N, …) by what was done and explanation.
+    """Return the explained class's probability for all changed images, (N, …) by change and explanation.
 
-    `deletion` and `insertion`: by step; `most` and `least`: without the most, or the least, relevant shares of the
-    pixels, imputed; `masked`: faded by the map. NaN for images that are not among the indices `usable`.
+    `deletion` and `insertion`: by step; `most` and `least`: with the most, or least, relevant shares of the pixels
+    imputed; `masked`: faded by the map. NaN for images that are not among the indices `usable`.
     """
     lengths = {"deletion": steps + 1, "insertion": steps + 1, "most": len(removed), "least": len(removed), "masked": 1}
     scores = {
@@ -71,7 +71,7 @@ def _trials(
     removed: Sequence[float],
     seed: int,
 ) -> Iterator[Trial]:
-    """All changed images, one after the other; `_complete` writes what follows from them."""
+    """Yield all changed images, one by one; `_complete` adds what follows from them."""
     size, random = images.shape[2:], np.random.default_rng(seed)
     pixels = size[0] * size[1]
     blob = centre_blob(size)
@@ -107,7 +107,7 @@ def _one_image(
     amounts: Sequence[int],
     scores: Scores,
 ) -> Iterator[Trial]:
-    """Deletion, insertion and the faded image; what is the same for all explanations goes to the map's."""
+    """Yield deletion, insertion and the faded image; what all explanations share goes to the map's scores."""
     hidden, mean, last = blurred(image), np.zeros_like(image), len(amounts) - 1
     yield image, scores["deletion"]["map"], (i, 0)
     yield mean, scores["deletion"]["map"], (i, last)
@@ -121,12 +121,12 @@ def _one_image(
 
 
 def _answers(predict: Predict, trials: Iterable[Trial], targets: NDArray[np.integer], batch_size: int) -> Iterator[int]:
-    """Write the probabilities to where the trials want them; after each batch, how many are done."""
+    """Write the probabilities to their places; yield after each batch how many trials are done."""
     trials, done = iter(trials), 0
     while batch := list(islice(trials, batch_size)):
         probabilities = np.asarray(predict(np.stack([image for image, _, _ in batch])))
         if not np.isfinite(probabilities).all():
-            raise InputError("faithfulness: the network gives probabilities that are not finite; train it anew")
+            raise InputError("faithfulness: the network's probabilities are not finite; train it again")
         for row, (_, store, place) in zip(probabilities, batch, strict=True):
             store[place] = row[targets[place[0]]]
         done += len(batch)
@@ -134,7 +134,7 @@ def _answers(predict: Predict, trials: Iterable[Trial], targets: NDArray[np.inte
 
 
 def _complete(scores: Scores) -> None:
-    """The ends of the curves, which all explanations share, and ROAD of the map turned round, without asking again."""
+    """Fill in the ends of the curves, which all explanations share, and ROAD of the inverted map, by what is known."""
     deletion, insertion = scores["deletion"], scores["insertion"]
     for name in EXPLANATIONS:
         deletion[name][:, [0, -1]] = deletion["map"][:, [0, -1]]
@@ -144,7 +144,7 @@ def _complete(scores: Scores) -> None:
 
 
 def ordered(maps: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """(N,) whether each raw map (N, h, w) puts pixels in an order: finite, and not the same everywhere."""
+    """Return whether each raw map (N, h, w) orders pixels, being finite and not constant: (N,)."""
     cells = maps.reshape(len(maps), -1)
     finite: NDArray[np.bool_] = np.isfinite(cells).all(axis=1)
     varied: NDArray[np.bool_] = cells.min(axis=1) < cells.max(axis=1)
@@ -152,28 +152,28 @@ def ordered(maps: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def pixel_order(relevance: NDArray[np.floating], size: tuple[int, int], seed: int) -> NDArray[np.int64]:
-    """(H·W,) the pixels of an image of `size`, the most relevant first, as a raw map (h, w) has it once upsampled.
+    """Return the pixels (H·W,) of an image of `size`, the most relevant first by a raw map (h, w) once upsampled.
 
-    By the raw values: negative evidence comes last. Pixels that are equal (the corners of a coarse map) come in a
-    random order of `seed`; in the order of the rows they would favour the upper edge.
+    Negative evidence comes last. Equal pixels (the corners of a coarse map) come in a random order of `seed`; in row
+    order they would favour the upper edge.
     """
     heat = upsample(relevance[None].astype(np.float64), size).ravel()
     return np.lexsort((np.random.default_rng(seed).permutation(heat.size), -heat)).astype(np.int64)
 
 
 def random_map(grid: tuple[int, ...], seed: int) -> NDArray[np.float32]:
-    """Evidence that means nothing, even in [0, 1): on the grid (h, w) of the map it is held against, so as smooth."""
+    """Return meaningless evidence, uniform in [0, 1), on the grid (h, w) of the map it is compared with: as smooth."""
     return np.random.default_rng(seed).random(grid, dtype=np.float32)
 
 
 def centre_blob(size: tuple[int, int]) -> NDArray[np.float32]:
-    """A Gaussian (H, W) in (0, 1] about the middle of the image, where photographers put what they photograph."""
+    """Return a Gaussian (H, W) in (0, 1] about the middle of the image, where photographers put their subject."""
     rows, columns = (np.exp(-(((np.arange(side) + 0.5) / side - 0.5) ** 2) / (2 * BLOB**2)) for side in size)
     return (rows[:, None] * columns).astype(np.float32)
 
 
 def blurred(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """An image (C, H, W) in which little can be told: a Gaussian of σ = 5 px, as RISE's insertion game begins.
+    """Blur an image (C, H, W) until little can be told: a Gaussian of σ = 5 px, the start of RISE's insertion game.
 
     Petsiuk et al. cut their kernel off at 11 × 11 taps, which leaves more of the image; this one is whole.
     """
@@ -185,7 +185,7 @@ def blurred(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def replaced(image: NDArray[np.float32], pixels: NDArray[np.int64], by: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A copy of `image` (C, H, W) whose `pixels` (of H·W, counted row by row) are those of the image `by`."""
+    """Return a copy of `image` (C, H, W) with `pixels` (of H·W, row by row) taken from the image `by`."""
     changed = image.reshape(len(image), -1).copy()
     changed[:, pixels] = by.reshape(len(by), -1)[:, pixels]
     return changed.reshape(image.shape)
@@ -194,14 +194,14 @@ def replaced(image: NDArray[np.float32], pixels: NDArray[np.int64], by: NDArray[
 def imputed(
     images: NDArray[np.float32], pixels: NDArray[np.int64], random: np.random.Generator, noise: float = NOISE
 ) -> NDArray[np.float32]:
-    """`images` (N, C, H, W) whose `pixels` are made up from those around: ROAD's noisy linear imputation.
+    """Return `images` (N, C, H, W) with `pixels` imputed from those around: ROAD's noisy linear imputation.
 
     Each missing pixel is the weighted mean of its eight neighbours (1/6 beside, 1/12 across), missing or not, plus
-    normal noise of the standard deviation `noise`: nothing tells the network which pixels were taken away. All images
-    share one factorisation, for they lack the same pixels. Rong et al. 2022, https://arxiv.org/abs/2202.00449.
+    normal noise of standard deviation `noise`: nothing tells the network which pixels were removed. All images lack the
+    same pixels, and so share one factorisation. Rong et al. 2022, https://arxiv.org/abs/2202.00449.
 
-    The package's imputer (`pytorch_grad_cam.metrics.road`) gives the same. It is passed by because it takes one image
-    at a time, spends longer on writing small systems down than on solving them, and draws from torch's random state.
+    grad-cam's own imputer (`pytorch_grad_cam.metrics.road`) gives the same, but takes one image at a time, spends
+    longer building small systems than solving them, and draws from torch's random state.
     """
     from scipy.sparse import diags  # half a second to import
     from scipy.sparse.linalg import splu
@@ -213,7 +213,7 @@ def imputed(
     filled[:, pixels] = 0
     weights = _neighbours(height, width)[pixels]
     system = diags(weights.sum(axis=1).A1) - weights[:, pixels]
-    # The pattern is symmetric: this order of elimination fills in less than the default one for any matrix.
+    # The pattern is symmetric, and this order of elimination fills in less than the default, which is for any matrix.
     solver = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
     made_up = solver.solve(weights @ filled.T)  # (pixels, N·C)
     filled[:, pixels] = (made_up + noise * random.standard_normal(made_up.shape)).T
@@ -222,7 +222,7 @@ def imputed(
 
 @lru_cache(maxsize=2)
 def _neighbours(height: int, width: int) -> Any:
-    """Sparse (H·W, H·W): how much each pixel's neighbours weigh in its mean, 1/6 beside and 1/12 across."""
+    """Return how much each pixel's neighbours weigh in its mean, 1/6 beside and 1/12 across: sparse (H·W, H·W)."""
     from scipy.sparse import eye, kron
 
     rows, columns = (eye(side, k=-1) + 2 * eye(side) + eye(side, k=1) for side in (height, width))

@@ -1,4 +1,4 @@
-"""What a difference between two networks on the same test images is worth: an interval and tests, from arrays."""
+"""How sure a difference between two networks on the same test images is: an interval and tests, from arrays."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CELLS = 1 << 21
-"""So many counts are drawn at a time: 16 MiB."""
+"""How many counts are drawn at a time: 16 MiB."""
 
 
 def paired_bootstrap(
@@ -17,14 +17,14 @@ def paired_bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """The percentile interval of the mean of `differences` (n,), images resampled with replacement.
+    """Return the percentile interval of the mean of `differences` (n,), images resampled with replacement.
 
-    Of n images, `differences` has what one network makes of each, less what the other does. With `weights` (n,), above
-    0, it is the weighted mean, and an image takes its weight with it. An image that was measured several times is one
-    entry, the mean of its measurements: they are not independent.
+    `differences` holds, for each image, one network's figure minus the other's. With `weights` (n,), above 0, the mean
+    is weighted, and an image keeps its weight when drawn. An image that was measured several times is one entry, the
+    mean of its measurements, because these are not independent.
 
-    Few values are different (−1, 0 and 1 with one run each), so it is counted how often each of them is drawn: the
-    same distribution as drawing the images one by one, in milliseconds. Where all are equal, they are both ends.
+    There are few distinct values (−1, 0 and 1 with one run each), so the draws of each value are counted: the same
+    distribution as drawing image by image, in milliseconds. If all are equal, both ends are that value.
     Efron 1979, https://doi.org/10.1214/aos/1176344552; Efron & Tibshirani 1993, An introduction to the bootstrap, 13.3.
     """
     differences = np.asarray(differences, dtype=np.float64)
@@ -44,13 +44,13 @@ def paired_bootstrap(
 
 
 def exact_mcnemar(differences: NDArray[np.integer]) -> float:
-    """The two-sided p-value of McNemar's exact test; 1 where no image tells the two networks apart.
+    """Return the two-sided p-value of McNemar's exact test; 1 where no image tells the two networks apart.
 
-    `differences` (n,), whole numbers: for each image how often one network is right less how often the other is. Were
-    the networks alike, each would be as likely with the other sign: p is the probability of a sum that is as far from
-    0, over all signs. With one run each (−1, 0 and 1) that is McNemar's test: of the images that one network alone
-    gets right, each falls either way with probability ½. With several it is its extension, Fisher's exact
-    randomisation test, which counts an image once, however many runs have seen it.
+    `differences` (n,) holds, for each image, how often one network is right minus how often the other is. If the
+    networks were alike, each would be as likely with the other sign: p is the probability, over all signs, of a sum at
+    least as far from 0. With one run each (−1, 0 and 1) this is McNemar's test: each image that only one network gets
+    right falls either way with probability ½. With several runs it is its extension, Fisher's exact randomisation
+    test, which counts an image once, however many runs have seen it.
     McNemar 1947, https://doi.org/10.1007/BF02295996; Fisher 1935, The design of experiments, section 21.
     """
     from scipy.stats import binom  # half a second to import
@@ -58,7 +58,7 @@ def exact_mcnemar(differences: NDArray[np.integer]) -> float:
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     if not len(sizes):
         return 1.0
-    probabilities = np.ones(1)  # of each sum, from the lowest one on, in steps of 1
+    probabilities = np.ones(1)  # of each possible sum, from the lowest, in steps of 1
     for size, count in zip(sizes, counts, strict=True):
         steps = np.zeros(2 * size * count + 1)
         steps[:: 2 * size] = binom.pmf(np.arange(count + 1), count, 0.5)
@@ -68,9 +68,9 @@ def exact_mcnemar(differences: NDArray[np.integer]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values, in their order, corrected for being several: below α by chance in a share of at most α.
+    """Return the p-values, in their order, corrected by Holm's method for their number (family-wise error).
 
-    Holm 1979, https://www.jstor.org/stable/4615733. Any false rejection among them counts (family-wise error).
+    Holm 1979, https://www.jstor.org/stable/4615733.
     """
     from statsmodels.stats.multitest import multipletests
 

@@ -1,4 +1,4 @@
-"""Grad-CAM after every epoch: the same validation images, explained while the network learns."""
+"""Grad-CAM after every epoch: the same validation images, explained as the network learns."""
 
 import logging
 import time
@@ -29,21 +29,19 @@ TAG = "gradcam/validation"
 """One tag for all epochs, so that TensorBoard's slider plays the training."""
 
 MOVEMENT = "gradcam/rank_correlation"
-"""How like the maps are to those of the epoch before, the mean over the images; 1: they stand still."""
+"""How much the maps resemble those of the epoch before, averaged over the images; at 1 they stand still."""
 
 
 class GradCAMCallback(lightning.pytorch.Callback):
     """Explains a fixed batch of `images` validation images after every epoch; 000 is the untrained network.
 
     Writes `gradcam/epoch_NNN.png` and `.npz` into the run folder (`trainer.default_root_dir`), `gradcam/images.npz`
-    once, and to every TensorBoard logger the picture, and how like its maps are to those of the epoch before (see
-    `src.callbacks.map_steps`). `target` chooses the class that a map explains, `layer` the layer by name (default: the
-    deepest with a map of at least 4×4).
+    once, and to every TensorBoard logger the picture and how much its maps resemble those of the epoch before
+    (`src.callbacks.map_steps`). `target` chooses the class that a map explains, `layer` the layer by name (default: the
+    deepest with a map of at least 4×4). `seconds` is the time spent so far.
 
     It observes only: weights, gradients, modes and random state are those of a run without it. Maps that can't be made
-    are a warning, given once; a `layer` that does not exist ends the run before it begins (`InputError`).
-
-    `seconds` is what all of it has cost so far.
+    cause one warning; a `layer` that doesn't exist ends the run before it begins (`InputError`).
     """
 
     def __init__(
@@ -74,13 +72,13 @@ class GradCAMCallback(lightning.pytorch.Callback):
         self.explain(trainer, pl_module, epoch=trainer.current_epoch + 1)
 
     def explain(self, trainer: lightning.Trainer, module: Any, epoch: int) -> None:
-        """Explain the fixed batch as `module.network` is now; write the picture, the arrays and the log entry."""
+        """Explain the fixed batch with `module.network` as it is now; write picture, arrays and log entry."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         began = time.perf_counter()
         try:
             self._explain(trainer, module, epoch)
-        except Exception as error:  # no map, no memory, no space, an unprintable name: none is worth the training
+        except Exception as error:  # no map, memory, space or printable name: none is worth ending the training for
             if is_death(error):  # of a process that reads images, which ends the training in any case
                 raise
             if not self._warned:
@@ -109,7 +107,7 @@ class GradCAMCallback(lightning.pytorch.Callback):
                 logger.experiment.add_scalar(MOVEMENT, moved.mean, global_step=epoch)
 
     def _fixed_batch(self, trainer: lightning.Trainer, folder: Path) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-        """Images (n, C, S, S) uint8, targets (n,) and paths, taken once; `images.npz` keeps them for later figures."""
+        """Return images (n, C, S, S) uint8, targets (n,) and paths, read once; `images.npz` keeps them for reports."""
         if self._sample is None:
             images, targets, paths = trainer.datamodule.sample("val", self.images)  # type: ignore[attr-defined]
             names = trainer.datamodule.class_names  # type: ignore[attr-defined]
@@ -127,7 +125,7 @@ class GradCAMCallback(lightning.pytorch.Callback):
 def draw(
     images: NDArray[np.uint8], attribution: Attribution, targets: NDArray[np.int64], names: Sequence[str], title: str
 ) -> NDArray[np.uint8]:
-    """The Grad-CAM grid as pixels (H, W, 3): images (N, C, H, W), true classes `targets` (N,), classes by name."""
+    """Draw the Grad-CAM grid, (H, W, 3) uint8, of images (N, C, H, W) with the true classes `targets` (N,)."""
     figure = figures.gradcam_grid(
         images,
         attribution.maps,

@@ -24,31 +24,31 @@ FIRST_COLUMNS = {*COLUMNS} - {f"{split}/{name}" for split in ("train", "val") fo
 
 
 class History(L.Callback):
-    """Writes each epoch's figures when it ends. Epochs count from 1; 0 is the untrained network.
+    """Writes each epoch's figures when the epoch ends. Epochs count from 1; 0 is the untrained network.
 
-    Checkpoints keep the rows too: whatever becomes of the file, a resumed run writes it whole.
+    Checkpoints keep the rows as well, so that a resumed run writes the whole file, whatever became of it.
     """
 
     def __init__(self, folder: RunFolder, monitor: str, mode: str) -> None:
         self.rows: list[dict[str, Any]] = []
-        self.seconds_before = 0.0  # what the epochs before a resume have taken
+        self.seconds_before = 0.0  # spent on the epochs before a resume
         self._folder = folder
         self._monitor, self._sign = monitor, 1 if mode == "max" else -1
         self._best = -math.inf
         self._start = 0.0
-        self._validation: dict[str, float] = {}  # figures of the epoch's last one so far
+        self._validation: dict[str, float] = {}  # figures of the epoch's latest one
 
     @property
     def images_per_second(self) -> float:
-        """Of the last epoch; 0 before there is one."""
+        """The last epoch's; 0 before there is one."""
         return float(self.rows[-1]["images_per_second"]) if self.rows else 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "validation": self._validation}
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Of a resumed run, go on behind the epochs that its checkpoint knows, be they all."""
-        if trainer.state.fn != "fit":  # it is called too when the best checkpoint is tested
+        """Continue after the epochs that a resumed run's checkpoint knows, even if these are all."""
+        if trainer.state.fn != "fit":  # also called when the best checkpoint is tested
             return
         epochs = checkpoint["epoch"] + (checkpoint.get("unfinished") is None)
         state = checkpoint["callbacks"].get(self.state_key) or {"rows": self._read(epochs), "validation": {}}
@@ -62,7 +62,7 @@ class History(L.Callback):
             self._folder.write_history(self.rows)
 
     def _read(self, epochs: int) -> list[dict[str, Any]]:
-        """The rows of so many epochs from metrics.csv, for a checkpoint of an earlier version, which has none."""
+        """Read the rows of so many epochs from metrics.csv, for a checkpoint of an early version, which has none."""
         if epochs == 0:
             return []
         try:
@@ -75,13 +75,13 @@ class History(L.Callback):
                 raise ValueError("epochs are missing")
         except (OSError, ValueError) as error:
             raise RunError(
-                f"{self._folder.history_file} is damaged ({first_line(error)}), and the checkpoint, of an earlier "
-                "version, does not have its rows: put the file back, or train a new run"
+                f"{self._folder.history_file} is damaged ({first_line(error)}), and this early version's checkpoint "
+                "doesn't hold its rows: put the file back, or train a new run"
             ) from error
         return rows[:epochs]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._start = time.perf_counter()  # a run that goes on in the middle of an epoch has no epoch's start
+        self._start = time.perf_counter()  # a run resumed in the middle of an epoch has no epoch start
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._start = time.perf_counter()
@@ -93,7 +93,7 @@ class History(L.Callback):
             self._validation = {name: float(metrics[name]) for name in metrics if name.startswith("val/")}
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Lightning keeps the last validation's figures, of whatever epoch, and a resumed run doesn't know them.
+        # Lightning keeps the figures of the last validation, whatever its epoch; a resumed run doesn't know them.
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         metrics = {name: metrics[name] for name in metrics if not name.startswith("val/")} | self._validation
         epoch = trainer.current_epoch + 1
@@ -102,7 +102,7 @@ class History(L.Callback):
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["seconds"] = round(time.perf_counter() - self._start, 3)
         row["images_per_second"] = round(metrics.get("images_per_second", math.nan), 1)
-        # An epoch that a limit had cut short may have gone on.
+        # An epoch cut short by a limit may have been continued.
         self.rows = [*(row for row in self.rows if row["epoch"] < epoch), row]
         better = self._monitor in metrics and self._sign * metrics[self._monitor] > self._best
         if better:
@@ -113,7 +113,7 @@ class History(L.Callback):
 
 
 def epoch_line(row: dict[str, Any], epochs: int | None, best: bool) -> str:
-    """One epoch in a line of at most 100 columns; ★ marks the best one so far by `monitor`."""
+    """Return one epoch as a line of at most 100 columns; ★ marks the best so far by `monitor`."""
     total = f"/{epochs}" if epochs and epochs > 0 else ""
     width = len(total) - 1
     shown = [f"{name} {row[f'val/{name}']:.3f}" for name, metric in METRICS.items() if metric.curve]

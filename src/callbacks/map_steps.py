@@ -1,4 +1,4 @@
-"""Where over time: how much the Grad-CAMs of the fixed batch still move from one epoch to the next."""
+"""How much the Grad-CAMs of the fixed batch still move from one epoch to the next."""
 
 import re
 from dataclasses import dataclass
@@ -13,11 +13,13 @@ from ..attribution.archive import load_attribution
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """From epoch `epoch` - 1 to `epoch`, for each of N images.
+    """The step from epoch `epoch` - 1 to `epoch`, for each of N images.
 
-    correlations  (N,) Spearman's of the raw maps, in [-1, 1], 1: the map stands still; NaN where one is constant
-    changed       (N,) whether the two maps explain different classes, as they do where the prediction has changed: a
-                  map may have moved for that reason alone
+    Attributes:
+        correlations: (N,) Spearman's of the raw maps, in [-1, 1], 1 where the map stands still; NaN where one is
+            constant.
+        changed: (N,) whether the two maps explain different classes, because the prediction has changed: a map may
+            have moved for that reason alone.
     """
 
     epoch: int
@@ -26,20 +28,20 @@ class Step:
 
     @property
     def mean(self) -> float:
-        """Of the images that have a correlation; NaN without any."""
+        """The mean over the images that have a correlation; NaN if none has."""
         known = self.correlations[np.isfinite(self.correlations)]
         return float(known.mean()) if len(known) else float("nan")
 
 
 def arrays_file(folder: Path, epoch: int) -> Path:
-    """Where the maps of an epoch lie in `gradcam/`; 0 is the untrained network."""
+    """Return where the maps of an epoch lie in `gradcam/`; 0 is the untrained network."""
     return folder / f"epoch_{epoch:03d}.npz"
 
 
 def step_to(folder: Path, epoch: int) -> Step | None:
-    """From the files of two epochs, so that a resumed run goes on as if it had never stopped.
+    """Return the step to an epoch, from files, so that a resumed run continues as if it had never stopped.
 
-    None where the epoch before has no maps, or those of another layer or of other images.
+    None where the epoch before has no maps, or maps of another layer or of other images.
     """
     before = arrays_file(folder, epoch - 1)
     if not before.exists():
@@ -51,7 +53,7 @@ def step_to(folder: Path, epoch: int) -> Step | None:
 
 
 def steps(folder: Path) -> list[Step]:
-    """All that the files in `folder` tell, in order."""
+    """Return all steps that the files in `folder` hold, in order."""
     names = (re.fullmatch(r"epoch_(\d+)\.npz", path.name) for path in folder.glob("epoch_*.npz"))
     epochs = sorted(int(name[1]) for name in names if name)
     return [step for epoch in epochs if (step := step_to(folder, epoch)) is not None]

@@ -18,7 +18,7 @@ class TrainingBar(RichProgressBar):
     """Lightning's Rich bar with loss, accuracy and images/s of the last batches, counting epochs from 1."""
 
     SECONDS_BETWEEN_READINGS = 0.5
-    """Reading a figure waits for a GPU, so that it happens by the clock and not by the batch."""
+    """Reading a figure waits for the GPU, so it happens by the clock and not every batch."""
 
     def __init__(self, throughput: Throughput) -> None:
         super().__init__(refresh_rate=4)
@@ -50,10 +50,10 @@ class TrainingBar(RichProgressBar):
 
 
 class EpochEstimate(L.Callback):
-    """Says once, after the first batches, how long an epoch and all of them will take."""
+    """Says once, after the first batches, how long an epoch and all epochs will take."""
 
     BATCHES, SECONDS = 5, 1.0
-    """It waits for so many batches and seconds behind the first batch, which also starts workers and compiles."""
+    """How long it waits after the first batch, which also starts workers and compiles."""
 
     def __init__(self) -> None:
         self._start: float | None = None
@@ -84,6 +84,6 @@ class EpochEstimate(L.Callback):
 
 
 def progress_callbacks(console: Console, throughput: Throughput, bar: bool = True) -> list[L.Callback]:
-    """The bar where someone watches a terminal; in a pipe or a log file it would only leave control codes."""
+    """Return what shows progress: the bar on a terminal alone, as it fills pipes and log files with control codes."""
     bars: list[L.Callback] = [TrainingBar(throughput)] if bar and console.is_terminal else []
     return [EpochEstimate(), *bars]

@@ -28,7 +28,7 @@ class RunLogger(TensorBoardLogger):
 
 
 class TensorBoardCharts(L.Callback):
-    """A Custom Scalars tab with train and val of each figure in one chart."""
+    """Adds a Custom Scalars tab with train and val of each metric in one chart."""
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         layout = {"train and val": {name: ["Multiline", [f"^train/{name}$", f"^val/{name}$"]] for name in METRICS}}
@@ -36,31 +36,31 @@ class TensorBoardCharts(L.Callback):
             logger.experiment.add_custom_scalars(layout)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """What came before a checkpoint is on the disk before it: a run that goes on there won't write it again."""
+        """Put everything before a checkpoint on the disk: a run resumed from it won't write it again."""
         for logger in tensorboards(trainer):
             logger.experiment.flush()
 
 
 def tensorboards(trainer: L.Trainer) -> list[TensorBoardLogger]:
-    """The run's TensorBoard loggers; none in processes other than the first, which alone writes."""
+    """Return the run's TensorBoard loggers; only the first process has any."""
     loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
     return loggers if trainer.is_global_zero else []
 
 
 def log_result(trainer: L.Trainer, settings: Mapping[str, Any], metrics: Mapping[str, float], step: int) -> None:
-    """A row of the HParams tab: the run's settings (nested ones by their dotted names) beside its final figures."""
+    """Add a row to the HParams tab: the run's settings, by their dotted names, beside its final figures."""
     for logger in tensorboards(trainer):
         logger.log_hyperparams(flatten(settings), dict(metrics), step=step)
 
 
 def log_picture(trainer: L.Trainer, tag: str, picture: np.ndarray, step: int) -> None:
-    """An image of shape (H, W, 3), uint8."""
+    """Log a picture (H, W, 3), uint8."""
     for logger in tensorboards(trainer):
         logger.experiment.add_image(tag, picture, global_step=step, dataformats="HWC")
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
-    """`{"optimizer": {"lr": 0.1}}` -> `{"optimizer.lr": 0.1}`; lists become text, and None is left out."""
+    """Turn `{"optimizer": {"lr": 0.1}}` into `{"optimizer.lr": 0.1}`; lists become text, None is left out."""
     flat: dict[str, int | float | str | bool] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):

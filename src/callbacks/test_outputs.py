@@ -1,4 +1,4 @@
-"""Keeps what the network says of each test image."""
+"""What the network says of each test image."""
 
 from typing import cast
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Predictions(L.Callback):
-    """The logits and targets of the data loader that is measured as `test`, in its order."""
+    """Keeps logits and targets of the data loader measured as `test`, in its order."""
 
     def __init__(self) -> None:
         self._logits: list[Tensor] = []
@@ -38,7 +38,7 @@ class Predictions(L.Callback):
 
     @property
     def logits(self) -> np.ndarray:
-        """(N, classes) float32, whatever the network computed in."""
+        """(N, classes) float32, whatever the network's number format."""
         return torch.cat(self._logits).numpy()
 
     @property

@@ -1,4 +1,4 @@
-"""How fast training goes: images a second, without validation, checkpoints and Grad-CAM."""
+"""How fast training is: images a second, without validation, checkpoints and Grad-CAM."""
 
 import time
 from typing import Any
@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 class Throughput(L.Callback):
-    """Training images per second of each epoch, as `images_per_second`, and the totals of the run.
+    """Logs the training images per second of each epoch, and adds up the run's images and seconds.
 
-    The clock runs from the epoch's start to each batch's end, so that waiting for data counts, and stands still during
-    validation. Nothing here waits for a GPU: over an epoch its queue is short.
+    The clock runs from the epoch's start to each batch's end, so waiting for data counts; it stops during validation.
+    Nothing here waits for a GPU: compared with an epoch its queue is short.
     """
 
     def __init__(self) -> None:
@@ -23,16 +23,16 @@ class Throughput(L.Callback):
 
     @property
     def images_per_second(self) -> float:
-        """Of all epochs together; 0 before the first batch."""
+        """Over all epochs; 0 before the first batch."""
         return self.images / self.seconds if self.seconds else 0.0
 
     @property
     def epoch_images_per_second(self) -> float:
-        """Of the current epoch so far."""
+        """In the current epoch so far."""
         return self._epoch_images / self._epoch_seconds if self._epoch_seconds else 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._mark = time.perf_counter()  # a run that goes on in the middle of an epoch has no epoch's start
+        self._mark = time.perf_counter()  # a run resumed in the middle of an epoch has no epoch start
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._epoch_images, self._epoch_seconds = 0, 0.0

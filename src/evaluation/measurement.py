@@ -1,4 +1,4 @@
-"""What a trained network makes of labelled images, measured as at the end of its training."""
+"""A trained network's answers on labelled images, measured as at the end of its training."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from ..training.precision import choose_memory_format, choose_precision, weight_
 log = logging.getLogger(__name__)
 
 AS_TRAINED = ("deterministic", "benchmark")
-"""Settings of the Trainer on which the figures of a test depend, besides its precision, and its limit of batches."""
+"""Settings of the Trainer that the figures depend on, besides its precision and `limit_test_batches`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,18 +43,13 @@ class Measured:
     probabilities: NDArray[np.float32]
     targets: NDArray[np.int64]
 
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """(N,) the class with the largest logit."""
-        return self.logits.argmax(axis=1)
-
 
 class Meter:
-    """Measures a trained network, in the number format and memory layout of its run, or the fastest without one.
+    """Measures a trained network in the number format and memory layout of its run, or in the fastest without a run.
 
-    Making one brings the network into that layout. `precision` is that of Lightning's Trainer. As many threads compute
-    as in the training: with two instead of one, a matrix product is divided otherwise, and of 80,000 logits in bf16 25
-    were rounded the other way.
+    Its constructor brings the network into that layout. `precision` is that of Lightning's Trainer. It uses as many
+    threads as the training: with two instead of one, a matrix product is split differently, and of 80,000 logits in
+    bf16 25 were rounded the other way.
     """
 
     def __init__(self, trained: Trained) -> None:
@@ -75,12 +70,12 @@ class Meter:
             module.network.compile()
 
     def measure(self, loader: ImageLoader, what: str, *, limited: bool = False) -> Measured:
-        """The figures of the loader's images, by the steps that a training ends with; `what` stands beside the bar.
+        """Measure the loader's images as a training does at its end, with `what` beside the progress bar.
 
-        `limited`: no more of them than the run itself measured (`trainer.limit_test_batches`).
+        `limited`: measure no more of them than the run itself did (`trainer.limit_test_batches`).
         """
         lightning_log = logging.getLogger("lightning")
-        lightning_log.handlers.clear()  # it would print to stderr by itself
+        lightning_log.handlers.clear()  # its own handler prints to stderr
         lightning_log.propagate = True
         module, predictions, done = self.trained.module, Predictions(), 0
         module.evaluated = ("test",)
@@ -111,7 +106,7 @@ class Meter:
 
 
 def _threads_of(run: RunFolder | None) -> int | None:
-    """How many threads the training had; None where run.json doesn't say."""
+    """Return how many threads the training used; None if run.json doesn't say."""
     try:
         threads = None if run is None else run.record()["hardware"]["threads"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -121,7 +116,7 @@ def _threads_of(run: RunFolder | None) -> int | None:
 
 @contextmanager
 def _on_threads(threads: int | None) -> Iterator[None]:
-    """Let torch compute with so many threads for the time being; None: with those that it has."""
+    """Let torch use this many threads inside the block; None leaves the number as it is."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -131,13 +126,13 @@ def _on_threads(threads: int | None) -> Iterator[None]:
 
 
 def compare(trained: Trained, figures: Mapping[str, float], split: str) -> str | None:
-    """A line on whether `figures` are those that metrics.json has of the split; None where it has none of this file."""
+    """Say whether metrics.json has the same `figures` of the split; None if it has none of this checkpoint."""
     run = trained.run
     if run is None or trained.path != run.best_checkpoint:
         return None
     try:
         then = run.metrics()
-        # A run of an earlier version doesn't have all of today's metrics.
+        # A run of an earlier version lacks some of today's metrics.
         before = {name: float(then[f"{split}/{name}"]) for name in figures if f"{split}/{name}" in then}
     except (OSError, ValueError, TypeError):
         return None

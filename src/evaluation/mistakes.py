@@ -1,4 +1,4 @@
-"""The mistakes that a network is surest of, on a sheet: what it saw of the wrong class, and what of the right one."""
+"""The mistakes that a network is surest of, on a sheet: its evidence for the wrong class and for the right one."""
 
 from pathlib import PurePosixPath
 
@@ -15,11 +15,11 @@ from ..trained.checkpoint import Trained
 from ..trained.examples import Examples
 
 METHOD = "gradcam"
-PANELS = 3  # image, predicted and true class; with their difference too, small images would be one a row
+PANELS = 3  # image, predicted and true class; their difference would leave room for one small image a row
 
 
 def most_confident(probabilities: NDArray[np.floating], targets: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Indices of at most so many images that are taken for another class than their own, the surest first.
+    """Return the indices of at most `most` misclassified images, the most confident first.
 
     `probabilities` (N, K), `targets` (N,).
     """
@@ -30,10 +30,12 @@ def most_confident(probabilities: NDArray[np.floating], targets: NDArray[np.int6
 def mistakes_sheet(
     trained: Trained, examples: Examples, shown: NDArray[np.int64], probabilities: NDArray[np.floating], title: str
 ) -> Figure:
-    """The images with the Grad-CAMs of the predicted and of the true class, in the order of `shown` (n,), n > 0.
+    """Draw images with the Grad-CAMs of the predicted and the true class, in the order of `shown` (n,), n > 0.
 
-    `probabilities` (N, K) of all examples are what the captions say. Raises `InputError` where the network has no layer
-    with a map.
+    The captions quote `probabilities` (N, K), those of all examples.
+
+    Raises:
+        InputError: the network has no layer with a map.
     """
     dataset = examples.dataset(shown)
     images, targets = zip(*(dataset[i] for i in range(len(dataset))), strict=True)

@@ -1,4 +1,4 @@
-"""An evaluation: labelled images measured, figures with intervals and calibration, tables, pictures and record."""
+"""An evaluation: labelled images measured; figures with intervals and calibration, tables, pictures and record."""
 
 import logging
 from collections.abc import Mapping
@@ -14,7 +14,6 @@ from rich.table import Table
 
 from .. import figures
 from ..analysis.calibration import Temperature, brier_scores, fit_temperature, log_losses, reliability
-from ..analysis.classification import confusion_matrix, per_class
 from ..analysis.headline import Estimate, headline
 from ..analysis.metrics import SCORES
 from ..errors import InputError
@@ -25,6 +24,7 @@ from ..trained.checkpoint import Trained
 from ..trained.examples import Examples, find_examples
 from ..trained.logits import probabilities
 from ..trained.temperature import Calibration, digest, write_calibration
+from ..training.results import write_answers
 from .measurement import Measured, Meter, compare
 from .mistakes import mistakes_sheet, most_confident
 
@@ -35,7 +35,7 @@ IDLE = (
     "test_fraction", "folds", "fold", "train_fraction", "max_images", "imbalance", "balance", "shuffle_labels",
     "cache_features",
 )  # fmt: skip
-"""Settings of the data that are for trainings alone, or that a checkpoint brings with it."""
+"""Settings of the data that only training uses, or that come with a checkpoint."""
 
 ROWS = {
     "accuracy": "accuracy",
@@ -49,7 +49,7 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Scaled:
-    """The temperature that `images` validation images ask for, and the figures of the evaluated images with it."""
+    """The temperature fitted on `images` validation images, and the figures of the evaluated images with it."""
 
     temperature: Temperature
     images: int
@@ -57,7 +57,11 @@ class Scaled:
 
 
 def find_request(cfg: DictConfig, trained: Trained) -> Examples:
-    """The images that the settings ask for. Raises `InputError` where there are none, or nothing to calibrate on."""
+    """Return the images that the settings ask for.
+
+    Raises:
+        InputError: there are none, or `calibrate=true` has no validation images.
+    """
     if cfg.calibrate and trained.run is None:
         raise InputError(f"calibrate=true needs the validation images of a run, and {trained.path} lies in none")
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
@@ -70,7 +74,7 @@ def find_request(cfg: DictConfig, trained: Trained) -> Examples:
 
 
 def _refuse_idle(own: bool) -> None:
-    """Raise `InputError` for a setting of the data that was typed and changes nothing: the figures are for others."""
+    """Raise `InputError` for a typed setting of the data that changes nothing in an evaluation."""
     idle = IDLE if not own else (*IDLE, "batch_size", "max_skipped")
     for word in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
         key = word.lstrip("+").partition("=")[0]
@@ -82,9 +86,9 @@ def _refuse_idle(own: bool) -> None:
 
 
 def evaluate_examples(trained: Trained, examples: Examples, folder: Path, mistakes: int, seed: int) -> dict[str, Any]:
-    """Measure the images, write tables and pictures to `folder`, say the figures; what evaluate.json says of them.
+    """Measure the images, write tables and pictures to `folder`, print the figures; return what evaluate.json holds.
 
-    `mistakes`: at most so many on the sheet. `seed` is that of the resamples.
+    `mistakes` is the most that the sheet shows, `seed` the resamples' seed.
     """
     meter = Meter(trained)
     measured = meter.measure(examples.loader(), "Evaluating", limited=examples.own)
@@ -125,7 +129,7 @@ def evaluate_examples(trained: Trained, examples: Examples, folder: Path, mistak
 
 
 def _scale(meter: Meter, examples: Examples, measured: Measured) -> Scaled | None:
-    """The temperature of the run's validation images, tried on the evaluated ones; None where there are none."""
+    """Fit the temperature on the run's validation images and try it on the evaluated ones; None without the former."""
     if examples.learned is None:
         log.info("no temperature scaling: it needs the validation images of the run")
         return None
@@ -134,12 +138,13 @@ def _scale(meter: Meter, examples: Examples, measured: Measured) -> Scaled | Non
     there = measured if same else meter.measure(val.loader(), "Calibrating")
     found = fit_temperature(there.logits, there.targets)
     if same:
-        log.info("the temperature was fitted on these very images: its effect on them flatters")
+        log.info("the temperature was fitted on these very images, which flatters it")
     if found.at_bound:
         log.warning(
-            "the validation images set no limit to the temperature (all are right, or worse than guessed): "
-            "%.2f is the bound, and no calibration", found.value,
-        )  # fmt: skip
+            "the validation images don't limit the temperature (all are right, or worse than chance): "
+            "%.2f is the bound, and no calibration",
+            found.value,
+        )
     shares = probabilities(measured.logits, found.value)
     values = {
         "nll": float(log_losses(measured.logits, measured.targets, found.value).mean()),
@@ -163,7 +168,7 @@ def _told(scaled: Scaled, split: str) -> dict[str, Any]:
 
 
 def keep_temperature(trained: Trained, told: Mapping[str, Any]) -> None:
-    """Write the temperature that evaluate.json tells of beside the checkpoint; one at its bound is not kept."""
+    """Write evaluate.json's temperature beside the checkpoint, unless it is at its bound."""
     if told["at_bound"]:
         log.warning("not kept: a temperature at its bound would make confidences less honest")
         return
@@ -176,13 +181,9 @@ def keep_temperature(trained: Trained, told: Mapping[str, Any]) -> None:
 
 
 def _write_tables(trained: Trained, examples: Examples, measured: Measured, folder: Path) -> None:
-    """As the run has them: predictions.csv, per_class.csv, confusion_matrix.png, skipped.csv where there are such."""
-    names, files = trained.class_names, RunFolder(folder)
-    targets, predicted = measured.targets, measured.predicted
-    files.write_predictions(examples.paths[: len(targets)], targets, measured.probabilities, names)
-    files.write_per_class(per_class(targets, predicted, names))
-    matrix = figures.confusion_matrix(confusion_matrix(targets, predicted, len(names)), names)
-    figures.save(matrix, folder / "confusion_matrix.png")
+    """Write what a run has as well: predictions.csv, per_class.csv, confusion_matrix.png, and skipped.csv if needed."""
+    files, picture = RunFolder(folder), folder / "confusion_matrix.png"
+    write_answers(files, picture, examples.paths, measured.targets, measured.probabilities, trained.class_names)
     if examples.data.skipped:
         files.write_skipped((skipped.path, skipped.reason) for skipped in examples.data.skipped)
         log.info("%d files left out, listed in skipped.csv", len(examples.data.skipped))
@@ -210,7 +211,7 @@ def _draw_mistakes(
     most: int,
     folder: Path,
 ) -> int:
-    """mistakes.png, where there are any; how many there are in all."""
+    """Draw mistakes.png if there are any; return how many there are in all."""
     wrong = int((shares.argmax(axis=1) != targets).sum())
     shown = most_confident(shares, targets, most)
     if len(shown):
@@ -218,7 +219,7 @@ def _draw_mistakes(
         title = f"{which} · {trained.name} on {len(targets):,} {_of(examples)} images"
         try:
             figures.save(mistakes_sheet(trained, examples, shown, shares, title), folder / "mistakes.png")
-        except InputError as error:  # a network without a feature map is evaluated all the same
+        except InputError as error:  # a network without a feature map can still be evaluated
             log.warning("no mistakes.png: %s", error)
     elif most:
         log.info("no mistakes.png: there is no mistake")
@@ -226,7 +227,7 @@ def _draw_mistakes(
 
 
 def _of(examples: Examples) -> str:
-    """What the images are, in a title: `mnist test`."""
+    """Name the images in a title: `mnist test`."""
     return examples.data.source + ("" if examples.split == "all" else f" {examples.split}")
 
 
@@ -243,12 +244,12 @@ def _say(estimates: Mapping[str, Estimate], scaled: Scaled | None, images: int, 
     log.info("\n%s\n", as_text(table))
     if not wrong:
         log.info(
-            "without a mistake the interval of the accuracy says nothing: %.4f would be possible too (1 − 3 / n)",
+            "without a mistake the interval of the accuracy says nothing: %.4f is possible too (1 − 3 / n)",
             1 - 3 / images,
         )
     if scaled is not None:
-        found = (scaled.temperature.value, scaled.images, scaled.temperature.nll_before, scaled.temperature.nll_after)
+        found = scaled.temperature
         log.info(
             "temperature  %.3f, from %d validation images, whose negative log-likelihood it takes from %.4f to %.4f",
-            *found,
+            *(found.value, scaled.images, found.nll_before, found.nll_after),
         )

@@ -1,4 +1,4 @@
-"""What a search chose: the run that a sweeper such as Optuna found best by the `monitor` of its best checkpoint."""
+"""What a search chose: the run that a sweeper such as Optuna found best, by its best checkpoint's `monitor`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ RESULTS = "optimization_results.yaml"
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen run by its number in the sweep, the settings that were looked for, the monitor and its value there."""
+    """The chosen run by its number in the sweep, the settings that were searched, the monitor and its value."""
 
     run: str
     settings: str
@@ -24,7 +24,7 @@ class Choice:
 
 
 def read_choice(sweep: Path) -> Choice | None:
-    """None where the sweep is no search, or its results or the chosen run can't be read."""
+    """Return the choice; None if the sweep is no search, or its results or the chosen run can't be read."""
     try:
         results = read_yaml(sweep / RESULTS, dict)
         params, value = results.get("best_params"), results.get("best_value")
@@ -35,10 +35,9 @@ def read_choice(sweep: Path) -> Choice | None:
             if not run.is_whole:
                 continue
             monitor = str(read_yaml(run.hydra / "config.yaml", dict).get("monitor"))
-            if run.metrics().get(monitor) == value:  # of several the first, as Optuna chooses
-                words = (
-                    f"{key}={number:.4g}" if is_number(number) else f"{key}={number}" for key, number in params.items()
-                )
+            if run.metrics().get(monitor) == value:  # the first of several, as Optuna chooses
+                texts = ((key, f"{word:.4g}" if is_number(word) else word) for key, word in params.items())
+                words = [f"{key}={text}" for key, text in texts]
                 return Choice(run.path.name, ", ".join(words), monitor, value)
     except (UnusableError, OSError, ValueError, AttributeError):
         return None

@@ -1,4 +1,4 @@
-"""The files of a run, read with the suspicion that they are missing, half-written or no such file at all."""
+"""The files of a run, read on the suspicion that they are missing, half-written or something else altogether."""
 
 import io
 import json
@@ -9,41 +9,43 @@ from typing import Any
 
 import yaml
 
+from ..errors import first_line
 from ..frames import pd
 from ..runs.folder import NAMES
 
 LARGEST = 1e300
-"""No figure of a run is larger, and Python's whole numbers can be too large for a float."""
+"""No figure of a run is larger. Python's integers can be too large for a float."""
 
-YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 30 times faster, where libyaml is there
+YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 30 times faster, if libyaml is installed
 
 
 class UnusableError(Exception):
-    """Why a file, and the run with it, can't be used: in words, with the file's name."""
+    """A file, and its run, can't be used. The message names the file and says why."""
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is a finite number; True and False are none."""
+    """Return whether this is a finite number; True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def read_json(file: Path) -> dict[str, Any]:
+    """Return the JSON object in a file. Raise `UnusableError` without one."""
     text = _read_text(file, file.name)
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise UnusableError(f"{file.name} is damaged (line {error.lineno}: {error.msg})") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        raise UnusableError(f"{file.name} is damaged ({_first_line(error)})") from None
+        raise UnusableError(f"{file.name} is damaged ({first_line(error)})") from None
     if not isinstance(content, dict):
-        raise UnusableError(f"{file.name} is damaged (it has no names in it)")
+        raise UnusableError(f"{file.name} is damaged (it is no JSON object)")
     return content
 
 
 def read_yaml(file: Path, kind: type, check: Callable[[str], None] | None = None) -> Any:
-    """What a file of `.hydra` holds, of this kind (dict or list), its interpolations as they are.
+    """Return the content, of this kind (dict or list), of a file in `.hydra`, with interpolations unresolved.
 
-    `check` raises `ValueError` or `yaml.YAMLError` for a text that must not be read.
+    `check` raises `ValueError` or `yaml.YAMLError` for a text that must not be parsed.
     """
     name = f"{file.parent.name}/{file.name}"
     text = _read_text(file, name)
@@ -52,38 +54,38 @@ def read_yaml(file: Path, kind: type, check: Callable[[str], None] | None = None
             check(text)
         try:
             content = yaml.load(text, Loader=YAML_LOADER)
-        except yaml.YAMLError:  # libyaml refuses the escapes of names that are not UTF-8, Python's own reader doesn't
+        except yaml.YAMLError:  # libyaml refuses the escapes of names that are not UTF-8
             content = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UnusableError(f"{name} is damaged ({where}{error.problem})") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UnusableError(f"{name} is damaged ({_first_line(error)})") from None
+        raise UnusableError(f"{name} is damaged ({first_line(error)})") from None
     if not isinstance(content, kind):
         raise UnusableError(f"{name} is damaged (it is no {'list' if kind is list else 'mapping'})")
     return content
 
 
 def read_csv(file: Path, columns: Sequence[str], text: Sequence[str] = ()) -> pd.DataFrame:
-    """A table of at least one row that has `columns`: those of `text` as they are, all others as numbers.
+    """Return a table of at least one row that has `columns`: those in `text` unchanged, all others as numbers.
 
-    A class may be called NA or 01, so nothing in `text` is taken for missing or for a number. A number may be `nan`
-    (an epoch without validation has no such figures), but not be left out.
+    A class may be called NA or 01, so nothing in `text` counts as missing or as a number. A number may be `nan` (an
+    epoch without validation has no such figures), but not left out.
     """
     content = _read_bytes(file, file.name)
-    if not content.endswith(b"\n"):  # the number at the end may have lost its last digits
+    if not content.endswith(b"\n"):  # the last number may have lost digits
         raise UnusableError(f"{file.name} is damaged (line {len(content.splitlines())}: cut off)")
     try:
-        # As objects: file names that are not UTF-8 don't fit into pandas' own kind of text.
+        # As objects: pandas' own strings can't hold file names that are not UTF-8.
         table = pd.read_csv(io.BytesIO(content), dtype=object, keep_default_na=False, encoding_errors=NAMES)
-    except ValueError as error:  # pandas' own errors are of this kind
-        raise UnusableError(f"{file.name} is damaged ({_first_line(error)})") from None
+    except ValueError as error:  # pandas' own errors derive from it
+        raise UnusableError(f"{file.name} is damaged ({first_line(error)})") from None
     missing = [column for column in columns if column not in table]
     if missing:
         raise UnusableError(f"{file.name} has no column {', '.join(missing)}")
     if table.empty:
         raise UnusableError(f"{file.name} has no rows")
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of the rows
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for row names
         raise UnusableError(f"{file.name} is damaged (line 2: more fields than columns)")
     _refuse_rows(file.name, table.isna() | (table == ""), "a field is empty")
     for column in (column for column in table.columns if column not in text):
@@ -94,7 +96,7 @@ def read_csv(file: Path, columns: Sequence[str], text: Sequence[str] = ()) -> pd
 
 
 def refuse_infinite(name: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Raise `UnusableError` where one of these columns has a value that is not finite."""
+    """Raise `UnusableError` if one of these columns has a value that is not finite."""
     _refuse_rows(name, ~(table[list(columns)].abs() < math.inf), "no finite number")
 
 
@@ -121,7 +123,3 @@ def _read_bytes(file: Path, name: str) -> bytes:
     if not content.strip():
         raise UnusableError(f"{name} is empty")
     return content
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

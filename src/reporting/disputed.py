@@ -1,4 +1,4 @@
-"""Where two groups disagree: the test images that one gets right and the other wrong, taken from the data set."""
+"""Where two groups disagree: the test images that one gets right and the other wrong, read from the data set."""
 
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -11,14 +11,14 @@ from .finished import Replicate, Run
 from .groups import Group
 
 MOST = 16
-"""Images on a sheet: half of them right in one group, half in the other, where there are so many."""
+"""Images on a sheet: half of them right in one group, half in the other, if there are enough."""
 
 
 @dataclass(frozen=True, eq=False)
 class Disagreement:
-    """`images` (N, C, H, W) uint8 with N class names each: the true ones, and those that either group predicted.
+    """`images` (N, C, H, W) uint8, with the N class names that are true and those that each group predicted.
 
-    `count` is how many test images of the two runs they disagree on, N or more.
+    `count` is the number of test images on which the two runs disagree, at least N.
     """
 
     images: NDArray[np.uint8]
@@ -29,9 +29,10 @@ class Disagreement:
 
 
 def disagreement(one: Group, other: Group) -> Disagreement | None:
-    """Of the first seed of both groups in which there is any; None where all agree on which images are hard.
+    """Return the first shared seed's disagreement; None if the groups fail on the same images in all seeds.
 
-    Raises `InputError` or `RunError` where the data set is not where it was when the runs were made.
+    Raises:
+        InputError, RunError: the data set is no longer where it was when the runs were made.
     """
     replicates = {run.replicate: run for run in other.runs}
     pairs = [(run, replicates[run.replicate]) for run in one.runs if run.replicate in replicates]
@@ -57,8 +58,8 @@ def _of_runs(one: str, first: Run, other: str, second: Run) -> Disagreement | No
 
 
 def _images(run: Run, paths: list[str]) -> NDArray[np.uint8]:
-    """The images (N, C, H, W) as the run's network saw them."""
-    from ..data import ImageDataModule  # and with it torch, which nothing else of a report needs
+    """Return the images (N, C, H, W) as the run's network saw them."""
+    from ..data import ImageDataModule  # imports torch, which nothing else in a report needs
 
     settings = run.config["data"] | {"num_workers": 0}
     try:

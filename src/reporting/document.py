@@ -1,7 +1,7 @@
 """A report as a page to read: one HTML file with its pictures inside, or Markdown beside them.
 
-What stands on the page is made elsewhere; here it gets its form. Every text may come from a user (class names, labels,
-messages of errors): it is put on one line, without control characters, and escaped.
+The content is made elsewhere; this gives it its form. Every text may come from a user (class names, labels, error
+messages): it is put on one line, without control characters, and escaped.
 """
 
 import re
@@ -21,16 +21,16 @@ from PIL import Image
 from ..figures.style import printable
 
 CHART_COLOURS = 1 << 14
-"""A picture of at most so many colours is a chart: with smooth edges 1,000 to 5,000, a photograph has over 50,000."""
+"""The most colours of a chart: with smooth edges 1,000 to 5,000; a photograph has over 50,000."""
 
-LOSSLESS: dict[str, Any] = {"lossless": True, "method": 1, "quality": 20}  # half a PNG; more effort is slow
+LOSSLESS: dict[str, Any] = {"lossless": True, "method": 1, "quality": 20}  # half the size of a PNG; more effort is slow
 LOSSY: dict[str, Any] = {"quality": 85, "method": 2, "use_sharp_yuv": True}  # sharp: for coloured captions
 WEBP_SIDE = 16383  # pixels, the format's limit
 
 
 @dataclass(frozen=True)
 class Picture:
-    """`file` is a name in the report's folder; `caption` stands below the picture and is its alternative text."""
+    """`file` is a name in the report's folder; `caption` is shown below the picture and is its alternative text."""
 
     file: str
     caption: str
@@ -38,9 +38,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """The first `text_columns` columns are text, the others figures; `best_first`: the first row is to stand out.
+    """The first `text_columns` columns are text, the others figures; `best_first` makes the first row stand out.
 
-    Raises ValueError where a row has another number of cells than there are columns.
+    Raises:
+        ValueError: a row has more or fewer cells than there are columns.
     """
 
     caption: str
@@ -51,9 +52,7 @@ class Table:
 
     def __post_init__(self) -> None:
         if lengths := {len(row) for row in self.rows} - {len(self.columns)}:
-            raise ValueError(
-                f"table {self.caption!r}: {len(self.columns)} columns, but rows of {sorted(lengths)} cells"
-            )
+            raise ValueError(f"table {self.caption!r}: {len(self.columns)} columns, rows of {sorted(lengths)} cells")
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """`answer` is the first thing to be read, a sentence an entry; `facts` (name, value) say how it came about.
+    """`answer` comes first, one entry a sentence; `facts` (name, value) say how the report was made.
 
-    `earlier` is the figure known before, `problems` (name, reason) what is missing from all figures of the page.
+    `earlier` is the figure known before; `problems` (name, reason) are missing from all figures of the page.
     """
 
     title: str
@@ -81,7 +80,7 @@ class Page:
 
 
 def render_html(page: Page, folder: Path) -> str:
-    """The page as one HTML file that loads nothing; a picture that is not in `folder` leaves its caption and a note."""
+    """Return the page as HTML that loads nothing; a picture missing from `folder` leaves its caption and a note."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -95,18 +94,18 @@ def render_html(page: Page, folder: Path) -> str:
 
 
 def _one_line(value: Any) -> Any:
-    """A number stays with its sign; what is Markup came from here."""
+    """Put text on one line and keep a number together with its sign; Markup is our own, and passes."""
     return re.sub(r" (?=[%±])", "\xa0", printable(value)) if type(value) is str else value
 
 
 def _breakable(text: str) -> Markup:
-    """A long word may go on in the next line after its joints, as `mini_resnet_` `bottleneck_pre`."""
+    """Let a long word break after its joints: `mini_resnet_` `bottleneck_pre`."""
     safe = str(escape(_one_line(text)))
     return Markup(re.sub(r"\S{21,}", lambda word: re.sub(r"(?<=[_/,])(?=\w)", "<wbr>", word[0]), safe))
 
 
 def _embed(folder: Path, file: str) -> tuple[Markup, int, int] | None:
-    """A picture as data: URI with its width and height in pixels, or None where there is none to be read."""
+    """Return a picture as data: URI with its width and height in pixels; None if it can't be read."""
     try:
         content = (folder / file).read_bytes()
         with Image.open(BytesIO(content)) as image:
@@ -120,10 +119,10 @@ def _embed(folder: Path, file: str) -> tuple[Markup, int, int] | None:
 
 
 def _webp(image: Image.Image) -> bytes | None:
-    """The same pixels where it is a chart, nearly the same in a photograph; None where it is too large for WebP."""
+    """Return WebP, lossless for a chart and lossy for a photograph; None if the picture is too large for it."""
     if max(image.size) > WEBP_SIDE:
         return None
-    if image.has_transparency_data:  # matplotlib's own PNGs; white is below all pictures of the page
+    if image.has_transparency_data:  # as matplotlib's PNGs have; the page shows pictures on white
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     image = image.convert("RGB")
     buffer = BytesIO()
@@ -132,7 +131,7 @@ def _webp(image: Image.Image) -> bytes | None:
 
 
 def render_markdown(page: Page) -> str:
-    """The page in GitHub's Markdown, to stand in the folder of its pictures."""
+    """Return the page in GitHub's Markdown, for the folder of its pictures."""
     blocks = [f"# {_escaped(page.title)}"]
     if page.question:
         blocks.append(f"**Question:** {_escaped(page.question)}")
@@ -175,6 +174,6 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """On one line, nothing in it taken for Markdown; `mini_resnet` stays as it is, within a word `_` means nothing."""
+    """Put text on one line and escape Markdown; `_` within a word, as in `mini_resnet`, needs no escape."""
     text = " ".join(printable(text).split())
     return re.sub(r"[\\`*\[\]|~$]|<(?=[a-zA-Z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)

@@ -1,4 +1,4 @@
-"""Finished runs, read from their folders alone; a run that can't take part in a report is named, with the reason."""
+"""Finished runs, read from their folders alone; a run that can't be in a report is named with the reason."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..frames import pd
 from ..runs.folder import RunFolder
 from ..runs.saved_settings import refuse_unusual
@@ -23,13 +23,13 @@ from .contents import UnusableError, is_number, read_csv, read_json, read_yaml, 
 from .found import find_runs
 
 Replicate = tuple[int, int | None]
-"""Seed and fold; no fold without cross-validation."""
+"""Seed and fold; the fold is None without cross-validation."""
 
 IGNORED = ("seed", "data.fold", "sweep", "study", "resume")
-"""Settings that tell the runs of a group apart, or name a run: they, and what follows from them, make no new group."""
+"""Settings that differ within a group, or name a run: neither they nor what follows from them makes a new group."""
 
 FIGURES = ("loss", "accuracy")
-"""What every run has, of each split; the other metrics are missing where an earlier version trained it."""
+"""What every run has, for each split; a run of an earlier version may lack other metrics."""
 FIGURES_NEEDED = (
     *(f"{split}/{figure}" for split in ("train", "val", "test") for figure in FIGURES),
     *("best_epoch", "epochs", "train_seconds", "images_per_second", "parameters", "seed"),
@@ -37,7 +37,7 @@ FIGURES_NEEDED = (
 COSTS = ("parameters", "macs", "latency_ms_median")
 
 TOLERANCE = 1e-3
-"""So far may the accuracy of metrics.json, a float32 mean, be from that of predictions.csv."""
+"""How far the accuracy in metrics.json, a float32 mean, may be from that of predictions.csv."""
 
 REMEDY = "name a folder of finished runs, such as outputs/sweeps/NAME"
 
@@ -49,14 +49,14 @@ class Run:
     Attributes:
         name: its path below the folder that was searched; "." if it is that folder.
         config: its configuration, resolved.
-        choices: the option of each config group, {"data": "mnist8"}; empty where `.hydra` doesn't say.
-        overrides: what was typed, key -> value; empty where `.hydra` doesn't say.
-        record, metrics, cost: run.json, metrics.json and, where it is, cost.json.
+        choices: the option of each config group, {"data": "mnist8"}; empty if `.hydra` doesn't say.
+        overrides: what was typed, key -> value; empty if `.hydra` doesn't say.
+        record, metrics, cost: run.json, metrics.json and, if there is one, cost.json.
         history: metrics.csv, one row an epoch.
         predictions: path, target, predicted (class names) and confidence of each test image.
         per_class: class, support, precision, recall, f1, in the order of the classes.
+        settings: `config` without `IGNORED`, resolved as if these were the same in all runs; None if unknown.
         at_once: how many runs of its sweep the launcher trained at the same time.
-        settings: `config` without `IGNORED`, resolved as if these were the same in all runs; None: not known.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Run:
 
     @property
     def replicate(self) -> Replicate:
-        """What tells the runs of one group apart."""
+        """What distinguishes the runs of one group."""
         return self.config["seed"], self.config["data"].get("fold")
 
     @property
@@ -85,16 +85,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is not in the tables, or not compared, by name, and why."""
+    """Something that is missing from the tables, or not compared, and why."""
 
     name: str
     reason: str
 
 
 def read_runs(folder: Path) -> tuple[list[Run], list[Problem]]:
-    """The finished runs in `folder` and below it, in natural order (2 before 10), and what is no such run.
-
-    Every run folder is in one of the two lists.
+    """Return the finished runs in `folder` and below, in natural order (2 before 10), and all others as problems.
 
     Raises:
         InputError: there is no such folder, or no finished run in it.
@@ -123,12 +121,12 @@ def read_runs(folder: Path) -> tuple[list[Run], list[Problem]]:
 
 
 def natural(name: str) -> list[str | int]:
-    """A key to sort names by as people do: the numbers in them by their size."""
+    """Return a key that sorts names as people do, the numbers in them by size."""
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
 
 
 def without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A configuration without the settings that are `IGNORED`."""
+    """Return a configuration without the `IGNORED` settings."""
     return {
         key: without_ignored(value, f"{prefix}{key}.") if isinstance(value, dict) else value
         for key, value in config.items()
@@ -137,12 +135,12 @@ def without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, An
 
 
 def _name(path: Path, root: Path) -> str:
-    """The path below `root`, as text that can be written anywhere: a file name may not be UTF-8."""
+    """Return the path below `root` as text that can be written anywhere: a file name may not be UTF-8."""
     return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
 
 
 def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
-    """The run, and what of it was left out. Raises `UnusableError`."""
+    """Return the run and what of it was left out. Raise `UnusableError` if it can't be in a report."""
     record = read_json(folder.record_file)
     _check_status(record)
     metrics = read_json(folder.metrics_file)
@@ -208,7 +206,7 @@ def _check_config(config: Mapping[str, Any]) -> None:
 
 
 def _check_predictions(predictions: pd.DataFrame, per_class: pd.DataFrame, accuracy: float) -> None:
-    """Raise `UnusableError` where predictions.csv, per_class.csv and metrics.json can't be of the same test."""
+    """Raise `UnusableError` if predictions.csv, per_class.csv and metrics.json can't be of the same test."""
     names, rows, support = per_class["class"], len(predictions), per_class["support"].sum()
     if not names.is_unique:
         raise UnusableError(f"per_class.csv has the class {names[names.duplicated()].iloc[0]!r} more than once")
@@ -227,7 +225,7 @@ def _check_predictions(predictions: pd.DataFrame, per_class: pd.DataFrame, accur
 
 
 def _as_trained_last(content: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that the run began with, and the settings of the Trainer with which it went on, if it did."""
+    """Return the configuration that the run began with, with the Trainer settings of its last resume, if any."""
     resumed, trainer = record.get("resumed"), content.get("trainer")
     last = resumed[-1] if isinstance(resumed, list) and resumed else None
     words = last.get("overrides") if isinstance(last, dict) else None
@@ -240,9 +238,9 @@ def _as_trained_last(content: dict[str, Any], record: Mapping[str, Any]) -> dict
 
 
 def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any]:
-    """The configuration as plain values; `without` those `IGNORED`, which are constants when it is resolved."""
+    """Return the configuration as plain values; `without` the `IGNORED`, which are constant while it is resolved."""
     content = deepcopy(content)
-    if "${" in str(content.get("sweep")):  # the time of day: it names a sweep, and this run is of none
+    if "${" in str(content.get("sweep")):  # the time of day, which names a sweep, but this run is in none
         content["sweep"] = None
     if without:
         content |= {"seed": 0, "sweep": None, "resume": None}
@@ -252,20 +250,18 @@ def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any
     try:
         resolved: Any = OmegaConf.to_container(OmegaConf.create(content), resolve=True)
     except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UnusableError(f".hydra/config.yaml can't be resolved ({reason})") from None
+        raise UnusableError(f".hydra/config.yaml can't be resolved ({first_line(error)})") from None
     data = resolved.get("data")
     if isinstance(data, dict) and isinstance(data.get("root"), str):
-        data["root"] = os.path.normpath(data["root"])  # photos/ is photos
+        data["root"] = os.path.normpath(data["root"])  # photos/ and photos are the same
     return without_ignored(resolved) if without else resolved
 
 
 def _read_hydra(file: Path) -> tuple[dict[str, str], int]:
-    """The chosen options, and how many runs the launcher trained at once."""
+    """Return the chosen options, and how many runs the launcher trained at once."""
     content = read_yaml(file, dict) if file.exists() else {}
-    chosen = _at(content, "hydra", "runtime", "choices")
+    chosen, n_jobs = _at(content, "hydra", "runtime", "choices"), _at(content, "hydra", "launcher", "n_jobs")
     options = chosen.items() if isinstance(chosen, dict) else ()
-    n_jobs = _at(content, "hydra", "launcher", "n_jobs")
     at_once = n_jobs if type(n_jobs) is int and n_jobs > 0 else 1 if n_jobs is None else os.cpu_count() or 1
     return {str(key): str(option) for key, option in options if "/" not in str(key) and option is not None}, at_once
 

@@ -1,4 +1,4 @@
-"""Where runs are below a folder, and which folders hold none."""
+"""Where the runs below a folder are, and which folders hold none."""
 
 import os
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 from .contents import UnusableError, read_yaml
 
 RUN_FILES = {"metrics.json", "metrics.csv", "checkpoints"}
-"""Any of them makes a folder that of a run that lost its run.json, unless there are runs below it."""
+"""Any of them marks a run that has lost its run.json, unless there are runs below the folder."""
 
 
 def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """All run folders in `root` and below it, and the topmost folders that hold none or can't be opened, with why.
+    """Return all run folders in `root` and below, and with reasons the topmost folders without any or that are closed.
 
-    Nothing in a run folder is searched, nor what is hidden or called `report`. A link is followed where it leads out
-    of `root`: what it leads to inside is found anyway.
+    Run folders, hidden ones and those called `report` are not searched. A link is followed only if it leads out of
+    `root`: what is inside is found anyway.
     """
     runs: list[Path] = []
     doubtful: list[Path] = []
@@ -59,7 +59,7 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
 
 
 def _is_run(folder: Path, names: set[str]) -> bool:
-    """Whether these are the files of a training, be it one that never began. Other verbs leave a `.hydra` as well."""
+    """Return whether these are the files of a training, even one that never began. Other verbs leave `.hydra`, too."""
     if "run.json" in names:
         return True
     if ".hydra" not in names:
@@ -68,7 +68,7 @@ def _is_run(folder: Path, names: set[str]) -> bool:
         job = read_yaml(folder / ".hydra" / "hydra.yaml", dict)["hydra"]["job"]["name"]
     except (UnusableError, KeyError, TypeError):
         return True
-    return job == "train"
+    return bool(job == "train")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Runs put together that differ in the seed alone, and groups that were measured on the same test images."""
+"""Groups of runs that differ only in the seed, and test sets: groups that were measured on the same images."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,17 +12,17 @@ from .finished import Problem, Replicate, Run, natural
 from .labels import label_groups, model_name, same_settings
 
 Digests = dict[Replicate, bytes]
-"""Which test images, with which labels, each replicate has."""
+"""The test images and labels of each replicate."""
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Runs that differ in seed and fold alone.
+    """Runs that differ only in seed and fold.
 
     Attributes:
-        label: short, and no other group's.
-        differs: the settings in which the groups differ, the model left out, and what they are here.
-        runs: sorted by seed and fold, at least one, each seed and fold once.
+        label: short and unique.
+        differs: this group's values of the settings, besides the model, in which the groups differ.
+        runs: at least one, sorted by seed and fold, each of these once.
     """
 
     label: str
@@ -35,15 +35,15 @@ class Group:
 
     @property
     def accuracy(self) -> float:
-        """On the test set, the mean over the runs."""
+        """Test accuracy, averaged over the runs."""
         return sum(run.metrics["test/accuracy"] for run in self.runs) / len(self.runs)
 
 
 @dataclass(frozen=True, eq=False)
 class TestSet:
-    """Groups that can be compared, as their runs of the same seed and fold have the same test images; best first."""
+    """Groups that can be compared: runs of the same seed and fold have the same test images. The best comes first."""
 
-    __test__: ClassVar = False  # pytest would take the class for one of its own
+    __test__: ClassVar = False  # or pytest takes the class for one of its own
     name: str
     groups: list[Group]
 
@@ -56,9 +56,9 @@ class TestSet:
 
 
 def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[Problem]]:
-    """Groups in the order of their first runs, and the runs that a newer one of the same settings and seed replaces.
+    """Return groups in the order of their first runs, and as problems runs that a newer one of the same seed replaces.
 
-    Runs of other classes are in other groups, even where the configuration is the same.
+    Runs with different classes are in different groups, even if their configurations are equal.
     """
     found: list[list[Run]] = []
     for run in runs:
@@ -89,7 +89,7 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[Problem]]:
 
 
 def _missing_folds(groups: Sequence[Group]) -> Iterator[Problem]:
-    """Cross-validations that are not whole: their means are over other test images than those of others."""
+    """Yield cross-validations that lack folds, whose means are over fewer test images than those of others."""
     for group in groups:
         folds = range(group.runs[0].config["data"].get("folds") or 0)
         there = {run.replicate for run in group.runs}
@@ -103,7 +103,7 @@ def _missing_folds(groups: Sequence[Group]) -> Iterator[Problem]:
 
 
 def _age(run: Run) -> tuple[float, list[str | int]]:
-    """When the run began, in seconds; runs that don't say are the oldest, and of one time the last by name counts."""
+    """Return a key that sorts runs by when they began, then by name; runs that don't say are the oldest."""
     try:
         start = datetime.fromisoformat(str(run.record.get("start"))).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -115,10 +115,10 @@ def _age(run: Run) -> tuple[float, list[str | int]]:
 
 
 def test_sets(groups: Sequence[Group]) -> tuple[list[TestSet], list[Problem]]:
-    """The groups by what they were measured on, and which of one data set can't be compared.
+    """Return the groups by what they were measured on, and as problems those of one data set that can't be compared.
 
-    Two groups share a test set where data set and classes are the same and, in each seed and fold that both have, test
-    images and labels; with none in common, where all of their runs have the same. The test images may follow the seed.
+    Groups share a test set if data set and classes are the same and so are, for each seed and fold that both have, test
+    images and labels; without a common seed, if all of their runs have the same. The test images may follow the seed.
     """
     digests = {id(group): {run.replicate: _digest(run) for run in group.runs} for group in groups}
 
@@ -166,18 +166,18 @@ def _same_images(one: Digests, other: Digests) -> bool:
 
 def _digest(run: Run) -> bytes:
     pairs = sorted(zip(run.predictions["path"], run.predictions["target"], strict=True))
-    # \0 is in no file's name; the bytes of names that are not UTF-8 pass through
+    # No file name contains \0; surrogateescape passes the bytes of names that are not UTF-8.
     return blake2b("\0".join(part for pair in pairs for part in pair).encode("utf-8", "surrogateescape")).digest()
 
 
 def _data_set(group: Group) -> tuple[str, str | None]:
-    """Two folders of one's own are two data sets; all others are known by their names."""
+    """Return what identifies the data set: its name, and the path of a user's own folder."""
     name = _data_name(group)
     return name, group.runs[0].config["data"].get("root") if name == "folder" else None
 
 
 def _data_name(group: Group) -> str:
-    return group.runs[0].config["data"]["name"]
+    return str(group.runs[0].config["data"]["name"])
 
 
 def _apart(members: Sequence[Group]) -> str:
@@ -195,7 +195,7 @@ def _difference(members: Sequence[Group], others: Sequence[Group]) -> str:
 
 
 def _name(members: Sequence[Group]) -> str:
-    """`catsdogs: 300 test images of 2 classes`, the folds of a cross-validation taken together."""
+    """Return `catsdogs: 300 test images of 2 classes`, counting all folds of a cross-validation."""
     data = members[0].runs[0].config["data"]
     title = Path(str(data.get("root"))).name if data["name"] == "folder" else data["name"]
     images = 0
@@ -209,7 +209,7 @@ def _name(members: Sequence[Group]) -> str:
 
 
 def _some(groups: Sequence[Group]) -> str:
-    """Up to three labels, and how many more there are."""
+    """Return up to three labels, and how many more there are."""
     labels = [group.label for group in groups[:3]]
     more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
     return " · ".join(labels) + more

@@ -1,4 +1,4 @@
-"""The Grad-CAMs that runs have kept, side by side: the same images, explained by several networks."""
+"""The Grad-CAMs that runs have kept: the same images, explained by several networks side by side."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 
 from ..analysis.maps import half_energy_area, map_similarity
 from ..analysis.significance import paired_bootstrap
+from ..errors import first_line
 from .finished import Problem, Replicate, Run
 from .groups import Group
 
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """What one run said about its fixed validation images.
+    """One run's maps of its fixed validation images.
 
-    `images` (N, C, H, W) uint8; `true` N class names; `epochs` in order, 0 for the untrained network; for each of them
-    raw maps (N, h, w), and N class names each of what was predicted and what was explained.
+    Attributes:
+        images: (N, C, H, W) uint8, with N `paths` and `true` class names.
+        epochs: in order, 0 for the untrained network.
+        maps, predicted, explained: for each epoch raw maps (N, h, w) and N class names.
     """
 
     label: str
@@ -34,18 +37,18 @@ class Maps:
 
     @property
     def best(self) -> int:
-        """The place of the best checkpoint's epoch in `epochs`; of the last one where it has no maps."""
+        """The index in `epochs` of the best checkpoint's epoch; of the last epoch if that one has no maps."""
         return self.epochs.index(self.best_epoch) if self.best_epoch in self.epochs else len(self.epochs) - 1
 
     @property
     def areas(self) -> dict[str, float]:
-        """`half_energy_area` at the best epoch of each image whose map has any energy, by the image's path."""
+        """`half_energy_area` at the best epoch, by path, of each image whose map has any energy."""
         areas = half_energy_area(self.maps[self.best], self.images.shape[2:])
         return {path: float(area) for path, area in zip(self.paths, areas, strict=True) if np.isfinite(area)}
 
     @property
     def movement(self) -> list[tuple[int, float]]:
-        """For each epoch how like its maps are to those of the last one (`map_similarity`)."""
+        """For each epoch, how much its maps resemble those of the last one (`map_similarity`)."""
         pairs = zip(self.epochs, self.maps, strict=True)
         return [(epoch, map_similarity(maps, self.maps[-1])) for epoch, maps in pairs]
 
@@ -58,8 +61,10 @@ Areas = Mapping[Replicate, Mapping[str, float]]
 class Looks:
     """The Grad-CAMs of a test set's groups.
 
-    `maps`: side by side, one a group, of the same images and of one `replicate`. `areas`: for each group that kept any,
-    what its maps' sharpness is. `problems`: runs whose maps can't be read.
+    Attributes:
+        maps: one a group, of the same images and of one `replicate`, to be shown side by side.
+        areas: the sharpness of the maps of each group that kept any, by label.
+        problems: runs whose maps can't be read.
     """
 
     maps: list[Maps]
@@ -69,14 +74,14 @@ class Looks:
 
     @property
     def shares(self) -> dict[str, float]:
-        """For each label the mean smallest share of an image, in (0, 1], that holds half of a map's energy."""
+        """For each label, the mean smallest share of an image, in (0, 1], that holds half of a map's energy."""
         by_run = {label: [fmean(run.values()) for run in runs.values() if run] for label, runs in self.areas.items()}
         return {label: fmean(means) for label, means in by_run.items() if means}
 
 
 def read_maps(label: str, run: Run) -> Maps | None:
-    """The maps of one run; None where it kept none. What is raised for damaged ones can be nearly anything."""
-    # Not src.attribution.archive: it needs torch, which takes longer to import than a report to make.
+    """Return the maps of one run; None if it kept none. Damaged files can raise nearly anything."""
+    # Not attribution.archive: it imports torch, which takes longer than making a report.
     folder = run.folder.gradcam
     files = sorted(folder.glob("epoch_*.npz"))
     if not files:
@@ -88,7 +93,7 @@ def read_maps(label: str, run: Run) -> Maps | None:
         raise ValueError(f"images of {images.dtype} {images.shape}")
     found = []
     for file in files:
-        # np.load would leave a damaged file open that it has opened itself
+        # np.load leaves a damaged file open if it has opened it itself.
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             said, of = ([names[i] for i in places] for places in (arrays["logits"].argmax(axis=1), arrays["explained"]))
             found.append((int(arrays["epoch"]), arrays["maps"], said, of))
@@ -102,9 +107,9 @@ def read_maps(label: str, run: Run) -> Maps | None:
 
 
 def look(groups: Sequence[Group]) -> Looks:
-    """The maps of all groups, each archive read once: that may take longer than everything else of a report.
+    """Return the maps of all groups, reading each archive once, which may take longer than the rest of a report.
 
-    Side by side are those of the seed, the fold and the images of which most groups have some.
+    Shown side by side are those of the seed, fold and images that most groups have maps of.
     """
     found: dict[tuple[Replicate, tuple[str, ...]], list[Maps]] = {}
     problems, areas = [], {}
@@ -117,8 +122,8 @@ def look(groups: Sequence[Group]) -> Looks:
                     continue
                 by_run[run.replicate] = maps.areas
             except Exception as error:  # zipfile raises nearly anything on flipped bytes
-                reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-                problems.append(Problem(run.name, f"its Grad-CAMs can't be read ({reason}): they are left out"))
+                reason = f"its Grad-CAMs can't be read ({first_line(error)}): they are left out"
+                problems.append(Problem(run.name, reason))
                 continue
             found.setdefault((run.replicate, tuple(maps.paths)), []).append(maps)
         if by_run:
@@ -130,11 +135,11 @@ def look(groups: Sequence[Group]) -> Looks:
 
 
 def sharper(one: Areas, other: Areas) -> tuple[float, float, float, float, int] | None:
-    """How much more of an image `other` needs for half of a map's energy, paired on the same images of the same runs.
+    """Return how much more of an image `other` needs for half of a map's energy, paired by image and run.
 
-    The difference of the shares, the mean over the images, its bootstrap 95 % interval, the p-value of Wilcoxon's
-    signed-rank test (a bootstrap of few images is too sure), and the number of images; an image of several runs counts
-    once. None where no image has energy in maps of both.
+    That is the mean difference of the shares over the images, its bootstrap 95 % interval, the p-value of Wilcoxon's
+    signed-rank test (a bootstrap of few images is overconfident), and the number of images; an image of several runs
+    counts once. None if no image has energy in maps of both.
     """
     from scipy.stats import wilcoxon  # half a second to import
 

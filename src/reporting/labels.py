@@ -1,4 +1,4 @@
-"""What groups of runs are called: by the settings in which they differ, as short as these allow."""
+"""Labels of groups of runs: the settings in which they differ, as short as these allow."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,11 +8,11 @@ from typing import Any
 from .finished import IGNORED, Run, without_ignored
 
 Column = list[Any]
-"""One setting's values, one a group."""
+"""The values of one setting, one a group."""
 
 
 class _Absent:
-    """A setting that a group doesn't have, or an option that it didn't choose."""
+    """A setting that a group lacks, or an option that it didn't choose."""
 
     def __repr__(self) -> str:
         return "–"
@@ -22,11 +22,11 @@ ABSENT = _Absent()
 
 
 def label_groups(groups: Sequence[Sequence[Run]]) -> list[tuple[str, dict[str, str]]]:
-    """For each group its label, and the settings in which the groups differ with its own values, the model left out.
+    """Return for each group its label and its values of the settings, besides the model, in which the groups differ.
 
-    What was typed says which settings matter; a setting that not all groups' users typed is looked up in the
-    configuration of the others. Where that leaves two groups alike, and for runs made from Python, where nothing was
-    typed, the configurations themselves are compared.
+    What was typed tells which settings matter; groups for which a setting wasn't typed get it from their configuration.
+    If that leaves two groups alike, or runs were made from Python, where nothing is typed, the configurations are
+    compared as well.
     """
     firsts = [runs[0] for runs in groups]
     models = [model_name(run) for run in firsts]
@@ -35,7 +35,7 @@ def label_groups(groups: Sequence[Sequence[Run]]) -> list[tuple[str, dict[str, s
     columns = {key: column for key, column in columns.items() if _differ(column)}
     experiment = columns.pop("experiment", None)
     if experiment and not any(_follows(experiment, column) for column in columns.values()):
-        columns["experiment"] = experiment  # else what it set says more than its name
+        columns["experiment"] = experiment  # otherwise the settings say more than its name
     alike = _alike([(model, *map(repr, values)) for model, *values in zip(models, *columns.values(), strict=True)])
     if any(not run.overrides and not run.choices for run in firsts):
         alike = [range(len(firsts))]
@@ -56,16 +56,16 @@ def label_groups(groups: Sequence[Sequence[Run]]) -> list[tuple[str, dict[str, s
 
 
 def model_name(run: Run) -> str:
-    return run.config["model"]["name"]
+    return str(run.config["model"]["name"])
 
 
 def same_settings(one: Run, other: Run) -> bool:
-    """Whether the runs, seed and fold apart, are of one group."""
+    """Return whether the runs belong to one group, apart from seed and fold."""
     return not _differ([settings_of(one), settings_of(other)])
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """The settings by which runs are told apart."""
+    """Return the settings by which runs are grouped."""
     return run.settings if run.settings is not None else without_ignored(run.config)
 
 
@@ -74,13 +74,13 @@ def _is_ignored(key: str) -> bool:
 
 
 def _value(run: Run, key: str) -> Any:
-    """A setting by its dotted key, or the option of a config group."""
+    """Return a setting by its dotted key, or the option of a config group."""
     if key in run.choices or key == "experiment":
         return run.choices.get(key, ABSENT)
     value: Any = settings_of(run)
     for part in key.split("."):
         value = value.get(part, ABSENT) if isinstance(value, dict) else ABSENT
-    # A group that Hydra doesn't tell of: its options have names.
+    # A group that Hydra's record doesn't mention: its options have names.
     return value.get("name", value) if isinstance(value, dict) and "." not in key else value
 
 
@@ -89,9 +89,9 @@ def _differ(column: Sequence[Any]) -> bool:
 
 
 def _on(value: Any) -> Any:
-    """The value, and of a mapping what is switched on in it; nothing for null and false.
+    """Return the value, of a mapping what is switched on in it, and `ABSENT` for null and false.
 
-    A version that did not know a setting yet did what those that know it do where it is off.
+    A version without a setting does the same as one that has it switched off.
     """
     if isinstance(value, dict):
         inner = {key: _on(value) for key, value in value.items()}
@@ -100,7 +100,7 @@ def _on(value: Any) -> Any:
 
 
 def _alike(rows: Sequence[Any]) -> list[Sequence[int]]:
-    """The places of rows that are there more than once, those of one row together."""
+    """Return the indices of rows that occur more than once, one list for each such row."""
     counts = Counter(rows)
     return [[i for i, row in enumerate(rows) if row == twice] for twice, count in counts.items() if count > 1]
 
@@ -109,10 +109,10 @@ def _alike(rows: Sequence[Any]) -> list[Sequence[int]]:
 
 
 def _further(runs: Sequence[Run], known: Mapping[str, Column]) -> list[str]:
-    """The settings in which these runs' configurations differ, beside those that are known.
+    """Return the settings, besides the known ones, in which these runs' configurations differ.
 
-    What follows from the option of a config group (the stem of resnet18, the image size of mnist8), or is the copy of
-    such a setting (`model.num_classes` of `data.num_classes`), is left out.
+    Settings that follow from the option of a config group (the stem of resnet18, the image size of mnist8) or copy such
+    a setting (`model.num_classes` copies `data.num_classes`) are left out.
     """
     keys = [key for key in _differing([settings_of(run) for run in runs]) if key not in known]
     columns = {key: [_value(run, key) for run in runs] for key in sorted(keys, key=lambda key: key.count("."))}
@@ -135,17 +135,17 @@ def _further(runs: Sequence[Run], known: Mapping[str, Column]) -> list[str]:
 
 
 def _option(runs: Sequence[Run], group: str) -> Column:
-    """What tells which option of a config group each run has."""
+    """Return what identifies each run's option of a config group."""
     return [(run.choices.get(group), _value(run, f"{group}.name")) for run in runs]
 
 
 def _follows(column: Column, option: Column) -> bool:
-    """Whether runs of the same option have the same value."""
+    """Return whether runs of the same option have the same value."""
     return all(column[i] == column[option.index(value)] for i, value in enumerate(option))
 
 
 def _differing(settings: Sequence[Any], prefix: str = "") -> Iterable[str]:
-    """The dotted keys whose values differ; a mapping is looked into where all have one."""
+    """Yield the dotted keys whose values differ, looking into mappings that all have."""
     for key in dict.fromkeys(key for values in settings for key in values):
         column = [values.get(key, ABSENT) for values in settings]
         if _differ(column):
@@ -159,16 +159,16 @@ def _differing(settings: Sequence[Any], prefix: str = "") -> Iterable[str]:
 
 
 def _short_names(keys: Iterable[str]) -> dict[str, str]:
-    """The last part of each dotted key (of `optimizer.name` optimizer), or all of it where another one ends alike."""
+    """Return the last part of each dotted key (`optimizer` of `optimizer.name`), or all of it if another ends alike."""
     short = {key: key.removesuffix(".name").rsplit(".", 1)[-1] for key in keys}
     counts = Counter(short.values())
     return {key: name if counts[name] == 1 else key for key, name in short.items()}
 
 
 def _texts(column: Column) -> list[str]:
-    """The values as people write them, paths by their last part where that tells them apart.
+    """Return the values as people write them, paths by their last part if that still tells them apart.
 
-    Settings that are switched off with null, and on with several values, are just on where they are on in one way only.
+    A mapping is just `on` if it is the only one besides null.
     """
     texts = [_text(value) for value in column]
     short = [PurePath(text).name if "/" in text else text for text in texts]
@@ -181,7 +181,7 @@ def _texts(column: Column) -> list[str]:
 
 
 def _rounded(column: Column, texts: list[str]) -> list[str]:
-    """Numbers with four digits where these tell them apart: a search tries learning rates with fifteen."""
+    """Shorten numbers to four digits if these still tell them apart: a search tries learning rates with fifteen."""
     short = [f"{value:.4g}" if isinstance(value, float) else text for value, text in zip(column, texts, strict=True)]
     return short if len(set(short)) == len(set(texts)) else texts
 

@@ -1,4 +1,4 @@
-"""Whether the maps of the compared networks are true: one row a model, from what `src.explain` has measured."""
+"""Whether the compared networks' maps are true: one row a model, from what `src.explain` has measured."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,22 +6,18 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from ..analysis.faithfulness import JUDGED
 from .contents import UnusableError, read_json
 from .document import Section, Table
 from .finished import Run
 from .groups import Group
 
-MEASURES = ("deletion", "insertion", "road")
 BASELINES = ("random", "inverted", "centre blob")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The faithfulness of one run's maps.
-
-    `means` by measure and explanation (the map and the baselines), `verdicts` likewise of the baselines: whether the
-    map is better, worse, or not told apart.
-    """
+    """The faithfulness of one run's maps: `means` by measure and explanation, `verdicts` by measure and baseline."""
 
     method: str
     layer: str
@@ -31,7 +27,7 @@ class Measured:
 
 
 def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
-    """A table with one row a model and method, in a section of its own; none where no run has been measured."""
+    """Return a section with a table of one row a model and method; none if no run has been measured."""
     rows, damaged = [], []
     for group in groups:
         by_method: dict[tuple[str, str], list[Measured]] = defaultdict(list)
@@ -55,12 +51,12 @@ def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
 
 
 def read_measured(run: Run) -> tuple[list[Measured], list[str]]:
-    """What was measured of a run's maps, by method, and which records can't be read, with why."""
+    """Return what was measured of a run's maps, and which records can't be read and why."""
     found, lost = [], []
     for file in sorted(run.folder.path.glob("explain/*/explain.json")):
         try:
             record = read_json(file)
-            if record.get("faithfulness"):  # other methods have none, and nor has who didn't ask for it
+            if record.get("faithfulness"):  # only maps have one, and only if it was asked for
                 found.append(_measured(record))
         except (UnusableError, KeyError, TypeError, ValueError, AttributeError) as error:
             why = error if isinstance(error, UnusableError) else f"{file.name} is damaged ({type(error).__name__})"
@@ -76,21 +72,21 @@ def _measured(record: dict[str, Any]) -> Measured:
         layer=str(record["layer"]),
         images=int(figures["images"]),
         means={
-            (measure, name): float(rows[measure, name]["mean"]) for measure in MEASURES for name in ("map", *BASELINES)
+            (measure, name): float(rows[measure, name]["mean"]) for measure in JUDGED for name in ("map", *BASELINES)
         },
-        verdicts={(measure, name): str(rows[measure, name]["verdict"]) for measure in MEASURES for name in BASELINES},
+        verdicts={(measure, name): str(rows[measure, name]["verdict"]) for measure in JUDGED for name in BASELINES},
     )
 
 
 def _row(label: str, found: Sequence[Measured]) -> list[str]:
     means = {key: fmean(one.means[key] for one in found) for key in found[0].means}
     cells = [
-        " / ".join(f"{means[measure, name]:.3f}" for name in ("map", "random", "centre blob")) for measure in MEASURES
+        " / ".join(f"{means[measure, name]:.3f}" for name in ("map", "random", "centre blob")) for measure in JUDGED
     ]
     better = []
     for name in BASELINES:
-        count = fmean(sum(one.verdicts[measure, name] == "better" for measure in MEASURES) for one in found)
-        better.append(f"{count:.3g} of {len(MEASURES)}")
+        count = fmean(sum(one.verdicts[measure, name] == "better" for measure in JUDGED) for one in found)
+        better.append(f"{count:.3g} of {len(JUDGED)}")
     images = sorted({one.images for one in found})
     return [
         label,

@@ -1,4 +1,4 @@
-"""The report of a folder of runs: tables, what the differences are worth, pictures, and a page with all of it."""
+"""The report of a folder of runs: tables, whether differences are shown, pictures, and a page with all of it."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -34,14 +34,14 @@ COLUMNS_SHOWN = 5 + len(SCORES)
 """On a terminal: model, runs, the metrics, before, gap and loss gap."""
 
 HALF = ".report."
-"""How the folder of a report that is being made begins."""
+"""How the name of an unfinished report's folder begins."""
 
 FILES = ("report.html", "report.md", "table.csv", "comparisons.csv")
 
 
 @dataclass(frozen=True)
 class Report:
-    """Where the report lies, and what to say about it on screen: its answer, its tables, and what is not in it."""
+    """Where a report is, and what the screen shows of it: its answer, its tables, and what is missing from it."""
 
     folder: Path
     answer: Sequence[str]
@@ -52,17 +52,16 @@ class Report:
 def write_report(runs: Path, output: Path) -> Report:
     """Read the run folders in `runs` and write report.html, report.md, table.csv, comparisons.csv and the PNGs.
 
-    Reads no network: Grad-CAMs come from the arrays that the runs have kept, test images from their data set where it
-    is still there. The files of a report that is in `output` already are replaced when the new one is whole.
+    It loads no network: Grad-CAMs come from the arrays that the runs have kept, test images from the data set if that
+    is still there. An earlier report in `output` is replaced once the new one is complete.
 
     Raises:
-        InputError: no finished run in `runs`, or an `output` that holds something else.
+        InputError: there is no finished run in `runs`, or `output` holds something else.
     """
     _refuse_other(output)
     found, problems = read_runs(runs)
     groups, doubles = group_runs(found)
     sets, separate = test_sets(groups)
-    problems = [*problems, *doubles, *separate]
     try:
         output.mkdir(parents=True, exist_ok=True)
         temporary = tempfile.TemporaryDirectory(dir=output, prefix=HALF)
@@ -70,21 +69,16 @@ def write_report(runs: Path, output: Path) -> Report:
         raise InputError(f"output={output} can't be made ({error.strerror}): name another folder") from None
     with temporary as path:
         folder = Path(path)
-        results, sections, names = [], [], _names(sets)
-        for number, (test_set, name) in enumerate(zip(sets, names, strict=True), start=1):
-            comparisons, unpaired = compare(test_set)
-            problems += unpaired
-            looks = look(test_set.groups)
-            problems += looks.problems
-            result = Result(test_set, summary(test_set), comparisons, looks)
-            results.append(result)
-            sections += describe(result, Drawing(folder, f"{number}_" if len(sets) > 1 else ""), name=name)
-        study = _study(found)
-        choice = read_choice(runs)
+        names, study, choice = _names(sets), _study(found), read_choice(runs)
+        results, unusable = _results(sets)
+        problems = [*problems, *doubles, *separate, *unusable]
         if choice is None:
             answer = [_answer(result, study, name) for result, name in zip(results, names, strict=True)]
         else:
             answer = [_chosen(choice, found)]
+        sections = []
+        for number, (result, name) in enumerate(zip(results, names, strict=True), start=1):
+            sections += describe(result, Drawing(folder, f"{number}_" if len(sets) > 1 else ""), name=name)
         page = Page(
             title=_title(runs, study),
             facts=_facts(runs, found),
@@ -102,8 +96,19 @@ def write_report(runs: Path, output: Path) -> Report:
     return Report(output, answer, results, problems)
 
 
+def _results(sets: Sequence[TestSet]) -> tuple[list[Result], list[Problem]]:
+    """Compute what is known about each test set, and return what could not be compared or read."""
+    results, problems = [], []
+    for test_set in sets:
+        comparisons, unpaired = compare(test_set)
+        looks = look(test_set.groups)
+        problems += [*unpaired, *looks.problems]
+        results.append(Result(test_set, summary(test_set), comparisons, looks))
+    return results, problems
+
+
 def show(report: Report) -> None:
-    """The report on screen: a table a test set, the answer, what was left out, and where the rest lies."""
+    """Print a table for each test set, the answer, what was left out, and where the report is."""
     say = partial(get_console().print, markup=False, highlight=False, soft_wrap=True)
     for result in report.results:
         say(f"\n{result.test_set.name}\n\n{as_text(plain_table(summary_table(result.table)))}")
@@ -116,7 +121,7 @@ def show(report: Report) -> None:
 
 
 def plain_table(table: Table) -> RichTable:
-    """The first columns of a page's table, as many as a terminal can show."""
+    """Return the first columns of a page's table, as many as a terminal can show."""
     rich = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for number, column in enumerate(table.columns[:COLUMNS_SHOWN]):
         rich.add_column(column, justify="right" if number else "left", overflow="fold")
@@ -126,7 +131,7 @@ def plain_table(table: Table) -> RichTable:
 
 
 def _refuse_other(output: Path) -> None:
-    """Raise `InputError` where `output` is there and is neither empty nor a report."""
+    """Raise `InputError` if `output` exists and is neither empty nor a report."""
     try:
         there = {path.name for path in output.iterdir() if not path.name.startswith(HALF)} if output.exists() else set()
     except OSError as error:
@@ -136,7 +141,7 @@ def _refuse_other(output: Path) -> None:
 
 
 def _replace(output: Path, folder: Path) -> None:
-    """Put the files of `folder` into `output`, and take away what an earlier report has drawn beyond them."""
+    """Move the files of `folder` into `output`, and remove pictures that only an earlier report had."""
     written = {path.name for path in folder.iterdir()}
     for path in folder.iterdir():
         path.replace(output / path.name)
@@ -146,14 +151,14 @@ def _replace(output: Path, folder: Path) -> None:
 
 
 def _study(runs: Sequence[Run]) -> dict[str, str]:
-    """The study that the runs are part of; empty where they are part of none, or not of one."""
+    """Return the study that the runs are part of; empty if they have none or several."""
     studies = [study if isinstance(study := run.config.get("study"), dict) else {} for run in runs]
     same = all(study == studies[0] for study in studies)
     return {key: str(value) for key, value in studies[0].items() if value is not None} if same else {}
 
 
 def _names(sets: Sequence[TestSet]) -> list[str]:
-    """What tells the test sets apart: nothing where there is one, else their data, or all that is said of them."""
+    """Return what distinguishes the test sets: nothing if there is one, else their data or, if need be, full names."""
     short = [test_set.name.partition(":")[0] for test_set in sets]
     if len(sets) == 1:
         return [""]
@@ -166,7 +171,7 @@ def _answer(result: Result, study: dict[str, str], name: str) -> str:
 
 
 def _chosen(choice: Choice, runs: Sequence[Run]) -> str:
-    """A search's answer. The best of many on the test set would be the luckiest there, too."""
+    """Return a search's answer. It isn't the best on the test set: of many, that one would be the luckiest there."""
     accuracy = next((run.metrics["test/accuracy"] for run in runs if run.name == choice.run), None)
     reached = "it is not in the tables" if accuracy is None else f"{100 * accuracy:.1f} % of the test images"
     return f"T{str(choice)[1:]}: {reached}. The tables are in the order of the test set, which chose nothing."
@@ -194,19 +199,19 @@ def _facts(folder: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
 
 
 def _machine(record: Mapping[str, Any]) -> list[str]:
-    """Its graphics cards, or its processor where it has none."""
+    """Return the names of its graphics cards, or of its processor if it has none."""
     hardware = _mapping(record, "hardware")
     cards = hardware.get("gpus")
     return [str(name) for name in (cards if isinstance(cards, list) and cards else [hardware.get("cpu", "unknown")])]
 
 
 def _mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """What a run's record has there; nothing where it is damaged."""
+    """Return a mapping in a run's record; empty if the record is damaged."""
     return value if isinstance(value := record.get(key), dict) else {}
 
 
 def _comparisons(results: Sequence[Result]) -> pd.DataFrame:
-    """All comparisons with the test set in the first column; with its columns where there are none."""
+    """Return all comparisons with the test set in the first column; without any, just the columns."""
     names = ["test_set", *(field.name for field in fields(Comparison))]
     rows = [{"test_set": r.test_set.name} | asdict(comparison) for r in results for comparison in r.comparisons]
     return pd.DataFrame(rows, columns=names)

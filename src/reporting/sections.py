@@ -1,7 +1,7 @@
-"""One test set as sections of the report: its tables in words, and its pictures."""
+"""One test set as sections of the report: its tables as text, and its pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +23,20 @@ from .groups import Group, TestSet
 from .measured_maps import faithfulness_section
 
 PICTURES = (
-    "class_f1",
-    "confusion_matrices",
-    "costs",
-    "disagreements",
-    "gradcam",
-    "gradcam_epochs",
-    "gradcam_movement",
+    *("class_f1", "confusion_matrices", "costs", "disagreements", "gradcam", "gradcam_epochs", "gradcam_movement"),
     "learning_curves",
 )
 
 
+@dataclass(frozen=True)
 class Drawing:
-    """Figures on their way into a report: saved in `folder` under a name that begins with `prefix`."""
+    """Saves figures in `folder` under names that begin with `prefix`."""
 
-    def __init__(self, folder: Path, prefix: str) -> None:
-        self.folder, self.prefix = folder, prefix
+    folder: Path
+    prefix: str
 
     def __call__(self, figure: Figure | None, name: str, caption: str) -> list[Picture]:
-        """The picture, in a list; an empty list where there is no figure."""
+        """Return the saved picture in a list; an empty list if there is no figure."""
         if figure is None:
             return []
         file = f"{self.prefix}{name}.png"
@@ -50,7 +45,7 @@ class Drawing:
 
 
 def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
-    """The sections of one test set, of this `name` where there are several; their pictures are drawn on the way."""
+    """Draw the pictures of one test set and return its sections; `name` tells several test sets apart."""
     groups = result.test_set.groups
     tables = [summary_table(result.table), *_comparisons(result)]
     sections = [
@@ -68,19 +63,19 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
 def _legend(result: Result) -> str:
     runs = result.table["n"]
     apart = "seed or fold" if "folds" in result.table else "seed"
-    each = (
-        "one run" if runs.max() == 1 else f"{runs.min()} to {runs.max()} runs that differ in nothing but their {apart}"
-    )
-    each = each.replace(f"{runs.max()} to {runs.max()}", str(runs.max()))
+    count = f"{runs.max()}" if runs.min() == runs.max() else f"{runs.min()} to {runs.max()}"
+    each = "one run" if runs.max() == 1 else f"{count} runs that differ only in their {apart}"
+    others = [m.title for name, m in SCORES.items() if not m.percent and result.table[f"test_{name}"].notna().any()]
+    unit = "in percent" + (f" except for {' and '.join(others)}" if others else "")
     return (
-        f"Each row is {each}, best first: mean ± standard deviation over the runs, in percent. The gap is that of "
+        f"Each row is {each}, best first: mean ± standard deviation over the runs, {unit}. The gap is between "
         "training images, measured without augmentation, and validation images at the best epoch: above 0 in accuracy, "
         "or below 0 in loss, a network knows its training images better."
     )
 
 
 def _machines(groups: Sequence[Group]) -> list[str]:
-    """Warnings where what depends on the machine was measured on several, or beside other work."""
+    """Return warnings if what depends on the machine was measured on several machines, or beside other runs."""
     runs = [run for group in groups for run in group.runs]
     costs = {f"{run.cost.get('device')}, {run.cost.get('threads')} threads" for run in runs if run.cost is not None}
     hardware = {name for run in runs if (name := _hardware(run.record)) is not None}
@@ -88,9 +83,9 @@ def _machines(groups: Sequence[Group]) -> list[str]:
     said, most = [], max(run.at_once for run in runs)
     if len(found) > 1:
         machines = "; ".join(sorted(found))
-        said.append(f"Latency and training time were measured on several machines, and can't be compared: {machines}.")
+        said.append(f"Latency and training time were measured on several machines and can't be compared: {machines}.")
     if most > 1:
-        said.append(f"Up to {most} runs were trained at once: latency and training time are those beside other runs.")
+        said.append(f"Up to {most} runs were trained at once: latency and training time were measured beside others.")
     return said
 
 
@@ -102,7 +97,7 @@ def _hardware(record: Mapping[str, Any]) -> str | None:
 
 
 def summary_table(table: pd.DataFrame) -> Table:
-    """The summary in words: percent, `mean ± sd`, a dash for what is not known; columns of dashes are left out."""
+    """Return the summary as text: percent, `mean ± sd`, a dash for what is unknown; columns of dashes are left out."""
     columns = {
         "runs": [str(n) for n in table["n"]],
         **{metric.title: _cells(table, f"test_{name}", metric) for name, metric in SCORES.items()},
@@ -126,26 +121,21 @@ def _comparisons(result: Result) -> list[Table]:
         return []
     rows = [
         (
-            comparison.other,
-            points(-comparison.difference, "+"),
-            f"{points(-comparison.high, '+')} to {points(-comparison.low, '+')}",
-            f"{comparison.worse}",
-            f"{comparison.better}",
-            p_value(comparison.p).removeprefix("= "),
-            p_value(comparison.p_holm).removeprefix("= "),
-            f"{comparison.images} × {comparison.replicates}",
+            *(c.other, points(-c.difference, "+"), f"{points(-c.high, '+')} to {points(-c.low, '+')}"),
+            *(f"{c.worse}", f"{c.better}", *(p_value(p).removeprefix("= ") for p in (c.p, c.p_holm))),
+            f"{c.images} × {c.replicates}",
         )
-        for comparison in result.comparisons
+        for c in result.comparisons
     ]
     caption = (
-        f"Against {result.comparisons[0].best}, paired on the same test images: difference of accuracy in points with "
-        "its bootstrap 95 % interval (images drawn again), images that only the other or only the best gets right "
-        "(more often), McNemar's exact test (over several seeds its extension, which flips the signs of the images' "
-        "differences), and with Holm's correction. They speak of these trained networks, not of other seeds, and the "
-        "best was chosen on the same images."
+        f"Against {result.comparisons[0].best}, paired on the same test images: difference in accuracy, in points, "
+        "with its bootstrap 95 % interval (images resampled); images that only the other or only the best gets right "
+        "(more often); McNemar's exact test (over several seeds its extension, which flips the signs of the images' "
+        "differences), without and with Holm's correction. All of it is about these trained networks, not about other "
+        "seeds, and the best was chosen on the same images."
     )
     if result.table["n"].max() > min(comparison.replicates for comparison in result.comparisons):
-        caption += " Only runs of the same seed and fold are paired; the means above are over all runs."
+        caption += " Only runs of the same seed and fold are paired; the means above include all runs."
     columns = ["model", "difference", "95 % interval", "only other", "only best", "p", "p (Holm)", "images × pairs"]
     return [Table(caption, columns, rows)]
 
@@ -161,8 +151,8 @@ def _costs(table: pd.DataFrame, draw: Drawing) -> list[Picture]:
 def _curves(groups: Sequence[Group], draw: Drawing) -> list[Picture]:
     histories = {group.label: [run.history for run in group.runs] for group in groups}
     caption = (
-        "Learning curves: mean over the runs, with a band from the lowest to the highest. Training figures are those "
-        "of the epoch as it was trained, augmentation included; the gap in the table is measured without"
+        "Learning curves: mean over the runs, with a band from the lowest to the highest. Training figures are "
+        "measured during the epoch, with augmentation; the gap in the table is measured without"
     )
     return draw(figures.learning_curves(histories), "learning_curves", caption)
 
@@ -191,7 +181,7 @@ def _confusions(group: Group, names: Sequence[str]) -> np.ndarray:
 
 
 def _disagreements(result: Result, draw: Drawing) -> Section:
-    """The best group beside the next one that it can be compared with."""
+    """Show the best group beside the next one that it can be compared with."""
     title = "Where they disagree"
     best, *others = result.test_set.groups
     compared = {comparison.other for comparison in result.comparisons}
@@ -202,7 +192,7 @@ def _disagreements(result: Result, draw: Drawing) -> Section:
         found = disagreement(best, rival)
     except (InputError, RunError, OSError) as error:
         return Section(title, [f"The test images can't be shown: {error}"])
-    except (ValueError, TypeError, KeyError) as error:  # the run's settings of its data are of any kind
+    except (ValueError, TypeError, KeyError) as error:  # the run's data settings can be anything
         return Section(title, [f"The test images can't be shown: {type(error).__name__}: {first_line(error)}"])
     if found is None:
         return Section(title, [f"{best.label} and {rival.label} are right on the same images."])
@@ -262,9 +252,9 @@ def _cells(table: pd.DataFrame, column: str, metric: Metric) -> list[str]:
 
 
 def _spread(mean: float, sd: float, digits: int) -> str:
-    """`98.3 ± 0.5`; the mean alone where there is one run, a dash without any figure."""
+    """Return `98.3 ± 0.5`, the mean alone for one run, or a dash if there is no figure."""
     if np.isnan(mean):
         return "–"
-    mean = round(mean, digits) + 0.0  # of −0.0 it makes 0.0
+    mean = round(mean, digits) + 0.0  # turns −0.0 into 0.0
     text = f"{mean:.{digits}f}" if np.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
     return text.replace("-", "−")

@@ -1,4 +1,4 @@
-"""The report's tables as figures: one row a group, unrounded, fractions and not percent."""
+"""The report's tables as figures: one row a group, as fractions and unrounded."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,25 +9,24 @@ from .groups import Group, TestSet
 
 
 def summary(test_set: TestSet) -> pd.DataFrame:
-    """One row a group, best first.
+    """Return one row a group, best first.
 
-    `label`, `model`, a column for each setting in which groups differ, `n` (runs), `seeds` and, of a cross-validation,
-    `folds`. Then means over all of a group's runs, with the sample standard deviation (n − 1; NaN for one run) in the
-    column of the same name with `_sd`: test accuracy, macro precision, recall and F1 of the best checkpoint; accuracy
-    before training; accuracy on training images without augmentation and on validation images; what the two are
-    apart, train − validation, in accuracy (above 0 where it overfits) and loss (below 0 where it does); the epoch of
-    the best checkpoint, counted from 1; seconds of training.
-    Then `epochs`, `images_per_second` (of training; both means), `parameters`, `macs` of one image, and `latency_ms`,
-    one image's, the median over the runs. NaN where no run of the group has the figure.
+    The columns are `label`, `model`, each setting in which groups differ, `n` (runs), `seeds` and, for a
+    cross-validation, `folds`. Then come means over the group's runs, with the sample standard deviation (n − 1; NaN for
+    one run) in the column of the same name with `_sd`: the best checkpoint's test metrics; accuracy before training;
+    accuracy on training images, without augmentation, and on validation images; the gap between these, train −
+    validation, in accuracy (above 0 when overfitting) and loss (below 0 when overfitting); the best checkpoint's epoch,
+    from 1; seconds of training. Then `epochs` and `images_per_second` of training (means), `parameters`, `macs` of one
+    image, and `latency_ms` of one image (median). NaN if no run of the group has the figure.
 
-    The runs of a cross-validation over several seeds count alike, as n = seeds × folds: folds of one seed share
-    training images, so that their sd says less than that of as many seeds.
+    All runs of a cross-validation over several seeds count alike, n = seeds × folds. Folds of one seed share training
+    images, so their sd says less than that of as many seeds.
     """
     return _frame([_row(group) for group in test_set.groups], [test_set])
 
 
 def report_table(test_sets: Sequence[TestSet]) -> pd.DataFrame:
-    """The summaries of all test sets below each other, with the name of the test set in the first column."""
+    """Return the summaries of all test sets in one table, with the test set's name in the first column."""
     rows = [{"test_set": test_set.name} | _row(group) for test_set in test_sets for group in test_set.groups]
     return _frame(rows, test_sets)
 

@@ -1,11 +1,14 @@
-"""What a run leaves behind when it ends: figures, tables of the test set, and a summary on screen."""
+"""What a run leaves behind when it ends: pictures, tables of the test set, and a summary on screen."""
 
 import logging
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import lightning as L
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from .. import figures
 from ..analysis.classification import confusion_matrix, per_class
@@ -21,17 +24,17 @@ log = logging.getLogger(__name__)
 
 
 def draw_epochs(folder: RunFolder, best_epoch: int) -> None:
-    """`figures/curves.png`, from metrics.csv, and `figures/gradcam_movement.png`."""
+    """Draw `figures/curves.png`, from metrics.csv, and `figures/gradcam_movement.png`."""
     charts = {name: metric.heading for name, metric in METRICS.items() if metric.curve}
     figures.save(figures.curves(folder.history(), best_epoch, charts), folder.figures / "curves.png")
     try:
         draw_movement(folder)
-    except Exception as error:  # as in the callback: no map is worth the training
+    except Exception as error:  # as in the callback: no map is worth losing a training for
         log.warning("no gradcam_movement.png: %s", error)
 
 
 def draw_movement(folder: RunFolder) -> None:
-    """`figures/gradcam_movement.png`, from the arrays of all epochs; none where no two epochs follow each other."""
+    """Draw `figures/gradcam_movement.png` from the arrays of all epochs, unless no two epochs follow each other."""
     found = steps(folder.gradcam)
     if found:
         figure = figures.map_movement(
@@ -44,21 +47,38 @@ def draw_movement(folder: RunFolder) -> None:
 
 
 def write_test(folder: RunFolder, trainer: L.Trainer, data: ImageDataModule, predictions: Predictions) -> None:
-    """What the best checkpoint made of the test set: image by image, class by class, and as a picture."""
-    names, targets = data.class_names, predictions.targets
-    predicted = predictions.probabilities.argmax(axis=1)
-    folder.write_predictions(data.paths("test")[: len(targets)], targets, predictions.probabilities, names)
-    folder.write_per_class(per_class(targets, predicted, names))
-    matrix = figures.confusion_matrix(confusion_matrix(targets, predicted, len(names)), names)
-    figures.save(matrix, folder.figures / "confusion_matrix.png")
+    """Write the best checkpoint's answers on the test set, and show the confusion matrix in TensorBoard."""
+    said = predictions.probabilities
+    picture = folder.figures / "confusion_matrix.png"
+    matrix = write_answers(folder, picture, data.paths("test"), predictions.targets, said, data.class_names)
     log_picture(trainer, "confusion_matrix/test", figures.to_image(matrix), trainer.global_step)
 
 
+def write_answers(
+    folder: RunFolder,
+    picture: Path,
+    paths: Sequence[str],
+    targets: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    names: Sequence[str],
+) -> Figure:
+    """Write predictions.csv, per_class.csv and the confusion matrix as a `picture`; return the matrix's figure.
+
+    `targets` (N,) are those of the first N `paths`, `probabilities` (N, K).
+    """
+    predicted = probabilities.argmax(axis=1)
+    folder.write_predictions(paths[: len(targets)], targets, probabilities, names)
+    folder.write_per_class(per_class(targets, predicted, names))
+    matrix = figures.confusion_matrix(confusion_matrix(targets, predicted, len(names)), names)
+    figures.save(matrix, picture)
+    return matrix
+
+
 def sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
-    """Say how good the network is, and where everything lies."""
+    """Print how good the network is, and where everything is."""
     rows = (("baseline", "before training"), ("train", "train"), ("val", "validation"), ("test", "test"))
     table = metrics_table(metrics, rows, list(SHOWN))
-    if table.row_count:  # without a test there is nothing to show
+    if table.row_count:
         log.info("\n%s\n", as_text(table))
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
     log.info("run folder   %s", folder.shown)

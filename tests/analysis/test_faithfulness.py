@@ -285,9 +285,9 @@ def test_json_is_plain() -> None:
     ("changes", "message"),
     [
         ({"images": np.zeros((2, 3, 4))}, r"not \(2, 3, 4\), \(2,\) and \(2, 2, 2\)"),
-        ({"targets": np.zeros(3, int)}, "one class and one map"),
+        ({"targets": np.zeros(3, int)}, "a class and a map"),
         ({"removed": (0.5, 1)}, "shares between 0 and 1 of the pixels, not \\[0.5, 1\\]"),
-        ({"predict": lambda images: np.full((len(images), 1), np.nan)}, "probabilities that are not finite"),
+        ({"predict": lambda images: np.full((len(images), 1), np.nan)}, "probabilities are not finite"),
     ],
 )
 def test_bad_input(changes: dict, message: str) -> None:

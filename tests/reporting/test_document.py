@@ -140,7 +140,7 @@ def test_a_table_says_what_its_cells_are(folder: Path) -> None:
     assert len(document.all("wbr")) == 3 * LONG.count("_")
     assert document.texts["td"][0] == "0.980\xa0± 0.003"
     assert document.texts["caption"][0].startswith("Test set")
-    with pytest.raises(ValueError, match=r"'t': 2 columns, but rows of \[1, 3\] cells"):
+    with pytest.raises(ValueError, match=r"'t': 2 columns, rows of \[1, 3\] cells"):
         Table("t", ["a", "b"], [["1"], ["1", "2"], ["1", "2", "3"]])
 
 

@@ -127,13 +127,13 @@ def test_costs_of_several_machines_are_not_compared(tmp_path: Path, make_run: Ma
         make_run(tmp_path / f"s/{number}", f"seed={number}", cost=cost | changed)
         write_report(tmp_path / "s", tmp_path / "report")
         text = (tmp_path / "report" / "report.md").read_text()
-        said = "Latency and training time were measured on several machines, and can't be compared: CPU, 2 threads; GPU"
+        said = "Latency and training time were measured on several machines and can't be compared: CPU, 2 threads; GPU"
         assert (said in text) == bool(changed)
 
 
 def test_runs_beside_each_other_are_said_to_be_slower(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
     run = make_run(tmp_path / "s/1")
-    said = "Up to 3 runs were trained at once: latency and training time are those beside other runs."
+    said = "Up to 3 runs were trained at once: latency and training time were measured beside others."
     for n_jobs in (1, 3):
         settings = run.hydra / "hydra.yaml"
         content = yaml.safe_load(settings.read_text())
@@ -223,7 +223,7 @@ def test_seeds_without_a_partner_are_said_to_count_in_the_means_alone(
         for seed in of_model:
             make_run(tmp_path / f"s/{model}{seed}", f"model={model}", f"seed={seed}")
     write_report(tmp_path / "s", tmp_path / "report")
-    words = "Only runs of the same seed and fold are paired; the means above are over all runs"
+    words = "Only runs of the same seed and fold are paired; the means above include all runs"
     assert (words in (tmp_path / "report" / "report.md").read_text()) is said
 
 
