@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import InputError
 from .cifar_resnet import DEPTHS, CifarResNet
+from .convnext import build_convnext
 from .mini_resnet import MiniResNet
 from .resnet import build_resnet
 from .simple_cnn import SimpleCNN
@@ -43,6 +44,20 @@ NETWORKS: dict[str, Network] = {
     "resnet152": Network(partial(build_resnet, "resnet152"), pretrained=True),
     "wide_resnet50_2": Network(partial(build_resnet, "wide_resnet50_2"), pretrained=True),
     "resnext50_32x4d": Network(partial(build_resnet, "resnext50_32x4d"), pretrained=True),
+    "convnext_tiny": Network(
+        partial(build_convnext, "convnext_tiny"),
+        head="classifier.2",
+        first="features.0.0",
+        layers=(
+            "features.0",
+            "features.1",
+            "features.2 features.3",
+            "features.4 features.5",
+            "features.6 features.7 classifier.0",
+            "classifier.2",
+        ),
+        pretrained=True,
+    ),
     "simple_cnn": Network(SimpleCNN, first="block1.conv"),
     "mini_resnet_basic_post": Network(partial(MiniResNet, "basic", "post")),
     "mini_resnet_bottleneck_post": Network(partial(MiniResNet, "bottleneck", "post")),
