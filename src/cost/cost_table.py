@@ -1,4 +1,4 @@
-"""The costs of several networks beside each other, for people."""
+"""The costs of several networks side by side, for people."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,21 +20,21 @@ SETTINGS = {
     "device": "device",
     "threads": "threads",
 }
-"""What figures depend on: key of cost.json -> name. A column where the networks differ, else told once below."""
+"""What figures depend on: key of cost.json -> name. A column where the networks differ, else one line below."""
 
 
 FIGURES = ("\nparameters", "\nMACs", "latency\nmean ms", "\nmedian", "\np95", "inference\nimages/s",
            "training\nimages/s", "inference\nMiB", "training\nMiB")  # fmt: skip
-"""The headers of what `_figures` gives."""
+"""The headers of what `_figures` returns."""
 
 WIDTH = 120
-"""Of one table in characters; a wider one becomes two."""
+"""Characters of the widest table; a wider one becomes two."""
 
 
 def costs_text(costs: Sequence[Mapping[str, Any]]) -> str:
-    """One row a network, from what cost.json holds, and below what all have in common.
+    """Return a table with one row a network, from what cost.json holds, and below it what all have in common.
 
-    Where settings that differ make it too wide they get a table of their own, and numbers tell what belongs together.
+    If differing settings make it too wide, they get a table of their own, and numbers say which rows belong together.
     """
     shared = [key for key in SETTINGS if len({cost.get(key) for cost in costs}) == 1]
     differing = [key for key in SETTINGS if key not in shared]
@@ -60,7 +60,7 @@ def costs_text(costs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _table(left: Sequence[str], right: Sequence[str], *parts: Sequence[Sequence[str]]) -> str:
-    """Columns set to the left and to the right, as wide as they need; a row has a cell or more of each part."""
+    """Return columns aligned to the left and to the right; each of `parts` gives every row one or more cells."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for header in left:
         table.add_column(header, no_wrap=True)
@@ -79,13 +79,13 @@ def _figures(cost: Mapping[str, Any]) -> list[str]:
 
 
 def _passes(costs: Sequence[Mapping[str, Any]], key: str) -> str:
-    """`100 passes`, or `12 to 100 passes` where a budget ended some."""
+    """Return `100 passes`, or `12 to 100 passes` where a budget ended some."""
     low, high = min(cost[key] for cost in costs), max(cost[key] for cost in costs)
     return f"{low} passes" if low == high else f"{low} to {high} passes"
 
 
 def _short(count: int) -> str:
-    """1,814,073,344 as `1.81 G`."""
+    """Write 1,814,073,344 as `1.81 G`."""
     for factor, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= factor:
             return f"{count / factor:.3g} {letter}" if count < 999.5 * factor else f"{count / factor:,.0f} {letter}"

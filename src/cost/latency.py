@@ -1,4 +1,4 @@
-"""How long a piece of work takes, again and again."""
+"""How long a piece of work takes when it is repeated."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 WARMUP_SHARE = 0.2
-"""Of a budget, at most so much is spent on warm-ups."""
+"""The share of a budget that warm-ups may take."""
 
 
 def time_passes(
@@ -18,11 +18,12 @@ def time_passes(
     clock: Callable[[], float] = time.perf_counter,
     on_pass: Callable[[float], None] | None = None,
 ) -> list[float]:
-    """The seconds of each of `passes` calls of `work`, behind `warmups` calls that don't count.
+    """Return the seconds of each of `passes` calls of `work`, after `warmups` calls that don't count.
 
-    `work` ends when its result is there: on a GPU it waits for the device. With a `budget` in seconds both parts stop
-    where theirs is spent, after at least one call each. `on_pass` gets the share that is done, in [0, 1], between calls
-    and never during one.
+    Args:
+        work: Must return only when its result is there: on a GPU it waits for the device.
+        budget: Seconds after which both parts stop early, each after at least one call.
+        on_pass: Hears the share that is done, in [0, 1], between calls and never during one.
     """
     start = clock()
     times: list[float] = []
@@ -48,10 +49,7 @@ def time_passes(
 
 
 def latency_figures(times: Sequence[float], prefix: str = "") -> dict[str, float | int]:
-    """Mean, median and 95th percentile (interpolated) of seconds, in milliseconds, and how many they are.
-
-    Keys: `<prefix>latency_ms_{mean,median,p95}`, `<prefix>latency_passes`.
-    """
+    """Return `<prefix>latency_ms_{mean,median,p95}` of these seconds, and their number, `<prefix>latency_passes`."""
     milliseconds = 1000 * np.asarray(times)
     figures = {
         "mean": milliseconds.mean(),

@@ -14,14 +14,15 @@ Built = TypeVar("Built")
 
 
 def peak_memory(build: Callable[[], Built], use: Callable[[Built], object], device: torch.device) -> int:
-    """The most bytes that tensors take while `use` runs: what `build` made and gave to it (weights, images, optimizer
-    state) and what `use` makes itself (activations, gradients). What was there before doesn't count, so that it is the
-    same figure at any time.
+    """Return the most bytes that tensors take while `use` runs on what `build` made.
 
-    On a CPU the storages of all tensors that torch's operations give back are counted. Scratch memory inside of an
-    operation is not: the resident set of a fresh process grew by 2 to 7 % more (forward passes and training steps of
-    ResNets, fp32 and bf16, glibc told to give freed memory back at once). torch's profiler sees half of that, but
-    writes to stderr. On CUDA it is the allocator's own record, scratch memory included.
+    What `build` made (weights, images, optimizer state) and what `use` makes itself (activations, gradients) counts;
+    what was there before doesn't, so that the figure is the same at any time.
+
+    On a CPU the storages of all tensors that torch's operations return are counted. Scratch memory inside an operation
+    is not: the resident set of a fresh process grew by 2 to 7 % more (forward passes and training steps of ResNets,
+    fp32 and bf16, with glibc made to release freed memory at once). torch's profiler sees half of that, but writes to
+    stderr. On CUDA it is the allocator's own record, scratch memory included.
     """
     if device.type == "cuda":
         use(build())  # cuBLAS keeps a workspace from its first use on
@@ -32,19 +33,20 @@ def peak_memory(build: Callable[[], Built], use: Callable[[Built], object], devi
         torch.cuda.reset_peak_memory_stats(device)
         use(built)
         torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    with _Storages() as storages:
+        return int(torch.cuda.max_memory_allocated(device)) - before
+    storages = _Storages()
+    with storages:
         built = build()
         storages.peak = storages.live
         use(built)
     return storages.peak
 
 
-class _Storages(TorchDispatchMode):
-    """Adds up the storages that operations give back while it is on, until each is freed."""
+class _Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's class has no types
+    """Adds up the storages that operations return while it is on, until each is freed."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = 0
         self.peak = 0
         self._sizes: dict[int, int] = {}

@@ -1,13 +1,14 @@
-"""What a network costs: parameters, multiply-accumulates, latency and memory."""
+"""What a network costs to use: parameters, multiply-accumulates, latency and memory."""
 
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .latency import latency_figures, time_passes
@@ -24,19 +25,19 @@ PRECISIONS: dict[str, tuple[torch.dtype | None, torch.dtype | None]] = {
 """Lightning's names: (number format of weights and images, that of autocast), None where it is left as it is."""
 
 Progress = Callable[[str, float], None]
-"""Told what is being measured and which share of it is done, in [0, 1]."""
+"""Hears what is being measured and which share of it is done, in [0, 1]."""
 
 
 def count_parameters(network: nn.Module) -> int:
-    """The number of weights, trained or not; batch norm's running statistics are no parameters."""
+    """Return the number of weights, trained or not; batch norm's running statistics are no parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def count_macs(network: nn.Module, in_channels: int, image_size: int) -> int:
-    """Multiply-accumulates of one forward pass of one image, in convolutions and matrix products.
+    """Count the multiply-accumulates of one forward pass of one image, in convolutions and matrix products.
 
-    torch's own counter reports 2 floating-point operations for each. Norms, ReLU and pooling are not counted, as in the
-    papers. Shapes are all it needs, so the network runs on the meta device and costs neither memory nor time.
+    Norms, ReLU and pooling don't count, as in the papers. The network runs on the meta device, where shapes are all
+    there is, and costs neither memory nor time.
     """
     shape = (1, in_channels, image_size, image_size)
     meta = {name: tensor.to("meta") for name, tensor in network.state_dict().items()}
@@ -49,7 +50,7 @@ def count_macs(network: nn.Module, in_channels: int, image_size: int) -> int:
     finally:
         for module, training in modes:  # each its own: a frozen part is in eval mode while the rest trains
             module.training = training
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2  # torch counts the multiplication and the addition
 
 
 def measure_cost(
@@ -66,37 +67,29 @@ def measure_cost(
     budget: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """What using the network costs on this device: the figures of cost.json that need no training, as plain values.
+    """Measure what using the network costs on this device: the figures of cost.json that need no training.
 
-    `parameters`, `macs` of one image; `latency_ms_{mean,median,p95}` of one image and `batch_latency_ms_…` of
-    `batch_size` images, each over `…latency_passes` passes; `inference_images_per_second` at that batch size;
-    `inference_peak_memory_mib`: weights and activations of one image, in MiB (see `peak_memory`).
+    The passes are those of an evaluation: random normalised images (N, C, H, W) on the device, eval mode, no gradients,
+    uncompiled. A copy runs: the network itself, its hooks and torch's random state notice nothing.
 
-    The passes are those of an evaluation: random normalised images (N, C, H, W) that lie on the device, eval mode, no
-    gradients, uncompiled, in `precision` (a key of `PRECISIONS`) and `memory_format`. A copy of the network runs: the
-    network itself, its hooks and torch's random state notice nothing. `budget`, in seconds, is what the passes may
-    take; see `time_passes`.
+    Args:
+        precision: A key of `PRECISIONS`.
+        budget: Seconds that the passes may take; see `time_passes`.
+
+    Returns:
+        `parameters`; `macs` of an image; `latency_ms_{mean,median,p95}` of an image and `batch_latency_ms_…` of a
+        batch, each over `…latency_passes` passes; `inference_images_per_second` of the batch;
+        `inference_peak_memory_mib`: weights and activations of one image, in MiB (see `peak_memory`).
     """
 
-    def run(copied: nn.Module, images: torch.Tensor) -> None:
-        # Entered anew for each pass, as in an evaluation: autocast may keep converted weights until its block ends.
-        with torch.inference_mode(), autocast(device, precision):
-            copied(images)
-        synchronise(device)
-
-    def prepare(count: int) -> tuple[nn.Module, torch.Tensor]:
+    def prepare(count: int) -> tuple[nn.Module, Tensor]:
         copied = bare_copy(network, device, precision, memory_format).eval()
         return copied, _random_images(count, in_channels, image_size, next(copied.parameters()), memory_format)
 
     def timed(what: str, count: int, prefix: str) -> dict[str, float | int]:
         copied, images = prepare(count)
-        times = time_passes(
-            lambda: run(copied, images),
-            passes=passes,
-            warmups=warmups,
-            budget=None if budget is None else budget / 2,
-            on_pass=None if progress is None else lambda share: progress(what, share),
-        )
+        work, on_pass = partial(_infer, copied, images, precision), progress and partial(progress, what)
+        times = time_passes(work, passes=passes, warmups=warmups, budget=budget and budget / 2, on_pass=on_pass)
         return latency_figures(times, prefix)
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -107,18 +100,22 @@ def measure_cost(
             "batch_size": batch_size,
             **timed(f"{batch_size} images", batch_size, "batch_"),
         }
-        seconds = cost["batch_latency_ms_mean"] / 1000
-        cost["inference_images_per_second"] = round(batch_size / seconds, 2)
-        cost["inference_peak_memory_mib"] = mebibytes(
-            peak_memory(lambda: prepare(1), lambda parts: run(*parts), device)
-        )
-    return cost
+        cost["inference_images_per_second"] = round(batch_size / (cost["batch_latency_ms_mean"] / 1000), 2)
+        peak = peak_memory(lambda: prepare(1), lambda parts: _infer(*parts, precision), device)
+    return cost | {"inference_peak_memory_mib": mebibytes(peak)}
+
+
+def _infer(network: nn.Module, images: Tensor, precision: str) -> None:
+    # Entered anew for each pass, as in an evaluation: autocast may keep converted weights until its block ends.
+    with torch.inference_mode(), autocast(images.device, precision):
+        network(images)
+    synchronise(images.device)
 
 
 def bare_copy(
     network: nn.Module, device: torch.device, precision: str, memory_format: torch.memory_format
 ) -> nn.Module:
-    """A copy on the device without gradients, compilation and the hooks of others, in that number format and layout."""
+    """Return a copy on the device, in that number format and layout, without gradients, compilation and hooks."""
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     # deepcopy takes what it finds in the memo for copied already.
     memo: dict[int, Any] = {id(getattr(module, name)): OrderedDict() for module in network.modules() for name in hooks}
@@ -127,26 +124,26 @@ def bare_copy(
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """The number formats of this precision inside of the block; autocast of what surrounds it is off."""
+    """Return a context with the number formats of this precision; autocast around it has no effect inside."""
     dtype = PRECISIONS[precision][1]
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done all it was asked for; a CPU always has."""
+    """Wait until the device has finished its work; a CPU always has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def mebibytes(size: int) -> float:
-    """Bytes in MiB, to a tenth."""
+    """Convert bytes to MiB, rounded to a tenth."""
     return round(size / 2**20, 1)
 
 
 def _random_images(
-    count: int, in_channels: int, image_size: int, like: torch.Tensor, memory_format: torch.memory_format
-) -> torch.Tensor:
-    """Standard normal (count, C, S, S) on the device and in the number format of `like`, always the same values."""
+    count: int, in_channels: int, image_size: int, like: Tensor, memory_format: torch.memory_format
+) -> Tensor:
+    """Return standard normal values (count, C, S, S), always the same, on the device and in the format of `like`."""
     images = torch.randn(
         (count, in_channels, image_size, image_size), generator=torch.Generator(like.device).manual_seed(0),
         device=like.device, dtype=torch.float32,

@@ -1,6 +1,7 @@
 """What a classifier costs, to use and to train: the contents of cost.json."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,10 +16,10 @@ from .hardware import describe_hardware
 from .optimizers import build_optimizer
 
 SECONDS = 3.0
-"""So long training steps are timed."""
+"""For this long training steps are timed."""
 
 STEPS_IN_A_ROW = 8
-"""A GPU gets so many steps before it is waited for: in training, too, its queue runs ahead."""
+"""A GPU gets this many steps before anybody waits for it: in training, too, its queue runs ahead."""
 
 
 def classifier_cost(
@@ -32,54 +33,47 @@ def classifier_cost(
     training_images_per_second: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """The contents of cost.json: the figures of `measure_cost`, those of training, and what they were measured on.
+    """Return the contents of cost.json, measured on copies: `module` stays as it is.
 
-    `training_images_per_second`, `training_batch_size` and `training_peak_memory_mib`: images, weights, activations,
-    gradients and optimizer state of a training step. `device`, `threads` (of the CPU), `precision`, `memory_format`,
-    `torch`, `image_size`, `in_channels`, `num_classes`.
+    Args:
+        budget: Seconds for the passes of inference, and as many at most for the steps of training; None times all
+            hundred passes of both batch sizes.
+        training_images_per_second: What a run has measured itself; None times `SECONDS` of steps on random images.
 
-    Copies run, and `module` stays as it is. A run that knows its own training images/s gives them; else `SECONDS` of
-    steps on random images are timed. `budget`: seconds for the passes of inference, and as many at most for the steps;
-    None times all hundred passes of both batch sizes.
-    Raises `InputError` for a precision that is not in `PRECISIONS`.
+    Returns:
+        The figures of `measure_cost`, those of training and what all were measured on. `training_peak_memory_mib`
+        holds the images, weights, activations, gradients and optimizer state of a step.
+
+    Raises:
+        InputError: The precision is not in `PRECISIONS`.
     """
     if precision not in PRECISIONS:
         raise InputError(f"trainer.precision={precision} is not possible here: take auto or {', '.join(PRECISIONS)}")
-    architecture = module.hparams["architecture"]
-    image_size, in_channels = architecture["image_size"], architecture["in_channels"]
+    image = {key: module.hparams["architecture"][key] for key in ("image_size", "in_channels")}
     cost = measure_cost(
-        module.network,
-        in_channels=in_channels,
-        image_size=image_size,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        memory_format=module.memory_format,
-        budget=budget,
-        progress=progress,
-    )
+        module.network, **image, batch_size=batch_size, device=device, precision=precision,
+        memory_format=module.memory_format, budget=budget, progress=progress,
+    )  # fmt: skip
 
     def make_step() -> Callable[..., None]:
         return training_step(private_copy(module, device, precision), device, precision, training_batch_size)
 
-    def warmed_up() -> Callable[..., None]:
-        step = make_step()
-        step(2)  # the optimizer has its state from the first step on, be it on two images
-        return step
-
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        peak = peak_memory(warmed_up, lambda step: step(), device)
+        peak = peak_memory(lambda: _warmed_up(make_step()), lambda step: step(), device)
         if training_images_per_second is None:
             seconds = SECONDS if budget is None else min(SECONDS, budget)
-            training_images_per_second = _images_per_second(
-                make_step(), training_batch_size, device, seconds=seconds, progress=progress
-            )
+            training_images_per_second = _images_per_second(make_step(), training_batch_size, device, seconds, progress)
     return cost | {
         "training_batch_size": training_batch_size,
         "training_images_per_second": round(training_images_per_second, 2),
         "training_peak_memory_mib": mebibytes(peak),
-        "image_size": image_size,
-        "in_channels": in_channels,
+        **image,
+        **_circumstances(module, device, precision),
+    }
+
+
+def _circumstances(module: ImageClassifier, device: torch.device, precision: str) -> dict[str, Any]:
+    return {
         "num_classes": len(module.class_names),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else describe_hardware()["cpu"],
         "threads": torch.get_num_threads(),
@@ -90,18 +84,18 @@ def classifier_cost(
 
 
 def private_copy(module: ImageClassifier, device: torch.device, precision: str) -> ImageClassifier:
-    """The classifier once more on the device, in training mode, without Lightning's and others' hooks."""
+    """Return a copy of the classifier on the device, in training mode, without Lightning's and others' hooks."""
     own = ImageClassifier(**module.hparams)
     own.network = bare_copy(module.network, device, precision, module.memory_format)
     own.memory_format = module.memory_format
-    own._frozen = module._frozen  # the copy's weights have it from `module` too, which may have thawed by now
+    own._frozen = module._frozen  # `module` may have thawed by now
     return own.to(device).train()
 
 
 def training_step(own: ImageClassifier, device: torch.device, precision: str, batch_size: int) -> Callable[..., None]:
-    """A step of training on a batch of random images, or on the first `count` of them, which it may be given.
+    """Return a step of training on a batch of random images, or on the first `count` of them where that is given.
 
-    `own` lies on the device and is trained. Lightning's loop, data loading and metrics are left out.
+    It trains `own`, which lies on the device, without Lightning's loop, data loading and metrics.
     """
     optimizer = build_optimizer(own.network, **own.hparams["optimizer"])
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "16-mixed")
@@ -115,16 +109,21 @@ def training_step(own: ImageClassifier, device: torch.device, precision: str, ba
             loss = F.cross_entropy(
                 own(images[:count]), targets[:count], weight=own.class_weights, label_smoothing=smoothing
             )
-        optimizer.zero_grad()  # behind the forward pass, as Lightning does it: the old gradients count at the peak
-        scaler.scale(loss).backward()
+        optimizer.zero_grad()  # after the forward pass, as in Lightning: the old gradients count at the peak
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's has no types
         scaler.step(optimizer)
         scaler.update()
 
     return step
 
 
+def _warmed_up(step: Callable[..., None]) -> Callable[..., None]:
+    step(2)  # two images are enough to give the optimizer its state
+    return step
+
+
 def _images_per_second(
-    step: Callable[[], None], batch_size: int, device: torch.device, *, seconds: float, progress: Progress | None
+    step: Callable[..., None], batch_size: int, device: torch.device, seconds: float, progress: Progress | None
 ) -> float:
     steps = STEPS_IN_A_ROW if device.type == "cuda" else 1
 
@@ -133,6 +132,6 @@ def _images_per_second(
             step()
         synchronise(device)
 
-    on_pass = None if progress is None else lambda share: progress("training", share)
+    on_pass = progress and partial(progress, "training")
     times = time_passes(work, passes=1_000_000, warmups=3, budget=seconds, on_pass=on_pass)
     return batch_size * steps * len(times) / sum(times)

@@ -124,6 +124,16 @@ def test_weights_of_another_architecture_are_refused_and_named(name: str) -> Non
         check_fit(small, other.state_dict(), "FILE")
 
 
+@pytest.mark.parametrize("name", ["wide_resnet50_2", "resnext50_32x4d"])
+def test_a_network_of_equal_names_and_other_shapes_is_named(name: str) -> None:
+    """It is no ResNet-50 of another image size."""
+    with torch.device("meta"):
+        usual, other = network("resnet50"), network(name)
+    assert usual.state_dict().keys() == other.state_dict().keys()
+    with pytest.raises(InputError, match=f"another network's: say model={name}"):
+        check_fit(usual, other.state_dict(), "FILE")
+
+
 def test_a_checkpoint_of_ours_says_whose_weights_it_has(tmp_path: Path) -> None:
     """The plain CIFAR networks have the same names and shapes as the residual ones."""
     state = {f"network.{name}": value for name, value in network("cifar_resnet20").state_dict().items()}

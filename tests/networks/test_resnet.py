@@ -16,6 +16,8 @@ PARAMETERS = {
     "resnet50": 25_557_032,
     "resnet101": 44_549_160,
     "resnet152": 60_192_808,
+    "wide_resnet50_2": 68_883_240,
+    "resnext50_32x4d": 25_028_904,
 }
 
 
@@ -40,7 +42,11 @@ def test_logits_and_gradients_are_torchvisions(name: str) -> None:
         torch.testing.assert_close(ours(images), theirs(images), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "giga"), [("resnet18", 1.814), ("resnet34", 3.664), ("resnet50", 4.089)])
+@pytest.mark.parametrize(
+    ("name", "giga"),
+    [("resnet18", 1.814), ("resnet34", 3.664), ("resnet50", 4.089), ("wide_resnet50_2", 11.398),
+     ("resnext50_32x4d", 4.230)],
+)  # fmt: skip
 def test_macs_are_the_published_ones(name: str, giga: float) -> None:
     network = build_network(name, num_classes=1000)
     before = [buffer.clone() for buffer in network.buffers()]

@@ -43,8 +43,8 @@ class Predict(Settings):
 
     checkpoint: Checkpoint = setting(RUN)
     images: Annotated[Any, Names("images=…"), Takes("files")] = setting(
-        "FILE, FOLDER with everything below it, a pattern such as 'PHOTOS/**/*.jpg', - for a list on stdin, or test, val, "
-        "train of the run"
+        "FILE, FOLDER with everything below it, a pattern such as 'PHOTOS/**/*.jpg', - for a list on stdin, or test, "
+        "val, train of the run"
     )
     format: Literal["csv", "jsonl"] = setting("predictions.csv, or predictions.jsonl with a JSON object a line")
     top_k: Annotated[int, Interval(ge=1, le=100_000)] = setting("classes of an image, the most likely ones first")
@@ -147,7 +147,7 @@ class Export(Settings):
     checkpoint: Checkpoint = setting(RUN)
     format: str = setting("onnx: an .onnx file, for ONNX Runtime and others; torch_export: a .pt2 file, for PyTorch")
     images: Any = setting(
-        "what proves the export: FILE, FOLDER, pattern, - for a list on stdin, or test, val, train of the run; null: test"
+        "what proves the export: FILE, FOLDER, pattern, -: a list on stdin, or test, val, train of the run; null: test"
     )
     max_images: Count | None = setting("most images, the classes in turn; null: all")
     seed: Seed = setting("of the choice of images")
