@@ -19,9 +19,9 @@ from src.reporting.answers import ANSWERS
 from src.settings import rules
 from src.settings.check import RULES, check_config, keys, nearest
 from src.settings.composing import compose_overrides
+from src.training.assemble import to_dict
 from src.training.configured import build
 from src.training.optimizers import build_optimizer, build_schedule
-from src.training.session import to_dict
 
 CONF = Path(__file__).parents[2] / "conf"
 Config = Callable[..., DictConfig]
