@@ -12,42 +12,45 @@ from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from .command.main import main, output_folder
-from .errors import InputError, RunError, first_line, ran_out
+from .errors import InputError, RunError, ran_out
 from .files import write_text
 from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from .data import ImageDataModule
+    from .training.assemble import Plan
     from .training.classifier import ImageClassifier
 
 log = logging.getLogger(__name__)
 
 
 def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]:
-    """Measure the network of the composed configuration; give back what cost.json holds.
+    """Measure the network of the composed configuration; return what cost.json holds.
 
-    `folder` is where cost.json is written; None takes Hydra's, or outside Hydra `cfg.output`. Raises `InputError` for
-    what can't be meant, `RunError` where the memory is too small.
+    Args:
+        folder: Where cost.json is written; None: Hydra's folder, or outside Hydra `cfg.output`.
+
+    Raises:
+        InputError: A setting is wrong or does not fit the others.
+        RunError: The memory is too small.
     """
     check_config(cfg)
-    if cfg.model.in_channels != cfg.data.in_channels:
-        raise InputError(
-            f"model.in_channels={cfg.model.in_channels} and data.in_channels={cfg.data.in_channels} differ: "
-            "set data.in_channels alone, and the network follows"
-        )
     if cfg.data.batch_size == "auto":
         raise InputError("data.batch_size=auto is for trainings: say for which number training is to be measured")
-    from .training.classifier_cost import classifier_cost  # and with it torch, only now
+    import torch  # only now
 
-    module, device, precision = _build(cfg)
+    from .training.classifier_cost import classifier_cost
+
+    module, plan = _build(cfg)
     log.info("%s on %s: %d×%d×%d", cfg.model.name, cfg.data.name, *[cfg.data.image_size] * 2, cfg.data.in_channels)
     try:
         with _bar(cfg.model.name) as progress:
             figures = classifier_cost(
                 module,
-                device=device,
-                precision=precision,
+                device=torch.device("cuda" if plan.cuda else "cpu"),
+                precision=plan.precision,
                 batch_size=cfg.batch_size,
                 training_batch_size=cfg.data.batch_size,
                 budget=cfg.budget,
@@ -75,55 +78,33 @@ def show(costs: Sequence[dict[str, Any]]) -> None:
     log.info("\n%s\n", costs_text(costs))
 
 
-def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Any, str]":
-    """The classifier, its device and its precision: as a training with these settings would choose them."""
-    import torch
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    from .networks.pretrained import check_fit
-    from .settings.schema.data import channel_values
-    from .training.classifier import ImageClassifier
-    from .training.hardware import uses_cuda
+def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Plan]":
+    """Return the module, and what it computes with: as a training with these settings would choose them."""
+    from .data import ImageDataModule
+    from .training.assemble import all_settings_needed, build_module, plan_training, to_dict
     from .training.optimizers import check_optimization
-    from .training.precision import choose_memory_format, choose_precision, weight_uses
-    from .training.transfer import read_pretrained, resolve_architecture
 
-    cuda = uses_cuda(cfg.trainer.accelerator)
-    settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    constant = {"name": "constant"}
-    check_optimization(settings["optimizer"], constant)
-    pretrained = read_pretrained(cfg.model.weights, cfg.model.name)
-    network = resolve_architecture(settings["model"], pretrained)
-    classes = cfg.model.num_classes or _count_classes(settings["data"])
-    try:
-        module = ImageClassifier(
-            architecture=network | {"num_classes": classes, "image_size": cfg.data.image_size},
-            class_names=[str(number) for number in range(classes)],
-            preprocessing={
-                name: channel_values(name, settings["data"][name], cfg.data.in_channels) for name in ("mean", "std")
-            },
+    with all_settings_needed():
+        settings, constant = to_dict(cfg), {"name": "constant"}
+        check_optimization(settings["optimizer"], constant)
+        plan = plan_training(cfg.model, cfg.data, cfg.trainer, cfg.memory_format)
+        data = ImageDataModule(**settings["data"])
+        module = build_module(
+            plan,
+            class_names=[str(number) for number in range(cfg.model.num_classes or _count_classes(data))],
+            preprocessing=data.preprocessing,
             optimizer=settings["optimizer"],
             scheduler=constant,
             label_smoothing=cfg.label_smoothing,
             freeze=cfg.freeze,
         )
-    except OmegaConfBaseException as error:  # a setting was taken out with ~
-        raise InputError(f"{first_line(error)}: the configuration needs it") from error
-    if pretrained is not None:
-        check_fit(module.network, pretrained, cfg.model.weights)
-    uses = weight_uses(module.network, cfg.data.in_channels, cfg.data.image_size)
-    module.memory_format = choose_memory_format(cfg.memory_format, cuda=cuda, uses=uses)
-    precision = choose_precision(cfg.trainer.precision, cuda=cuda, uses=uses)
-    return module, torch.device("cuda" if cuda else "cpu"), precision
+    return module, plan
 
 
-def _count_classes(data: dict[str, Any]) -> int:
-    """How many classes the data set has, by looking at it; nothing is downloaded."""
-    from .data import ImageDataModule
-
+def _count_classes(data: "ImageDataModule") -> int:
+    """Return how many classes the data set has, by looking at it; nothing is downloaded."""
     try:
-        return len(ImageDataModule(**data).find(download=False).class_names)
+        return len(data.find(download=False).class_names)
     except InputError as error:
         raise InputError(f"data.num_classes can't be counted: {error}; or say data.num_classes=…") from error
 

@@ -25,7 +25,7 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
     """
     check_config(cfg)
     resume = resume or cfg.resume is not None
-    from .training.lifecycle import run_training  # torch and Lightning, only now
+    from .training.session import run_training  # torch and Lightning, only now
 
     folder = folder or _hydra_folder() or cfg.resume or new_run_path(cfg.data.name, cfg.model.name)
     return run_training(cfg, RunFolder(folder), command=shlex.join(sys.orig_argv), resume=resume)

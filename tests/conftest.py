@@ -74,7 +74,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """The run of `tests.support.short_run` as it ends undisturbed, and its processor seconds. Don't write."""
-    import src.training.lifecycle  # noqa: F401  # others are forked, and have it
+    import src.training.session  # noqa: F401  # others are forked, and have it
     from tests.support.command_line import run_here
     from tests.support.short_run import RUN
 

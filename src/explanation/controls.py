@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..errors import InputError
 from ..runs.folder import RunFolder
 from ..runs.saved_settings import run_settings
-from ..training.lifecycle import run_training
+from ..training.session import run_training
 
 STEM = {"stem", "stem_pool"}
 

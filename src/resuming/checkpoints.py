@@ -4,6 +4,7 @@ import errno
 import logging
 import re
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..networks.saved import SavedFileError, load_saved
+from ..runs.folder import RunFolder
 from .sealed import check_seal
 from .stopping import Stop
 from .unfinished import batches_done, validates
@@ -180,6 +182,26 @@ class StepCheckpoints(Checkpoint):
 
     def _note(self, trainer: L.Trainer) -> None:
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+
+
+def checkpoint_callbacks(folder: RunFolder, stop: Stop, *, monitor: str, mode: str, every: Any) -> list[L.Callback]:
+    """Return what writes best.ckpt and last.ckpt; `every` is `checkpoint_every`.
+
+    Lightning's own `save_last` writes last.ckpt only when the best is written.
+    """
+    # A run that is resumed goes on there, and `src.resuming.unfinished` sees to it that it does so with the next batch.
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+    settings: dict[str, Any] = {"dirpath": folder.checkpoints, "enable_version_counter": False}
+    best, last = folder.best_checkpoint.stem, folder.last_checkpoint.stem
+    # Figures of the training images are there at an epoch's end alone.
+    at_the_end = True if monitor.startswith("train/") else None
+    steps, seconds = checkpoint_interval(every)
+    return [
+        RunCheckpoint(filename=best, monitor=monitor, mode=mode, save_on_train_epoch_end=at_the_end, **settings),
+        RunCheckpoint(filename=last, save_on_train_epoch_end=True, **settings),
+        StepCheckpoints(folder.last_checkpoint, stop, steps, seconds),
+    ]
 
 
 def checkpoint_interval(every: Any) -> tuple[int | None, float | None]:

@@ -2,6 +2,10 @@
 
 Lightning keeps weights, optimizer, schedule and how many batches are done. It forgets the figures that the epoch has
 gathered so far and gradients that are still being accumulated, and starts the epoch's images from the first.
+
+Lightning 2.6.6 would keep the `state_dict` of a loader, too, and that was tried in place of the sampler's `skip`: the
+loader's `load_state_dict` is never called. `configure_optimizers` asks for `estimated_stepping_batches`, which sets up
+the loader before the loops are restored, and `_FitLoop.setup_data` passes over a loader that is there already.
 """
 
 from typing import Any

@@ -1,23 +1,51 @@
-"""Callbacks and loggers that the configuration names."""
+"""A run's callbacks and loggers: those that every run has, and those that the configuration names."""
 
 import re
 from typing import Any
 
-import lightning
+import lightning as L
 from hydra.utils import get_class, instantiate
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from rich import get_console
 
+from ..callbacks.history import History
+from ..callbacks.progress import progress_callbacks
+from ..callbacks.tensorboard import TensorBoardCharts
+from ..callbacks.test_outputs import Predictions
+from ..callbacks.throughput import Throughput
 from ..errors import InputError, first_line
+from ..resuming.checkpoints import checkpoint_callbacks
+from ..resuming.stopping import Stop
+from ..runs.folder import RunFolder
 from ..settings.composing import PACKAGE
 from ..settings.trust import check_targets, settle
 
 
-def build(node: DictConfig, group: str, **arguments: Any) -> Any:
-    """The callback or logger that a configuration node names.
+def run_callbacks(
+    cfg: DictConfig, folder: RunFolder, throughput: Throughput, history: History, predictions: Predictions, stop: Stop
+) -> list[L.Callback]:
+    """Return a run's callbacks, those that write checkpoints last: these keep what the others know."""
+    progress = progress_callbacks(get_console(), throughput, bar=cfg.trainer.enable_progress_bar)
+    callbacks = [throughput, *progress, history, predictions, TensorBoardCharts()]
+    callbacks += [build(node, "callbacks") for node in cfg.callbacks.values() if node is not None]
+    if cfg.trainer.enable_checkpointing:
+        every = OmegaConf.select(cfg, "checkpoint_every")
+        callbacks += checkpoint_callbacks(folder, stop, monitor=cfg.monitor, mode=cfg.mode, every=every)
+    return callbacks
 
-    Raises `InputError` for anything else, `src.settings.trust.CLASSES` says what (a configuration from elsewhere must
-    not name code), and for arguments that it doesn't take.
+
+def run_loggers(cfg: DictConfig, folder: RunFolder) -> list[Logger]:
+    """Return the loggers that the configuration names; they write into the run folder."""
+    return [build(node, "logger", save_dir=str(folder.path)) for node in cfg.logger.values() if node is not None]
+
+
+def build(node: DictConfig, group: str, **arguments: Any) -> Any:
+    """Return the callback or logger that a configuration node names.
+
+    Raises:
+        InputError: It is anything else (`src.settings.trust.CLASSES` says what is allowed, for a configuration from
+            elsewhere must not name code), or it does not take these arguments.
     """
     settings = settle(node, group)
     check_targets(settings, group)
@@ -25,7 +53,7 @@ def build(node: DictConfig, group: str, **arguments: Any) -> Any:
     target = re.sub(r"^(src|reslens)\.", f"{PACKAGE}.", str(settings.get("_target_", None)))
     settings["_target_"] = target
     try:
-        if not issubclass(get_class(target), (lightning.Callback, Logger)):
+        if not issubclass(get_class(target), (L.Callback, Logger)):
             raise InputError(f"{group}: _target_={target} is neither a callback nor a logger: leave it out")
         return instantiate(settings, **arguments)
     except Exception as error:

@@ -30,7 +30,7 @@ from src.data.datasets import FileDataset, ImageDataset, ImagesAndTargets, as_it
 from src.data.transforms import Augmentation, load_augmented
 from src.resuming.sealed import SealedCheckpointIO
 from src.runs.folder import RunFolder
-from src.training.session import Session
+from src.training.assemble import Parts, assemble
 from tests.benchmarks.bench_training import show, steps
 
 
@@ -59,12 +59,12 @@ class Loose(Dataset[ImagesAndTargets]):
         return torch.from_numpy(augment_batch(images.numpy(), augmentation, self.random))
 
 
-def loop(session: Session, *, exact: bool) -> Iterator[int]:
-    data = session.data
+def loop(parts: Parts, *, exact: bool) -> Iterator[int]:
+    data = parts.data
     if exact:
-        return steps(session, data.train_dataloader())
+        return steps(parts, data.train_dataloader())
     loose = Loose(data.dataset("train", None), data.augmentation)
-    return steps(session, DataLoader(loose, data.batch_size, shuffle=True, collate_fn=as_it_is))
+    return steps(parts, DataLoader(loose, data.batch_size, shuffle=True, collate_fn=as_it_is))
 
 
 def turn(loop: Iterator[int], batches: int, *, exact: bool) -> tuple[float, float]:
@@ -75,8 +75,8 @@ def turn(loop: Iterator[int], batches: int, *, exact: bool) -> tuple[float, floa
     return images / (time.perf_counter() - wall), images / (time.process_time() - processor)
 
 
-def seconds_to_save(io: TorchCheckpointIO, session: Session, folder: str) -> float:
-    checkpoint = {"state_dict": session.module.state_dict()}
+def seconds_to_save(io: TorchCheckpointIO, parts: Parts, folder: str) -> float:
+    checkpoint = {"state_dict": parts.module.state_dict()}
     began = time.perf_counter()
     io.save_checkpoint(checkpoint, Path(folder) / "last.ckpt")
     return time.perf_counter() - began
@@ -97,9 +97,9 @@ def main() -> None:
         "trainer.enable_progress_bar=false", *arguments.overrides,
     ]  # fmt: skip
     with initialize_config_dir(config_dir=str(Path(__file__).parent.parent / "conf"), version_base="1.3"):
-        session = Session(compose("train", overrides=overrides), RunFolder("none"))
-        other = Session(compose("train", overrides=overrides), RunFolder("none"))
-    loops = {True: loop(session, exact=True), False: loop(other, exact=False)}
+        parts = assemble(compose("train", overrides=overrides), RunFolder("none"))
+        other = assemble(compose("train", overrides=overrides), RunFolder("none"))
+    loops = {True: loop(parts, exact=True), False: loop(other, exact=False)}
     ratios = []
     for number in range(arguments.rounds + 1):
         first = bool(number % 2)
@@ -110,7 +110,7 @@ def main() -> None:
     show("exact / loose, by processor time", [processor for _, processor in ratios[1:]])
     with tempfile.TemporaryDirectory() as folder:
         for io in (SealedCheckpointIO(), TorchCheckpointIO()):
-            times = [seconds_to_save(io, session, folder) for _ in range(10)]
+            times = [seconds_to_save(io, parts, folder) for _ in range(10)]
             show(f"seconds of a checkpoint, {type(io).__name__}", times)
 
 

@@ -26,8 +26,8 @@ from omegaconf import DictConfig
 
 from src.callbacks.gradcam import GradCAMCallback
 from src.runs.folder import RunFolder
+from src.training.assemble import Parts, assemble
 from src.training.optimizers import build_optimizer
-from src.training.session import Session
 
 
 class Turns(L.Callback):
@@ -70,18 +70,18 @@ def main() -> None:
     }
     turns = Turns(arguments.batches, others)
     with tempfile.TemporaryDirectory() as folder:
-        session = Session(
+        parts = assemble(
             config(arguments, f"trainer.max_steps={arguments.batches * (arguments.rounds + 1)}"), RunFolder(folder)
         )
-        session.trainer.callbacks.append(turns)
-        session.trainer.fit(session.module, datamodule=session.data)
-        callback = next(c for c in session.trainer.callbacks if isinstance(c, GradCAMCallback))
+        parts.trainer.callbacks.append(turns)
+        parts.trainer.fit(parts.module, datamodule=parts.data)
+        callback = next(c for c in parts.trainer.callbacks if isinstance(c, GradCAMCallback))
         seconds = []
         for _ in range(arguments.rounds):
             start = time.perf_counter()
-            callback.explain(session.trainer, session.module, epoch=1)
+            callback.explain(parts.trainer, parts.module, epoch=1)
             seconds.append(time.perf_counter() - start)
-        precision, images = session.trainer.precision, session.data.size("train")
+        precision, images = parts.trainer.precision, parts.data.size("train")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {precision}; the first round is a warm-up")
     ours = turns.rates["reslens"][1:]
     for name in others:
@@ -109,13 +109,13 @@ def config(arguments: argparse.Namespace, *overrides: str) -> DictConfig:
 
 def loop(arguments: argparse.Namespace, *overrides: str) -> Iterator[int]:
     """The loop that one writes without a framework, a batch at a time: no metrics, no log, no checks."""
-    session = Session(config(arguments, *overrides), RunFolder("none"))
-    return steps(session, session.data.train_dataloader())
+    parts = assemble(config(arguments, *overrides), RunFolder("none"))
+    return steps(parts, parts.data.train_dataloader())
 
 
-def steps(session: Session, loader: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[int]:
+def steps(parts: Parts, loader: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[int]:
     """Training steps for ever; the images of each."""
-    module, bf16 = session.module, session.trainer.precision == "bf16-mixed"
+    module, bf16 = parts.module, parts.trainer.precision == "bf16-mixed"
     optimizer = build_optimizer(module.network, **module.hparams["optimizer"])
     module.train()
     while True:

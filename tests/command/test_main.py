@@ -17,7 +17,7 @@ from PIL import Image
 from src.command.reservation import Reserved
 from src.runs.folder import RunFolder
 from src.settings.composing import quote_paths
-from src.training.session import Session
+from src.training import session
 from tests.support.command_line import run_here, start
 from tests.support.launched import Launched
 
@@ -264,7 +264,7 @@ def told(number: int) -> Callable[..., Any]:
 def test_slurms_notice_stops_a_run_before_and_after_its_training(
     phase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Session, phase, told(signal.SIGUSR1))
+    monkeypatch.setattr(session, phase, told(signal.SIGUSR1))
     words = ("trainer=debug", "model=simple_cnn", "callbacks=none", "logger=none", "cost=false", "hydra.run.dir=run")
     process = start(*words, cwd=tmp_path, log=tmp_path / "log")
     process.join(60)

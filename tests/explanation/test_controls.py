@@ -11,8 +11,8 @@ from src.data import ImageDataModule
 from src.errors import InputError
 from src.explanation.controls import shuffled_settings, train_shuffled
 from src.runs.folder import RunFolder
+from src.training.assemble import to_dict
 from src.training.classifier import ImageClassifier
-from src.training.session import to_dict
 
 
 @pytest.fixture

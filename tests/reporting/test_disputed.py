@@ -14,7 +14,7 @@ from src.reporting.groups import Group, group_runs
 from src.reporting.report import write_report
 from src.runs.folder import RunFolder
 from src.train import train
-from src.training.session import to_dict
+from src.training.assemble import to_dict
 from tests.command.test_sweep import SHORT, Config
 
 

@@ -19,7 +19,7 @@ from src.resuming.sealed import seal
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
 from src.train import train
-from src.training import session
+from src.training import configured, session
 from tests.resuming.test_exactness import differences, run_until
 from tests.support.short_run import curves
 
@@ -145,8 +145,8 @@ def test_sigterm_with_a_validation_after_each_batch(
 ) -> None:
     cfg, told = settings("trainer.val_check_interval=1", "checkpoint_every=null"), Signal(hook)
     with monkeypatch.context() as patch:
-        checkpoints = session.Session._checkpoints
-        patch.setattr(session.Session, "_checkpoints", lambda self: [told, *checkpoints(self)])
+        made = configured.checkpoint_callbacks
+        patch.setattr(configured, "checkpoint_callbacks", lambda *a, **k: [told, *made(*a, **k)])
         with pytest.raises(SystemExit) as end:
             train(cfg, tmp_path / "run")
     assert end.value.code == 143

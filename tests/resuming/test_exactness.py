@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from src.runs.folder import RunFolder
 from src.train import train
-from src.training import classifier, session
+from src.training import classifier, configured
 from tests.support.photographs import make_photos
 
 Config = Callable[..., DictConfig]
@@ -82,8 +82,8 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
 
 def run_until(moment: tuple[int, int], cfg: DictConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        checkpoints = session.Session._checkpoints
-        patch.setattr(session.Session, "_checkpoints", lambda self: [PowerCut(*moment), *checkpoints(self)])
+        made = configured.checkpoint_callbacks
+        patch.setattr(configured, "checkpoint_callbacks", lambda *a, **k: [PowerCut(*moment), *made(*a, **k)])
         with pytest.raises(PowerFailedError):
             train(cfg, folder)
 

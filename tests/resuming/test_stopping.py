@@ -19,7 +19,7 @@ from src.errors import RunError
 from src.resuming import stopping
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
-from src.training import session
+from src.training import configured
 from tests.support.launched import Launched
 from tests.support.short_run import EPOCHS, RUN, STEPS_AN_EPOCH, curves, digest, epochs, finish
 
@@ -42,8 +42,8 @@ class Diary(L.Callback):
 def diary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file in which every run of this test notes its steps."""
     file = tmp_path.with_name(f"{tmp_path.name}_diary")
-    checkpoints = session.Session._checkpoints
-    monkeypatch.setattr(session.Session, "_checkpoints", lambda self: [Diary(file), *checkpoints(self)])
+    made = configured.checkpoint_callbacks
+    monkeypatch.setattr(configured, "checkpoint_callbacks", lambda *a, **k: [Diary(file), *made(*a, **k)])
     return file
 
 

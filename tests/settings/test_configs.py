@@ -23,9 +23,9 @@ from src.settings.schema.data import Data, channel_values
 from src.settings.schema.kinds import Settings, group_of, kinds, takes
 from src.settings.schema.training import ANSWERS as SCHEMA_ANSWERS
 from src.settings.schema.verbs import VERBS
+from src.training.assemble import to_dict
 from src.training.configured import build
 from src.training.optimizers import build_optimizer, build_schedule
-from src.training.session import to_dict
 
 CONF = Path(__file__).parents[2] / "conf"
 Config = Callable[..., DictConfig]

@@ -12,8 +12,8 @@ from src.data import ImageDataModule
 from src.networks import NETWORKS, build_network
 from src.runs.folder import RunFolder
 from src.train import train
+from src.training.assemble import to_dict
 from src.training.classifier import ImageClassifier
-from src.training.session import to_dict
 
 Config = Callable[..., DictConfig]
 QUICK = (

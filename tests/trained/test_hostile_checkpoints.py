@@ -21,7 +21,7 @@ from src.networks.saved import SavedFileError, load_saved
 from src.resuming.starting_point import last_whole
 from src.runs.folder import RunFolder
 from src.trained.checkpoint import load_trained
-from src.training.lifecycle import run_training
+from src.training.session import run_training
 from tests.support.command_line import run_here
 from tests.support.hostile_files import CODE, FILES, Content, archive
 

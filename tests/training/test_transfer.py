@@ -85,28 +85,28 @@ def test_features_computed_once_give_the_same_network(file: Path, tmp_path: Path
 
 
 def test_kept_features_are_what_the_loaders_hand_out(file: Path, tmp_path: Path, config: Config) -> None:
-    from src.training.session import Session
+    from src.training.assemble import assemble
+    from src.training.session import keep_features
 
     cfg = config(*QUICK, f"weights={file}", "freeze=backbone", "data.balance=sampler", "data.imbalance=5")
-    session = Session(cfg, RunFolder(tmp_path / "run"))
-    assert session.caches_features
-    session._keep_features()
-    network = session.module.eval()
+    parts = assemble(cfg, RunFolder(tmp_path / "run"))
+    assert parts.caches_features
+    keep_features(parts)
+    network = parts.module.eval()
     by_image = {
-        split: dict(zip(session.data.paths(split), session.data.features[split], strict=True))
-        for split in ("train", "val")
+        split: dict(zip(parts.data.paths(split), parts.data.features[split], strict=True)) for split in ("train", "val")
     }
-    images, _, paths = session.data.sample("train", 20)
+    images, _, paths = parts.data.sample("train", 20)
     with torch.inference_mode():
         wanted = network.features(images)
         torch.testing.assert_close(network(wanted.clone()), network(images))
     torch.testing.assert_close(torch.stack([by_image["train"][path] for path in paths]), wanted)
-    features, targets = next(iter(session.data.train_dataloader()))
+    features, targets = next(iter(parts.data.train_dataloader()))
     assert features.shape == (64, 128)
     assert targets.bincount(minlength=10).tolist().count(0) == 0  # the sampler's even draws, of features
     assert not features.requires_grad
     assert not features.is_inference()
-    images, _ = next(iter(session.data.evaluation_dataloader("test")))
+    images, _ = next(iter(parts.data.evaluation_dataloader("test")))
     assert images.shape[1:] == (1, 8, 8)
 
 
@@ -203,17 +203,17 @@ def test_the_loss_is_weighed_by_the_true_class(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_file_with_another_stem_decides_the_stem(tmp_path: Path, config: Config) -> None:
     """`stem=auto` follows conv1 of the file, at a size where it would else take the small stem."""
-    from src.training.session import Session
+    from src.training.assemble import assemble
 
     torch.manual_seed(0)
     torch.save(build_network("resnet18", num_classes=3, image_size=224).state_dict(), tmp_path / "big.pth")
     overrides = ("model=resnet18", "trainer=cpu", "data.image_size=32", "callbacks=none", "logger=none", "cost=false")
-    session = Session(config(*overrides, f"weights={tmp_path / 'big.pth'}"), RunFolder(tmp_path / "run"))
-    assert session.module.network.conv1.kernel_size == (7, 7)  # type: ignore[union-attr]
-    assert session.module.hparams["architecture"]["stem"] == "imagenet"
-    assert session.fit is not None
-    assert session.fit.adapted == ["conv1.weight"]
-    small = Session(config(*overrides), RunFolder(tmp_path / "run"))
+    parts = assemble(config(*overrides, f"weights={tmp_path / 'big.pth'}"), RunFolder(tmp_path / "run"))
+    assert parts.module.network.conv1.kernel_size == (7, 7)  # type: ignore[union-attr]
+    assert parts.module.hparams["architecture"]["stem"] == "imagenet"
+    assert parts.fit is not None
+    assert parts.fit.adapted == ["conv1.weight"]
+    small = assemble(config(*overrides), RunFolder(tmp_path / "run"))
     assert small.module.network.conv1.kernel_size == (3, 3)  # type: ignore[union-attr]
 
 

@@ -1,0 +1,236 @@
+"""From settings to what a training is made of: data, module and Trainer.
+
+`assemble` does all of it for a run. Each of the other functions takes what it needs and nothing else, so that a
+notebook can use it alone.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor
+
+from ..attribution.layers import find_layer
+from ..callbacks.history import History
+from ..callbacks.test_outputs import Predictions
+from ..callbacks.throughput import Throughput
+from ..data import ImageDataModule
+from ..errors import InputError, first_line
+from ..logs import is_follower
+from ..networks import build_network
+from ..networks.pretrained import Fit, check_fit, fit_weights
+from ..resuming.sealed import SealedCheckpointIO
+from ..resuming.starting_point import check_fits, check_length
+from ..resuming.stopping import Stop
+from ..runs.folder import RunFolder
+from .batch_size import settle_batch_size
+from .classifier import ImageClassifier
+from .configured import run_callbacks, run_loggers
+from .hardware import uses_cuda
+from .optimizers import check_optimization
+from .precision import choose_memory_format, choose_precision, weight_uses
+from .transfer import features_stay_the_same, read_pretrained, resolve_architecture
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of.
+
+    Attributes:
+        checkpoint: Where the training goes on; None: it begins.
+        stop: Whether somebody wants it to stop.
+        caches_features: Whether a frozen backbone sees each image once, and the head learns from what it saw.
+        fit: How the given weights fitted; None without any.
+        found_batch_size: What `data.batch_size=auto` came to; None for a number.
+    """
+
+    cfg: DictConfig
+    folder: RunFolder
+    checkpoint: Path | None
+    data: ImageDataModule
+    module: ImageClassifier
+    trainer: L.Trainer
+    throughput: Throughput
+    history: History
+    predictions: Predictions
+    stop: Stop
+    caches_features: bool
+    fit: Fit | None
+    found_batch_size: int | None
+
+
+class Plan(NamedTuple):
+    """What the settings of network and hardware mean here, before any image is read.
+
+    Attributes:
+        architecture: What `build_network` takes; its `num_classes` may still be None.
+        pretrained: The state dict to begin with; None: random weights.
+    """
+
+    architecture: dict[str, Any]
+    pretrained: dict[str, Tensor] | None
+    cuda: bool
+    precision: str
+    memory_format: torch.memory_format
+
+
+@contextmanager
+def all_settings_needed() -> Iterator[None]:
+    """Turn OmegaConf's error about a setting that was taken out with ~ into an `InputError`."""
+    try:
+        yield
+    except OmegaConfBaseException as error:
+        raise InputError(f"{first_line(error)}: the configuration needs it") from error
+
+
+@all_settings_needed()
+def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None) -> Parts:
+    """Build and check all parts of a run; write nothing but caches of the data.
+
+    What is quick to find wrong comes first: hardware, network and optimizer, then the Trainer; only then the images.
+    """
+    settings = to_dict(cfg)
+    layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
+    plan = plan_training(cfg.model, cfg.data, cfg.trainer, cfg.memory_format, layer)
+    check_optimization(settings["optimizer"], settings["scheduler"])
+    watching = (Throughput(), History(folder, cfg.monitor, cfg.mode), Predictions(), Stop())
+    callbacks, loggers = run_callbacks(cfg, folder, *watching), run_loggers(cfg, folder)
+    trainer = build_trainer(settings["trainer"] | {"precision": plan.precision}, folder.path, callbacks, loggers)
+    data = ImageDataModule(**settings["data"], seed=cfg.seed)
+    caches_features = features_stay_the_same(
+        data.cache_features,
+        freeze=cfg.model.freeze,
+        augmented=data.augmentation is not None,
+        processes=trainer.world_size,
+        limited=cfg.trainer.fast_dev_run or cfg.trainer.limit_train_batches is not None,
+    )
+    find_images(data, cfg.model.num_classes)
+    module = build_module(
+        plan,
+        class_names=data.class_names,
+        preprocessing=data.preprocessing,
+        optimizer=settings["optimizer"],
+        scheduler=settings["scheduler"],
+        label_smoothing=cfg.label_smoothing,
+        class_weights=data.class_weights(),
+        freeze=cfg.model.freeze,
+    )
+    if checkpoint is not None:
+        check_fits(checkpoint, module, data)
+    fit = None if plan.pretrained is None else fit_weights(module.network, plan.pretrained, cfg.model.weights)
+    module.network.to(memory_format=plan.memory_format)
+    _look_at_freeze(cfg.model.freeze, plan.pretrained is not None, trainer.max_epochs)
+    if cfg.compile:
+        module.network.compile()
+    found = None
+    if cfg.data.batch_size == "auto":
+        found = settle_batch_size(module, data, trainer, folder, begun=checkpoint is not None or is_follower())
+    if checkpoint is not None:
+        check_length(checkpoint, count_batches(data, trainer), trainer.max_epochs)
+    return Parts(cfg, folder, checkpoint, data, module, trainer, *watching, caches_features, fit, found)
+
+
+def to_dict(cfg: DictConfig) -> dict[str, Any]:
+    """Return the configuration as plain dicts, lists and values."""
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+
+
+def plan_training(
+    model: Mapping[str, Any],
+    data: Mapping[str, Any],
+    trainer: Mapping[str, Any],
+    memory_format: str = "auto",
+    layer: str | None = None,
+) -> Plan:
+    """Return what these groups of settings come to on this machine.
+
+    The network is built without weights, so that a wrong setting is found before the data are read; also that of the
+    `layer` that Grad-CAM is to look at.
+    """
+    in_channels, image_size, weights = data["in_channels"], data["image_size"], model["weights"]
+    if model["in_channels"] != in_channels:
+        raise InputError(
+            f"model.in_channels={model['in_channels']} and data.in_channels={in_channels} differ: "
+            "set data.in_channels alone, and the network follows"
+        )
+    pretrained = read_pretrained(weights, model["name"])
+    architecture = resolve_architecture(model, pretrained) | {"image_size": image_size}
+    cuda = uses_cuda(trainer["accelerator"])
+    with torch.device("meta"):
+        network = build_network(**architecture | {"num_classes": architecture["num_classes"] or 2})
+    if pretrained is not None:
+        check_fit(network, pretrained, weights)
+    if layer is not None:
+        find_layer(network, layer)
+    uses = weight_uses(network, in_channels, image_size)
+    precision = choose_precision(trainer["precision"], cuda=cuda, uses=uses)
+    memory = choose_memory_format(memory_format, cuda=cuda, uses=uses)
+    return Plan(architecture, pretrained, cuda, precision, memory)
+
+
+def build_trainer(
+    settings: Mapping[str, Any], folder: Path, callbacks: Sequence[L.Callback], loggers: Sequence[Logger]
+) -> L.Trainer:
+    """Return Lightning's Trainer with the settings of the group `trainer`; raise `InputError` where they make none."""
+    # With deterministic algorithms torch fills memory that it takes with NaN, to show who reads what nobody wrote:
+    # nothing here does, and it costs 8 % of the speed (tests/benchmarks/bench_exactness.py).
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    settings = {
+        **settings,
+        "plugins": [SealedCheckpointIO(), *(settings["plugins"] or [])],
+        "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in callbacks),  # none off a terminal
+    }
+    try:
+        return L.Trainer(**settings, callbacks=list(callbacks), logger=list(loggers), default_root_dir=folder)
+    except (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError) as error:
+        raise InputError(f"trainer: {first_line(error)}") from error
+
+
+def find_images(data: ImageDataModule, num_classes: int | None) -> None:
+    """Find, check and divide the images; raise `InputError` unless they have so many classes (None: any number)."""
+    data.prepare_data()
+    data.setup()
+    if num_classes not in (None, data.num_classes):
+        raise InputError(f"model.num_classes={num_classes}, but data={data.source} has {data.num_classes} classes")
+
+
+def build_module(plan: Plan, *, class_names: Sequence[str], **settings: Any) -> ImageClassifier:
+    """Return the module of the plan, with fresh weights.
+
+    Args:
+        settings: What `ImageClassifier` takes besides `architecture`.
+    """
+    architecture = plan.architecture | {"num_classes": len(class_names)}
+    module = ImageClassifier(architecture=architecture, class_names=list(class_names), **settings)
+    module.memory_format = plan.memory_format
+    return module
+
+
+def count_batches(data: ImageDataModule, trainer: L.Trainer) -> int:
+    """Return how many batches an epoch has in each process."""
+    data.trainer = trainer  # which divides them among its processes
+    batches, limit = len(data.train_dataloader()), trainer.limit_train_batches
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
+
+def _look_at_freeze(freeze: str | int, trained: bool, epochs: int | None) -> None:
+    if freeze == "none":
+        return
+    if not trained:
+        log.warning("freeze=%s keeps random weights: weights=imagenet or weights=FILE gives trained ones", freeze)
+    if isinstance(freeze, int) and epochs is not None and 0 <= epochs <= freeze:
+        log.warning("freeze=%d lasts for all of the %d epochs: nothing but the head will learn", freeze, epochs)
+    warnings.filterwarnings("ignore", "Found .* module.s. in eval mode at the start of training")  # on purpose
