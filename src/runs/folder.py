@@ -10,15 +10,16 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..errors import InputError, RunError
-from ..files import locked, missing_folders, remove_empty, remove_partial, replacing, write_text
+from ..files import remove_partial, replacing, write_text
 from ..settings.rules import RULES
+from .reserved import reserved
 
 if TYPE_CHECKING:  # the command line knows run folders, and starts without pandas
     import numpy as np
@@ -152,22 +153,8 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the folder for this process; `InputError` where another one is at work in it, or it can't be made.
-
-        What was made of it and its parents goes again where the block leaves it empty.
-        """
-        missing: list[Path] = []
-        with ExitStack() as lock:
-            try:
-                missing = missing_folders(self.path)
-                self.path.mkdir(parents=True, exist_ok=True)
-                lock.enter_context(locked(self.path))
-            except BlockingIOError:  # and what was made is the other one's by now
-                raise InputError(f"{self.shown} is at work in another process: wait for it, or stop it first") from None
-            except OSError as error:
-                remove_empty(missing)
-                raise self._unwritable(error) from None
-            lock.callback(remove_empty, missing)
+        """Keep the folder for this process; raise `InputError` where another one has it, or it can't be made."""
+        with reserved(self.path, self.shown, "choose another hydra.run.dir"):
             yield
 
     def clear(self, *, all_of_it: bool) -> None:
@@ -219,7 +206,7 @@ class RunFolder:
     def status(self) -> Status | None:
         """What `run.json` says; None where there is none that can be read."""
         try:
-            return self.record()["status"]
+            return cast(Status, self.record()["status"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -232,7 +219,7 @@ class RunFolder:
             return False
 
     def record(self) -> dict[str, Any]:
-        return json.loads(self.record_file.read_text(encoding="utf-8"))
+        return cast(dict[str, Any], json.loads(self.record_file.read_text(encoding="utf-8")))
 
     @property
     def batch_size(self) -> int | None:
@@ -254,10 +241,10 @@ class RunFolder:
         return [str(word) for word in words] if isinstance(words, list) else None
 
     def metrics(self) -> dict[str, float]:
-        return json.loads(self.metrics_file.read_text(encoding="utf-8"))
+        return cast(dict[str, float], json.loads(self.metrics_file.read_text(encoding="utf-8")))
 
     def cost(self) -> dict[str, Any]:
-        return json.loads(self.cost_file.read_text(encoding="utf-8"))
+        return cast(dict[str, Any], json.loads(self.cost_file.read_text(encoding="utf-8")))
 
     def history(self) -> "pd.DataFrame":
         from ..frames import pd
