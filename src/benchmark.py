@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from .command.main import main, output_folder
+from .command.destination import output_folder
+from .command.main import checked, main
 from .errors import InputError, RunError, first_line, ran_out
 from .files import write_text
-from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@checked
 def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]:
     """Measure the network of the composed configuration; give back what cost.json holds.
 
     `folder` is where cost.json is written; None takes Hydra's, or outside Hydra `cfg.output`. Raises `InputError` for
     what can't be meant, `RunError` where the memory is too small.
     """
-    check_config(cfg)
     if cfg.model.in_channels != cfg.data.in_channels:
         raise InputError(
             f"model.in_channels={cfg.model.in_channels} and data.in_channels={cfg.data.in_channels} differ: "

@@ -5,10 +5,9 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .command.main import main
+from .command.main import checked, main
 from .errors import InputError
 from .runs.folder import RunFolder
-from .settings.check import check_config
 from .settings.rules import plain
 
 if TYPE_CHECKING:
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@checked
 def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     """Evaluate as the composed configuration says; return what evaluate.json holds.
 
     Raises:
         InputError: A setting is wrong; nothing has been measured or written.
     """
-    check_config(cfg)
     if not isinstance(cfg.checkpoint, str) or not cfg.checkpoint.strip():
         raise InputError(f"checkpoint={plain(cfg.checkpoint)} names nothing: say checkpoint=RUN or checkpoint=FILE")
     from .evaluation.record import evaluate_examples, find_request, keep_temperature  # torch, only now

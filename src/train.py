@@ -5,15 +5,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .command.main import main
+from .command.main import checked, main
 from .errors import InputError
 from .runs.folder import RunFolder, new_run_path
-from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+@checked
 def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool = False) -> dict[str, float]:
     """Train as the composed configuration says; give back what the run's metrics.json holds.
 
@@ -23,7 +23,6 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
     `InputError` before anything is begun where the configuration or the data can't be meant, `RunError` where the loss
     diverges.
     """
-    check_config(cfg)
     resume = resume or cfg.resume is not None
     from .training.lifecycle import run_training  # torch and Lightning, only now
 

@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -17,21 +17,17 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from rich import get_console
 
 from ..errors import InputError, RunError
-from ..files import locked, write_text
-from ..logs import visible
+from ..files import write_text
 from ..runs.folder import NAMES, RunFolder, Status
 from ..settings.composing import quote
 from ..tables import duration
+from .failures import one_line
 from .resume import NAMES_ONLY, check_same
 
 log = logging.getLogger(__name__)
 
 SECONDS, ERROR = ".seconds", ".error_"
 """Notes in the sweep's folder: what each trained run has taken, and what ended a run, by its number."""
-
-MOST_SAID = 600
-"""Characters of an error that are shown; train.log has all of it."""
-
 
 ENDED: Mapping[Status | None, str] = {None: "not begun", "running": "its process was killed"}
 """What to say of a run that left no error."""
@@ -89,24 +85,15 @@ class Sweep:
                 )
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep the sweep for this process; raise `InputError` where another one is running it."""
+    def noting(self) -> Iterator[None]:
+        """Keep notes of this command's runs, which may be processes of their own, while the block runs."""
+        self._forget()
         try:
-            lock = ExitStack()
-            lock.enter_context(locked(self.folder))
-        except BlockingIOError:
-            raise InputError(
-                f"{self.folder} is at work in another process: wait for it, or name another sweep with sweep=NAME"
-            ) from None
-        with lock:
+            yield
+        finally:
             self._forget()
-            try:
-                yield
-            finally:
-                self._forget()
 
     def _forget(self) -> None:
-        """Take away the notes of this command's runs, which may be processes of their own."""
         for file in (self.folder / SECONDS, *self.folder.glob(f"{ERROR}*")):
             file.unlink(missing_ok=True)
 
@@ -229,9 +216,3 @@ def keep_settings(run: RunFolder, cfg: DictConfig) -> None:
     OmegaConf.save(cfg, folder / "config.yaml")
     OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
     OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
-
-
-def one_line(error: BaseException) -> str:
-    """What the error says, on one line and not without end; its type where it says nothing."""
-    text = " ".join(visible(str(error)).split()) or type(error).__name__
-    return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"

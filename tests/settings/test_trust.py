@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from src.command import main as cli
 from src.settings import composing as overrides
 from tests.support.command_line import run_here
 
@@ -91,8 +90,7 @@ def test_a_file_is_refused(
     conf = tmp_path_factory.mktemp("conf") / "conf"
     shutil.copytree(overrides.CONF, conf)
     (conf / "experiment" / "evil.yaml").write_text(f"# @package _global_\n{FILES[name]}\n")
-    for module in (overrides, cli):
-        monkeypatch.setattr(module, "CONF", conf)
+    monkeypatch.setattr(overrides, "CONF", conf)
     for words in (["experiment=evil"], ["-m", "experiment=evil", "seed=1,2"]):
         check_refused(run_here(*words, cwd=tmp_path), tmp_path)
 
