@@ -5,20 +5,18 @@ The names and columns are a contract with users, reports and later verbs; README
 
 import csv
 import json
-import platform
 import secrets
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..errors import InputError, RunError
 from ..files import remove_partial, replacing, write_text
 from ..settings.rules import RULES
+from .provenance import describe_changes, provenance
 from .reserved import reserved
 
 if TYPE_CHECKING:  # the command line knows run folders, and starts without pandas
@@ -30,8 +28,6 @@ Status = Literal["running", "finished", "failed", "interrupted", "refused"]
 
 NAMES: Literal["surrogateescape"] = "surrogateescape"
 """How file names that are not UTF-8 pass through text files: byte by byte, as Python itself passes them."""
-
-PACKAGES = ("reslens", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "grad-cam", "numpy", "pillow")
 
 
 def new_run_path(data: str, model: str, outputs: Path = Path("outputs")) -> Path:
@@ -93,15 +89,14 @@ class RunFolder:
             "status": "running",
             "start": _now(),
             "end": None,
-            "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-            "git_commit": _git_commit(),
+            **provenance(),
             "hardware": dict(hardware),
         }
         if batch_size is not None:
             record["batch_size"] = batch_size
         if resumed:
             before = self.record() if self.status else {}  # a record that was cut in half says nothing
-            changes = _changes(before, record)
+            changes = describe_changes(before, record)
             entry = {"time": _now(), "command": command, "overrides": _typed_overrides(), "changes": changes}
             record |= {key: before.get(key, record[key]) for key in ("command", "start")}
             record["resumed"] = [*before.get("resumed", []), entry]
@@ -272,14 +267,6 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]])
         writer.writerows(rows)
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What two records say differently of the code and the packages."""
-    versions = before.get("versions", {})
-    pairs = {name: (versions.get(name, version), version) for name, version in now["versions"].items()}
-    pairs["the commit"] = (before.get("git_commit", now["git_commit"]), now["git_commit"])
-    return [f"{name} went from {old} to {new}" for name, (old, new) in pairs.items() if old != new]
-
-
 def _typed_overrides() -> list[str]:
     """The overrides of this process, as Hydra knows them; none outside Hydra."""
     from hydra.core.hydra_config import HydraConfig
@@ -289,21 +276,3 @@ def _typed_overrides() -> list[str]:
 
 def _now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """The commit of this source tree, with `-dirty` behind it where files have changed since; None outside git."""
-    command, here = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], Path(__file__).parents[2]
-    if not (here / ".git").exists():  # installed: the commit would be that of whatever surrounds the environment
-        return None
-    try:
-        return subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

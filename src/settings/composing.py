@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -94,16 +94,6 @@ def quote(text: str) -> str:
     return f"'{escaped}{trailing}'"
 
 
-class Plan(NamedTuple):
-    """What was asked for: the configuration, of a sweep without what is swept over, and the overrides of each run.
-
-    `jobs` is None where there is one run only, or where a sweeper of its own kind finds them one by one.
-    """
-
-    cfg: DictConfig
-    jobs: list[list[str]] | None
-
-
 class Composer(ConfigLoaderImpl):
     """Hydra's loader of one verb's configurations, which composes each once and hands out what was checked.
 
@@ -146,9 +136,10 @@ class Composer(ConfigLoaderImpl):
         return cfg
 
     def check(self, cfg: DictConfig) -> list[list[str]] | None:
-        """Check what `compose` has returned, in a sweep the configuration of each run; return `Plan.jobs`.
+        """Check what `compose` has returned, in a sweep the configuration of each run; return the overrides of each.
 
-        Raises `InputError` for a value that is not possible.
+        Return None where there is one run only, or where a sweeper of its own kind finds them one by one. Raises
+        `InputError` for a value that is not possible.
         """
         if cfg.hydra.mode != RunMode.MULTIRUN or cfg.hydra.sweeper._target_ != BASIC_SWEEPER:
             check_config(_without_hydra(cfg))
@@ -219,11 +210,12 @@ def composing(verb: str) -> Iterator[Composer]:
         yield composer
 
 
-def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = False) -> Plan:
-    """Compose and check what these overrides ask for, as a command does, and no more."""
+def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
+    """Compose and check what these overrides ask for, as a command does, and do no more."""
     with composing(verb) as composer:
         cfg = composer.compose(overrides, multirun=multirun)
-        return Plan(cfg, composer.check(cfg))
+        composer.check(cfg)
+        return cfg
 
 
 def compose_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
