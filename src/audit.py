@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .command.destination import output_folder
+from .command.destination import hydra_folder
 from .command.main import checked, main
 from .errors import RunError
 from .files import write_text
@@ -41,7 +41,7 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     data.setup()
     result = audit_images(data)
     content = result.as_dict()
-    path = Path(folder or output_folder(cfg))
+    path = Path(folder or hydra_folder() or cfg.output)
     write_text(path / "audit.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     written = ["audit.json", *draw(data, result, path, cfg.samples)]
     get_console().print(page(result), soft_wrap=True)

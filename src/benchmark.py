@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from .command.destination import output_folder
+from .command.destination import hydra_folder
 from .command.main import checked, main
 from .errors import InputError, RunError, first_line, ran_out
 from .files import write_text
@@ -62,7 +62,7 @@ def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, 
             f"{kind} than there is: take smaller ones"
         ) from error
     cost = {"model": cfg.model.name, "data": cfg.data.name, **figures}
-    path = Path(folder or output_folder(cfg)) / "cost.json"
+    path = Path(folder or hydra_folder() or cfg.output) / "cost.json"
     write_text(path, json.dumps(cost, indent=2, ensure_ascii=False) + "\n")
     log.info("measured: %s", path)
     return cost

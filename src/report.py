@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .command.main import main
+from .command.main import checked, main
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .reporting.report import Report
 
 
+@checked
 def report(cfg: "DictConfig") -> "Report":
     """Write the report of `cfg.runs` to `cfg.output` and show it. Raises `InputError` where no run can be compared."""
     from .reporting.report import show, write_report  # pandas and matplotlib, only now

@@ -22,9 +22,9 @@ class Destination(NamedTuple):
     setting: str
 
 
-def output_folder(cfg: DictConfig) -> Path:
-    """Return where a verb writes: Hydra's folder of this job; outside Hydra `output` of the configuration."""
-    return Path(HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else cfg.output)
+def hydra_folder() -> str | None:
+    """Return the folder that Hydra has made for this job; None outside Hydra."""
+    return HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else None
 
 
 def choose_destination(cfg: DictConfig) -> Destination | None:

@@ -112,9 +112,9 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
 
 
 def _resume(composer: Composer, task: Task, run: RunFolder, typed: Sequence[str], *, multirun: bool) -> int:
-    """Go on with a run in its folder, with the settings that it began with and what is typed now."""
+    """Resume a run in its folder, with the settings that it began with and those typed now."""
     if multirun:
-        raise InputError("resume= goes on with one run: leave -m out; a sweep goes on when its command is given again")
+        raise InputError("resume= is for one run: leave -m out; a sweep is resumed by giving its command again")
     folder = quote(str(run.path.absolute()))
     here = [f"hydra.run.dir={folder}", "hydra.output_subdir=null", "hydra.mode=RUN"]
     cfg = composer.compose([*merge_words(run, typed), *here])

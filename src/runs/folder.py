@@ -31,7 +31,7 @@ NAMES: Literal["surrogateescape"] = "surrogateescape"
 
 
 def new_run_path(data: str, model: str, outputs: Path = Path("outputs")) -> Path:
-    """`outputs/<data>/<model>/<date>_<time>_<4 random hex>`: the hex keeps runs of one second apart."""
+    """Return `outputs/<data>/<model>/<date>_<time>_<4 random hex>`: the hex keeps runs of one second apart."""
     return outputs / data / model / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
 
 
@@ -62,7 +62,7 @@ class RunFolder:
 
     @property
     def logdir(self) -> str:
-        """What to give to TensorBoard: `outputs` with all its runs where this is one of them, else the run itself."""
+        """What TensorBoard should read: `outputs` with all its runs if this is one of them, else the run itself."""
         return "outputs" if self.path.absolute().is_relative_to(Path.cwd() / "outputs") else self.shown
 
     # Writing -------------------------------------------------------------------------------------------------------
@@ -78,9 +78,9 @@ class RunFolder:
     ) -> list[str]:
         """Create the folder and `run.json` with status `running`; `batch_size` is what `data.batch_size=auto` found.
 
-        Of a run that is `resumed`, the record goes on: `resumed` lists when and how. Given back is what has changed
-        since it was last at work, such as "torch went from 2.10 to 2.11". Raises `InputError` where the folder holds
-        another run (two runs never share one) or can't be written.
+        The record of a `resumed` run is continued: its `resumed` lists when and how. Return what has changed since its
+        last training, such as "torch went from 2.10 to 2.11". Raise `InputError` where the folder holds another run
+        (two runs never share one) or can't be written.
         """
         changes: list[str] = []
         record = {
@@ -109,13 +109,13 @@ class RunFolder:
         return changes
 
     def keep_settings(self, text: str) -> None:
-        """`.hydra/config.yaml`, once: where Hydra has composed the configuration it is there already."""
+        """Write `.hydra/config.yaml`, unless Hydra has written it."""
         file = self.hydra / "config.yaml"
         if not file.exists():
             write_text(file, text)
 
     def refuse(self, *, command: str, error: str) -> None:
-        """Leave a `run.json` that says why nothing was trained here: a sweep's report names such a run too."""
+        """Write a `run.json` that says why nothing was trained here: a sweep's report names such a run too."""
         now = _now()
         record = {"command": command, "status": "refused", "start": now, "end": now, "error": error}
         self._write_json(self.record_file, record)
@@ -153,7 +153,7 @@ class RunFolder:
             yield
 
     def clear(self, *, all_of_it: bool) -> None:
-        """Take away what a killed process has left half; `all_of_it`: all that training writes, too."""
+        """Remove half-written files of a killed process; with `all_of_it` everything that training writes."""
         remove_partial(self.path)
         if not all_of_it:
             return
@@ -165,17 +165,17 @@ class RunFolder:
             file.unlink(missing_ok=True)
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """`metrics.csv`, one row an epoch. It is rewritten whole, so that no reader ever meets half a row."""
+        """Write `metrics.csv`, one row an epoch. It is rewritten as a whole: no reader ever meets half a row."""
         if not self.path.is_dir():  # and it must not come back with nothing but this in it
             raise RunError(f"{self.path} has vanished: start the training again")
         _write_csv(self.history_file, list(rows[0]), (row.values() for row in rows))
 
     def write_metrics(self, metrics: Mapping[str, float | int]) -> None:
-        """`metrics.json`: the best checkpoint's figures, as fractions."""
+        """Write `metrics.json`: the best checkpoint's figures, as fractions."""
         self._write_json(self.metrics_file, dict(metrics))
 
     def write_cost(self, cost: Mapping[str, Any]) -> None:
-        """`cost.json`: parameters, MACs, latency, memory and speed, and the device that they were measured on."""
+        """Write `cost.json`: parameters, MACs, latency, memory and speed, and the device they were measured on."""
         self._write_json(self.cost_file, cost)
 
     def write_per_class(self, table: "pd.DataFrame") -> None:
@@ -185,14 +185,14 @@ class RunFolder:
     def write_predictions(
         self, paths: Sequence[str], targets: "np.ndarray", probabilities: "np.ndarray", class_names: Sequence[str]
     ) -> None:
-        """`predictions.csv`, one row a test image: path, target, predicted (class names), confidence in [0, 1]."""
+        """Write `predictions.csv`, a row an image: path, target, predicted (class names), confidence in [0, 1]."""
         names = ([class_names[i] for i in indices] for indices in (targets, probabilities.argmax(axis=1)))
         confidences = [f"{confidence:.6f}" for confidence in probabilities.max(axis=1)]
         rows = zip(paths, *names, confidences, strict=True)
         _write_csv(self.predictions_file, ("path", "target", "predicted", "confidence"), rows)
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
-        """`skipped.csv`: the path of each image that was left out, and why. Without any, the header alone."""
+        """Write `skipped.csv`: the path of each image that was left out, and why; without any, the header alone."""
         _write_csv(self.skipped_file, ("path", "reason"), skipped)
 
     # Reading -------------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ class RunFolder:
 
     @property
     def batch_size(self) -> int | None:
-        """What `data.batch_size=auto` has found for this run; None where it was a number, or `run.json` doesn't say."""
+        """What `data.batch_size=auto` found for this run; None where it was a number, or `run.json` doesn't say."""
         try:
             size = self.record()["batch_size"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -226,7 +226,7 @@ class RunFolder:
         return size if RULES["data.batch_size"].problem(size) is None and isinstance(size, int) else None
 
     def overrides(self) -> list[str] | None:
-        """The settings that were typed, as `model=resnet50`; None where `.hydra/overrides.yaml` can't be read."""
+        """Return what was typed, such as `model=resnet50`; None where `.hydra/overrides.yaml` can't be read."""
         import yaml
 
         try:
@@ -268,7 +268,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]])
 
 
 def _typed_overrides() -> list[str]:
-    """The overrides of this process, as Hydra knows them; none outside Hydra."""
+    """Return the overrides of this process, as Hydra knows them; none outside Hydra."""
     from hydra.core.hydra_config import HydraConfig
 
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []

@@ -179,7 +179,7 @@ def test_what_a_run_would_write_over_is_left_alone(tmp_path: Path, taken: str) -
 def test_a_sweep_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "outputs" / "sweeps" / "s" / "0").mkdir(parents=True)
     (tmp_path / "outputs" / "sweeps" / "s" / "0" / "run.json").write_text("{}")
-    fails(run_here("-m", "seed=8,9", "sweep=s", cwd=tmp_path), "holds a sweep already, and it can't be gone on with")
+    fails(run_here("-m", "seed=8,9", "sweep=s", cwd=tmp_path), "holds a sweep already, which can't be resumed")
     assert [path.name for path in (tmp_path / "outputs" / "sweeps" / "s").rglob("*")] == ["0", "run.json"]
 
 
