@@ -2,19 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-from .command.main import main
-from .settings.check import check_config
+from .command.main import checked, main
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+@checked
 def app(cfg: "DictConfig") -> None:
     """Serve the page as the composed configuration says, until it is interrupted.
 
     Raises `InputError` for what can't be meant, before the page is there.
     """
-    check_config(cfg)
     from .page.server import bound, check_streamlit, serve
 
     check_streamlit()

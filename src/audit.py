@@ -5,10 +5,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .command.main import main, output_folder
+from .command.destination import hydra_folder
+from .command.main import checked, main
 from .errors import RunError
 from .files import write_text
-from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 CLASSES, GROUPS, IMAGES = 20, 8, 6  # rows of samples.png and of duplicates.png, and the columns of the latter
 
 
+@checked
 def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]:
     """Look at the data set of the composed configuration; give back what audit.json holds.
 
     `folder` is where the files are written; None takes Hydra's, or outside Hydra `cfg.output`. Raises `InputError`
     where there is no such data set, and with `strict`, when all is written, `RunError` where it is not sound.
     """
-    check_config(cfg)
     from omegaconf import OmegaConf
     from rich import get_console
 
@@ -41,7 +41,7 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     data.setup()
     result = audit_images(data)
     content = result.as_dict()
-    path = Path(folder or output_folder(cfg))
+    path = Path(folder or hydra_folder() or cfg.output)
     write_text(path / "audit.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     written = ["audit.json", *draw(data, result, path, cfg.samples)]
     get_console().print(page(result), soft_wrap=True)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from .command.main import main, output_folder
+from .command.destination import hydra_folder
+from .command.main import checked, main
 from .errors import InputError, RunError, ran_out
 from .files import write_text
-from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@checked
 def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]:
     """Measure the network of the composed configuration; return what cost.json holds.
 
@@ -36,7 +37,6 @@ def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, 
         InputError: A setting is wrong or does not fit the others.
         RunError: The memory is too small.
     """
-    check_config(cfg)
     if cfg.data.batch_size == "auto":
         raise InputError("data.batch_size=auto is for trainings: say for which number training is to be measured")
     import torch  # only now
@@ -65,7 +65,7 @@ def benchmark(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, 
             f"{kind} than there is: take smaller ones"
         ) from error
     cost = {"model": cfg.model.name, "data": cfg.data.name, **figures}
-    path = Path(folder or output_folder(cfg)) / "cost.json"
+    path = Path(folder or hydra_folder() or cfg.output) / "cost.json"
     write_text(path, json.dumps(cost, indent=2, ensure_ascii=False) + "\n")
     log.info("measured: %s", path)
     return cost

@@ -5,9 +5,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .command.main import main
+from .command.main import checked, main
 from .runs.folder import RunFolder
-from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,13 +14,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@checked
 def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     """Evaluate as the composed configuration says; return what evaluate.json holds.
 
     Raises:
         InputError: A setting is wrong; nothing has been measured or written.
     """
-    check_config(cfg)
     from .evaluation.record import evaluate_examples, find_request, keep_temperature  # torch, only now
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained

@@ -5,9 +5,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .command.main import main
+from .command.main import checked, main
 from .runs.folder import RunFolder
-from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,12 +14,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@checked
 def explain(cfg: "DictConfig") -> dict[str, Any]:
     """Explain as the composed configuration says; give back what explain.json holds.
 
     Raises `InputError` for what can't be meant, before anything is written.
     """
-    check_config(cfg)
     from .explanation.jobs import check_request, run_job  # torch, only now
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained

@@ -5,9 +5,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .command.main import main
+from .command.main import checked, main
 from .runs.folder import RunFolder
-from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@checked
 def export(cfg: "DictConfig") -> dict[str, Any]:
     """Export as the composed configuration says; return what export.json holds.
 
@@ -22,7 +22,6 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
         InputError: A setting is wrong; nothing has been written.
         RunError: The file does not give the network's logits; it is not kept.
     """
-    check_config(cfg)
     from .exporting.formats import check_request
 
     check_request(cfg)

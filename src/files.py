@@ -2,8 +2,8 @@
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = ".partial"
@@ -45,18 +45,6 @@ def remove_partial(folder: Path) -> None:
     for path in folder.rglob(f".*{PARTIAL}*"):
         if path.is_file():
             path.unlink(missing_ok=True)
-
-
-def missing_folders(folder: Path) -> list[Path]:
-    """Of the folder and its parents those that aren't there, the innermost first."""
-    return [path for path in (folder, *folder.parents) if not path.exists()]
-
-
-def remove_empty(folders: Sequence[Path]) -> None:
-    """Take away those that are empty, from the innermost on."""
-    for folder in folders:
-        with suppress(OSError):
-            folder.rmdir()
 
 
 _held: set[int] = set()

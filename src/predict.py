@@ -5,9 +5,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .command.main import main
+from .command.main import checked, main
 from .runs.folder import RunFolder
-from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,13 +14,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@checked
 def predict(cfg: "DictConfig") -> dict[str, Any]:
     """Predict as the composed configuration says; return what predict.json holds.
 
     Raises:
         InputError: A setting is wrong; nothing has been written.
     """
-    check_config(cfg)
     from .prediction.request import check_prediction
 
     check_prediction(cfg)

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .command.main import main
-from .settings.check import check_config
+from .command.main import checked, main
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -12,9 +11,9 @@ if TYPE_CHECKING:
     from .reporting.report import Report
 
 
+@checked
 def report(cfg: "DictConfig") -> "Report":
     """Write the report of `cfg.runs` to `cfg.output` and show it. Raises `InputError` where no run can be compared."""
-    check_config(cfg)
     from .reporting.report import show, write_report  # pandas and matplotlib, only now
 
     written = write_report(Path(cfg.runs).expanduser(), Path(cfg.output).expanduser())

@@ -5,34 +5,37 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .command.main import main
+from .command.destination import hydra_folder
+from .command.main import checked, main
 from .errors import InputError
 from .runs.folder import RunFolder, new_run_path
-from .settings.check import check_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+@checked
 def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool = False) -> dict[str, float]:
-    """Train as the composed configuration says; give back what the run's metrics.json holds.
+    """Train as the composed configuration says; return what the run's metrics.json holds.
 
-    `folder` is the run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`. With `resume`, or where
-    `cfg.resume` names it, it holds a run that ended early, which goes on after its newest whole checkpoint, or from the
-    beginning where it has none. Raises
-    `InputError` before anything is begun where the configuration or the data can't be meant, `RunError` where the loss
-    diverges.
+    Args:
+        folder: The run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`.
+        resume: The folder, or `cfg.resume`, holds a run that ended early. It continues after its newest whole
+            checkpoint, or starts again without one.
+
+    Raises:
+        InputError: The configuration or the data are wrong; nothing has begun.
+        RunError: The loss diverges.
     """
-    check_config(cfg)
     resume = resume or cfg.resume is not None
     from .training.session import run_training  # torch and Lightning, only now
 
-    folder = folder or _hydra_folder() or cfg.resume or new_run_path(cfg.data.name, cfg.model.name)
+    folder = folder or hydra_folder() or cfg.resume or new_run_path(cfg.data.name, cfg.model.name)
     return run_training(cfg, RunFolder(folder), command=shlex.join(sys.orig_argv), resume=resume)
 
 
 def compare(sweep: Path) -> None:
-    """The end of a sweep: its report, in its folder; none where no run has finished with figures of a test set."""
+    """Write a sweep's report into its folder, unless no run has finished with figures of a test set."""
     from .reporting.chosen import read_choice
     from .reporting.report import show, write_report
 
@@ -41,12 +44,6 @@ def compare(sweep: Path) -> None:
     except InputError as error:
         choice = read_choice(sweep)
         print(f"no report: {error}" if choice is None else f"{choice}\nno report: {error}")
-
-
-def _hydra_folder() -> str | None:
-    from hydra.core.hydra_config import HydraConfig
-
-    return HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else None
 
 
 if __name__ == "__main__":

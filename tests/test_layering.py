@@ -53,7 +53,7 @@ def imported_parts(path: Path) -> set[str]:
 
 
 def test_imports_are_found() -> None:
-    assert {"command", "settings", "errors"} <= imported_parts(SRC / "train.py")
+    assert {"command", "runs", "errors"} <= imported_parts(SRC / "train.py")
     assert "figures" in imported_parts(SRC / "training" / "results.py")
 
 

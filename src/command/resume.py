@@ -1,4 +1,4 @@
-"""Going on with a run: what was typed when it began, what is typed now, and whether both mean the same training."""
+"""Resuming a run: what was typed when it began, what is typed now, and whether both mean the same training."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from ..runs.folder import RunFolder
 from ..settings.check import plain
 
 MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")
-"""Settings that a run may go on with otherwise than it began: for how long and on what it is trained, not what."""
+"""Settings that may change on resume: how long and on what hardware a run trains, not what it trains."""
 
 LIMITS = ("max_steps", "max_time")
 """What can end a training besides the number of its epochs."""
@@ -23,7 +23,7 @@ NAMES_ONLY = ("resume", "sweep", "study", "hydra")
 
 
 def find_run(path: str) -> RunFolder:
-    """The run that `resume=` names. Raises `InputError` where there is none that can be gone on with."""
+    """Return the run that `resume=` names. Raise `InputError` where there is none that can be resumed."""
     run = RunFolder(Path(path).expanduser())
     remedy = "name the folder of a run, such as outputs/DATA/MODEL/TIME"
     if not run.path.is_dir():
@@ -38,7 +38,7 @@ def find_run(path: str) -> RunFolder:
 
 
 def _began(run: RunFolder) -> bool:
-    """Whether Hydra has noted a training here: one that is killed before its data are read has no record yet."""
+    """Return whether Hydra started a training here: one killed before its data were read has no record yet."""
     try:
         return bool(OmegaConf.select(OmegaConf.load(run.hydra / "hydra.yaml"), "hydra.job.name") == "train")
     except (OSError, ValueError, YAMLError, OmegaConfBaseException):
@@ -46,7 +46,7 @@ def _began(run: RunFolder) -> bool:
 
 
 def run_to_resume(words: Sequence[str]) -> RunFolder | None:
-    """The run that a `resume=` among overrides names; None without one."""
+    """Return the run that a `resume=` among overrides names; None without one."""
     named = [word.partition("=")[2] for word in words if _setting(word) == "resume"]
     if not named or named[-1] == "null":
         return None
@@ -56,7 +56,7 @@ def run_to_resume(words: Sequence[str]) -> RunFolder | None:
 
 
 def merge_words(run: RunFolder, typed: Sequence[str]) -> list[str]:
-    """The overrides that `run` was last trained with, then those typed now; of two for one setting the latter."""
+    """Return the overrides that `run` was last trained with and those typed now, which win."""
     now = {_setting(word) for word in typed}
     record = run.record() if run.status else {}
     last = [entry["overrides"] for entry in record.get("resumed", []) if "overrides" in entry]
@@ -79,10 +79,10 @@ def check_same(
     may_change: Sequence[str] = MAY_CHANGE,
     remedy: str = "leave that out, or train a new run without resume=",
 ) -> None:
-    """Raise `InputError` where `cfg` would train something else than `run` began with, with the first difference.
+    """Raise `InputError` with the first difference where `cfg` would train something else than `run` began with.
 
-    `usual` is what its own settings alone make today. A setting that is in it and not in the run's is one that came
-    with a later version.
+    `usual` is what the run's own settings give today. A setting that is in it but not in the run's came with a later
+    version.
     """
     before, now = _settings_of(run), _settings(cfg)
     before |= {key: value for key, value in _settings(usual).items() if not any(_same_place(key, k) for k in before)}
@@ -94,9 +94,9 @@ def check_same(
 
 
 def what_is_done(run: RunFolder, cfg: DictConfig, usual: DictConfig) -> str | None:
-    """What to say of a finished run that `cfg` gives no more than `usual`, with which it was trained last; else None.
+    """Return what to print of a finished run that `cfg` asks for no more than `usual`, its last settings; else None.
 
-    It may have stopped before it had as many epochs.
+    It may have stopped early, before its last epoch.
     """
     if not run.is_whole:
         return None
@@ -116,12 +116,12 @@ def _is_below(key: str, node: str) -> bool:
 
 
 def _same_place(key: str, other: str) -> bool:
-    """Whether both can't be set at once: `data.augment` is null, or `data.augment.flip` is there."""
+    """Return whether both can't be set at once: `data.augment` is null, or `data.augment.flip` exists."""
     return key == other or _is_below(key, other) or _is_below(other, key)
 
 
 def _shown(key: str, settings: Mapping[str, Any]) -> str:
-    """What is at the key, a value or several below it."""
+    """Return what is at the key, a value or several below it."""
     below = {name.removeprefix(f"{key}."): value for name, value in settings.items() if _is_below(name, key)}
     return plain(settings.get(key, below or "not set"))
 
@@ -138,13 +138,13 @@ def _settings_of(run: RunFolder) -> dict[str, Any]:
 
 
 def _settings(content: Any) -> dict[str, Any]:
-    """Settings by their dotted keys, resolved."""
+    """Return settings by their dotted keys, resolved."""
     content = OmegaConf.create({key: content._get_node(key) for key in content if key not in NAMES_ONLY})
     return flat(OmegaConf.to_container(content, resolve=True))
 
 
 def flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted keys."""
+    """Return nested settings by their dotted keys."""
     if not isinstance(content, dict) or not content:
         return {prefix: content}
     found: dict[str, Any] = {}

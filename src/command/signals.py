@@ -1,4 +1,4 @@
-"""How a command answers the signals that tell it to stop, where no training does (`src.resuming.stopping`)."""
+"""How a command answers signals that tell it to stop, while no training does (`src.resuming.stopping`)."""
 
 import os
 import signal
@@ -6,15 +6,15 @@ from types import FrameType
 from typing import Any
 
 OMEGACONF = f"{os.sep}omegaconf{os.sep}"
-SECONDS = 0.1  # until what is not to be interrupted is looked at again
+SECONDS = 0.1  # until the next look at what must not be interrupted
 
 
 def answer_signals() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt, SIGTERM and SLURM's notice of it (SIGUSR1) SystemExit(143), but no import be
-    interrupted: C extensions, torch's above all, make another error of what is raised in them, or none at all. Nor
-    OmegaConf, which stumbles over its own tidying up.
+    """Make Ctrl-C raise KeyboardInterrupt, and SIGTERM or SLURM's notice of it (SIGUSR1) SystemExit(143).
 
-    Then it is raised when the outermost of them is done. Where Ctrl-C is ignored, as in the background, it stays so.
+    An import is never interrupted: C extensions, torch's above all, turn what is raised in them into another error or
+    into none. Nor is OmegaConf, which fails while it tidies up. The signal waits until the outermost of them is done.
+    Where Ctrl-C is ignored, as in the background, it stays ignored.
     """
     told = 0
 

@@ -1,4 +1,4 @@
-"""A sweep on disk: which runs it has, which are finished already, and how each of the others is begun or goes on."""
+"""A sweep on disk: which runs it has, which are finished, and how each of the others begins or resumes."""
 
 import gc
 import logging
@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -17,29 +17,25 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from rich import get_console
 
 from ..errors import InputError, RunError
-from ..files import locked, write_text
-from ..logs import visible
+from ..files import write_text
 from ..runs.folder import NAMES, RunFolder, Status
 from ..settings.composing import quote
 from ..tables import duration
+from .failures import one_line
 from .resume import NAMES_ONLY, check_same
 
 log = logging.getLogger(__name__)
 
 SECONDS, ERROR = ".seconds", ".error_"
-"""Notes in the sweep's folder: what each trained run has taken, and what ended a run, by its number."""
-
-MOST_SAID = 600
-"""Characters of an error that are shown; train.log has all of it."""
-
+"""Notes in the sweep's folder: how many seconds each run took, and what ended a run, by its number."""
 
 ENDED: Mapping[Status | None, str] = {None: "not begun", "running": "its process was killed"}
-"""What to say of a run that left no error."""
+"""What is printed of a run that left no error."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run: the overrides that are its own, its status (None: not begun), what ended it early."""
+    """What became of one run: its own overrides, its status (None: not begun), and what ended it early."""
 
     folder: RunFolder
     overrides: str
@@ -48,12 +44,12 @@ class Outcome:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was trained, be it an epoch."""
+        """Whether training started."""
         return self.status not in (None, "refused")
 
     @property
     def failure(self) -> InputError | RunError:
-        """What ended it early, as its exit code wants it."""
+        """What ended it early, as the error that its exit code needs."""
         return InputError(self.error) if self.status == "refused" else RunError(self.error)
 
 
@@ -79,41 +75,32 @@ class Sweep:
                 continue
             number, before = int(run.path.name), run.overrides()
             if self.jobs is None or before is None:
-                raise InputError(f"{self.folder} holds a sweep already, and it can't be gone on with: {remedy}")
+                raise InputError(f"{self.folder} holds a sweep already, which can't be resumed: {remedy}")
             now = self.jobs[number] if number < len(self.jobs) else []
             if settings(now) != settings(before):
                 wanted = f"would now be {' '.join(now)}" if now else "would not be one of it now"
                 raise InputError(
                     f"{self.folder} holds a sweep with other settings: its run {number + 1} is {' '.join(before)}, and "
-                    f"{wanted}: give the settings that it began with, or {remedy}"
+                    f"{wanted}: repeat the settings that it began with, or {remedy}"
                 )
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep the sweep for this process; raise `InputError` where another one is running it."""
+    def noting(self) -> Iterator[None]:
+        """Keep notes of this command's runs, which may be processes of their own, while the block runs."""
+        self._forget()
         try:
-            lock = ExitStack()
-            lock.enter_context(locked(self.folder))
-        except BlockingIOError:
-            raise InputError(
-                f"{self.folder} is at work in another process: wait for it, or name another sweep with sweep=NAME"
-            ) from None
-        with lock:
+            yield
+        finally:
             self._forget()
-            try:
-                yield
-            finally:
-                self._forget()
 
     def _forget(self) -> None:
-        """Take away the notes of this command's runs, which may be processes of their own."""
         for file in (self.folder / SECONDS, *self.folder.glob(f"{ERROR}*")):
             file.unlink(missing_ok=True)
 
     def run(self, train: Callable[..., Mapping[str, float]], cfg: DictConfig) -> Mapping[str, float] | None:
-        """The run that Hydra's launcher has come to: begun, gone on with, or left as it is. None where it failed.
+        """Begin, resume or leave the run that Hydra's launcher has reached; return its figures, None if it failed.
 
-        A failure is said at once, is kept in the run's record, and ends nothing else.
+        A failure is printed at once and kept in the run's record; the other runs continue.
         """
         hydra = HydraConfig.get()
         run, name = RunFolder(hydra.runtime.output_dir), self._name(hydra.job.num, list(hydra.overrides.task))
@@ -130,7 +117,7 @@ class Sweep:
         began = time.monotonic()
         try:
             if resume:
-                # a file of conf/ may have changed since the run was begun: it would go on as another one
+                # a file of conf/ may have changed since the run began: it would resume as another one
                 check_same(run, cfg, cfg, NAMES_ONLY, "set it back, or name another sweep with sweep=NAME")
             with self._alone(run, resume):
                 metrics = train(cfg, resume=resume)
@@ -153,11 +140,11 @@ class Sweep:
 
     @contextmanager
     def _alone(self, run: RunFolder, resume: bool) -> Iterator[None]:
-        """Let the command line and Hydra say that this run is the only one, and leave no trace of it for the next.
+        """Make the command line and Hydra describe this run alone, and clean up behind it for the next.
 
-        A distributed run starts its other processes with this process's arguments, which would run the whole sweep, and
-        leaves rank and ports, as every run its seed, in the environment. A launcher's own process has a command line
-        that nobody typed.
+        A distributed run starts its other processes with this process's arguments, which would run the whole sweep. It
+        leaves rank and ports in the environment, and every run leaves its seed there. A launcher's own process has a
+        command line that nobody typed.
         """
         arguments, typed, environment = sys.argv, sys.orig_argv, dict(os.environ)
         hydra = HydraConfig.get()
@@ -176,7 +163,7 @@ class Sweep:
                 distributed.destroy_process_group()
 
     def outcomes(self) -> list[Outcome]:
-        """All runs in order, from their folders: they may have run in other processes, or before."""
+        """Return all runs in order, read from their folders: they may have run in other processes, or earlier."""
         found = [path for path in self.folder.iterdir() if path.name.isdigit() and RunFolder(path).status]
         count = len(self.jobs) if self.jobs is not None else 1 + max((int(path.name) for path in found), default=-1)
         return [self._outcome(number) for number in range(count)]
@@ -195,17 +182,17 @@ class Sweep:
         return Outcome(run, self._varied(words), status, said)
 
     def _name(self, number: int, overrides: Sequence[str]) -> str:
-        """`run 2 of 6, model=resnet18 seed=2`."""
+        """Return `run 2 of 6, model=resnet18 seed=2`."""
         total = "" if self.jobs is None else f" of {len(self.jobs)}"
         return f"run {number + 1}{total}, {self._varied(overrides)}"
 
     def _varied(self, overrides: Sequence[str]) -> str:
-        """Of a run's overrides those that not all runs have; all of them where there is nothing to tell apart."""
+        """Return those of a run's overrides that not all runs share; all of them where there is only one run."""
         common = set.intersection(*map(set, self.jobs)) if self.jobs and len(self.jobs) > 1 else set()
         return " ".join(word for word in overrides if word not in common)
 
     def _time_left(self, number: int) -> str:
-        """Of this run and those behind it, by the mean of what this command has trained; nothing before its first."""
+        """Return how long this run and those after it will take, from the mean so far; nothing before the first."""
         file = self.folder / SECONDS
         seconds = list(map(float, file.read_text().split())) if file.exists() else []
         if self.jobs is None or not seconds:
@@ -217,21 +204,15 @@ class Sweep:
 
 
 def settings(overrides: Sequence[str]) -> dict[str, str]:
-    """Overrides by their keys: neither their order nor the name of the sweep makes another run."""
+    """Return overrides by their keys, without the sweep's name: neither it nor their order makes a different run."""
     pairs = (word.lstrip("+").partition("=") for word in overrides)
     return {key: value for key, _, value in pairs if key != "sweep"}
 
 
 def keep_settings(run: RunFolder, cfg: DictConfig) -> None:
-    """Write `.hydra/` of a run that is begun now, as Hydra would in each run, those that go on included."""
+    """Write `.hydra/` of a run that begins; Hydra would write it in resumed runs too."""
     hydra, folder = HydraConfig.get(), run.hydra
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, folder / "config.yaml")
     OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
     OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
-
-
-def one_line(error: BaseException) -> str:
-    """What the error says, on one line and not without end; its type where it says nothing."""
-    text = " ".join(visible(str(error)).split()) or type(error).__name__
-    return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"

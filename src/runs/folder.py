@@ -5,20 +5,19 @@ The names and columns are a contract with users, reports and later verbs; README
 
 import csv
 import json
-import platform
 import secrets
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..errors import InputError, RunError
-from ..files import locked, missing_folders, remove_empty, remove_partial, replacing, write_text
+from ..files import remove_partial, replacing, write_text
 from ..settings.check import problem
+from .provenance import describe_changes, provenance
+from .reserved import reserved
 
 if TYPE_CHECKING:  # the command line knows run folders, and starts without pandas
     import numpy as np
@@ -30,11 +29,9 @@ Status = Literal["running", "finished", "failed", "interrupted", "refused"]
 NAMES: Literal["surrogateescape"] = "surrogateescape"
 """How file names that are not UTF-8 pass through text files: byte by byte, as Python itself passes them."""
 
-PACKAGES = ("reslens", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "grad-cam", "numpy", "pillow")
-
 
 def new_run_path(data: str, model: str, outputs: Path = Path("outputs")) -> Path:
-    """`outputs/<data>/<model>/<date>_<time>_<4 random hex>`: the hex keeps runs of one second apart."""
+    """Return `outputs/<data>/<model>/<date>_<time>_<4 random hex>`: the hex keeps runs of one second apart."""
     return outputs / data / model / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
 
 
@@ -65,7 +62,7 @@ class RunFolder:
 
     @property
     def logdir(self) -> str:
-        """What to give to TensorBoard: `outputs` with all its runs where this is one of them, else the run itself."""
+        """What TensorBoard should read: `outputs` with all its runs if this is one of them, else the run itself."""
         return "outputs" if self.path.absolute().is_relative_to(Path.cwd() / "outputs") else self.shown
 
     # Writing -------------------------------------------------------------------------------------------------------
@@ -81,9 +78,9 @@ class RunFolder:
     ) -> list[str]:
         """Create the folder and `run.json` with status `running`; `batch_size` is what `data.batch_size=auto` found.
 
-        Of a run that is `resumed`, the record goes on: `resumed` lists when and how. Given back is what has changed
-        since it was last at work, such as "torch went from 2.10 to 2.11". Raises `InputError` where the folder holds
-        another run (two runs never share one) or can't be written.
+        The record of a `resumed` run is continued: its `resumed` lists when and how. Return what has changed since its
+        last training, such as "torch went from 2.10 to 2.11". Raise `InputError` where the folder holds another run
+        (two runs never share one) or can't be written.
         """
         changes: list[str] = []
         record = {
@@ -92,15 +89,14 @@ class RunFolder:
             "status": "running",
             "start": _now(),
             "end": None,
-            "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-            "git_commit": _git_commit(),
+            **provenance(),
             "hardware": dict(hardware),
         }
         if batch_size is not None:
             record["batch_size"] = batch_size
         if resumed:
             before = self.record() if self.status else {}  # a record that was cut in half says nothing
-            changes = _changes(before, record)
+            changes = describe_changes(before, record)
             entry = {"time": _now(), "command": command, "overrides": _typed_overrides(), "changes": changes}
             record |= {key: before.get(key, record[key]) for key in ("command", "start")}
             record["resumed"] = [*before.get("resumed", []), entry]
@@ -113,13 +109,13 @@ class RunFolder:
         return changes
 
     def keep_settings(self, text: str) -> None:
-        """`.hydra/config.yaml`, once: where Hydra has composed the configuration it is there already."""
+        """Write `.hydra/config.yaml`, unless Hydra has written it."""
         file = self.hydra / "config.yaml"
         if not file.exists():
             write_text(file, text)
 
     def refuse(self, *, command: str, error: str) -> None:
-        """Leave a `run.json` that says why nothing was trained here: a sweep's report names such a run too."""
+        """Write a `run.json` that says why nothing was trained here: a sweep's report names such a run too."""
         now = _now()
         record = {"command": command, "status": "refused", "start": now, "end": now, "error": error}
         self._write_json(self.record_file, record)
@@ -152,26 +148,12 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the folder for this process; `InputError` where another one is at work in it, or it can't be made.
-
-        What was made of it and its parents goes again where the block leaves it empty.
-        """
-        missing: list[Path] = []
-        with ExitStack() as lock:
-            try:
-                missing = missing_folders(self.path)
-                self.path.mkdir(parents=True, exist_ok=True)
-                lock.enter_context(locked(self.path))
-            except BlockingIOError:  # and what was made is the other one's by now
-                raise InputError(f"{self.shown} is at work in another process: wait for it, or stop it first") from None
-            except OSError as error:
-                remove_empty(missing)
-                raise self._unwritable(error) from None
-            lock.callback(remove_empty, missing)
+        """Keep the folder for this process; raise `InputError` where another one has it, or it can't be made."""
+        with reserved(self.path, self.shown, "choose another hydra.run.dir"):
             yield
 
     def clear(self, *, all_of_it: bool) -> None:
-        """Take away what a killed process has left half; `all_of_it`: all that training writes, too."""
+        """Remove half-written files of a killed process; with `all_of_it` everything that training writes."""
         remove_partial(self.path)
         if not all_of_it:
             return
@@ -183,17 +165,17 @@ class RunFolder:
             file.unlink(missing_ok=True)
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """`metrics.csv`, one row an epoch. It is rewritten whole, so that no reader ever meets half a row."""
+        """Write `metrics.csv`, one row an epoch. It is rewritten as a whole: no reader ever meets half a row."""
         if not self.path.is_dir():  # and it must not come back with nothing but this in it
             raise RunError(f"{self.path} has vanished: start the training again")
         _write_csv(self.history_file, list(rows[0]), (row.values() for row in rows))
 
     def write_metrics(self, metrics: Mapping[str, float | int]) -> None:
-        """`metrics.json`: the best checkpoint's figures, as fractions."""
+        """Write `metrics.json`: the best checkpoint's figures, as fractions."""
         self._write_json(self.metrics_file, dict(metrics))
 
     def write_cost(self, cost: Mapping[str, Any]) -> None:
-        """`cost.json`: parameters, MACs, latency, memory and speed, and the device that they were measured on."""
+        """Write `cost.json`: parameters, MACs, latency, memory and speed, and the device they were measured on."""
         self._write_json(self.cost_file, cost)
 
     def write_per_class(self, table: "pd.DataFrame") -> None:
@@ -203,14 +185,14 @@ class RunFolder:
     def write_predictions(
         self, paths: Sequence[str], targets: "np.ndarray", probabilities: "np.ndarray", class_names: Sequence[str]
     ) -> None:
-        """`predictions.csv`, one row a test image: path, target, predicted (class names), confidence in [0, 1]."""
+        """Write `predictions.csv`, a row an image: path, target, predicted (class names), confidence in [0, 1]."""
         names = ([class_names[i] for i in indices] for indices in (targets, probabilities.argmax(axis=1)))
         confidences = [f"{confidence:.6f}" for confidence in probabilities.max(axis=1)]
         rows = zip(paths, *names, confidences, strict=True)
         _write_csv(self.predictions_file, ("path", "target", "predicted", "confidence"), rows)
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
-        """`skipped.csv`: the path of each image that was left out, and why. Without any, the header alone."""
+        """Write `skipped.csv`: the path of each image that was left out, and why; without any, the header alone."""
         _write_csv(self.skipped_file, ("path", "reason"), skipped)
 
     # Reading -------------------------------------------------------------------------------------------------------
@@ -219,7 +201,7 @@ class RunFolder:
     def status(self) -> Status | None:
         """What `run.json` says; None where there is none that can be read."""
         try:
-            return self.record()["status"]
+            return cast(Status, self.record()["status"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -232,11 +214,11 @@ class RunFolder:
             return False
 
     def record(self) -> dict[str, Any]:
-        return json.loads(self.record_file.read_text(encoding="utf-8"))
+        return cast(dict[str, Any], json.loads(self.record_file.read_text(encoding="utf-8")))
 
     @property
     def batch_size(self) -> int | None:
-        """What `data.batch_size=auto` has found for this run; None where it was a number, or `run.json` doesn't say."""
+        """What `data.batch_size=auto` found for this run; None where it was a number, or `run.json` doesn't say."""
         try:
             size = self.record()["batch_size"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -244,7 +226,7 @@ class RunFolder:
         return size if isinstance(size, int) and problem("data.batch_size", size) is None else None
 
     def overrides(self) -> list[str] | None:
-        """The settings that were typed, as `model=resnet50`; None where `.hydra/overrides.yaml` can't be read."""
+        """Return what was typed, such as `model=resnet50`; None where `.hydra/overrides.yaml` can't be read."""
         import yaml
 
         try:
@@ -254,10 +236,10 @@ class RunFolder:
         return [str(word) for word in words] if isinstance(words, list) else None
 
     def metrics(self) -> dict[str, float]:
-        return json.loads(self.metrics_file.read_text(encoding="utf-8"))
+        return cast(dict[str, float], json.loads(self.metrics_file.read_text(encoding="utf-8")))
 
     def cost(self) -> dict[str, Any]:
-        return json.loads(self.cost_file.read_text(encoding="utf-8"))
+        return cast(dict[str, Any], json.loads(self.cost_file.read_text(encoding="utf-8")))
 
     def history(self) -> "pd.DataFrame":
         from ..frames import pd
@@ -285,16 +267,8 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]])
         writer.writerows(rows)
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What two records say differently of the code and the packages."""
-    versions = before.get("versions", {})
-    pairs = {name: (versions.get(name, version), version) for name, version in now["versions"].items()}
-    pairs["the commit"] = (before.get("git_commit", now["git_commit"]), now["git_commit"])
-    return [f"{name} went from {old} to {new}" for name, (old, new) in pairs.items() if old != new]
-
-
 def _typed_overrides() -> list[str]:
-    """The overrides of this process, as Hydra knows them; none outside Hydra."""
+    """Return the overrides of this process, as Hydra knows them; none outside Hydra."""
     from hydra.core.hydra_config import HydraConfig
 
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
@@ -302,21 +276,3 @@ def _typed_overrides() -> list[str]:
 
 def _now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """The commit of this source tree, with `-dirty` behind it where files have changed since; None outside git."""
-    command, here = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], Path(__file__).parents[2]
-    if not (here / ".git").exists():  # installed: the commit would be that of whatever surrounds the environment
-        return None
-    try:
-        return subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -6,8 +6,11 @@ Hydra instantiates what its own settings name: callbacks, logging handlers, laun
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
+from hydra._internal.config_repository import IConfigRepository
+from hydra.core.default_element import GroupDefault
+from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -31,18 +34,47 @@ HYDRAS = (
 environment."""
 
 
-def check_trust(cfg: Any, usual: Any) -> None:
+def check_trust(cfg: DictConfig, own: DictConfig) -> None:
     """Raise `InputError` where a composed configuration, Hydra's part included, names code that it may not.
 
-    `usual` is the same verb's without any override.
+    `own` is Hydra's part as the verb's own files have it (`read_own`).
     """
     check_targets(cfg)
     for name in ("sweeper", "launcher"):
         check_targets(settle(cfg.hydra[name], f"hydra.{name}"), f"hydra.{name}")
-    ours, hydras = (_flat(OmegaConf.to_container(node.hydra, resolve=False), "hydra") for node in (usual, cfg))
+    ours, hydras = (_flat(OmegaConf.to_container(node, resolve=False), "hydra") for node in (own, cfg.hydra))
     for key in sorted(ours.keys() | hydras.keys()):
         if ours.get(key) != hydras.get(key) and not any(key == name or key.startswith(f"{name}.") for name in HYDRAS):
             raise InputError(f"{key} can't be set: leave it out")
+
+
+def read_own(verb: str, repository: IConfigRepository) -> DictConfig:
+    """Return Hydra's part of a verb's configuration from its sources alone, before anything is chosen or typed.
+
+    These are Hydra's schema, the options that the schema and the verb's defaults list name, and the verb's own `hydra`
+    node: files that nothing from elsewhere replaces, since the search path can't be set either.
+    """
+    schema, primary = (repository.load_config(name) for name in ("hydra/config", verb))
+    assert schema is not None
+    assert primary is not None
+    chosen = _hydras_options(schema, "hydra/") | _hydras_options(primary, "")
+    content = cast(dict[str, Any], OmegaConf.to_container(schema.config))
+    own = OmegaConf.create({"hydra": {key: value for key, value in content.items() if key != "defaults"}})
+    for group, option in chosen.items():
+        part = repository.load_config(f"{group}/{option}")
+        assert part is not None
+        OmegaConf.update(own, part.header["package"] or group.replace("/", "."), part.config, force_add=True)
+    return cast(DictConfig, OmegaConf.merge(own.hydra, OmegaConf.select(primary.config, "hydra", default={})))
+
+
+def _hydras_options(source: ConfigResult, parent: str) -> dict[str, str]:
+    """Return what a defaults list chooses of Hydra's own groups: `hydra/job_logging: reslens`."""
+    chosen = {
+        f"{parent}{default.group}": str(default.value)
+        for default in source.defaults_list or []
+        if isinstance(default, GroupDefault) and default.value is not None
+    }
+    return {group: option for group, option in chosen.items() if group.startswith("hydra/")}
 
 
 def settle(node: DictConfig, key: str) -> DictConfig:
@@ -56,7 +88,7 @@ def settle(node: DictConfig, key: str) -> DictConfig:
         raise InputError(f"{key}: {first_line(error)}") from error
     if "${" in str(content):
         raise InputError(f"{key}: {content} is not allowed: write the values themselves")
-    return OmegaConf.create({"node": content}).node
+    return cast(DictConfig, OmegaConf.create({"node": content}).node)
 
 
 def check_targets(cfg: Any, prefix: str = "") -> None:

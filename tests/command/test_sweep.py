@@ -18,10 +18,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from src.command.resume import NAMES_ONLY, check_same
-from src.command.sweep import Sweep
 from src.errors import InputError
 from src.reporting.report import write_report
 from src.runs.folder import RunFolder
+from src.runs.reserved import reserved
 from src.settings.composing import compose_overrides
 from src.train import train
 from tests.support.command_line import run_here
@@ -239,7 +239,7 @@ def test_who_comes_second_takes_nothing_away(folds: Path, tmp_path: Path) -> Non
         rmtree(runs / str(number))
     RunFolder(runs / "1").refuse(command="", error="no such folder")
     before = content(runs)
-    with Sweep(runs, []).locked():
+    with reserved(runs, str(runs)):
         code = (
             "from src.command.main import main\nfrom src.train import compare, train\n"
             "main('train', train, after_sweep=compare)"
@@ -261,14 +261,6 @@ def test_a_run_does_not_go_on_with_other_settings(config: Config, tmp_path: Path
     check_same(run, now, now, NAMES_ONLY)
     with pytest.raises(InputError, match="was begun with optimizer.lr=0.3, now it is 0.05: set it back"):
         check_same(run, config(), config(), NAMES_ONLY, "set it back")
-
-
-def test_one_process_at_a_time(tmp_path: Path) -> None:
-    with Sweep(tmp_path, []).locked():
-        code = f"from pathlib import Path\nfrom src.command.sweep import Sweep\nwith Sweep(Path({str(tmp_path)!r}), []).locked(): pass"  # noqa: E501
-        result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "is at work in another process: wait for it" in result.stderr
-    assert not list(tmp_path.iterdir())
 
 
 def test_several_runs_at_once(tmp_path: Path) -> None:

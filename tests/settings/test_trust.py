@@ -4,9 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 
-from src.command import main as cli
+from src.command.resume import flat
 from src.settings import composing as overrides
+from src.settings.trust import HYDRAS, read_own
 from tests.support.command_line import run_here
 
 TOUCH = "'touch canary'"
@@ -91,8 +94,7 @@ def test_a_file_is_refused(
     conf = tmp_path_factory.mktemp("conf") / "conf"
     shutil.copytree(overrides.CONF, conf)
     (conf / "experiment" / "evil.yaml").write_text(f"# @package _global_\n{FILES[name]}\n")
-    for module in (overrides, cli):
-        monkeypatch.setattr(module, "CONF", conf)
+    monkeypatch.setattr(overrides, "CONF", conf)
     for words in (["experiment=evil"], ["-m", "experiment=evil", "seed=1,2"]):
         check_refused(run_here(*words, cwd=tmp_path), tmp_path)
 
@@ -108,3 +110,15 @@ def test_what_becomes_a_target_only_when_it_is_read_is_refused(word: str, tmp_pa
 @pytest.mark.parametrize("word", [READ_BY_HYDRA, READ_BY_HYDRA.replace("'${", "'\\${")], ids=["at once", "escaped"])
 def test_hydras_own_parts_are_looked_at_as_they_will_be_read(word: str, tmp_path: Path) -> None:
     check_refused(run_here("-m", "seed=1,2", word, cwd=tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("verb", sorted(path.stem for path in overrides.CONF.glob("*.yaml")))
+def test_hydras_part_is_read_from_its_sources_as_hydra_composes_it(verb: str) -> None:
+    """So that a setting which may not be set differs from it exactly where something has set it."""
+    with overrides.composing(verb) as composer:
+        composed = composer.load_configuration(verb, [], RunMode.RUN).hydra
+        own = read_own(verb, composer.repository)
+    composed, own = (flat(OmegaConf.to_container(node, resolve=False), "hydra") for node in (composed, own))
+    guarded = [key for key in composed.keys() | own.keys() if not key.startswith(HYDRAS)]
+    assert {"hydra.job_logging.version", "hydra.hydra_logging.version", "hydra.job.chdir"} <= set(guarded)
+    assert {key: own.get(key) for key in guarded} == {key: composed.get(key) for key in guarded}

@@ -1,0 +1,81 @@
+"""The folder that a command writes to: which one it is, and whether it may be written to."""
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ..errors import InputError, first_line
+from ..runs.reserved import Reserved, reserved
+from ..settings.composing import set_hydras, typed_words
+
+
+class Destination(NamedTuple):
+    """A folder, absolute, and the setting by which the user names it."""
+
+    path: Path
+    setting: str
+
+
+def hydra_folder() -> str | None:
+    """Return the folder that Hydra has made for this job; None outside Hydra."""
+    return HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else None
+
+
+def choose_destination(cfg: DictConfig) -> Destination | None:
+    """Return the folder of a run or a sweep, and settle Hydra on it.
+
+    None for a distributed run's processes (`LOCAL_RANK` is set), which the first tells their folder, and for a verb
+    that makes its folder itself. Raises `InputError` where the setting names none.
+    """
+    multirun = cfg.hydra.mode == RunMode.MULTIRUN
+    if "LOCAL_RANK" in os.environ or (writes_itself(cfg) and not multirun):
+        return None
+    key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
+    setting = _setting_of(cfg, key)
+    try:
+        named = OmegaConf.select(cfg, setting)
+        if named is None or not str(named).strip():
+            said = f"{setting}={'null' if named is None else named}"
+            raise InputError(f"{said} names no folder: name one, or leave {setting} out")
+        path = os.path.abspath(str(OmegaConf.select(cfg, key)))  # noqa: PTH100  # as Hydra makes it, without ..
+    except OmegaConfBaseException as error:
+        raise InputError(f"{setting}: {first_line(error)}") from error
+    set_hydras(cfg, key, path)
+    return Destination(Path(path), setting)
+
+
+def writes_itself(cfg: DictConfig) -> bool:
+    """Return whether the verb makes its folder itself: it tells Hydra to stay where it is."""
+    return OmegaConf.to_container(cfg.hydra.run, resolve=False) == {"dir": "."}
+
+
+def _setting_of(cfg: DictConfig, key: str) -> str:
+    """Return the setting that says where to write: what was typed, else what the verb has for it, else `key`."""
+    typed = {word.lstrip("+").partition("=")[0] for part in ("task", "hydra") for word in typed_words(cfg, part)}
+    settings = (key, "output", "sweep") if key == "hydra.sweep.dir" else (key, "output")
+    return next((name for name in settings if name in typed), "output" if "output" in cfg else key)
+
+
+def reserve(folder: Destination, *, lock: bool = True) -> AbstractContextManager[Reserved]:
+    """Make it or take it while a block runs, see `reserved`."""
+    value = "NAME" if folder.setting == "sweep" else "FOLDER"
+    return reserved(folder.path, str(folder.path), f"name another folder with {folder.setting}={value}", lock=lock)
+
+
+def refuse_taken(cfg: DictConfig, folder: Destination) -> None:
+    """Raise `InputError` where a run would write over what is in the folder, or mix with it.
+
+    A training leaves a user's own files alone, and refuses Hydra's record and that of a run. The other verbs give
+    their files names that a user might have chosen as well, and take an empty folder only.
+    """
+    if "output" in cfg and any(folder.path.iterdir()):
+        raise InputError(f"{folder.setting}={OmegaConf.select(cfg, folder.setting)} is not empty: name another folder")
+    names = ("run.json", cfg.hydra.output_subdir or ".hydra", f"{cfg.hydra.job.name}.log")
+    if any((folder.path / name).exists() for name in names):
+        raise InputError(f"{folder.path} holds a run already: name another folder, or leave hydra.run.dir out")

@@ -1,0 +1,57 @@
+"""What Hydra does with a configuration: show it, or make its folder and call a job, or the jobs of a sweep."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hydra
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus, configure_log, run_job
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ..errors import InputError, first_line
+from ..logs import is_follower
+from ..settings.composing import CONF, Composer, typed_words
+
+
+def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]) -> None:
+    """Do what `hydra.main` does once it has composed, with a configuration that is composed and checked already.
+
+    The job gets this very configuration without Hydra's part, or in a sweep those that the composer has for its runs.
+    """
+
+    def warned(cfg: DictConfig) -> Any:
+        logging.captureWarnings(True)
+        return job(cfg)
+
+    words = [*typed_words(cfg, "task"), *typed_words(cfg, "hydra")]
+    sys.argv = [sys.argv[0], *words]  # with which Lightning starts the other processes of a distributed run
+    configure_log(cfg.hydra.hydra_logging, cfg.hydra.verbose)
+    hydra_ = GlobalHydra.instance().hydra
+    if hydra_ and logging.getLogger("hydra").isEnabledFor(logging.DEBUG):  # hydra.verbose=true: it tells all it knows
+        hydra_.compose_config(composer.verb, words, cfg.hydra.mode, with_log_configuration=True)
+    context = HydraContext(config_loader=composer, callbacks=Callbacks(cfg))
+    if cfg.hydra.mode == RunMode.MULTIRUN:
+        try:
+            sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=context, task_function=warned)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise InputError(f"hydra.sweeper, hydra.launcher: {first_line(error)}") from error
+        sweeper.sweep(arguments=typed_words(cfg, "task"))
+        return
+    if is_follower():  # one train.log, the first process's
+        cfg.hydra.job_logging = {"version": 1, "root": {"level": "ERROR"}, "disable_existing_loggers": True}
+    done = run_job(warned, cfg, "hydra.run.dir", job_subdir_key=None, hydra_context=context)
+    if done.status == JobStatus.FAILED:
+        raise done._return_value
+
+
+def show(verb: str, argv: Sequence[str]) -> None:
+    """Let Hydra answer `--cfg`, `--help`, `--info` and the like."""
+    sys.argv = [sys.argv[0], *argv]
+    hydra.main(config_path=str(CONF), config_name=verb, version_base="1.3")(lambda _: None)()
