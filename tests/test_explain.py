@@ -13,7 +13,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from src.attribution.gradcam import gradcam
+from src.attribution.cam import gradcam
 from src.errors import InputError
 from src.explain import explain
 from src.trained.checkpoint import load_trained

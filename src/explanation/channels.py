@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import nn
 from .. import figures
 from ..attribution.archive import save_arrays
 from ..attribution.deconvnet import Excitations, project, strongest
-from ..attribution.guided import Rule
+from ..attribution.methods import METHODS, Rule
 from ..attribution.randomised import STATISTICS, randomised
 from ..attribution.receptive_field import receptive_fields
 from ..data.processes import file_progress
@@ -23,8 +23,6 @@ from ..trained.pictures import Pictures
 
 EACH = 9
 """Images a channel."""
-
-RULES: dict[str, Rule] = {"deconvnet": "deconvnet", "guided_backprop": "guided"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +52,7 @@ def explain_channels(
     `sheet.png` has the trained network beside the control, the same network with random weights: such maps can be mere
     edge detectors. Gives what explain.json says.
     """
-    network, rule = trained.module.network, RULES[method]
+    network, rule = trained.module.network, cast(Rule, METHODS[method].rule)
     found = _look(trained, network, pictures, chosen, layer, channels, rule, batch_size, "Channels")
     layer = found.excitations.layer
     sample = chosen[np.unique(np.linspace(0, len(chosen) - 1, STATISTICS).round().astype(int))]

@@ -12,8 +12,7 @@ from torch import nn
 
 from .. import figures
 from ..attribution.archive import save_arrays
-from ..attribution.cam import class_activation_maps
-from ..attribution.gradcam import Attribution
+from ..attribution.cam import Attribution, class_activation_maps
 from ..attribution.guided import PixelAttribution, pixel_attribution
 from ..attribution.methods import METHODS
 from ..data.processes import file_progress

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from ..attribution.gradcam import Attribution
+from ..attribution.cam import Attribution
 from ..attribution.methods import METHODS
 from ..attribution.randomised import STATISTICS, randomised
 from ..errors import InputError

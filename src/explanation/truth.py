@@ -17,8 +17,7 @@ from .. import figures
 from ..analysis.faithfulness import MEASURES, Faithfulness, faithfulness
 from ..analysis.maps import Agreement, agreements
 from ..analysis.perturbation import EXPLANATIONS, centre_blob
-from ..attribution.cam import class_activation_maps
-from ..attribution.gradcam import Attribution
+from ..attribution.cam import Attribution, class_activation_maps
 from ..attribution.methods import METHODS
 from ..attribution.sanity import explained, randomised_from_the_top
 from ..data.processes import file_progress

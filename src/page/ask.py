@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..attribution.cam import CAMS, class_activation_maps
-from ..attribution.gradcam import Attribution
+from ..attribution.cam import Attribution, class_activation_maps
+from ..attribution.methods import METHODS
 from ..figures.heat_maps import enlarge, overlay, panel_size, scale_maps
 from ..trained.logits import probabilities
 from .exhibits import Exhibit
 
-METHODS = tuple(name for name in CAMS if name not in ("scorecam", "ablationcam"))
-"""Those that take one pass through the network: the others take one for each of up to 2048 channels."""
+OFFERED = [name for name, method in METHODS.items() if method.kind == "map" and not method.per_channel]
+"""The methods that take one pass through the network: the others take one for each of up to 2048 channels."""
 
 SIDE = 336
 """Pixels of a picture's longer side, about; the browser fits it to the screen."""

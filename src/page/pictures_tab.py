@@ -10,12 +10,12 @@ import torch
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile, UploadedFileRec
 
-from ..attribution.methods import METHODS as TITLES
+from ..attribution.methods import METHODS
 from ..data.transforms import Geometry
 from ..errors import InputError
 from ..figures.style import shorten
 from . import markup
-from .ask import METHODS, Question, ask, digest
+from .ask import OFFERED, Question, ask, digest
 from .exhibits import Examples, Exhibit, Exhibition
 from .uploads import to_input
 
@@ -178,7 +178,7 @@ def _forget(file: UploadedFile) -> None:
 def _settings(exhibits: list[Exhibit]) -> list[Settings]:
     """The choices of method and opacity, for all, and of layer and class, for each exhibit."""
     with st.container(horizontal=True):  # on a phone two beside each other
-        method = st.selectbox("Method", METHODS, format_func=lambda name: TITLES[name].title, help=SAME)
+        method = st.selectbox("Method", OFFERED, format_func=lambda name: METHODS[name].title, help=SAME)
         opacity = st.slider("Opacity of the map", 0, 100, 100, 5, format="%d %%") / 100
         return [Settings(method, opacity, _choose_layer(exhibit), _choose_target(exhibit)) for exhibit in exhibits]
 

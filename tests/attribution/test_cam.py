@@ -11,9 +11,10 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from src.attribution.cam import CAMS, class_activation_maps
-from src.attribution.gradcam import gradcam, scale_maps
+from src.attribution.cam import class_activation_maps, gradcam
+from src.attribution.methods import methods_of
 from src.errors import InputError
+from src.figures import scale_maps
 from src.networks import build_network
 
 CLASSES = {
@@ -26,7 +27,7 @@ CLASSES = {
     "ablationcam": package.AblationCAM,
     "eigencam": package.EigenCAM,
 }
-all_methods = pytest.mark.parametrize("method", CAMS)
+all_methods = pytest.mark.parametrize("method", methods_of("map"))
 
 
 @pytest.fixture(scope="module")
@@ -289,11 +290,11 @@ def ordinary() -> nn.Module:
 @pytest.mark.parametrize(
     ("method", "arguments", "message"),
     [
-        ("gradcam+", {}, "method 'gradcam+' is unknown; nearest: gradcam++, gradcam, xgradcam"),
-        ("Smooth", {}, "method 'Smooth' is unknown; nearest: gradcam, gradcam++, layercam"),
+        ("gradcam+", {}, "method=gradcam+ is unknown; nearest: gradcam++, gradcam, xgradcam"),
+        ("Smooth", {}, "method=Smooth is unknown; nearest: gradcam, gradcam++, layercam"),
         *(
             (method, arguments, f"{method}{message}")
-            for method in (*CAMS, "Score-CAM")
+            for method in (*methods_of("map"), "Score-CAM")
             for arguments, message in (
                 ({"targets": [0, 5, 0]}, ": no class 5; the network has classes 0 to 4"),
                 ({"targets": [0, 0, -1], "batch_size": 1}, ": no class -1; the network has classes 0 to 4"),
