@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .command.main import main
+from .prediction.request import check_prediction
 from .runs.folder import RunFolder
 from .settings.check import check_config
 
@@ -22,8 +23,6 @@ def predict(cfg: "DictConfig") -> dict[str, Any]:
         InputError: A setting is wrong; nothing has been written.
     """
     check_config(cfg)
-    from .prediction.request import check_prediction
-
     check_prediction(cfg)
     from .trained.listing import SPLITS, find_paths
 

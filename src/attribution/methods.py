@@ -120,8 +120,8 @@ def find_map_method(name: str) -> str:
 
 
 def list_methods(*kinds: Kind) -> str:
-    """Return a line for each kind: what it draws, and the methods that do."""
-    return "\n".join(f"{KINDS[kind]}: {' '.join(methods_of(kind))}" for kind in kinds or KINDS)
+    """Return a line for each kind: what its methods draw, and their names."""
+    return "\n".join(f"  {KINDS[kind]:<32} {' '.join(methods_of(kind))}" for kind in kinds or KINDS)
 
 
 OmegaConf.register_new_resolver("methods", list_methods, replace=True)  # for --help
