@@ -4,19 +4,20 @@ Computed by the `grad-cam` package (1.5.7) or as it does, without its side effec
 output, y the logit of the class, G_k = ∂y/∂A_k; mean and sum run over a channel's cells. The raw maps (papers:
 `methods.METHODS`):
 
-    gradcam      Σ_k mean(G_k) A_k
-    gradcam++    Σ_k sum(a_k relu(G_k)) A_k, a_k = G_k² / (2 G_k² + sum(A_k) G_k³)
-    layercam     Σ_k relu(G_k) A_k
-    hirescam     Σ_k G_k A_k
-    xgradcam     Σ_k sum(G_k A_k) / sum(A_k) · A_k
-    scorecam     Σ_k softmax_k(y_k) A_k, y_k the logit of the image times A_k scaled to [0, 1]
-    ablationcam  Σ_k (y − y_k) / y · A_k, y_k the logit with channel k switched off
-    eigencam     A_1 … A_K of a cell, centred, along their first principal component
+    gradcam       Σ_k mean(G_k) A_k
+    gradcam++     Σ_k sum(a_k relu(G_k)) A_k, a_k = G_k² / (2 G_k² + sum(A_k) G_k³)
+    layercam      Σ_k relu(G_k) A_k
+    hirescam      Σ_k G_k A_k
+    xgradcam      Σ_k sum(G_k A_k) / sum(A_k) · A_k
+    scorecam      Σ_k softmax_k(y_k) A_k, y_k the logit of the image times A_k scaled to [0, 1]
+    ablationcam   Σ_k (y − y_k) / y · A_k, y_k the logit with channel k switched off
+    eigencam      A_1 … A_K of a cell, centred, along their first principal component
+    eigengradcam  G_1 A_1 … G_K A_K of a cell, likewise
 
 Before believing one: `ablationcam` turns round where y is negative, and is made for layers behind a ReLU
-(`ablated_logits`). `eigencam` shows what stands out for the layer, whatever the class; its sign is the package's, that
-is LAPACK's: the same every time, but without meaning. `xgradcam` divides by sums that may be close to 0 in layers with
-negative activations.
+(`ablated_logits`). `eigencam` shows what stands out for the layer, whatever the class. Its sign and that of
+`eigengradcam` are the package's, which are LAPACK's: the same every time, but without meaning. `xgradcam` divides by
+sums that may be close to 0 in layers with negative activations.
 """
 
 from collections.abc import Callable, Iterator

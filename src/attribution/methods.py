@@ -87,6 +87,10 @@ METHODS = {
         "Eigen-CAM", "map", "pytorch_grad_cam:EigenCAM", "Muhammad & Yeasin 2020, https://arxiv.org/abs/2008.00299",
         gradients=False,
     ),
+    "eigengradcam": Method(
+        "Eigen-Grad-CAM", "map", "pytorch_grad_cam:EigenGradCAM",
+        "pytorch-grad-cam, after Muhammad & Yeasin 2020, https://github.com/jacobgil/pytorch-grad-cam",
+    ),
     "guided_gradcam": Method(
         "Guided Grad-CAM", "pixels", ".guided:guided_gradcam",
         "Selvaraju et al. 2017, section 3.2, https://arxiv.org/abs/1610.02391",
