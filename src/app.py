@@ -1,4 +1,4 @@
-"""`python -m src.app`: a page in the browser, on which a trained network says what it sees in pictures, and where."""
+"""`python -m src.app`: a page in the browser where a trained network says what it sees in pictures, and where."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def app(cfg: "DictConfig") -> None:
     """Serve the page as the composed configuration says, until it is interrupted.
 
-    Raises `InputError` for what can't be meant, before the page is there.
+    Raises `InputError` for impossible settings before the page is there.
     """
     from .page.server import bound, check_streamlit, serve
 

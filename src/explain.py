@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .command.main import checked, main
+from .explanation.request import check_request
 from .runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -16,15 +17,15 @@ log = logging.getLogger(__name__)
 
 @checked
 def explain(cfg: "DictConfig") -> dict[str, Any]:
-    """Explain as the composed configuration says; give back what explain.json holds.
+    """Explain as the composed configuration says; return what explain.json holds.
 
-    Raises `InputError` for what can't be meant, before anything is written.
+    Raises `InputError` for impossible settings before anything is written.
     """
-    from .explanation.jobs import check_request, run_job  # torch, only now
+    check_request(cfg)
+    from .explanation.jobs import run_job  # torch, only now
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained
 
-    check_request(cfg)
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
     output = output_folder(cfg.output, trained.run, "explain", cfg.method)
     with filled(output, "explain") as folder:

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .command.main import checked, main
+from .prediction.request import check_prediction
 from .runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ def predict(cfg: "DictConfig") -> dict[str, Any]:
     Raises:
         InputError: A setting is wrong; nothing has been written.
     """
-    from .prediction.request import check_prediction
-
     check_prediction(cfg)
     from .trained.listing import SPLITS, find_paths
 

@@ -13,7 +13,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from src.attribution.gradcam import gradcam
+from src.attribution.cam import gradcam
 from src.errors import InputError
 from src.explain import explain
 from src.trained.checkpoint import load_trained
@@ -130,12 +130,15 @@ def test_class_images_are_judged_beside_their_controls(run: Path, tmp_path: Path
     ]  # fmt: skip
 
 
-def test_maps_are_measured_and_the_verdict_is_made_from_the_figures(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["gradcam", "eigengradcam"])
+def test_maps_are_measured_and_the_verdict_is_made_from_the_figures(run: Path, tmp_path: Path, method: str) -> None:
     control = tmp_path / "control"  # says that its labels were shuffled; explanation/test_controls.py has a real one
     shutil.copytree(run, control)
     settings = control / ".hydra/config.yaml"
     settings.write_text(settings.read_text().replace("shuffle_labels: false", "shuffle_labels: true"))
-    record = explained(f"checkpoint={run}", "max_images=12", "faithfulness=true", f"shuffled={control}")
+    record = explained(
+        f"checkpoint={run}", f"method={method}", "max_images=12", "faithfulness=true", f"shuffled={control}"
+    )
     told = record["faithfulness"]
     assert isinstance(told, dict)
     assert told["images"] + told["skipped"] == 12
@@ -144,7 +147,7 @@ def test_maps_are_measured_and_the_verdict_is_made_from_the_figures(run: Path, t
     stages = [row["stage"] for row in told["sanity"]]
     assert stages[0] == "fc"
     assert stages[-3:] == ["shuffled labels", "another image", "centre blob"]
-    folder = run / "explain/gradcam"
+    folder = run / "explain" / method
     assert {"faithfulness.png", "faithfulness.csv", "sanity.csv"} < set(names(folder))
     assert len((folder / "faithfulness.csv").read_text().splitlines()) == 1 + 4 * 4
     json.dumps(record, allow_nan=False)

@@ -20,7 +20,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from src.attribution.gradcam import gradcam
+from src.attribution.cam import gradcam
 from src.data.transforms import load_image
 from src.errors import InputError, RunError
 from src.figures import scale_maps
@@ -305,7 +305,7 @@ def test_files_of_which_none_can_be_read_end_with_exit_1(run: Path, photos: Path
         (["images=.", "layer=layer1"], "layer=layer1 is for overlays=true"),
         (["images=.", "overlays=true", "layer=3"], "layer=3 is not possible"),
         (["images=.", "overlays=true", "layer=layer9"], "gradcam: no layer 'layer9' in"),
-        (["images=.", "overlays=true", "method=gradcan"], "method 'gradcan' is unknown; nearest: gradcam"),
+        (["images=.", "overlays=true", "method=gradcan"], "method=gradcan is unknown; nearest: gradcam"),
         (["images=.", "output=."], "output=. holds a.png: name a new folder, or an empty one"),
         (["images=.", "output=a.png"], "output=a.png can't be written (File exists): name another folder"),
         (["images=.", "checkpoint=a.png"], "checkpoint=a.png"),

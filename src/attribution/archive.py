@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from ..files import replacing
-from .gradcam import Attribution
+from .cam import Attribution
 
 
 def save_attribution(path: Path, attribution: Attribution, **more: Any) -> None:
     """Write `maps`, `logits`, `explained` (class indices), `layer` and `more` (arrays or numbers) to `path`.
 
-    The file is whole or not there at all, whenever the process dies. `numpy.load(path)` reads it, without pickle.
+    Whenever the process dies, the file is whole or absent. `numpy.load(path)` reads it without pickle.
     """
     save_arrays(
         path,
@@ -25,12 +25,12 @@ def save_attribution(path: Path, attribution: Attribution, **more: Any) -> None:
 
 
 def load_attribution(path: Path) -> Attribution:
-    """The attribution of a file that `save_attribution` wrote."""
+    """Read the attribution from a file that `save_attribution` wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         return Attribution(arrays["maps"], arrays["logits"], arrays["explained"], str(arrays["layer"]))
 
 
 def save_arrays(path: Path, **arrays: Any) -> None:
-    """As `numpy.savez_compressed`, but a reader never sees half a file: written beside, then renamed."""
+    """Save like `numpy.savez_compressed`, but write beside and rename, so that a reader never sees half a file."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)

@@ -16,17 +16,19 @@ from .snapshot import device_of, frozen_copy
 SMALLEST_IMAGE = 8
 
 Progress = Callable[[int, int], None]
-"""Is called after every step with the steps done, and all that there are."""
+"""Called after every step with the number of steps done and of all steps."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassImages:
     """Images of classes, and how they came about.
 
-    images       (n, C, S, S) uint8
-    targets      (n,) int64, the class that each is an image of
-    confidences  (n,) float32, the network's own probability of that class for the image as it is here
-    snapshots    (m, n, C, S, S) uint8, the images after each of `steps`; the last are `images`
+    Attributes:
+        images: (n, C, S, S) uint8.
+        targets: (n,) int64, the class that each is an image of.
+        confidences: (n,) float32, the network's own probability of that class for the image as it is here.
+        snapshots: (m, n, C, S, S) uint8, the images after each of `steps`; the last are `images`.
+        steps: The m steps.
     """
 
     images: NDArray[np.uint8]
@@ -38,7 +40,7 @@ class ClassImages:
 
 @dataclass(frozen=True)
 class Picture:
-    """Numbers that are optimised, and what makes images (n, C, S, S) in [0, 1] of them."""
+    """The numbers to optimise, and what turns them into images (n, C, S, S) in [0, 1]."""
 
     values: Tensor
     paint: Callable[[Tensor], Tensor]
@@ -46,7 +48,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class Ascent:
-    """A way to make images: where it starts, what the network is shown of them, what is minimised."""
+    """A way to make images.
+
+    Attributes:
+        start: Makes n pictures to begin with, on a device.
+        shown: Turns the images into what the network is shown of them.
+        cost: Of the images, logits, wanted classes and distance of the batch norms' statistics: what is minimised.
+        steps: How many.
+        lr: Learning rate of the first step.
+        watch: Whether the batch norms' statistics are needed.
+    """
 
     start: Callable[[int, torch.device], Picture]
     shown: Callable[[Tensor], Tensor]
@@ -54,7 +65,6 @@ class Ascent:
     steps: int
     lr: float
     watch: bool
-    """Whether the batch norms' statistics are asked for."""
 
 
 def make_images(
@@ -68,7 +78,7 @@ def make_images(
     progress: Progress | None,
     snapshots: Sequence[int],
 ) -> ClassImages:
-    """The images, slice by slice, in the order of `targets`."""
+    """Make the images batch by batch; return them in the order of `targets`."""
     wanted = torch.as_tensor(np.asarray(targets, dtype=np.int64).copy())
     kept = tuple(sorted({*snapshots, ascent.steps}))
     if kept[0] < 0 or kept[-1] > ascent.steps:
@@ -104,7 +114,7 @@ def _ascend(
     kept: Sequence[int],
     tick: Callable[[int], None],
 ) -> Tensor:
-    """Images of the classes `wanted` (n,) after the steps `kept`, uint8 (m, n, C, S, S)."""
+    """Return images of the classes `wanted` (n,) after the steps `kept`, uint8 (m, n, C, S, S)."""
     picture = ascent.start(len(wanted), wanted.device)
     values = picture.values.requires_grad_()
     optimizer = torch.optim.Adam([values], lr=ascent.lr)
@@ -135,7 +145,7 @@ def _check(copy: nn.Module, wanted: Tensor, image: Tensor) -> None:
     """Raise `InputError` unless the network takes such an image (1, C, S, S) and has the classes `wanted`."""
     channels, size = image.shape[1], image.shape[-1]
     if wanted.ndim != 1 or len(wanted) == 0:
-        raise InputError(f"class image: wants a list of classes, not shape {tuple(wanted.shape)}")
+        raise InputError(f"class image: targets must be a list of classes, not of shape {tuple(wanted.shape)}")
     try:
         with torch.no_grad():
             classes = copy(image.clone()).shape[1]
@@ -150,12 +160,12 @@ def _check(copy: nn.Module, wanted: Tensor, image: Tensor) -> None:
 
 
 def mixed(wanted: Tensor, batch_size: int) -> list[Tensor]:
-    """The places 0 … n - 1 in slices of at most `batch_size`, each with as many classes as possible."""
+    """Divide the places 0 … n - 1 into batches of at most `batch_size`, each with as many classes as possible."""
     order = wanted.argsort(stable=True)
     count = math.ceil(len(order) / max(1, batch_size))
     return [order[number::count] for number in range(count)]
 
 
 def of_class(values: Tensor, targets: Tensor) -> Tensor:
-    """Of values (n, K) those of the classes `targets` (n,)."""
+    """Return of values (n, K) those of the classes `targets` (n,)."""
     return values.gather(1, targets[:, None])[:, 0]

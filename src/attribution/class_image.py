@@ -1,8 +1,8 @@
 """Class images: what a network wants to see of a class, made by gradient ascent from noise.
 
 Activation maximisation after Olah et al. 2017 (https://distill.pub/2017/feature-visualization), with the batch norms'
-statistics as a prior after Yin et al. 2020, "DeepInversion" (https://arxiv.org/abs/1912.08795). Without all of that,
-as `pixel_ascent`, it finds noise of which the network is sure.
+statistics as a prior after Yin et al. 2020, "DeepInversion" (https://arxiv.org/abs/1912.08795). Without them,
+`pixel_ascent` finds noise of which the network is sure.
 """
 
 from collections.abc import Sequence
@@ -32,15 +32,18 @@ MOST_AT_ONCE, FEWEST_AT_ONCE = 64, 8
 class ClassImageSettings:
     """How class images are made; the defaults serve one and three channels and sides from 8 to 224 pixels.
 
-    steps       of Adam, whose rate `lr` falls to 0 along half a cosine
-    start       standard deviation of the first image, in that of the data set
-    decay       how fast waves get weaker with their frequency: 0 is white noise, 1 a natural image, more is smoother
-    tv, bn      weights of total variation and of the batch norms' statistics, beside the cross-entropy's 1
-    logit       weight of the class's logit itself, which goes on when the network has long been sure
-    jitter      of the views that the network is shown: moved by up to this share of the side,
-    scale       by a factor within 1 ± this,
-    rotation    by up to so many degrees: few enough that a 6 is no 9,
-    noise       and with noise of so many standard deviations of the data set, against evidence of single pixels
+    Attributes:
+        steps: Of Adam, whose rate `lr` falls to 0 along half a cosine.
+        lr: Adam's rate at the start.
+        start: Standard deviation of the first image, in that of the data set.
+        decay: How fast waves weaken with their frequency: 0 is white noise, 1 a natural image, more is smoother.
+        tv: Weight of total variation; the cross-entropy has 1.
+        bn: Weight of the batch norms' statistics.
+        logit: Weight of the class's logit itself, which still rises when the network has long been sure.
+        jitter: The network is shown views, moved by up to this share of the side,
+        scale: scaled by a factor within 1 ± this,
+        rotation: turned by up to so many degrees, few enough that a 6 is no 9,
+        noise: and with noise of so many standard deviations of the data set, against evidence in single pixels.
     """
 
     steps: int = 128
@@ -77,49 +80,31 @@ def class_images(
     progress: Progress | None = None,
     snapshots: Sequence[int] = (),
 ) -> ClassImages:
-    """One image of each class in `targets` (n,), `image_size` pixels on a side, as `network` would have it.
+    """Make an image of each class in `targets` as `network` would have it.
 
-    The network sees (pixels - mean) / std, one value a channel. `colour` is that of the data set (`measure_colour`);
-    without it, that of `mean` and `std`. A class that is there several times gets different images. `batch_size` of
-    them, by default `at_once`, are made together, as mixed as they can be: their statistics are compared with those of
-    the training images, which only means something for several classes. `snapshots` are the steps after which the
-    images are kept, besides the last one.
+    `network` and the random state are left as they were; the same `seed` gives the same images.
 
-    `network` and the random state are left as they were; the same `seed` gives the same images. Raises `InputError`
-    for a class that does not exist, and a size or channels that the network or `colour` doesn't have.
+    Args:
+        network: Sees (pixels - mean) / std, one value a channel.
+        targets: (n,) classes; a class that is named several times gets different images.
+        colour: That of the data set (`measure_colour`); by default that of `mean` and `std`.
+        batch_size: How many are made together, by default `at_once`, with as many classes as possible: their statistics
+            are compared with those of the training images, which only means something for several classes.
+        snapshots: Steps after which the images are kept, besides the last one.
+
+    Raises:
+        InputError: For a class that does not exist, and a size or channels that the network or `colour` doesn't have.
     """
-    settings = settings or ClassImageSettings()
-    check_size(image_size)
-    mean_, std_ = torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
-    colour = colour or plain_colour(mean_, std_)
-    if colour.channels != len(mean):
-        raise InputError(f"class image: colours of {colour.channels} channels, and mean of {len(mean)}: measure anew")
-    generator = torch.Generator().manual_seed(seed)
-    scale = wave_scale(image_size, settings.decay)
-
-    def start(n: int, device: torch.device) -> Picture:
-        waves = random_waves(n, colour.channels, image_size, settings.start, generator).to(device)
-        return Picture(waves, lambda waves: colour.paint(to_pixels(waves, scale.to(device))))
-
-    def shown(images: Tensor) -> Tensor:
-        views = random_views(
-            images,
-            jitter=settings.jitter * image_size,
-            scale=settings.scale,
-            rotation=settings.rotation,
-            generator=generator,
-        )
-        noise = torch.randn(views.shape, generator=generator) * std_.view(1, -1, 1, 1)
-        return views + settings.noise * noise.to(views)
+    canvas = _canvas(image_size, mean, std, colour, settings, seed)
+    settings = canvas.settings
 
     def cost(images: Tensor, logits: Tensor, wanted: Tensor, statistics: Tensor) -> Tensor:
         named = F.cross_entropy(logits, wanted) - settings.logit * of_class(logits, wanted).mean()
         return named + settings.tv * total_variation(images) + settings.bn * statistics
 
-    ascent = Ascent(start, shown, cost, settings.steps, settings.lr, watch=settings.bn > 0)
-    return make_images(
-        network, targets, image_size, mean_, std_, ascent, batch_size or at_once(image_size), progress, snapshots
-    )
+    ascent = Ascent(canvas.start, canvas.views, cost, settings.steps, settings.lr, watch=settings.bn > 0)
+    together = batch_size or at_once(image_size)
+    return make_images(network, targets, image_size, canvas.mean, canvas.std, ascent, together, progress, snapshots)
 
 
 @torch.inference_mode(False)
@@ -138,26 +123,21 @@ def pixel_ascent(
     snapshots: Sequence[int] = (),
     from_mean: bool = False,
 ) -> ClassImages:
-    """As `class_images`, by plain gradient ascent of the class's logit on pixels: what it has to be better than.
+    """Make images like `class_images`, by plain gradient ascent of the logit on pixels: what those must improve on.
 
-    From pixels that are uniform noise or, with `from_mean`, from where class images start, near the data set's mean
-    image; the start decides much of what a judge says. Of `settings`, `steps` and `lr` count, in the data set's `std`,
+    It starts from uniform noise or, with `from_mean`, where class images do, near the data set's mean image: the start
+    decides much of what a judge says. Of `settings` it uses `steps` and `lr`, in units of the data set's `std`,
     and for that start `start` and `decay`.
     """
-    settings = settings or ClassImageSettings()
-    check_size(image_size)
-    mean_, std_ = torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
-    generator = torch.Generator().manual_seed(seed)
-
-    colour = colour or plain_colour(mean_, std_)
+    canvas = _canvas(image_size, mean, std, colour, settings, seed)
+    settings = canvas.settings
 
     def start(n: int, device: torch.device) -> Picture:
         if from_mean:
-            waves = random_waves(n, colour.channels, image_size, settings.start, generator)
-            pixels = colour.paint(to_pixels(waves, wave_scale(image_size, settings.decay)))
+            pixels = canvas.paint(canvas.waves(n))
         else:
-            pixels = torch.rand((n, len(mean), image_size, image_size), generator=generator)
-        unit = std_.view(1, -1, 1, 1)
+            pixels = torch.rand((n, len(mean), image_size, image_size), generator=canvas.random)
+        unit = canvas.std.view(1, -1, 1, 1)
         values, unit = (pixels / unit).to(device), unit.to(device)
         return Picture(values, lambda values: (unit * values).clamp(0, 1))
 
@@ -165,11 +145,59 @@ def pixel_ascent(
         return -of_class(logits, wanted).mean()
 
     ascent = Ascent(start, lambda images: images, cost, settings.steps, settings.lr, watch=False)
-    return make_images(
-        network, targets, image_size, mean_, std_, ascent, batch_size or at_once(image_size), progress, snapshots
-    )
+    together = batch_size or at_once(image_size)
+    return make_images(network, targets, image_size, canvas.mean, canvas.std, ascent, together, progress, snapshots)
 
 
 def at_once(image_size: int) -> int:
-    """How many images of this side are made together unless told."""
+    """Return how many images of this side are made together unless told."""
     return max(FEWEST_AT_ONCE, min(MOST_AT_ONCE, PIXELS_AT_ONCE // image_size**2))
+
+
+@dataclass(frozen=True, eq=False)
+class _Canvas:
+    """Random images of `size`² pixels in a data set's colours, and random views of them; `mean` and `std` are (C,)."""
+
+    size: int
+    mean: Tensor
+    std: Tensor
+    colour: Colour
+    settings: ClassImageSettings
+    scale: Tensor
+    random: torch.Generator
+
+    def waves(self, n: int) -> Tensor:
+        return random_waves(n, self.colour.channels, self.size, self.settings.start, self.random)
+
+    def paint(self, waves: Tensor) -> Tensor:
+        return self.colour.paint(to_pixels(waves, self.scale.to(waves.device)))
+
+    def start(self, n: int, device: torch.device) -> Picture:
+        return Picture(self.waves(n).to(device), self.paint)
+
+    def views(self, images: Tensor) -> Tensor:
+        """Show each image (n, C, S, S) from another angle, under noise."""
+        settings = self.settings
+        views = random_views(
+            images, jitter=settings.jitter * self.size, scale=settings.scale, rotation=settings.rotation,
+            generator=self.random,
+        )  # fmt: skip
+        noise = torch.randn(views.shape, generator=self.random) * self.std.view(1, -1, 1, 1)
+        return views + settings.noise * noise.to(views)
+
+
+def _canvas(
+    image_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    colour: Colour | None,
+    settings: ClassImageSettings | None,
+    seed: int,
+) -> _Canvas:
+    check_size(image_size)
+    mean_, std_ = torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
+    colour = colour or plain_colour(mean_, std_)
+    if colour.channels != len(mean):
+        raise InputError(f"class image: colours of {colour.channels} channels, and mean of {len(mean)}: measure anew")
+    settings, random = settings or ClassImageSettings(), torch.Generator().manual_seed(seed)
+    return _Canvas(image_size, mean_, std_, colour, settings, wave_scale(image_size, settings.decay), random)

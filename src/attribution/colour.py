@@ -1,4 +1,4 @@
-"""Where and in which colours the images of a data set vary: what class images begin with instead of grey noise."""
+"""Where and in which colours the images of a data set vary: what class images start from instead of grey noise."""
 
 from dataclasses import dataclass
 
@@ -9,23 +9,24 @@ from torch import Tensor
 from ..errors import InputError
 
 CELLS = 14
-"""Cells on a side of the maps of mean and spread: fine enough for a digit's black border, too coarse for a shape."""
+"""Side of the maps of mean and spread, in cells: fine enough for a digit's black border, too coarse for a shape."""
 
 DARKEST = 0.01
-"""How near the start may be to black, and to white: beyond, the sigmoid lets no gradient through."""
+"""How close the start may come to black and white: any closer, and the sigmoid passes no gradient."""
 
 LEAST_SPREAD, LEAST_SLOPE = 1e-3, 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Colour:
-    """Pixels of a data set, in [0, 1], without a word about its classes.
-
-    mean    (C, h, w), the mean image, coarse
-    spread  (h, w), standard deviation about it, 1 in the root mean square: small where all images look the same
-    root    (C, C), with root · rootᵀ the covariance of the channels about the mean image
+    """Statistics of a data set's pixels in [0, 1], without a word about its classes.
 
     Independent numbers z of variance 1 become images of that mean and covariance as mean + spread · root · z.
+
+    Attributes:
+        mean: (C, h, w), the mean image, coarse.
+        spread: (h, w), standard deviation about it, 1 in the root mean square: small where all images look the same.
+        root: (C, C), where root · rootᵀ is the covariance of the channels about the mean image.
     """
 
     mean: Tensor
@@ -37,11 +38,11 @@ class Colour:
         return len(self.mean)
 
     def paint(self, values: Tensor) -> Tensor:
-        """Values (n, C, S, S) without bounds, the channels on their own -> pixels in (0, 1).
+        """Turn unbounded values (n, C, S, S) of independent channels into pixels in (0, 1).
 
-        To first order mean + spread · root · values; a sigmoid keeps what is larger within bounds.
+        To first order mean + spread · root · values; a sigmoid keeps larger ones within bounds.
         """
-        # Copies: what was measured under inference_mode could not take part in a gradient.
+        # Copies: tensors measured under inference_mode can't take part in a gradient.
         mean, spread, root = (cells.to(values, copy=True) for cells in (self.mean, self.spread[None], self.root))
         mean, spread = (
             F.interpolate(cells[None], values.shape[-2:], mode="bilinear", align_corners=False)
@@ -53,9 +54,9 @@ class Colour:
 
 
 def measure_colour(images: Tensor) -> Colour:
-    """The colours of a data set, from some of its images, uint8 (N, C, S, S): a few hundred are enough.
+    """Measure the colours of a data set on some of its images, uint8 (N, C, S, S): a few hundred are enough.
 
-    `root` is the symmetric root, which turns no channel into another; one channel has just its standard deviation.
+    `root` is the symmetric root, which turns no channel into another; of one channel it is the standard deviation.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.numel() == 0:
         raise InputError(f"colours are measured on uint8 images (N, C, S, S), not {tuple(images.shape)} {images.dtype}")
@@ -72,5 +73,5 @@ def measure_colour(images: Tensor) -> Colour:
 
 
 def plain_colour(mean: Tensor, std: Tensor) -> Colour:
-    """Of a data set whose channels' `mean` and `std` (C,) are all that is known: the same everywhere, uncorrelated."""
+    """Return the colours where only the channels' `mean` and `std` (C,) are known: uniform and uncorrelated."""
     return Colour(mean.float().view(-1, 1, 1), torch.ones(1, 1), torch.diag(std.float()))

@@ -1,15 +1,15 @@
-"""Which part of which images excites a channel most, and what of it the channel sees.
+"""Which part of which images excites a channel most, and what the channel sees there.
 
-Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901, section 2.1. No decoder is trained: of a layer's activations all
-but one are set to zero, and autograd carries that one back to the pixels. The backward pass of a convolution is the
+Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901, section 2.1. No decoder is trained: all but one of a layer's
+activations are set to zero, and autograd carries that one back to the pixels. The backward pass of a convolution is the
 transposed convolution, that of max pooling the unpooling with its switches, that of a batch norm in eval mode its
-scaling, and a sum sends its signal both ways. At every ReLU the deconvnet's rule is followed (`ReluRule`): the signal
-is rectified, so that from a layer behind a pooling it goes unpool → rectify → filter, as in the paper's figure 1. No
-bias is added and nothing is rectified at the pixels. A ReLU that makes the layer's own output changes nothing, since
-the signal that starts is positive.
+scaling, and a sum sends its signal both ways. Every ReLU follows the deconvnet's rule (`ReluRule`): it rectifies the
+signal, which from a layer behind a pooling goes unpool → rectify → filter, as in the paper's figure 1. No bias is
+added, and nothing is rectified at the pixels. A ReLU that makes the layer's own output changes nothing, since the
+signal starts positive.
 
-All that a deconvnet knows of the image are the switches, and a ResNet has one max pooling or none: from its deeper
-layers come grids of the strides that hardly follow the image, where the guided rule, which knows the gates, draws it.
+The switches are all that a deconvnet knows of the image, and a ResNet has one max pooling or none. From its deeper
+layers come grids of the strides that hardly follow the image; the guided rule, which knows the gates, draws it.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .guided import ReluRule, Rule
+from .guided import ReluRule
 from .layers import deepest_layer, find_layer
+from .methods import Rule
 from .snapshot import device_of, frozen_copy
 
 
@@ -31,11 +32,12 @@ from .snapshot import device_of, frozen_copy
 class Excitations:
     """The k most active channels of a layer, the most active first, each with the n images that excite it most.
 
-    layer        the layer's name
-    channels     (k,) int64, indices in the layer's output
-    images       (k, n) int64, places of the images in the order in which they came, the strongest first
-    positions    (k, n, 2) int64, row and column of each image's strongest activation on the layer's grid
-    activations  (k, n) float32, its value; a channel is dead, as far as these images tell, where all are ≤ 0
+    Attributes:
+        layer: The layer's name.
+        channels: (k,) int64, indices in the layer's output.
+        images: (k, n) int64, places of the images in the order in which they came, the strongest first.
+        positions: (k, n, 2) int64, row and column of each image's strongest activation on the layer's grid.
+        activations: (k, n) float32, its value; a channel is dead, as far as these images tell, where all are ≤ 0.
     """
 
     layer: str
@@ -53,15 +55,21 @@ def strongest(
     images: int = 9,
     progress: Callable[[int], None] | None = None,
 ) -> Excitations:
-    """The most active `channels` of `layer` and the `images` that excite each most, with the strongest spot of each.
+    """Find the most active channels of a layer, the images that excite each most, and the strongest spot of each.
 
-    `batches` of normalised images (N, C, H, W), all of one size; they pass once, and of their activations no more is
-    kept than is asked for. How active a channel is: the mean of its `images` strongest activations, one an image.
-    `layer` is by default the deepest with a useful map. Fewer are found where the layer has fewer channels, or the
-    batches fewer images. `progress` hears how many images are done.
+    A channel is as active as the mean of its strongest activations, one an image. `network` and the random state are
+    left as they were.
 
-    `network` and the random state are left as they were. Raises `InputError` for less than one channel or image, no
-    images at all, and a layer without a feature map of its own.
+    Args:
+        batches: Normalised images (N, C, H, W), all of one size. They pass once, and no more of their activations is
+            kept than is asked for.
+        layer: By default the deepest with a useful map.
+        channels: How many at most.
+        images: How many for each channel at most.
+        progress: Hears how many images are done.
+
+    Raises:
+        InputError: For less than one channel or image, no images at all, and a layer without a feature map of its own.
     """
     for name, number in (("channels", channels), ("images", images)):
         if number < 1:
@@ -89,7 +97,7 @@ def strongest(
 
 
 def _peaks(maps: Tensor, first: int) -> Tensor:
-    """(4, K, N): value, image, row and column of each channel's strongest activation in each of N images.
+    """Return (4, K, N): value, image, row and column of each channel's strongest activation in each of N images.
 
     In double precision, which holds the indices exactly.
     """
@@ -100,7 +108,7 @@ def _peaks(maps: Tensor, first: int) -> Tensor:
 
 
 def _merge(peaks: Tensor, count: int) -> Tensor:
-    """Of peaks (4, K, n) each channel's `count` strongest, in order; of equal ones those that came first."""
+    """Return each channel's `count` strongest of the peaks (4, K, n), in order; of equals, those that came first."""
     order = peaks[0].argsort(dim=1, descending=True, stable=True)[:, :count]
     return peaks.gather(2, order.expand(len(peaks), -1, -1))
 
@@ -114,11 +122,11 @@ def project(
     batch_size: int = 32,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
-    """The strongest activation of a channel in each image, sent back to the pixels: (k, n, C, H, W), signed and raw.
+    """Send a channel's strongest activation in each image back to the pixels: (k, n, C, H, W), signed and raw.
 
-    `images` (k, n, C, H, W), normalised, are those of `excitations`. The signal that starts is the activation itself;
-    one of zero or less sends nothing. `rule` "guided" gates the ReLUs by their inputs too (Springenberg et al. 2015).
-    The result is zero outside `receptive_fields`. `network` and the random state are left as they were.
+    `images` (k, n, C, H, W), normalised, are those of `excitations`. The signal starts as the activation itself; an
+    activation of zero or less sends nothing. The result is zero outside `receptive_fields`. `network` and the random
+    state are left as they were.
     """
     if images.shape[:2] != excitations.images.shape:
         raise InputError(f"deconvnet wants {excitations.images.shape} images, not {tuple(images.shape[:2])}")
@@ -142,17 +150,16 @@ def project(
 
 
 class _Reached(Exception):  # noqa: N818 - not an error
-    """Ends a forward pass at the layer of which the output is wanted."""
+    """Ends a forward pass at the layer whose output is wanted."""
 
     def __init__(self, output: Any) -> None:
         self.output = output
 
 
 def feature_map(copy: nn.Module, layer: str, images: Tensor) -> Tensor:
-    """What `layer` of `copy` (a frozen copy) gives for `images`: (N, K, h, w).
+    """Return the map (N, K, h, w) that `layer` of a frozen copy gives for `images`; `InputError` where it gives none.
 
-    What follows is not run: it would cost time, and a ReLU in place would overwrite the map. Raises `InputError` for a
-    layer that gives no map.
+    The layers behind it do not run: they would cost time, and a ReLU in place would overwrite the map.
     """
 
     def stop(_module: nn.Module, _inputs: Any, output: Any) -> None:

@@ -1,17 +1,17 @@
-"""Gradients whose way back through the ReLUs is changed: deconvnet, guided backpropagation, guided Grad-CAM.
+"""Gradients with another rule at the ReLUs: deconvnet, guided backpropagation, guided Grad-CAM.
 
-At a ReLU y = max(x, 0) the ordinary gradient keeps of the signal g what belongs to active inputs: [x > 0] g.
+At a ReLU y = max(x, 0) the ordinary gradient keeps the part of the signal g that belongs to active inputs: [x > 0] g.
 
     deconvnet   max(g, 0)            Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901
     guided      [x > 0] max(g, 0)    Springenberg et al. 2015, https://arxiv.org/abs/1412.6806
 
-Both draw crisp pictures, of untrained networks too (Adebayo et al. 2018, https://arxiv.org/abs/1810.03292): show them
-beside a control with random weights (`src.attribution.randomised`).
+Both draw crisp pictures even of untrained networks (Adebayo et al. 2018, https://arxiv.org/abs/1810.03292): show them
+beside a control with random weights (`randomised`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -21,27 +21,23 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import InputError
 from ..figures import upsample
-from .gradcam import gradcam
+from .cam import gradcam
+from .methods import METHODS, Rule, methods_of
 from .snapshot import device_of, frozen_copy
-
-Rule = Literal["deconvnet", "guided"]
-
-METHODS: dict[str, Rule] = {"guided_backprop": "guided", "guided_gradcam": "guided", "deconvnet": "deconvnet"}
-"""Methods that explain a class in pixels, and the rule of each."""
 
 OTHER_RECTIFIERS = frozenset(
     "celu elu gelu hardswish hardtanh leaky_relu mish prelu relu6 rrelu selu silu softplus threshold".split()  # noqa: SIM905
 )
-"""Functions of torch that stand where a ReLU would, and for which the rules say nothing."""
+"""Functions of torch that stand where a ReLU would, and about which the rules say nothing."""
 
 
 class ReluRule(TorchFunctionMode):
-    """While it is entered, every ReLU that runs in this thread passes signals back by `rule`; forward is unchanged.
+    """A context in which every ReLU of this thread passes signals back by `rule`; forward is unchanged.
 
-    `with ReluRule("guided"): logits = network(images)`; the backward pass may come later. It works where torch's
-    functions are called, so it needs no change of the network and meets `nn.ReLU`, shared and in place or not, as well
-    as `F.relu`, `torch.relu` and `x.relu_()`. `relus` counts the calls. Not met: `clamp(min=0)`, scripted networks.
-    Sigmoid and tanh, which are gates, keep their gradient. Raises `InputError` for `OTHER_RECTIFIERS`.
+    `with ReluRule("guided"): logits = network(images)`; the backward pass may come later. It acts where torch's
+    functions are called, so the network stays as it is, and it covers `nn.ReLU`, shared and in place or not, as well
+    as `F.relu`, `torch.relu` and `x.relu_()`, but not `clamp(min=0)` and scripted networks. Sigmoid and tanh, which are
+    gates, keep their gradient. `relus` counts the calls. Raises `InputError` for `OTHER_RECTIFIERS`.
     """
 
     def __init__(self, rule: Rule) -> None:
@@ -52,7 +48,11 @@ class ReluRule(TorchFunctionMode):
         self.relus = 0
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple = (), kwargs: Mapping[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
@@ -69,7 +69,7 @@ class ReluRule(TorchFunctionMode):
 
 
 class _Relu(torch.autograd.Function):
-    """max(x, 0), whose backward lets positive signals through alone, and where `gated` only to active inputs."""
+    """max(x, 0), whose backward passes only positive signals and, where `gated`, only to active inputs."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, gated: bool, inplace: bool) -> Tensor:
@@ -90,11 +90,12 @@ class _Relu(torch.autograd.Function):
 class PixelAttribution:
     """What each value of each pixel has to do with a class.
 
-    pixels   (N, C, H, W) float32, signed and raw, in logits per unit of the normalised input; for guided_gradcam times
-             the map's unit
-    logits   (N, K) float32, in fp32 and eval mode
-    targets  (N,) int64, the class that is explained
-    layer    name of the layer of Grad-CAM's map; None for the methods that have none
+    Attributes:
+        pixels: (N, C, H, W) float32, signed and raw, in logits per unit of the normalised input; for guided_gradcam
+            times the map's unit.
+        logits: (N, K) float32, in fp32 and eval mode.
+        targets: (N,) int64, the class that is explained.
+        layer: Name of the layer of Grad-CAM's map; None for methods without one.
     """
 
     pixels: NDArray[np.float32]
@@ -113,52 +114,78 @@ def pixel_attribution(
     batch_size: int = 32,
     progress: Callable[[int], None] | None = None,
 ) -> PixelAttribution:
-    """The gradient of one class's logit with respect to the pixels, by the method's rule at every ReLU.
+    """Explain one class's logit for each image in signed pixels.
 
-    `images` (N, C, H, W), normalised, on any device; `method` one of `METHODS`; `targets` (N,) class indices, the
-    predicted classes by default. guided_gradcam is guided backpropagation times the positive part of Grad-CAM's map
-    at `layer`, by default the deepest with a useful map, laid over the image (Selvaraju et al. 2017,
-    https://arxiv.org/abs/1610.02391, section 3.2). `progress` hears how many images are done.
+    The random state and `network`, in any state that `frozen_copy` takes, are left as they were.
 
-    `network` and the random state are left as they were, and it may be in any state that `frozen_copy` takes. Raises
-    `InputError` for an unknown method, class or layer, a `layer` where the method has none, and a network whose
-    rectifiers are not ReLUs.
+    Args:
+        images: (N, C, H, W), normalised, on any device.
+        method: A name of `methods_of("pixels", "channels")`.
+        targets: (N,) class indices; by default the predicted classes.
+        layer: Of guided_gradcam's map; by default the deepest with a useful map.
+        progress: Hears how many images are done.
+
+    Raises:
+        InputError: For an unknown method, class or layer, a `layer` where the method has none, or other rectifiers.
     """
     _check(images, method, targets, layer)
-    pixels, logits = [], []
+    explain, parts = METHODS[method].load(), list[Pixels]()
     with frozen_copy(network) as copy:
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size].detach().to(device_of(copy), torch.float32, copy=True)
             classes = None if targets is None else targets[start : start + batch_size]
-            gradient, said = _gradient(copy, batch, METHODS[method], classes)
-            if method == "guided_gradcam":
-                cam = gradcam(copy, batch, classes, layer)
-                layer = cam.layer
-                gradient *= upsample(np.maximum(cam.maps, 0), (batch.shape[2], batch.shape[3]))[:, None]
-            pixels.append(gradient)
-            logits.append(said)
+            parts.append(explain(copy, batch, classes, layer))
+            layer = parts[-1].layer
             if progress is not None:
                 progress(start + len(batch))
-    answers = np.concatenate(logits)
-    explained = answers.argmax(axis=1) if targets is None else targets.cpu().numpy()
-    return PixelAttribution(np.concatenate(pixels), answers, explained.astype(np.int64), layer)
+    logits = np.concatenate([part.logits for part in parts])
+    explained = logits.argmax(axis=1) if targets is None else targets.cpu().numpy()
+    pixels = np.concatenate([part.gradient for part in parts])
+    return PixelAttribution(pixels, logits, explained.astype(np.int64), layer)
 
 
 def _check(images: Tensor, method: str, targets: Tensor | None, layer: str | None) -> None:
-    if method not in METHODS:
-        raise InputError(f"method={method} does not explain a class in pixels: take {', '.join(METHODS)}")
+    known = methods_of("pixels", "channels")
+    if method not in known:
+        raise InputError(f"method={method} does not explain a class in pixels: take {', '.join(known)}")
     if images.ndim != 4 or len(images) == 0:
         raise InputError(f"method={method} wants images of shape (N, C, H, W), not {tuple(images.shape)}")
     if targets is not None and targets.shape != images.shape[:1]:
         raise InputError(f"method={method} wants one class for each of {len(images)} images: {tuple(targets.shape)}")
-    if layer is not None and method != "guided_gradcam":
+    if layer is not None and not METHODS[method].at_layer:
         raise InputError(f"method={method} goes from the logits to the pixels: leave layer={layer} out")
 
 
-def _gradient(
-    copy: nn.Module, images: Tensor, rule: Rule, targets: Tensor | None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Of each image (N, C, H, W), and the logits (N, K); `images` are ours to change."""
+# The methods. Each gets a frozen copy, a batch that is its own to change, and None for the predicted classes. --------
+
+
+class Pixels(NamedTuple):
+    """What a method gives for a batch: its pixels (n, C, H, W), the logits (n, K), and the layer that it used."""
+
+    gradient: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    layer: str | None = None
+
+
+def guided_backprop(copy: nn.Module, images: Tensor, targets: Tensor | None, layer: str | None = None) -> Pixels:  # noqa: ARG001
+    """Return the gradient by the guided rule at every ReLU."""
+    return _gradient(copy, images, "guided", targets)
+
+
+def deconvnet(copy: nn.Module, images: Tensor, targets: Tensor | None, layer: str | None = None) -> Pixels:  # noqa: ARG001
+    """Return the gradient by the deconvnet's rule at every ReLU."""
+    return _gradient(copy, images, "deconvnet", targets)
+
+
+def guided_gradcam(copy: nn.Module, images: Tensor, targets: Tensor | None, layer: str | None = None) -> Pixels:
+    """Return guided backpropagation times the positive part of Grad-CAM's map at `layer`, laid over the image."""
+    guided = _gradient(copy, images, "guided", targets)
+    cam = gradcam(copy, images, targets, layer)
+    heat = upsample(np.maximum(cam.maps, 0), (images.shape[2], images.shape[3]))
+    return Pixels(guided.gradient * heat[:, None], guided.logits, cam.layer)
+
+
+def _gradient(copy: nn.Module, images: Tensor, rule: Rule, targets: Tensor | None) -> Pixels:
     with ReluRule(rule):
         logits: Tensor = copy(images.requires_grad_())
     chosen = logits.argmax(dim=1) if targets is None else targets.to(logits.device)
@@ -166,4 +193,4 @@ def _gradient(
     if wrong:
         raise InputError(f"no class {wrong[0]}; the network has classes 0 to {logits.shape[1] - 1}")
     (gradient,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), images)
-    return gradient.cpu().numpy(), logits.detach().cpu().numpy()
+    return Pixels(gradient.cpu().numpy(), logits.detach().cpu().numpy())

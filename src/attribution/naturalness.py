@@ -1,4 +1,4 @@
-"""How far images are from natural ones: by the edges that they have, and by what a network's batch norms remember."""
+"""How far images are from natural ones, judged by their edges and by what a network's batch norms remember."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ Norm = nn.modules.batchnorm._BatchNorm
 
 
 def total_variation(images: Tensor) -> Tensor:
-    """Mean over images (n, C, S, S) of the length of all edges times their contrast, in sides of the image.
+    """Return the mean over images (n, C, S, S) of the length of all edges times their contrast, in sides of the image.
 
-    S · (mean |∂x| + mean |∂y|), with differences of neighbouring pixels: a vertical edge from 0 to 1 through the whole
-    image has 1 (S/(S - 1), to be exact), at any size.
+    S · (mean |∂x| + mean |∂y|), with differences of neighbouring pixels: a vertical edge from 0 to 1 across the whole
+    image counts 1 (S/(S - 1), to be exact) at any size.
     """
     size = images.shape[-1]
     down, right = images.diff(dim=-2).abs().mean(), images.diff(dim=-1).abs().mean()
@@ -20,13 +20,13 @@ def total_variation(images: Tensor) -> Tensor:
 
 
 class StatisticsLoss:
-    """The distance of a batch from the training images, in mean and standard deviation of every batch norm's input.
+    """The distance of a batch from the training images in mean and standard deviation of every batch norm's input.
 
-    For each channel (μ - μ₀)² / σ₀² + (σ / σ₀ - 1)², where μ, σ are the batch's and μ₀, σ₀ the running ones; the mean
-    over the channels of a norm, then over the norms. Yin et al. 2020 (equation 4) take plain differences, in which the
-    channels of large activations would outweigh all others.
+    For each channel (μ - μ₀)² / σ₀² + (σ / σ₀ - 1)², where μ, σ are the batch's and μ₀, σ₀ the running ones; averaged
+    over the channels of a norm, then over the norms. Yin et al. 2020 (equation 4) take plain differences, where
+    channels with large activations would outweigh all others.
 
-    Leaves its hooks on `network`, which has to be a copy. `take()` after each forward pass.
+    It leaves its hooks on `network`, which must be a copy. Call `take()` after each forward pass.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -36,7 +36,7 @@ class StatisticsLoss:
                 module.register_forward_pre_hook(self._note)
 
     def take(self) -> Tensor:
-        """The distance of the last forward pass; 0 for a network without batch norms."""
+        """Return the distance of the last forward pass; 0 for a network without batch norms."""
         terms, self._terms = self._terms, []
         return torch.stack(terms).mean() if terms else torch.zeros(())
 

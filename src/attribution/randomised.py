@@ -1,7 +1,7 @@
 """Networks with random weights: the control that an explanation has to differ from.
 
-An explanation that looks the same for a network that has learned nothing does not tell what was learned (Adebayo et al.
-2018, https://arxiv.org/abs/1810.03292).
+An explanation that looks the same for a network that has learned nothing says nothing about what was learned (Adebayo
+et al. 2018, https://arxiv.org/abs/1810.03292).
 """
 
 from collections.abc import Iterable
@@ -13,22 +13,27 @@ from ..errors import InputError
 from .snapshot import device_of, frozen_copy
 
 CONTROL_SEED = 1001
-"""Unlike the seeds of runs: drawn with the seed of its own training, a network would get back the very weights that it
-started from, and after a short training still resembles."""
+"""Unlike the seeds of runs: with the seed of its own training, a network would get back the very weights it started
+from, which it still resembles after a short training."""
 STATISTICS = 64
-"""So many images give the batch norms of random layers their statistics."""
+"""How many images give the batch norms of random layers their statistics."""
 
 
 def randomised(
     network: nn.Module, *, seed: int = CONTROL_SEED, layers: Iterable[str] | None = None, images: Tensor | None = None
 ) -> nn.Module:
-    """A copy of `network` in fp32 and eval mode, with fresh random weights in `layers`, by default in all of them.
+    """Return a copy of `network` in fp32 and eval mode with fresh random weights.
 
-    A layer is a module's name and stands for all in it. The weights are drawn as the modules draw their own, from a
-    generator of `seed`; batch norms start at scale 1 and shift 0. With `images` (N, C, H, W), normalised, the batch
-    norms of these layers take their statistics from them; without, activations of a deep random network vanish or
-    explode. `network` and the random state are left as they were. Raises `InputError` for a single image, where a map
-    of one cell then has no variance.
+    The modules draw the weights as they drew their own; batch norms start at scale 1 and shift 0. `network` and the
+    random state are left as they were.
+
+    Args:
+        layers: Names of modules, each standing for all in it; by default all of them.
+        images: (N, C, H, W), normalised, from which the batch norms of these layers take their statistics. Without
+            them, activations of a deep random network vanish or explode.
+
+    Raises:
+        InputError: For a single image, where a map of one cell has no variance.
     """
     with frozen_copy(network) as copy, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -48,7 +53,7 @@ def randomised(
 
 
 def _estimate(network: nn.Module, norms: list[nn.modules.batchnorm._BatchNorm], images: Tensor) -> None:
-    """Set running mean and variance of `norms` to those of `images`."""
+    """Set the running mean and variance of `norms` to those of `images`."""
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.train()

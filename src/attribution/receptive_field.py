@@ -18,14 +18,21 @@ from .snapshot import device_of, frozen_copy
 def receptive_fields(
     network: nn.Module, layer: str, positions: NDArray[np.int64], shape: tuple[int, int, int]
 ) -> NDArray[np.int64]:
-    """The pixels that cells of `layer`'s map depend on, whatever the weights: top, left, bottom, right; ends excluded.
+    """Find the pixels that cells of `layer`'s map depend on, whatever the weights.
 
-    `positions` (…, 2) rows and columns on the layer's grid; `shape` (C, H, W) of the image, at whose border fields end.
-    Gives (…, 4), the smallest box around all such pixels, some of which may not count (strides leave gaps). Exact for
-    whatever is made of convolutions, poolings, norms by batch statistics, paddings, slices and sums; the channels of a
-    map are not told apart. A cell behind global pooling sees the whole image.
+    Exact for networks of convolutions, poolings, norms by batch statistics, paddings, slices and sums; all channels of
+    a map count as one. A cell behind global pooling sees the whole image. `network` is left as it was.
 
-    Raises `InputError` for a layer without a map, or a position outside it. `network` is left as it was.
+    Args:
+        positions: (…, 2), rows and columns on the layer's grid.
+        shape: (C, H, W) of the image, at whose border fields end.
+
+    Returns:
+        (…, 4), top, left, bottom and right, ends excluded, of the smallest box around the pixels; some pixels in it may
+        not count, because strides leave gaps.
+
+    Raises:
+        InputError: For a layer without a map, or a position outside it.
     """
     with frozen_copy(network) as copy:
         image = torch.ones(1, *shape, dtype=torch.float64, device=device_of(copy), requires_grad=True)
@@ -51,13 +58,17 @@ def _box(seen: Tensor) -> tuple[int, int, int, int]:
 
 
 class _Reach(TorchFunctionMode):
-    """While it is entered, a network only says what depends on what: all weights are positive and nothing is gated.
+    """A context in which all weights are positive and nothing is gated: only what depends on what is left.
 
     In double precision, because the corner of a field gets 9^-109 of the signal through 109 convolutions.
     """
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple = (), kwargs: Mapping[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         return _STAND_INS.get(getattr(func, "__name__", ""), func)(*args, **(kwargs or {}))
 
@@ -71,7 +82,7 @@ def _conv2d(  # takes what the original takes
     dilation: Any = 1,
     groups: Any = 1,  # noqa: ARG001
 ) -> Tensor:
-    """The mean of the window and of all channels, in each output channel; by one channel, hundreds of times faster."""
+    """Return the mean of window and channels in each output channel, from one channel: hundreds of times faster."""
     window = torch.full_like(weight[:1, :1], 1 / weight[0, 0].numel())
     mean = F.conv2d(input.mean(dim=1, keepdim=True), window, None, stride, padding, dilation)
     return mean.repeat(1, len(weight), 1, 1)
@@ -86,7 +97,7 @@ def _max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,  # noqa: ARG001
 ) -> Tensor:
-    """The mean of the window: every pixel of it may become the largest. Dilated ones are filled, of the same extent."""
+    """Return the mean of the window, any pixel of which may be the largest; dilated windows are filled."""
     (high, wide), (down, across) = (np.broadcast_to(value, 2).tolist() for value in (kernel_size, dilation))
     window = down * (high - 1) + 1, across * (wide - 1) + 1
     return F.avg_pool2d(input, window, stride or kernel_size, padding, ceil_mode)

@@ -1,14 +1,15 @@
 """Sanity checks: does an explanation change when what the network has learned is destroyed?
 
-Adebayo et al. 2018, https://arxiv.org/abs/1810.03292. An explanation that stays as it was while the weights are
-randomised, layer by layer from the head down, shows the image and not the network. The maps come from here; how far
-they still agree is for `src.analysis.maps.agreements` to say, which takes them as they come.
+Adebayo et al. 2018, https://arxiv.org/abs/1810.03292. An explanation that stays the same while the weights are
+randomised, layer by layer from the head down, shows the image and not the network. The maps are made here;
+`analysis.maps.agreements` takes them as they come and says how far they still agree.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -18,7 +19,7 @@ from .randomised import STATISTICS, randomised
 
 
 class Maps(Protocol):
-    """What an explanation gives; `Attribution` is one."""
+    """What an explanation returns; `Attribution` is one."""
 
     @property
     def maps(self) -> NDArray[np.float32]:
@@ -26,18 +27,18 @@ class Maps(Protocol):
 
 
 Explain = Callable[[nn.Module, Tensor, Tensor], Maps]
-"""The network, normalised images (N, C, H, W) and the classes (N,) to explain. The same layer for every network."""
+"""Takes the network, normalised images (N, C, H, W) and the classes (N,) to explain; the same layer every time."""
 
 SEEDS = (1001, 1002, 1003)
-"""Unlike those of runs: drawn with the seed of its own training, all layers would be those that it started from."""
+"""Unlike those of runs: with the seed of its own training, a network would get back the layers it started from."""
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 def explained(
     explain: Explain, network: nn.Module, images: Tensor, targets: Tensor, *, batch_size: int = 32
 ) -> NDArray[np.float32]:
-    """Raw maps (N, h, w) of all images, a slice at a time."""
-    slices = zip(images.split(batch_size), targets.split(batch_size), strict=True)
+    """Return the raw maps (N, h, w) of all images, made a batch at a time."""
+    slices = zip(torch.split(images, batch_size), torch.split(targets, batch_size), strict=True)
     return np.concatenate([explain(network, some, classes).maps for some, classes in slices])
 
 
@@ -51,12 +52,12 @@ def randomised_from_the_top(
     batch_size: int = 32,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """For each stage of `top_down`, and each of `seeds`, its name and the maps once it and all above it are random.
+    """Yield, for each stage of `top_down` and each seed, its name and the maps once it and all above it are random.
 
-    The classes are those that the trained network was asked about. Several draws, because one random head may by
-    chance agree with the trained one about all images at once. The batch norms of random layers are given the
+    `targets` are the classes that the trained network was asked about. There are several draws, because one random head
+    may by chance agree with the trained one about all images at once. The batch norms of random layers get the
     statistics of the first 64 images: with those of the trained weights, activations vanish or explode, and the maps
-    would change for that reason alone. `progress` gets the share that is done, in [0, 1].
+    would change for that reason alone. `progress` hears the share that is done, in [0, 1].
     """
     stages = top_down(network)
     for number, (stage, _) in enumerate(stages):
@@ -70,11 +71,11 @@ def randomised_from_the_top(
 
 
 def top_down(network: nn.Module) -> list[tuple[str, list[str]]]:
-    """The stages of the check, the head first: a name, and the layers that turn random with it.
+    """Return the stages of the check, the head first: a name, and the layers that turn random with it.
 
-    The layers that the table of networks names, or the direct children with weights, in the order in which the network
-    defines them, turned round; of a wrapper, those of what it wraps. A norm goes with the convolution before it: random
-    weights behind a trained norm are neither.
+    They are the layers that the table of networks names, or the direct children with weights, last first; of a wrapper,
+    those of what it wraps. A norm goes with the convolution before it, because random weights with a trained norm are
+    neither random nor trained.
     """
     if row_of(network).layers:
         return [(names[0], names) for names in layers_of(network)][::-1]

@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# What others hang on the modules of a network. On the copy nobody must hear it run.
+# Nobody who listens to the network must hear its copy run.
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 @contextmanager
 def frozen_copy(network: nn.Module) -> Iterator[nn.Module]:
-    """Yield a copy of `network` in fp32, eval mode, frozen, uncompiled and without hooks, where autograd works.
+    """Yield a copy of `network` in fp32 and eval mode, frozen, uncompiled and without hooks, where autograd works.
 
     Inside the block gradients are recorded and autocast is off, whatever surrounds it (`no_grad`, `inference_mode`,
-    bf16). `network` keeps its weights, gradients, modes and hooks; the random state is put back afterwards, for
-    networks that draw random numbers even in eval mode.
+    bf16). `network` keeps its weights, gradients, modes and hooks. The random state is restored afterwards, because
+    some networks draw random numbers even in eval mode.
     """
     device = device_of(network)
     with (
@@ -36,14 +36,14 @@ def frozen_copy(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Where the network's first parameter lies."""
+    """Return the device of the network's first parameter."""
     return next(network.parameters()).device
 
 
 def _copy(network: nn.Module) -> nn.Module:
-    # deepcopy takes whatever it finds in the memo for copied already. So tensors turn fp32 on the way, hooks (and the
-    # objects that they would drag along) stay behind, and a child compiled by torch.compile becomes its original.
-    # A call compiled in place by module.compile() is left out by nn.Module.__getstate__ itself.
+    # deepcopy takes whatever is in the memo as copied already. So tensors turn fp32 on the way, hooks (and the objects
+    # that they would drag along) stay behind, and a child compiled by torch.compile becomes its original.
+    # nn.Module.__getstate__ itself leaves out a call compiled in place by module.compile().
     memo: dict[int, Any] = {}
     for parameter in network.parameters():
         memo[id(parameter)] = nn.Parameter(_float32(parameter), requires_grad=False)
@@ -59,5 +59,5 @@ def _copy(network: nn.Module) -> nn.Module:
 
 
 def _float32(tensor: Tensor) -> Tensor:
-    """Copy, in fp32 if it is of a floating type; an inference tensor becomes a normal one."""
+    """Return a copy, in fp32 if the type is floating; an inference tensor becomes a normal one."""
     return tensor.detach().to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import figures
 from ..attribution.archive import save_arrays, save_attribution
-from ..attribution.gradcam import Attribution, gradcam
+from ..attribution.cam import Attribution, gradcam
 from ..attribution.layers import find_layer
 from ..data.workers import is_death
 from ..errors import InputError

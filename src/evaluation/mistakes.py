@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..attribution.gradcam import Attribution
+from ..attribution.cam import Attribution
 from ..explanation.image_maps import Explained, dark_note, explain_images, panel_rows
 from ..figures import shorten
 from ..figures.panels import panel_sheet

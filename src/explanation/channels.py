@@ -1,9 +1,9 @@
-"""What excites the channels of a layer: the images that do it most, and what of them the channels see."""
+"""What excites the channels of a layer: the images that do it most, and what the channels see of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import nn
 from .. import figures
 from ..attribution.archive import save_arrays
 from ..attribution.deconvnet import Excitations, project, strongest
-from ..attribution.guided import Rule
+from ..attribution.methods import METHODS, Rule
 from ..attribution.randomised import STATISTICS, randomised
 from ..attribution.receptive_field import receptive_fields
 from ..data.processes import file_progress
@@ -22,15 +22,18 @@ from ..trained.checkpoint import Trained
 from ..trained.pictures import Pictures
 
 EACH = 9
-"""Images a channel."""
-
-RULES: dict[str, Rule] = {"deconvnet": "deconvnet", "guided_backprop": "guided"}
+"""How many images each channel is shown with."""
 
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """The most active channels of a layer: `images` (k, n, C, S, S) uint8 that excite each most, their `projections`
-    (k, n, C, S, S) back to the pixels, and the `fields` (k, n, 4) that the channel sees of them.
+    """The most active channels of a layer.
+
+    Attributes:
+        excitations: What excites each of the k channels most.
+        images: (k, n, C, S, S) uint8 that do.
+        projections: (k, n, C, S, S), sent back to the pixels.
+        fields: (k, n, 4), what the channel sees of each image.
     """
 
     excitations: Excitations
@@ -51,10 +54,10 @@ def explain_channels(
 ) -> dict[str, Any]:
     """Write sheets, pictures and arrays of a layer's most active channels over the `chosen` pictures to `folder`.
 
-    `sheet.png` has the trained network beside the control, the same network with random weights: such maps can be mere
-    edge detectors. Gives what explain.json says.
+    `sheet.png` has the trained network beside a control, the same network with random weights: such maps may be mere
+    edge detectors. Return what explain.json says.
     """
-    network, rule = trained.module.network, RULES[method]
+    network, rule = trained.module.network, cast(Rule, METHODS[method].rule)
     found = _look(trained, network, pictures, chosen, layer, channels, rule, batch_size, "Channels")
     layer = found.excitations.layer
     sample = chosen[np.unique(np.linspace(0, len(chosen) - 1, STATISTICS).round().astype(int))]
@@ -96,16 +99,17 @@ def _look(
     batch_size: int,
     what: str,
 ) -> Channels:
-    """What excites the channels of `network`, the trained one or its control."""
+    """Find what excites the channels of `network`, the trained one or its control."""
     with file_progress(what, len(chosen)) as advance:
         batches = (_normalised(trained, images) for images in _batches(pictures, chosen, batch_size))
         excitations = strongest(network, batches, layer, channels, EACH, progress=advance)
     images = pictures.take(chosen[excitations.images.ravel()])
-    normalised = _normalised(trained, images).unflatten(0, excitations.images.shape)
+    of_each = (*excitations.images.shape, *images.shape[1:])
+    normalised = _normalised(trained, images).reshape(of_each)
     projections = project(network, normalised, excitations, rule, batch_size=batch_size)
     depth, height, width = images.shape[1:]
     fields = receptive_fields(network, excitations.layer, excitations.positions, (depth, height, width))
-    return Channels(excitations, images.unflatten(0, excitations.images.shape).numpy(), projections, fields)
+    return Channels(excitations, images.reshape(of_each).numpy(), projections, fields)
 
 
 def _batches(pictures: Pictures, chosen: NDArray[np.int64], batch_size: int) -> Iterator[torch.Tensor]:
@@ -120,7 +124,7 @@ def _normalised(trained: Trained, images: torch.Tensor) -> torch.Tensor:
 
 
 def _names(pictures: Pictures, chosen: NDArray[np.int64], excitations: Excitations) -> NDArray[np.str_]:
-    """(k, n) the names of the images."""
+    """Return the names (k, n) of the images."""
     return np.array(pictures.names)[chosen[excitations.images]]
 
 

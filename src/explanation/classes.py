@@ -1,4 +1,4 @@
-"""Class images: what the network wants to see of each class, judged by another network and beside three controls."""
+"""Class images: what the network wants to see of each class, judged by another network beside three controls."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from torch import nn
 
 from .. import figures
 from ..attribution.archive import save_arrays
-from ..attribution.class_image import ClassImages, ClassImageSettings, class_images, pixel_ascent
+from ..attribution.class_image import ClassImages, ClassImageSettings, pixel_ascent
 from ..attribution.colour import Colour, measure_colour
 from ..attribution.randomised import randomised
 from ..data.processes import file_progress
@@ -31,16 +31,18 @@ from .targets import find_class
 log = logging.getLogger(__name__)
 
 SAMPLE = 500
-"""Training images from which colours and the control's batch norms take their statistics."""
+"""How many training images give colours and the control's batch norms their statistics."""
 
+Make = Callable[..., ClassImages]
+"""A method that makes pictures of classes, such as `class_image.class_images`."""
 
 Shown = tuple[NDArray[np.uint8], NDArray[np.int64]]
-"""Images (n, C, S, S) and the classes (n,) that are meant."""
+"""Images (n, C, S, S) and the classes (n,) that they are meant to show."""
 
 
 @dataclass(frozen=True, eq=False)
 class Judging:
-    """Who judges, what to call it, and real images that it has not seen, uint8 (n, C, S, S), with their classes."""
+    """Who judges, its name, and real images that it has not seen, uint8 (n, C, S, S), with their classes."""
 
     judge: Trained
     called: str
@@ -52,6 +54,7 @@ def explain_classes(
     trained: Trained,
     folder: Path,
     target: str,
+    make: Make,
     *,
     per_class: int,
     steps: int | None = None,
@@ -61,16 +64,16 @@ def explain_classes(
 ) -> dict[str, Any]:
     """Make `per_class` images of each class that `target` names (`all`, or one of them), and have them judged.
 
-    `judge` is a run or checkpoint, `train` to train one beside the run's explanations, or None; `data_root` says where
-    the run's data set lies now. Writes sheets, a PNG an image, the steps and the arrays to `folder`; gives what
-    explain.json says.
+    Write sheets, a PNG an image, the steps and the arrays to `folder`, and return what explain.json says. `judge` is a
+    run or checkpoint, `train` to train one beside the run's explanations, or None; `data_root` is where the run's data
+    set lies now.
     """
     classes = list(range(len(trained.class_names)))
     if target not in ("all", "predicted"):
         classes = [find_class(target, trained.class_names)]
     judging = _find_judge(trained, judge, per_class * len(trained.class_names), data_root)
     targets = [place for place in classes for _ in range(per_class)]
-    made = _make(trained, targets, steps, data_root, seed)
+    made = _make(trained, make, targets, steps, data_root, seed)
     names = [f"{trained.class_names[place]} {number + 1}" for place in classes for number in range(per_class)]
     title = f"What {trained.name} wants to see"
     _keep(folder, made)
@@ -99,7 +102,7 @@ def explain_classes(
 def _sheets(
     folder: Path, trained: Trained, judge: Trained, shown: Mapping[str, Shown], title: str, called: str
 ) -> list[Verdict]:
-    """Draw all kinds of images with what the judge says of them; its verdicts, in their order."""
+    """Draw all kinds of images with what the judge says of them; return its verdicts in their order."""
     verdicts = [judged(judge.module, *pair) for pair in shown.values()]
     groups = {
         name: JudgedImages(images, targets, verdict.predicted, verdict.confidences)
@@ -111,7 +114,7 @@ def _sheets(
 
 
 def _keep(folder: Path, made: Mapping[str, ClassImages]) -> None:
-    """The arrays of each kind of image, a file each."""
+    """Write the arrays of each kind of image to a file of its own."""
     for name, one in made.items():
         save_arrays(
             folder / f"{name.replace(' ', '_')}.npz", images=one.images, targets=one.targets,
@@ -120,7 +123,7 @@ def _keep(folder: Path, made: Mapping[str, ClassImages]) -> None:
 
 
 def _draw_steps(folder: Path, trained: Trained, made: ClassImages, every: int, title: str) -> None:
-    """`steps.png`: how each `every`-th image came about."""
+    """Draw `steps.png`, how each `every`-th image came about."""
     strip = np.arange(0, len(made.targets), every)
     labels = [trained.class_names[made.targets[i]] for i in strip]
     strips = class_image_steps(made.snapshots[:, strip], made.steps, labels, f"{title}, by step")
@@ -128,29 +131,29 @@ def _draw_steps(folder: Path, trained: Trained, made: ClassImages, every: int, t
 
 
 def _make(
-    trained: Trained, targets: Sequence[int], steps: int | None, data_root: str | None, seed: int
+    trained: Trained, make: Make, targets: Sequence[int], steps: int | None, data_root: str | None, seed: int
 ) -> dict[str, ClassImages]:
-    """Class images of the network, what plain pixel ascent makes of it, and class images of random weights.
+    """Make class images of the network, and the controls: plain pixel ascent, and class images of random weights.
 
-    The ascent from noise and from the start of the class images: by that alone a judge can be won over.
+    The ascent starts from noise, and from where class images start: that alone can win a judge over.
     """
     preprocessing = trained.module.hparams["preprocessing"]
     settings = ClassImageSettings() if steps is None else ClassImageSettings(steps=steps)
     sample = _sample(trained, data_root)
     colour: Colour | None = None if sample is None else measure_colour(sample)
-    # Without a run there are no images that the batch norms of random weights could take their statistics from.
+    # Without a run, no images can give the batch norms of random weights their statistics.
     some = None if sample is None else trained.module.normalise(sample[:128].to(trained.device))
     random = randomised(trained.module.network, images=some)
-    kinds: list[tuple[str, Callable[..., ClassImages], nn.Module]] = [
-        ("class images", class_images, trained.module.network),
+    kinds: list[tuple[str, Make, nn.Module]] = [
+        ("class images", make, trained.module.network),
         ("pixel ascent", pixel_ascent, trained.module.network),
         ("ascent from mean", partial(pixel_ascent, from_mean=True), trained.module.network),
-        ("random weights", class_images, random),
+        ("random weights", make, random),
     ]
     made = {}
-    for name, make, network in kinds:
+    for name, way, network in kinds:
         with file_progress(f"{name[0].upper()}{name[1:]} (%)", 100) as advance:
-            made[name] = make(
+            made[name] = way(
                 network,
                 list(targets),
                 **{key: preprocessing[key] for key in ("image_size", "mean", "std")},
@@ -164,15 +167,15 @@ def _make(
 
 
 def _sample(trained: Trained, data_root: str | None) -> torch.Tensor | None:
-    """Training images, uint8 (n, C, S, S); None where the checkpoint lies in no run."""
+    """Return training images, uint8 (n, C, S, S); None where the checkpoint lies in no run."""
     if trained.run is None:
-        log.info("%s lies in no run: colours are those of mean and std alone", trained.path)
+        log.info("%s lies in no run: colours come from mean and std alone", trained.path)
         return None
     return open_data(trained.run, data_root, trained.geometry).sample("train", SAMPLE)[0]
 
 
 def _find_judge(trained: Trained, judge: str | None, images: int, data_root: str | None) -> Judging | None:
-    """The network that judges, which is another one than the judged."""
+    """Return the network that judges, which must not be the judged one."""
     if judge is None:
         return None
     if judge == "train":
@@ -201,13 +204,13 @@ def _find_judge(trained: Trained, judge: str | None, images: int, data_root: str
 
 
 def _real(judging: Judging, classes: Sequence[int], per_class: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """As many real images of these classes, uint8 (n, C, S, S), and their classes."""
+    """Return as many real images of these classes, uint8 (n, C, S, S), and their classes."""
     chosen = np.concatenate([np.flatnonzero(judging.targets == place)[:per_class] for place in classes])
     return judging.real[torch.from_numpy(chosen)].numpy(), judging.targets[chosen]
 
 
 def _draw_each(folder: Path, made: ClassImages, names: Sequence[str]) -> None:
-    """A PNG an image, enlarged by a whole factor where it is small."""
+    """Draw a PNG an image, enlarged by a whole factor where it is small."""
     factor = max(1, 224 // made.images.shape[-1])
     for place, name in enumerate(names):
         pixels = made.images[place].repeat(factor, axis=1).repeat(factor, axis=2).transpose(1, 2, 0)

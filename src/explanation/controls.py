@@ -20,8 +20,8 @@ STEM = {"stem", "stem_pool"}
 log = logging.getLogger(__name__)
 
 EPOCHS, IMAGES = 50, 400
-"""Of a training on shuffled labels: what is learned by heart takes many epochs, and few images can be learned so. A
-ResNet-18 on photographs of 128 px knew 57 % of 1,000 labels after 7 of 20 epochs, which cost the same."""
+"""Of a training on shuffled labels: learning by heart takes many epochs, and works for few images. A ResNet-18 on
+photographs of 128 px knew 57 % of 1,000 labels after 7 of 20 epochs, which cost the same."""
 
 
 def train_shuffled(
@@ -33,17 +33,22 @@ def train_shuffled(
     architecture: Mapping[str, Any] | None = None,
     data_root: str | None = None,
 ) -> Path:
-    """The checkpoint of `run`'s network, trained in `folder` on shuffled labels; one that lies there whole is taken.
+    """Train `run`'s network on shuffled labels in `folder`, unless it is there already; return its checkpoint.
 
     The data randomisation test of Adebayo et al. 2018 (https://arxiv.org/abs/1810.03292): maps that look the same for
-    a network whose labels had nothing to do with the images do not tell what was learned.
+    a network whose labels had nothing to do with the images say nothing about what was learned. The training follows
+    the run's settings, from scratch and without augmentation, for `epochs` on at most `images` training images, so that
+    the network can learn them by heart; `learned` says how far it came.
 
-    The run's configuration with `data.shuffle_labels`, from scratch and without augmentation, `epochs` epochs on at
-    most `images` training images, so that the network can learn them by heart; how far it came says `learned`.
-    `architecture` is that of the run's checkpoint, where pretrained weights have chosen the stem; `data_root` says
-    where the data set lies now. The last checkpoint is given back: by their true labels no epoch is the best one.
+    Args:
+        architecture: That of the run's checkpoint, where pretrained weights have chosen the stem.
+        data_root: Where the data set lies now.
 
-    Raises `InputError` without the run's configuration, or where `folder` holds another training or can't be written.
+    Returns:
+        The last checkpoint: by the true labels, no epoch is the best one.
+
+    Raises:
+        InputError: Without the run's settings, or where `folder` holds another training or can't be written.
     """
     settings = shuffled_settings(run, epochs=epochs, images=images)
     settings.model.update(
@@ -55,26 +60,25 @@ def train_shuffled(
     if control.status is not None and not _same(run_settings(control), settings):
         raise InputError(f"{folder} holds another training: name another folder, or remove it")
     if not (control.is_whole and control.last_checkpoint.exists()):
-        log.info("trains %s on shuffled labels, in %s", settings.model.name, control.shown)
+        log.info("training %s on shuffled labels in %s", settings.model.name, control.shown)
         train_beside(settings, control, "shuffled")
     return control.last_checkpoint
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two trainings are the same, wherever their data lie."""
-    elsewhere = OmegaConf.merge(one, {"data": {"root": other.data.root}})
-    return bool(elsewhere == other)
+    """Return whether two trainings are the same, wherever their data lie."""
+    return bool(OmegaConf.merge(one, {"data": {"root": other.data.root}}) == other)
 
 
 def learned(control: RunFolder) -> float:
-    """The accuracy on its own training images that a control ended with, in [0, 1]."""
+    """Return the accuracy in [0, 1] on its own training images that a control ended with."""
     return float(control.history()["train/accuracy"].iloc[-1])
 
 
 def train_beside(settings: DictConfig, target: RunFolder, word: str) -> None:
-    """Train in a folder beside the explanations of a run; what was interrupted is gone on with.
+    """Train in a folder beside the explanations of a run, or resume what was interrupted there.
 
-    Raises `InputError` where nothing can be written there, with what can be said instead: the setting called `word`.
+    Raise `InputError` where nothing can be written there; it names the setting called `word` as the way out.
     """
     try:
         target.path.mkdir(parents=True, exist_ok=True)
@@ -90,17 +94,17 @@ def train_beside(settings: DictConfig, target: RunFolder, word: str) -> None:
 
 
 def shuffled_settings(run: RunFolder, *, epochs: int, images: int) -> DictConfig:
-    """The configuration of `run` with shuffled labels, without what such a training does not need."""
-    settings = run_settings(run)
+    """Return the settings of `run` with shuffled labels, without what such a training does not need."""
+    settings: DictConfig = run_settings(run)
     settings.update({"study": None, "sweep": None, "callbacks": {}, "logger": {}})
     settings.update({"baseline": False, "cost": False, "test": False, "compile": False})
-    # Pretrained weights know something, and a frozen backbone learns nothing by heart.
+    # Pretrained weights know something already, and a frozen backbone learns nothing by heart.
     settings.update({"weights": None, "freeze": "none"})
     settings.model.update({key: settings[key] for key in ("weights", "freeze") if key in settings.model})
     settings.optimizer.layer_decay = 1.0
     limit = OmegaConf.select(settings, "data.max_images")
     settings.data.update({"shuffle_labels": True, "augment": None, "max_images": min(images, limit or images)})
-    # Nothing of Lightning's may cut it short; of the validation, which is by the true labels, one batch is enough.
+    # No setting of Lightning's may cut it short. Validation is by the true labels: one batch of it is enough.
     settings.trainer.update(
         {"max_epochs": epochs, "min_epochs": None, "max_steps": -1, "min_steps": None, "max_time": None}
         | {"fast_dev_run": False, "overfit_batches": 0.0, "limit_train_batches": None, "limit_val_batches": 1}

@@ -1,4 +1,4 @@
-"""Maps of images: where in each image the evidence for a class is, drawn, kept as arrays, and told in explain.json."""
+"""Maps of images: where each image holds the evidence for a class, as pictures, arrays and entries of explain.json."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,7 @@ from torch import nn
 
 from .. import figures
 from ..attribution.archive import save_arrays
-from ..attribution.cam import class_activation_maps
-from ..attribution.gradcam import Attribution
+from ..attribution.cam import Attribution, class_activation_maps
 from ..attribution.guided import PixelAttribution, pixel_attribution
 from ..attribution.methods import METHODS
 from ..data.processes import file_progress
@@ -36,8 +35,11 @@ Maps = Attribution | PixelAttribution
 class Explained:
     """Images with what is known and said about them.
 
-    images uint8 (N, C, S, S), names N, targets (N,) the true classes, `UNKNOWN` where nobody has said them, maps: what
-    `explain_images` gave for them.
+    Attributes:
+        images: uint8 (N, C, S, S).
+        names: N of them.
+        targets: (N,) the true classes, or `UNKNOWN`.
+        maps: What `explain_images` returned for them.
     """
 
     images: NDArray[np.uint8]
@@ -55,9 +57,9 @@ def explain_images(
     batch_size: int = 32,
     network: nn.Module | None = None,
 ) -> Maps:
-    """The maps of uint8 images (N, C, S, S) for the classes `targets` (N,), by default the predicted ones.
+    """Explain uint8 images (N, C, S, S) for the classes `targets` (N,), by default the predicted ones.
 
-    `network` is another one with the same input, such as a control; by default that of `trained`.
+    `network` is by default that of `trained`; a control with the same input can take its place.
     """
     classes = None if targets is None else torch.from_numpy(targets)
     explain: Callable[..., Maps] = class_activation_maps if METHODS[method].kind == "map" else pixel_attribution
@@ -75,21 +77,21 @@ def explain_images(
 
 
 def find_wrong(trained: Trained, pictures: Pictures, batch_size: int) -> NDArray[np.int64]:
-    """Indices of the images that the network takes for another class than their own.
+    """Return the indices of the images that the network misclassifies.
 
-    Raises `InputError` where no true class is known, and where the network makes no mistake.
+    Raise `InputError` where no true class is known, and where the network makes no mistake.
     """
     known = pictures.targets != UNKNOWN
     if not known.any():
         raise InputError(
-            "misclassified=true: nothing says what the images show; put them into folders named as their classes, "
+            "misclassified=true: nothing says what the images show; put them into folders named after their classes, "
             "or take images=test"
         )
     with file_progress("Looking for mistakes", len(pictures)) as advance:
         logits = predict(trained, pictures.batches(batch_size), advance)
     wrong = np.flatnonzero(known & (logits.argmax(axis=1) != pictures.targets))
     if not len(wrong):
-        raise InputError(f"misclassified=true: all {known.sum()} images are classified rightly; leave it out")
+        raise InputError(f"misclassified=true: all {known.sum()} images are classified correctly; leave it out")
     return wrong
 
 
@@ -97,9 +99,9 @@ def find_wrong(trained: Trained, pictures: Pictures, batch_size: int) -> NDArray
 
 
 def draw(folder: Path, explained: Explained, others: Maps | None, class_names: Sequence[str], title: str) -> None:
-    """A PNG an image and `sheet.png` of the first ones.
+    """Draw a PNG an image, and `sheet.png` of the first ones.
 
-    `others` are, where they were made, the maps of the true classes, or of pixels those of the control.
+    `others` are the maps of the true classes or, for pixels, those of the control, where they were made.
     """
     rows, headings, note = panel_rows(explained, others)
     captions, wrong = _captions(explained, class_names)
@@ -115,12 +117,12 @@ def draw(folder: Path, explained: Explained, others: Maps | None, class_names: S
 
 
 def _pictures(explained: Explained) -> list[str]:
-    """A file name for each image."""
+    """Return a file name for each image."""
     return [picture_name(number, PurePosixPath(name).stem) for number, name in enumerate(explained.names)]
 
 
 def panel_rows(explained: Explained, others: Maps | None) -> tuple[list[list[Panel]], list[str], str]:
-    """The panels of each image, what stands above them, and how they are scaled."""
+    """Return the panels of each image, the headings above them, and a note on how they are scaled."""
     images, maps = explained.images, explained.maps
     size = panel_size(images.shape[2:], SIDE)
     if isinstance(maps, PixelAttribution):
@@ -156,7 +158,7 @@ def panel_rows(explained: Explained, others: Maps | None) -> tuple[list[list[Pan
 
 
 def dark_note(*sets: Attribution) -> str:
-    """A sentence on maps without positive evidence, which are dark; nothing where there are none."""
+    """Return a sentence on maps without positive evidence, which are dark; nothing where there are none."""
     count = sum(not raw.max() > 0 for one in sets for raw in one.maps)
     return f" {count} {'map is' if count == 1 else 'maps are'} dark: no positive evidence." if count else ""
 
@@ -181,7 +183,7 @@ def _captions(explained: Explained, class_names: Sequence[str]) -> tuple[list[st
 
 
 def keep(folder: Path, explained: Explained, others: Maps | None) -> None:
-    """`maps.npz`: the raw arrays, with everything that is needed to draw them again."""
+    """Write `maps.npz`: the raw arrays, with everything needed to draw them again."""
     maps = explained.maps
     raw = {"pixels": maps.pixels} if isinstance(maps, PixelAttribution) else {"maps": maps.maps}
     if isinstance(others, Attribution):
@@ -195,7 +197,7 @@ def keep(folder: Path, explained: Explained, others: Maps | None) -> None:
 
 
 def describe(explained: Explained, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """One entry an image for explain.json."""
+    """Return an entry for each image of explain.json."""
     maps = explained.maps
     shares = probabilities(maps.logits)
     return [

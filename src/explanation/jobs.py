@@ -1,112 +1,60 @@
-"""From the settings of `src.explain` to one of its four jobs: maps of images, faithfulness, channels, class images."""
+"""From the settings of `src.explain` to the job for its kind of method: images, channels or classes."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from ..attribution.gradcam import Attribution
-from ..attribution.methods import METHODS
+from ..attribution.cam import Attribution
+from ..attribution.methods import METHODS, Kind
 from ..attribution.randomised import STATISTICS, randomised
 from ..errors import InputError
 from ..runs.saved_settings import run_settings
-from ..settings.check import nearest
-from ..settings.composing import CONF
 from ..trained.checkpoint import Trained, load_trained
 from ..trained.listing import SPLITS
 from ..trained.pictures import Pictures, open_pictures
 from . import image_maps
+from .request import kind_of, target_of
 from .targets import choose_targets
 
 log = logging.getLogger(__name__)
 
 OF_A_SPLIT = 32
-"""So many images of a split are explained where nobody says how many."""
+"""How many images of a split are explained unless told."""
 FEWEST_MEASURED = 10
-"""Of fewer images no interval is worth its name."""
-
-FOR = {
-    "layer": ("map", "pixels", "channels"),
-    "images": ("map", "pixels", "channels"),
-    "max_images": ("map", "pixels", "channels"),
-    "target": ("map", "pixels", "class_image"),
-    "misclassified": ("map",),
-    "faithfulness": ("map",),
-    "shuffled": ("map",),
-    "channels": ("channels", "pixels"),
-    "per_class": ("class_image",),
-    "steps": ("class_image",),
-    "judge": ("class_image",),
-}
-"""Which settings mean something to which kind of method; the others are for all."""
-
-
-def kind_of(cfg: DictConfig) -> str:
-    """The kind of picture that the settings ask for; without channels, those of the class's logit."""
-    kind = METHODS[cfg.method].kind
-    return "pixels" if kind == "channels" and cfg.channels is None else kind
-
-
-def check_request(cfg: DictConfig) -> None:
-    """Raise `InputError` for settings that don't go together, before the checkpoint is read."""
-    if cfg.method not in METHODS:
-        raise InputError(f"method={cfg.method} is unknown; nearest: {nearest(str(cfg.method), list(METHODS))}")
-    kind = kind_of(cfg)
-    defaults: Any = OmegaConf.load(CONF / "explain.yaml")
-    for key, kinds in FOR.items():
-        if kind not in kinds and cfg[key] != defaults[key]:
-            raise InputError(f"{key}={cfg[key]} means nothing to method={cfg.method}: leave {key} out")
-    if cfg.shuffled != defaults.shuffled and not cfg.faithfulness:
-        raise InputError(f"shuffled={cfg.shuffled} is for faithfulness=true: say so too, or leave it out")
-    if kind == "class_image" and target_of(cfg) == "true":
-        raise InputError("target=true is for images: take the name of a class, or all")
-    if cfg.target == "all" and kind != "class_image":
-        raise InputError("target=all is for method=class_image: take predicted, true or the name of a class")
-    if cfg.misclassified and cfg.faithfulness:
-        raise InputError("misclassified=true and faithfulness=true don't go together: leave one out")
-    if cfg.misclassified and target_of(cfg) != "predicted":
-        raise InputError("misclassified=true shows the predicted and the true class: leave target out")
-
-
-def target_of(cfg: DictConfig) -> str:
-    """`predicted`, `true` or a class's name: composed in Python, Hydra takes `true` for a truth value and 7 for 7."""
-    return str(cfg.target).lower() if isinstance(cfg.target, bool) else str(cfg.target)
+"""With fewer images, no interval is worth its name."""
 
 
 def run_job(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
-    """Write the explanation to `folder`; what explain.json says of it."""
-    kind = kind_of(cfg)
-    if kind == "channels":
-        from .channels import explain_channels
-
-        pictures = _open(cfg, trained, "val")
-        chosen = pictures.some(cfg.max_images, cfg.seed)
-        return explain_channels(trained, pictures, folder, cfg.method, cfg.layer, cfg.channels, chosen, cfg.batch_size)
-    if kind == "class_image":
-        from .classes import explain_classes
-
-        return explain_classes(
-            trained, folder, target_of(cfg),
-            per_class=cfg.per_class, steps=cfg.steps, judge=cfg.judge, data_root=cfg.data.root, seed=cfg.seed,
-        )  # fmt: skip
-    return _explain_images(cfg, trained, folder)
+    """Write the explanation to `folder`, and return what explain.json says of it."""
+    return JOBS[kind_of(cfg)](cfg, trained, folder)
 
 
-def _where(cfg: DictConfig, default: str) -> str:
-    return str(cfg.images or default)
+def _explain_channels(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
+    from .channels import explain_channels
+
+    pictures = _open(cfg, trained, "val")
+    chosen = pictures.some(cfg.max_images, cfg.seed)
+    return explain_channels(trained, pictures, folder, cfg.method, cfg.layer, cfg.channels, chosen, cfg.batch_size)
 
 
-def _open(cfg: DictConfig, trained: Trained, default: str) -> Pictures:
-    return open_pictures(_where(cfg, default), trained, cfg.data.root)
+def _explain_classes(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
+    from .classes import explain_classes
+
+    return explain_classes(
+        trained, folder, target_of(cfg), METHODS[cfg.method].load(),
+        per_class=cfg.per_class, steps=cfg.steps, judge=cfg.judge, data_root=cfg.data.root, seed=cfg.seed,
+    )  # fmt: skip
 
 
 def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
-    shuffled = _shuffled(cfg, trained) if cfg.faithfulness else None  # what can be wrong with it is told first
+    shuffled = _shuffled(cfg, trained) if cfg.faithfulness else None  # first: it may be wrong
     pictures, chosen, of = _choose(cfg, trained)
     names, true = [pictures.names[i] for i in chosen], pictures.targets[chosen]
     targets = choose_targets(target_of(cfg), trained.class_names, true, names)
@@ -118,7 +66,7 @@ def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str
     maps, others = explain(targets), None
     if cfg.misclassified:
         others = explain(true)
-    elif kind_of(cfg) == "pixels":  # such maps can be mere edge detectors
+    elif kind_of(cfg) == "pixels":  # such maps may be mere edge detectors
         others = explain(maps.targets, _random(trained, images))
     explained = image_maps.Explained(images.numpy(), names, true, maps)
     title = " · ".join([METHODS[cfg.method].title, trained.name, *filter(None, [maps.layer])])
@@ -142,8 +90,24 @@ def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str
     return record | {"explained": image_maps.describe(explained, trained.class_names)}
 
 
+JOBS: dict[Kind, Callable[[DictConfig, Trained, Path], dict[str, Any]]] = {
+    "map": _explain_images,
+    "pixels": _explain_images,
+    "channels": _explain_channels,
+    "class_image": _explain_classes,
+}
+
+
+def _where(cfg: DictConfig, default: str) -> str:
+    return str(cfg.images or default)
+
+
+def _open(cfg: DictConfig, trained: Trained, default: str) -> Pictures:
+    return open_pictures(_where(cfg, default), trained, cfg.data.root)
+
+
 def _choose(cfg: DictConfig, trained: Trained) -> tuple[Pictures, NDArray[np.int64], int]:
-    """The pictures, indices of those that are explained, and of how many they were chosen."""
+    """Return the pictures, the indices of those to explain, and how many they were chosen from."""
     pictures = _open(cfg, trained, "test")
     most = cfg.max_images or (OF_A_SPLIT if _where(cfg, "test") in SPLITS else None)
     wrong = image_maps.find_wrong(trained, pictures, cfg.batch_size) if cfg.misclassified else None
@@ -156,7 +120,7 @@ def _choose(cfg: DictConfig, trained: Trained) -> tuple[Pictures, NDArray[np.int
 
 
 def _random(trained: Trained, images: Tensor) -> nn.Module:
-    """The network with random weights, its batch norms' statistics from some of the images."""
+    """Return the network with random weights, its batch norms' statistics from some of the images."""
     with torch.no_grad():
         return randomised(
             trained.module.network, images=trained.module.normalise(images[:STATISTICS].to(trained.device))
@@ -164,13 +128,13 @@ def _random(trained: Trained, images: Tensor) -> nn.Module:
 
 
 def _shuffled(cfg: DictConfig, trained: Trained) -> Trained | None:
-    """The network on shuffled labels that the settings name; trained in the run where they say so, and kept there."""
+    """Return the network on shuffled labels that the settings name, or that is trained, and kept, in the run."""
     if cfg.shuffled is None:
         return None
     if cfg.shuffled != "train":
         return _checked(load_trained(cfg.shuffled, trained.device, "shuffled"), trained, f"shuffled={cfg.shuffled}")
     if trained.run is None:
-        log.info("no control on shuffled labels: %s lies in no run, so that its data are not known", trained.path)
+        log.info("no control on shuffled labels: %s lies in no run, so its data are unknown", trained.path)
         return None
     from .controls import train_shuffled
 
@@ -181,9 +145,9 @@ def _shuffled(cfg: DictConfig, trained: Trained) -> Trained | None:
 
 
 def _checked(control: Trained, trained: Trained, named: str) -> Trained:
-    """`control`, where it is a network like `trained` that has learned shuffled labels; `InputError` otherwise."""
+    """Return `control` if it is a network like `trained` that learned shuffled labels; raise `InputError` otherwise."""
     if control.run is None or not run_settings(control.run).data.get("shuffle_labels"):
-        raise InputError(f"{named} is no run with data.shuffle_labels=true: train one so, or say shuffled=train")
+        raise InputError(f"{named} is no run with data.shuffle_labels=true: train one, or say shuffled=train")
     both = [(one.module.hparams["architecture"], one.class_names, one.geometry) for one in (control, trained)]
     if both[0] != both[1]:
         raise InputError(f"{named} is of another network, other classes or another image size: say shuffled=train")

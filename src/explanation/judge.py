@@ -1,7 +1,7 @@
 """Judges of class images: networks of another architecture, trained from another seed, that say what they see.
 
-A class image is made to convince one network, and always does. Whether it shows the class or only that network's
-weakness is told by another one, which had no part in it.
+A class image is made to convince one network, and always does. Only another network, which had no part in it, can tell
+whether it shows the class or just the first one's weakness.
 """
 
 import logging
@@ -44,12 +44,12 @@ class Verdict:
 
     @property
     def share(self) -> float:
-        """How many of the images are named as their class, in [0, 1]: top-1."""
+        """Top-1: the share of the images that are named as their class, in [0, 1]."""
         return float((self.predicted == self.targets).mean())
 
     @property
     def per_class(self) -> dict[int, float]:
-        """`share` of each class that there are images of."""
+        """The `share` of each class that has images."""
         return {
             int(target): float((self.predicted[self.targets == target] == target).mean())
             for target in np.unique(self.targets)
@@ -58,11 +58,14 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """One judge's verdicts on class images, and on what they have to be compared with.
+    """One judge's verdicts on class images, and on what they must be compared with.
 
-    `pixel_ascent` are images of the same network by plain gradient ascent on pixels, from noise, `ascent_from_mean`
-    from where class images start, too; `random_weights` class images of a network that has learned nothing, `real`
-    images of the data set that the judge was not trained on.
+    Attributes:
+        class_images: Those of the network.
+        pixel_ascent: Images of the same network by plain gradient ascent on pixels, from noise.
+        ascent_from_mean: The same, from where class images start.
+        random_weights: Class images of a network that has learned nothing.
+        real: Images of the data set that the judge was not trained on.
     """
 
     class_images: Verdict
@@ -73,14 +76,15 @@ class Judgement:
 
     @property
     def figures(self) -> dict[str, float]:
-        """`Verdict.share` of all four, by their names."""
+        """The `Verdict.share` of each, by name."""
         return {name: verdict.share for name, verdict in vars(self).items()}
 
     def table(self) -> Table:
-        """Who was named right how often, a row each."""
+        """Return a row for each: how often it was named right."""
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-        for name, justify in (("", "left"), ("named right", "right"), ("confidence", "right"), ("images", "right")):
-            table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column("")
+        for name in ("named right", "confidence", "images"):
+            table.add_column(name, justify="right")
         for name, verdict in vars(self).items():
             confidence = f"{verdict.confidences.mean():.2f}"
             table.add_row(name.replace("_", " "), f"{verdict.share:.3f}", confidence, str(len(verdict.targets)))
@@ -101,11 +105,13 @@ class Judge:
         return str(self.module.hparams["architecture"]["name"])
 
 
-def judged(judge: ImageClassifier, images: NDArray[np.uint8] | Tensor, targets: Sequence[int] | NDArray) -> Verdict:
-    """What `judge` says about `images` uint8 (n, C, S, S), of which `targets` (n,) are the classes that are meant.
+def judged(
+    judge: ImageClassifier, images: NDArray[np.uint8] | Tensor, targets: Sequence[int] | NDArray[np.int64]
+) -> Verdict:
+    """Ask `judge` about `images`, uint8 (n, C, S, S), that are meant to show the classes `targets` (n,).
 
-    The images are resized to the judge's own size and normalised as it was trained. The judge is left as it was.
-    Raises `InputError` where images and judge can't be of the same data set.
+    The images are resized to the judge's own size and normalised as in its training. The judge is left as it was. Raise
+    `InputError` where images and judge can't be of the same data set.
     """
     pixels = torch.as_tensor(np.asarray(images))
     wanted = np.asarray(targets, dtype=np.int64)
@@ -120,7 +126,7 @@ def judged(judge: ImageClassifier, images: NDArray[np.uint8] | Tensor, targets: 
     if wanted.min() < 0 or wanted.max() >= classes:
         raise InputError(f"the judge knows {classes} classes, not class {wanted.max()}: name another judge=CHECKPOINT")
     with frozen_copy(judge.network) as network, torch.no_grad():
-        slices = [_resized(part, settings["image_size"]) for part in pixels.split(BATCH)]
+        slices = [_resized(part, settings["image_size"]) for part in torch.split(pixels, BATCH)]
         logits = [network(judge.normalise(part).to(device_of(network)).float()) for part in slices]
     best = torch.cat(logits).cpu().softmax(dim=1).max(dim=1)
     return Verdict(wanted, best.indices.numpy(), best.values.numpy())
@@ -135,19 +141,19 @@ def train_judge(
     images: int = IMAGES,
     data_root: str | None = None,
 ) -> Judge:
-    """A judge for the class images of `run`, trained on its data in `folder`; one that lies there whole is taken.
+    """Train a judge for the class images of `run` on its data in `folder`, unless it is there already.
 
-    It follows the run's own configuration, with another architecture (`model`, by default simple_cnn, or resnet18 where
-    the run is one itself), from scratch and with the next seed, hence on another division of the data as well, for at
-    most `epochs` and on at most `images` training images. `data_root` says where these lie now. Raises `InputError`
-    without the run's configuration, or where `folder` holds a judge for other classes.
+    The training follows the run's own settings, but from scratch, with another architecture (`model`, by default
+    simple_cnn, or resnet18 where the run is a simple_cnn), the next seed, hence another division of the data, at most
+    `epochs` and at most `images` training images. `data_root` is where the data lie now. Raise `InputError` without the
+    run's settings, or where `folder` holds a judge for other classes.
     """
     settings = judge_settings(run, model=model, epochs=epochs, images=images)
     if data_root is not None:
         settings.data.root = data_root
     target = RunFolder(folder)
     if not target.is_whole:
-        log.info("trains a judge: %s, seed %d, in %s", settings.model.name, settings.seed, target.shown)
+        log.info("training a judge: %s, seed %d, in %s", settings.model.name, settings.seed, target.shown)
         train_beside(settings, target, "judge")
     judge = read_judge(folder)
     own = run_settings(target)
@@ -158,7 +164,7 @@ def train_judge(
 
 
 def read_judge(folder: Path) -> Judge:
-    """The judge that `train_judge` left in `folder`."""
+    """Read the judge that `train_judge` left in `folder`."""
     run = RunFolder(folder)
     if not run.is_whole or not run.best_checkpoint.exists():
         raise InputError(f"{folder} holds no trained judge: train one, or name a judge=CHECKPOINT")
@@ -168,17 +174,17 @@ def read_judge(folder: Path) -> Judge:
 
 
 def unseen_images(folder: Path, n: int, data_root: str | None = None) -> tuple[Tensor, NDArray[np.int64]]:
-    """At most `n` test images of the judge in `folder`, uint8 (n, C, S, S), the classes in turn, and their classes.
+    """Return at most `n` test images of the judge in `folder`, uint8 (n, C, S, S), and their classes, taken in turn.
 
-    Not the run's test images: another seed divides the data anew, and the judge was trained on most of those.
+    They are not the run's test images: another seed divides the data anew, and the judge was trained on most of those.
     """
     images, targets, _ = open_data(RunFolder(folder), data_root).sample("test", n)
     return images, targets
 
 
 def judge_settings(run: RunFolder, *, model: str | None, epochs: int, images: int) -> DictConfig:
-    """The configuration of a judge for `run`: its own, with another network and nothing that a judge doesn't need."""
-    settings = run_settings(run)
+    """Return the settings of a judge for `run`: the run's own, with another network and only what a judge needs."""
+    settings: DictConfig = run_settings(run)
     model = model or ("resnet18" if settings.model.name == "simple_cnn" else "simple_cnn")
     description = CONF / "model" / f"{model}.yaml"
     if not description.exists():
@@ -194,7 +200,7 @@ def judge_settings(run: RunFolder, *, model: str | None, epochs: int, images: in
 
 
 def _resized(images: Tensor, size: int) -> Tensor:
-    """uint8 (n, C, size, size), antialiased."""
+    """Resize to (n, C, size, size), antialiased."""
     if images.shape[-2:] == (size, size):
         return images
     resized = F.interpolate(images.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)

@@ -1,4 +1,4 @@
-"""Which class is to be explained, from what was typed."""
+"""Which class to explain, from what was typed."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from ..trained.pictures import UNKNOWN
 
 
 def find_class(name: str, class_names: list[str]) -> int:
-    """The index of a class by its name, or by its number where no class is called so; `InputError` for another."""
+    """Return the index of a class from its name, or from its number where no class has that name."""
     if name in class_names:
         return class_names.index(name)
     if name.isdecimal() and int(name) < len(class_names):
@@ -20,10 +20,10 @@ def find_class(name: str, class_names: list[str]) -> int:
 def choose_targets(
     target: str, class_names: list[str], true: NDArray[np.int64], names: list[str]
 ) -> NDArray[np.int64] | None:
-    """The class (N,) that each map explains; None for the predicted ones, which only the network knows.
+    """Return the class (N,) that each map explains; None for the predicted ones, which only the network knows.
 
-    `true` (N,) are the classes of the images called `names`, `UNKNOWN` where nobody has said them. Raises `InputError`
-    for a class that doesn't exist and a true class that is not known.
+    `true` (N,) are the classes of the images called `names`, or `UNKNOWN`. Raise `InputError` for a class that doesn't
+    exist, and for a true class that is unknown.
     """
     if target == "predicted":
         return None
@@ -31,8 +31,8 @@ def choose_targets(
         unknown = np.flatnonzero(true == UNKNOWN)
         if len(unknown):
             raise InputError(
-                f"target=true: nothing says what {names[unknown[0]]} shows: put the images into folders named as their "
-                f"classes, {', '.join(class_names[:3])} …, or take target=predicted"
+                f"target=true: nothing says what {names[unknown[0]]} shows: put the images into folders named after "
+                f"their classes, {', '.join(class_names[:3])} …, or take target=predicted"
             )
         return true
     return np.full(len(true), find_class(target, class_names), dtype=np.int64)

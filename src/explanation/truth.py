@@ -17,8 +17,7 @@ from .. import figures
 from ..analysis.faithfulness import MEASURES, Faithfulness, faithfulness
 from ..analysis.maps import Agreement, agreements
 from ..analysis.perturbation import EXPLANATIONS, centre_blob
-from ..attribution.cam import class_activation_maps
-from ..attribution.gradcam import Attribution
+from ..attribution.cam import Attribution, class_activation_maps
 from ..attribution.methods import METHODS
 from ..attribution.sanity import explained, randomised_from_the_top
 from ..data.processes import file_progress
@@ -31,10 +30,10 @@ from .controls import learned
 log = logging.getLogger(__name__)
 
 LEARNED = 0.9
-"""So much of its shuffled labels a control should know by heart; else it is just one more with random weights."""
+"""The share of its shuffled labels a control should know by heart; with less, it is one more with random weights."""
 
 SANITY_IMAGES = 50
-"""The sanity check explains so many of the images again for each stage and draw; their mean is known well enough."""
+"""How many images the sanity check explains again for each stage and draw; their mean is known well enough."""
 
 
 def measure(
@@ -50,7 +49,7 @@ def measure(
 ) -> dict[str, Any]:
     """Measure the maps of uint8 images (N, C, S, S): tables and a sentence on screen, a figure and CSVs in `folder`.
 
-    `shuffled` is the same network trained on shuffled labels. Gives what explain.json says.
+    `shuffled` is the same network trained on shuffled labels. Return what explain.json says.
     """
     with torch.no_grad():
         normalised = trained.module.normalise(images.to(trained.device)).float()
@@ -63,13 +62,13 @@ def measure(
     found.table().to_csv(folder / "faithfulness.csv", index=False)
     rows.drop(columns="draws").to_csv(folder / "sanity.csv", index=False)
     log.info("\n%s\n\n%s\n\n%s\n", as_text(_table(found), 180), as_text(_sanity_table(checked)), found.verdict())
-    # NaN is no JSON: what could not be measured is null.
+    # JSON has no NaN: what could not be measured is null.
     told = {**found.as_json(), "sanity": json.loads(rows.to_json(orient="records"))}
     return told if shuffled is None else told | {"shuffled_labels": _describe(shuffled)}
 
 
 def _describe(shuffled: Trained) -> dict[str, Any]:
-    """The control on shuffled labels for explain.json; a word on screen where it has learned too little to be one."""
+    """Describe the control on shuffled labels for explain.json; warn where it has learned too little to be one."""
     accuracy = learned(shuffled.run) if shuffled.run is not None else float("nan")
     if not accuracy >= LEARNED:
         log.warning("the network on shuffled labels knows %.0f %% of them by heart: a weak control", 100 * accuracy)
@@ -81,7 +80,8 @@ def _faithfulness(trained: Trained, images: Tensor, maps: Attribution, batch_siz
         batch = torch.from_numpy(changed).to(trained.device, memory_format=trained.module.memory_format)
         with torch.inference_mode(), trained.fast():
             logits = trained.module.network(batch)
-        return logits.float().softmax(dim=1).cpu().numpy()
+        probabilities: NDArray[np.float32] = logits.float().softmax(dim=1).cpu().numpy()
+        return probabilities
 
     with file_progress("Deletion, insertion, ROAD (%)", 100) as advance:
         return faithfulness(
@@ -98,7 +98,7 @@ def _faithfulness(trained: Trained, images: Tensor, maps: Attribution, batch_siz
 def _sanity(
     trained: Trained, images: Tensor, maps: Attribution, method: str, shuffled: Trained | None, batch_size: int
 ) -> list[Agreement]:
-    """How far the maps agree with those of networks that have lost what they learned, from the head down."""
+    """Measure how far the maps agree with those of networks that have lost what they learned, from the head down."""
     chosen = np.unique(np.linspace(0, len(images) - 1, SANITY_IMAGES).round().astype(int))
     some, classes, own = images[chosen], torch.from_numpy(maps.targets[chosen]), maps.maps[chosen]
 
@@ -114,7 +114,7 @@ def _sanity(
             )  # fmt: skip
         if shuffled is not None:
             yield "shuffled labels", explained(explain, shuffled.module.network, some, classes, batch_size=batch_size)
-        # What maps of different images have in common anyway, and what any map in the middle has with them.
+        # What maps of different images, and any map in the middle, have in common with these anyway.
         yield "another image", np.roll(own, 1, axis=0)
         yield "centre blob", np.broadcast_to(centre_blob((own.shape[1], own.shape[2])), own.shape)
 
@@ -122,7 +122,7 @@ def _sanity(
 
 
 def _table(found: Faithfulness) -> Table:
-    """One row an explanation; behind each baseline's mean whether the map is better."""
+    """Return a row for each explanation; behind each baseline's mean stands whether the map is better."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     table.add_column("")
     for measured, sign in MEASURES.items():

@@ -1,4 +1,4 @@
-"""Sheets of what excites a layer's channels: crops of the images beside their projections back to the pixels."""
+"""Sheets of what excites a layer's channels: crops of images beside their projections back to the pixels."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def deconvnet_sheet(
     rule: str = "deconvnet",
     control: bool = False,
 ) -> Figure:
-    """Of each channel the crops that excite it most, left, beside what it sees of them, right, both in the same order.
+    """Draw for each channel the crops that excite it most, left, and what it sees of them, right, in the same order.
 
     `images` (k, n, C, H, W); `projections` (k, n, C, H, W) raw and signed; `fields` (k, n, 4) top, left, bottom, right
     of the crops; `activations` (k, n), the strongest first. Zero is mid-grey, and one symmetric scale serves all
@@ -76,7 +76,7 @@ def _write(
 def _block(
     images: NDArray[np.uint8], projections: NDArray[np.floating], fields: NDArray[np.integer], side: int
 ) -> NDArray[np.uint8]:
-    """One channel: crops (n) and projections (n), each in a square of about √n × √n, side by side; (h, w, 3)."""
+    """Draw one channel, (h, w, 3): n crops and n projections side by side, each in a square of about √n × √n."""
     size = images.shape[2:]
     window = tuple(np.max(fields[:, 2:] - fields[:, :2], axis=0, initial=1).tolist())
     height, width = (max(1, round(pixels * side / max(window))) for pixels in window)
@@ -100,16 +100,16 @@ def _block(
 
 
 def _grey(projections: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Projections (n, C, H, W) of one channel in colours: zero mid-grey, ± the top of all black or white."""
+    """Turn projections (n, C, H, W) of one channel into colours: zero mid-grey, ± the top of all black or white."""
     sizes = np.abs(projections)[np.abs(projections) > 0]  # most pixels may lie outside the fields
     top = np.percentile(sizes, TOP) if len(sizes) else 1.0
-    return np.rint(NOTHING + 127 * np.clip(projections / top, -1, 1)).astype(np.uint8)
+    return np.asarray(np.rint(NOTHING + 127 * np.clip(projections / top, -1, 1)), np.uint8)
 
 
 def _place(start: int, end: int, pixels: int, whole: int, drawn: int) -> tuple[int, int]:
-    """Where on a panel of `drawn` screen pixels, for `pixels` of the image, the crop [start, end) lies.
+    """Return where the crop [start, end) lies on a panel of `drawn` screen pixels for `pixels` of the image.
 
-    A crop that an edge of the image of `whole` pixels cut short lies at the far side of its panel.
+    A crop that was cut short at an edge of the image, `whole` pixels long, lies at the far side of its panel.
     """
     missing = pixels - (end - start)
     before = missing if start == 0 and end < whole else 0 if end == whole and start > 0 else missing // 2
@@ -118,7 +118,7 @@ def _place(start: int, end: int, pixels: int, whole: int, drawn: int) -> tuple[i
 
 
 def _grid(panels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Panels (n, h, w, 3) row by row in a square of columns, white between them."""
+    """Lay panels (n, h, w, 3) out row by row in a square, white between them."""
     count, height, width, _ = panels.shape
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)

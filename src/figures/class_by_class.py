@@ -19,7 +19,7 @@ GAP = 10  # pixels
 
 
 def class_heat_map(f1: pd.DataFrame) -> Figure:
-    """F1 of each class (row) and group (column), the class with the lowest mean at the top.
+    """Draw F1 of each class (row) and group (column), the class with the lowest mean at the top.
 
     Values in [0, 1] or NaN. Of more than 40 classes the 20 worst and the 20 best are shown.
     """
@@ -60,7 +60,7 @@ def class_heat_map(f1: pd.DataFrame) -> Figure:
 
 
 def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Tenths that hold all values, at least two of them apart, or good classifiers would all be of one colour."""
+    """Return tenths that enclose all values, at least two apart, or good classifiers would all have one colour."""
     known = values[np.isfinite(values)]
     if not len(known):
         return 0.0, 1.0
@@ -76,7 +76,7 @@ def _numbers(axes: Axes, values: NDArray[np.float64], middle: float, wide: bool)
 
 
 def confusion_matrices(counts: Mapping[str, NDArray[np.integer]], class_names: Sequence[str]) -> Figure:
-    """The confusion matrices (K, K) of up to twelve groups, on one colour scale: the share of the true class.
+    """Draw the confusion matrices (K, K) of up to twelve groups on one colour scale: the share of the true class.
 
     Rows are true classes, columns predicted ones. Colours follow the square root, as in `confusion_matrix`.
     """
@@ -108,7 +108,7 @@ def confusion_matrices(counts: Mapping[str, NDArray[np.integer]], class_names: S
 
 
 def _name_classes(axes: Axes, names: Sequence[str], side: float, beside: bool, below: bool) -> None:
-    """Names every n-th class, so that names of 9 points do not touch; only at the edges of the figure."""
+    """Name every n-th class, so that names of 9 points do not touch, at the edges of the figure only."""
     step = max(1, int(np.ceil(16 * len(names) / side)))
     ticks = range(0, len(names), step)
     axes.set_yticks(ticks, names[::step] if beside else [], size=9, parse_math=False)

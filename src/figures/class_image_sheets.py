@@ -1,4 +1,4 @@
-"""Class images on a sheet: a row a class, beside what they have to be better than, with what a judge says of each."""
+"""Class images on a sheet: a row for each class, beside what they must improve on, with what a judge says of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from .style import GREY, INK, VERMILLION, fit, pixel_axes, printable, show_pixel
 PANEL = 96  # pixels of an image's longer side, about: 12 × 8, 3 × 28
 GAP, APART, LINE, HEADER, HEADING, NAMES = 8, 20, 16, 36, 54, 100  # pixels
 ROWS = 20
-"""Classes on a page: 200 of them are ten pages, none of which is too long to look at."""
+"""How many classes a page has: 200 are ten pages, none too long to look at."""
 
 MOST_IMAGES = 7
-"""Side by side, of all groups."""
+"""How many images of all groups lie side by side."""
 
 MOST_STEPS = 8
 
@@ -43,12 +43,12 @@ class JudgedImages:
 def class_image_pages(
     groups: Mapping[str, JudgedImages], class_names: Sequence[str], title: str, judge: str = "the judge"
 ) -> Iterator[Figure]:
-    """Sheets of at most `ROWS` classes each, drawn when they are asked for.
+    """Yield sheets of at most `ROWS` classes each.
 
-    `groups` are columns by their heading, the class images first: a row for each class that they have images of. Over
-    each group stands how many of all its images the judge names right, also of those that have no room here (as many
-    as fit are shown, of the other groups one at least); under each image how sure it is, and where it is wrong what it
-    says, vermillion with a ✗. `judge` is what to call it.
+    `groups` are columns by their heading, the class images first, with a row for each class that they have images of.
+    Above each group stands how many of all its images the judge names right, including those without room here (as many
+    as fit are shown, at least one of each other group). Below each image stands how sure the judge is and, where it is
+    wrong, what it says, in vermillion with a ✗. `judge` is its name.
     """
     classes = np.unique(next(iter(groups.values())).targets).tolist()
     pages = [classes[start : start + ROWS] for start in range(0, len(classes), ROWS)]
@@ -97,7 +97,7 @@ def _title(axes: Axes, title: str, width: int) -> None:
 
 
 def _columns(images: Mapping[str, int]) -> dict[str, int]:
-    """How many images of a class each group may show: one, and the first groups more while there is room."""
+    """Return how many images of a class each group may show: one, and the first groups more while there is room."""
     columns = dict.fromkeys(images, 1)
     for name, count in images.items():
         columns[name] += max(0, min(count - 1, MOST_IMAGES - sum(columns.values())))
@@ -109,7 +109,7 @@ def _group_width(count: int, width: int) -> int:
 
 
 def _heading(axes: Axes, left: int, width: int, name: str, group: JudgedImages) -> None:
-    """The group's name, and below it how many of its images are named right, of how many."""
+    """Write the group's name, and below it how many of its images are named right, out of how many."""
     share = (group.predicted == group.targets).mean()
     words: dict[str, Any] = {"size": 9, "color": INK, "va": "bottom", "parse_math": False}
     name = fit(name, width + APART - 4, 9, lines=2, weight="bold")
@@ -120,7 +120,7 @@ def _heading(axes: Axes, left: int, width: int, name: str, group: JudgedImages) 
 def _verdict(
     axes: Axes, left: int, top: int, width: int, group: JudgedImages, index: int, class_names: Sequence[str]
 ) -> None:
-    """The judge's confidence, and where it is wrong what it says; the row's name has the class otherwise."""
+    """Write the judge's confidence and, where it is wrong, what it says; otherwise the row's name has the class."""
     right, sure = group.predicted[index] == group.targets[index], f"{group.confidences[index]:.2f}"
     colour, weight = (INK, "normal") if right else (VERMILLION, "bold")
     text = f"✓ {sure}"
@@ -131,10 +131,10 @@ def _verdict(
 
 
 def class_image_steps(snapshots: NDArray[np.uint8], steps: Sequence[int], labels: Sequence[str], title: str) -> Figure:
-    """How images came about: a row an image with its label, a column a step.
+    """Draw how images came about: a row for each image with its label, a column for each step.
 
-    `snapshots` (m, n, C, S, S) uint8 after each of `steps` (m,); of more than `ROWS` images the first, of more than
-    `MOST_STEPS` steps evenly chosen ones with the first and the last.
+    `snapshots` (m, n, C, S, S) uint8 after each of `steps` (m,). Of more than `ROWS` images the first are shown, of
+    more than `MOST_STEPS` steps evenly chosen ones with the first and the last.
     """
     shown = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_STEPS)).round().astype(int))
     rows = min(len(labels), ROWS)

@@ -11,10 +11,10 @@ from .style import DPI, INK, shorten
 
 
 def confusion_matrix(counts: NDArray[np.integer], class_names: Sequence[str]) -> Figure:
-    """Rows are true classes, columns predicted ones; colour is the share of the row, the number the count.
+    """Draw `counts` (K, K): rows are true classes, columns predicted ones, colour the share of the row.
 
-    `counts` (K, K). Colours follow the square root, or rare confusions would be as white as none. Up to 20 classes have
-    numbers in the cells, up to 40 are all named; above that every n-th is.
+    Colours follow the square root, or rare confusions would be as white as none. Up to 20 classes have the counts in
+    the cells, up to 40 are all named, and of more every n-th.
     """
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

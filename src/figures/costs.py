@@ -25,22 +25,22 @@ DIRECTIONS += [(1, 0.5), (-1, 0.5), (1, -0.5), (-1, -0.5), (0.5, 1), (-0.5, 1), 
 
 
 def pareto_front(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.bool_]:
-    """(N,) whether no other is at most as dear and at least as good, and better in one of the two.
+    """Return (N,), whether no other is at most as expensive and at least as good, and better in one of the two.
 
-    Equals are on the front together; where a figure is NaN, the point is not on it and stands in nobody's way.
+    Equals are on the front together; a point with a NaN is not on it and beats nobody.
     """
     cost, accuracy = np.asarray(cost, float), np.asarray(accuracy, float)
     as_good = (cost[None] <= cost[:, None]) & (accuracy[None] >= accuracy[:, None])
     better = (cost[None] < cost[:, None]) | (accuracy[None] > accuracy[:, None])
-    return ~(as_good & better).any(axis=1) & ~np.isnan(cost) & ~np.isnan(accuracy)
+    return np.asarray(~(as_good & better).any(axis=1) & ~np.isnan(cost) & ~np.isnan(accuracy))
 
 
 def cost_charts(points: pd.DataFrame) -> Figure | None:
-    """Accuracy against parameters, MACs and latency, one chart each on a logarithmic axis; None where none is known.
+    """Draw accuracy against parameters, MACs and latency, a chart each on a logarithmic axis; None where none is known.
 
-    `points` has one row a group: `label`, `accuracy`, and of `accuracy_sd`, `parameters`, `macs`, `latency_ms`
-    whichever there are; values may be NaN. Those that no other beats (`pareto_front`) are filled and joined by a line.
-    Points carry their label, or a number where labels would cover each other.
+    `points` has one row a group: `label`, `accuracy`, and any of `accuracy_sd`, `parameters`, `macs`, `latency_ms`;
+    values may be NaN. Points that no other beats (`pareto_front`) are filled and joined by a line. Points carry their
+    label, or a number where labels would overlap.
     """
     panels = {cost: _known(points, cost) for cost in COSTS if cost in points}
     panels = {cost: rows for cost, rows in panels.items() if len(rows)}
@@ -52,11 +52,12 @@ def cost_charts(points: pd.DataFrame) -> Figure | None:
 def _known(points: pd.DataFrame, cost: str) -> pd.DataFrame:
     rows = pd.DataFrame({"cost": points[cost], "accuracy": points["accuracy"]}).astype(float)
     rows["sd"] = points["accuracy_sd"].astype(float) if "accuracy_sd" in points else np.nan
-    return rows[np.isfinite(rows["cost"]) & np.isfinite(rows["accuracy"]) & (rows["cost"] > 0)]
+    known = np.isfinite(rows["cost"]) & np.isfinite(rows["accuracy"]) & (rows["cost"] > 0)
+    return pd.DataFrame(rows[known])
 
 
 def _drawn(points: pd.DataFrame, panels: dict[str, pd.DataFrame], numbered: bool) -> Figure | None:
-    """The charts one below the other; None where the labels find no place."""
+    """Draw the charts one below the other; return None where the labels find no place."""
     below = -(-len(points) // 2) if numbered else 0
     figure = Figure(figsize=(WIDTH, 3 * len(panels) + 0.3 + 0.22 * below), dpi=DPI)
     figure.set_layout_engine(ConstrainedLayoutEngine(h_pad=0.08))
@@ -128,7 +129,7 @@ def _chart(axes: Axes, rows: pd.DataFrame, cost: str) -> None:
 
 
 def _label(axes: Axes, rows: pd.DataFrame, labels: pd.Series, numbered: bool) -> bool:
-    """Write each point's label where it covers nothing; False where there is no such place for one of them."""
+    """Write each point's label where it covers nothing; return False where one of them has no such place."""
     taken = _drawn_boxes(axes, rows)
     for cost, accuracy, label in zip(rows["cost"], rows["accuracy"], labels[rows.index], strict=True):
         point = axes.transData.transform((cost, accuracy))
@@ -156,7 +157,7 @@ def _label(axes: Axes, rows: pd.DataFrame, labels: pd.Series, numbered: bool) ->
 
 
 def _drawn_boxes(axes: Axes, rows: pd.DataFrame) -> list[Bbox]:
-    """What a label may not cover, in pixels: points, their error bars, and the line of the front."""
+    """Return what a label may not cover, in pixels: points, their error bars, and the line of the front."""
     boxes = []
     for cost, accuracy, sd in rows[["cost", "accuracy", "sd"]].fillna({"sd": 0}).to_numpy():
         (x, y), (_, top) = axes.transData.transform([(cost, accuracy), (cost, accuracy + sd)])
@@ -170,12 +171,12 @@ def _drawn_boxes(axes: Axes, rows: pd.DataFrame) -> list[Bbox]:
 def _free_place(
     point: NDArray[np.float64], size: NDArray[np.float64], taken: Sequence[Bbox], inside: Bbox, radii: Iterable[int]
 ) -> NDArray[np.float64] | None:
-    """The middle of the nearest box of `size` beside the point that covers none that is taken, in pixels."""
+    """Return the middle, in pixels, of the nearest box of `size` beside the point that covers no taken one."""
     for radius in radii:
         for direction in DIRECTIONS:
             middle = point + np.array(direction) * (radius + size / 2) / max(1, 0.7 * np.hypot(*direction))
             box = Bbox.from_bounds(*(middle - size / 2), *size)
             within = box.x0 >= inside.x0 and box.x1 <= inside.x1 and box.y0 >= inside.y0 and box.y1 <= inside.y1
             if within and not any(box.overlaps(other) for other in taken):
-                return middle
+                return np.asarray(middle)
     return None

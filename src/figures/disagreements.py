@@ -17,10 +17,10 @@ SIZE = 9.5  # points
 
 
 def disagreements(images: NDArray[np.uint8], true: Sequence[str], predicted: Mapping[str, Sequence[str]]) -> Figure:
-    """A sheet of up to 24 images that one model gets right and another wrong, with what each of them says.
+    """Draw up to 24 images that one model gets right and another wrong, with what each of them says.
 
-    `images` (N, C, H, W), `true` and each model's `predicted` one class name an image; images on which all are right or
-    all are wrong are passed over. Where there are too many, each way of disagreeing gets its share.
+    `images` (N, C, H, W), `true` and each model's `predicted` one class name an image; images that all get right or all
+    get wrong are left out. Where there are too many, each way of disagreeing gets its share.
     """
     right = np.array([[said == truth for said, truth in zip(names, true, strict=True)] for names in predicted.values()])
     chosen = _shares(right.reshape(len(predicted), len(true)))
@@ -61,7 +61,7 @@ def disagreements(images: NDArray[np.uint8], true: Sequence[str], predicted: Map
 
 
 def _shares(right: NDArray[np.bool_]) -> list[int]:
-    """Up to `IMAGES` columns of `right` (models, N) that hold both values: from each pattern in turn."""
+    """Return up to `IMAGES` columns of `right` (models, N) that hold both values, from each pattern in turn."""
     groups: dict[tuple[bool, ...], list[int]] = {}
     for i, pattern in enumerate(right.T):
         if pattern.any() and not pattern.all():

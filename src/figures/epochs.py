@@ -38,11 +38,11 @@ GROUP_STYLES: list[Style] = [
 def learning_curves(
     histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Sequence[str] = ("accuracy", "loss")
 ) -> Figure:
-    """The mean over the seeds of each group, and a band from the lowest to the highest seed.
+    """Draw the mean over the seeds of each group, and a band from the lowest to the highest seed.
 
-    `histories` maps a label to one table a seed: one row an epoch, `epoch` and `{train,val}/{quantity}`; seeds may have
-    stopped at different epochs. Up to six groups share a chart for training and one for validation; of more, each has
-    its own, training dashed.
+    `histories` maps a label to a table for each seed: one row an epoch, `epoch` and `{train,val}/{quantity}`; seeds may
+    have stopped at different epochs. Up to six groups share a chart for training and one for validation; more groups
+    get a chart each, training dashed.
     """
     if len(histories) <= OVERLAID:
         return _overlaid(histories, quantities)
@@ -87,9 +87,9 @@ def _one_each(histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Seque
 
 
 def gradcam_movement(similarity: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
-    """How like the maps of the last epoch those of each epoch are: (epoch, similarity in [-1, 1] or NaN) by label.
+    """Draw how similar each epoch's maps are to the last epoch's: (epoch, similarity in [-1, 1] or NaN) by label.
 
-    Up to six groups share a chart; of more, each has its own.
+    Up to six groups share a chart; more groups get a chart each.
     """
     if len(similarity) <= OVERLAID:
         figure = Figure(figsize=(WIDTH, 3.4 + 0.25 * len(similarity)), dpi=DPI, layout="constrained")
@@ -111,14 +111,15 @@ def gradcam_movement(similarity: Mapping[str, Sequence[tuple[int, float]]]) -> F
 
 
 def by_epoch(seeds: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
-    """`mean`, `min`, `max` and `count` over the seeds that have a finite value, one row an epoch."""
+    """Return `mean`, `min`, `max` and `count` over the seeds with a finite value, one row an epoch."""
     measured = [history[["epoch", column]].astype(float) for history in seeds if column in history]
     rows = pd.concat(measured, ignore_index=True) if measured else pd.DataFrame({"epoch": [], column: []}, dtype=float)
-    return rows[np.isfinite(rows[column])].groupby("epoch")[column].agg(["mean", "min", "max", "count"])
+    known = rows[np.isfinite(rows[column])].groupby("epoch")[column]
+    return pd.DataFrame(known.agg(["mean", "min", "max", "count"]))
 
 
 def _draw(axes: Axes, table: pd.DataFrame, style: Style) -> None:
-    """A thick line where all seeds were measured, a thin one where some had stopped."""
+    """Draw a thick line where all seeds were measured, a thin one where some had stopped."""
     if table.empty:
         return
     seeds = table["count"].max()
@@ -131,7 +132,7 @@ def _draw(axes: Axes, table: pd.DataFrame, style: Style) -> None:
 
 
 def _titles(labels: Iterable[str]) -> list[str]:
-    """Of small charts: shortened to their width."""
+    """Return the titles of small charts, shortened to their width."""
     labels = list(labels)
     return fit_labels(labels, WIDTH * DPI / _columns(len(labels)) - 40, 9, lines=3, weight="bold")
 
@@ -141,7 +142,7 @@ def _columns(charts: int) -> int:
 
 
 def _height(titles: Sequence[str]) -> float:
-    """Inches that the small charts with these titles take."""
+    """Return how many inches the small charts with these titles take."""
     rows = -(-len(titles) // _columns(len(titles)))
     return rows * (CHART + _gap(titles)) + AXIS
 
@@ -151,9 +152,9 @@ def _gap(titles: Sequence[str]) -> float:
 
 
 def _small_charts(figure: Figure, titles: Sequence[str], top: float) -> Any:
-    """A grid of charts with shared axes, `top` inches below the upper edge: (rows, columns).
+    """Make a grid (rows, columns) of charts with shared axes, `top` inches below the upper edge.
 
-    Placed by hand: the constrained layout would draw all of them once more.
+    It is placed by hand, because the constrained layout would draw all charts once more.
     """
     columns, height = _columns(len(titles)), figure.get_figheight()
     place = {
@@ -182,7 +183,7 @@ def _finish_grid(grid: Any, used: int) -> None:
 
 
 def _log_where_needed(row: Sequence[Axes], quantity: str) -> None:
-    """A first epoch of loss 30 would press the rest of the curves flat."""
+    """Use a logarithmic scale where a first epoch of loss 30, say, would press the rest of the curves flat."""
     values = np.concatenate(
         [np.full(1, np.nan)] + [np.asarray(line.get_ydata(), float) for axes in row for line in axes.lines]
     )

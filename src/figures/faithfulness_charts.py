@@ -1,4 +1,4 @@
-"""Whether maps are true: what the network says without the pixels that they name, and without its weights."""
+"""Are maps true? What the network says without the pixels that they name, and without its weights."""
 
 from collections.abc import Mapping
 
@@ -27,9 +27,9 @@ CURVES = {
     "insertion": ("Insertion", "the most relevant pixels come first · higher is better", "share of pixels put in"),
 }
 APART = ("shuffled labels",)
-"""Rows of the sanity check that are no step of the cascade."""
+"""Rows of the sanity check that are not steps of the cascade."""
 REFERENCES = {"another image": ":", "centre blob": "-."}
-"""Rows that are drawn as a level: what maps have in common anyway."""
+"""Rows drawn as a level: what maps have in common anyway."""
 NORMAL = 1.96  # standard errors to either side of a mean, for 95 %
 
 
@@ -39,14 +39,18 @@ def faithfulness_chart(
     agreement: pd.DataFrame | None = None,
     title: str = "",
 ) -> Figure:
-    """Deletion, insertion and, beside them, how the maps change while the weights are randomised.
+    """Draw deletion, insertion and, beside them, how the maps change while the weights are randomised.
 
-    `curves` has, by measure (`deletion`, `insertion`) and explanation, at most six, the explained class's probability
-    (N, S) over the `fractions` (S,) of pixels; the map itself comes first. Drawn is the mean with ±1.96 standard
-    errors; the area under it stands in the legend. Images whose values are NaN are left out.
+    The mean is drawn with ±1.96 standard errors, and the area under it stands in the legend. Images with NaN are left
+    out.
 
-    `agreement` has one row a stage, from the head down: `stage`, `correlation`, `low`, `high`, the same of `absolute`
-    values, and `draws`, the correlations of single draws. Rows called as in `APART` and `REFERENCES` are no stages.
+    Args:
+        fractions: (S,) of the pixels.
+        curves: By measure (`deletion`, `insertion`) and explanation, at most six, the map itself first: the explained
+            class's probability (N, S).
+        agreement: One row a stage, from the head down: `stage`, `correlation`, `low`, `high`, the same of `absolute`
+            values, and `draws`, the correlations of single draws. Rows named in `APART` and `REFERENCES` are no stages.
+        title: Stands above.
     """
     charts = 2 if agreement is None else 3
     figure = Figure(figsize=(CHART * charts, HEIGHT), dpi=DPI, layout="constrained")

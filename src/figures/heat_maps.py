@@ -28,21 +28,21 @@ def scale_maps(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.f
 
 
 def upsample(maps: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.floating]:
-    """Maps (N, h, w) as they lie over an image of `size` (H, W): bilinear, (N, H, W), in the maps' own unit."""
+    """Lay maps (N, h, w) over an image of `size` (H, W), bilinearly: (N, H, W), in the maps' own unit."""
     rows, columns = (_bilinear(cells, pixels) for cells, pixels in zip(maps.shape[1:], size, strict=True))
-    return rows @ maps @ columns.T
+    return np.asarray(rows @ maps @ columns.T)
 
 
 def _stretch(maps: NDArray[np.floating]) -> NDArray[np.floating]:
     shifted = maps - maps.min(axis=(1, 2), keepdims=True)
-    return shifted / (EPSILON + shifted.max(axis=(1, 2), keepdims=True))
+    return np.asarray(shifted / (EPSILON + shifted.max(axis=(1, 2), keepdims=True)))
 
 
 def _bilinear(cells: int, pixels: int) -> NDArray[np.float32]:
-    """Matrix (pixels, cells) of the weights with which each pixel's centre lies between the cells' centres."""
+    """Return the matrix (pixels, cells) of weights with which each pixel's centre lies between the cells' centres."""
     centres = (np.arange(pixels) + 0.5) * cells / pixels - 0.5
     distances = np.abs(centres.clip(0, cells - 1)[:, None] - np.arange(cells))
-    return np.maximum(0, 1 - distances).astype(np.float32)
+    return np.asarray(np.maximum(0, 1 - distances), np.float32)
 
 
 def gradcam_grid(
@@ -54,9 +54,9 @@ def gradcam_grid(
     explained: Sequence[str] | None = None,
     title: str = "",
 ) -> Figure:
-    """Each image beside its Grad-CAM overlay, four pairs a row; wrong predictions carry a ✗ and another colour.
+    """Draw each image beside its Grad-CAM overlay, four pairs a row; wrong predictions have a ✗ and another colour.
 
-    `images` (N, C, H, W), `maps` raw (N, h, w), the others one entry an image; `explained` names the class of each map
+    `images` (N, C, H, W), raw `maps` (N, h, w), the others one entry an image; `explained` names the class of each map
     where it may not be the predicted one.
     """
     maps = np.where(np.isfinite(maps), maps, 0)
@@ -94,7 +94,7 @@ def _caption(true: str, predicted: str, confidence: float) -> str:
 
 
 def _note(axes: Axes, right: float, bottom: float, raw: NDArray[np.float32], explained: str, predicted: str) -> None:
-    """Written on the overlay where a reader would else be misled: another class than the predicted, or no evidence."""
+    """Write on the overlay what would otherwise mislead: another class than the predicted one, or no evidence."""
     notes = [f"map of {shorten(explained)}"] if explained != predicted else []
     if not raw.max() > 0:
         notes.append("no positive evidence")
@@ -104,7 +104,7 @@ def _note(axes: Axes, right: float, bottom: float, raw: NDArray[np.float32], exp
 
 
 def panel_size(size: tuple[int, ...], side: int = PANEL) -> tuple[int, int]:
-    """Height and width on screen of an image of `size`, its longer side about `side` pixels.
+    """Return height and width on screen of an image of `size`, its longer side about `side` pixels.
 
     Small images are enlarged by a whole factor.
     """
@@ -114,7 +114,7 @@ def panel_size(size: tuple[int, ...], side: int = PANEL) -> tuple[int, int]:
 
 
 def enlarge(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """An image (C, H, W) of any number of channels as RGB (height, width, 3); small ones keep their pixels."""
+    """Return an image (C, H, W) of any number of channels as RGB (height, width, 3); small ones keep their pixels."""
     channels = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
     height, width = size
     resampling = Image.Resampling.NEAREST if height >= 2 * image.shape[1] else Image.Resampling.BILINEAR
@@ -122,19 +122,19 @@ def enlarge(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 
 
 def overlay(picture: NDArray[np.uint8], heat: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """A picture (h, w, 3) in grey under its heat (h, w) in [0, 1]."""
+    """Lay heat (h, w) in [0, 1] over a picture (h, w, 3) in grey."""
     grey = picture.mean(axis=2, keepdims=True)
     opacity = 0.25 + 0.5 * heat[..., None]
-    return ((1 - opacity) * 0.85 * grey + opacity * colours(heat)).astype(np.uint8)
+    return np.asarray((1 - opacity) * 0.85 * grey + opacity * colours(heat)).astype(np.uint8)
 
 
 def colours(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """The colours (…, 3) of values in [0, 1]."""
-    return HEAT(values, bytes=True)[..., :3]
+    """Return the colours (…, 3) of values in [0, 1]."""
+    return np.asarray(HEAT(values, bytes=True)[..., :3], np.uint8)
 
 
 def _pair(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """An image (C, H, W) beside itself in grey under its heat (h, w) in [0, 1]: (h, 2 w + 2, 3)."""
+    """Draw an image (C, H, W) beside itself in grey under its heat (h, w) in [0, 1]: (h, 2 w + 2, 3)."""
     height, width = heat.shape
     picture = enlarge(image, (height, width))
     return np.concatenate([picture, np.full((height, 2, 3), 255, np.uint8), overlay(picture, heat)], axis=1)

@@ -26,7 +26,7 @@ def gradcam_comparison(
     true: Sequence[str],
     explained: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
-    """Each image (row) under the map of each model (column), all on one colour scale.
+    """Draw each image (row) under the map of each model (column), all on one colour scale.
 
     `images` (N, C, H, W); `maps` raw (N, h, w) by label, each model's on its own grid, in logits a cell; `predicted`,
     `true` and `explained` (what a map is of, where it may not be the predicted class) are class names. Five models
@@ -67,11 +67,11 @@ def gradcam_epochs(
     maps: Mapping[str, Sequence[tuple[int, NDArray[np.float32]]]],
     best_epochs: Mapping[str, int] | None = None,
 ) -> Figure:
-    """How the maps moved while the models learned: a row a model, the image and up to seven of its epochs.
+    """Draw how the maps moved while the models learned: a row for each model, the image and up to seven epochs.
 
     `images` (N, C, H, W); `maps` (epoch, raw maps (N, h, w)) by label, in the order of the epochs, 0 for the untrained
-    network. The colours of a row go from 0 to the top of that model. Shown are the first two images, of more than three
-    models the first one.
+    network. The colours of a row go from 0 to the top of that model. The first two images are shown, with more than
+    three models the first one.
     """
     count, size = min(len(images), 2 if len(maps) <= 3 else 1), panel_size(images.shape[2:], SMALL)
     pictures = [enlarge(image, size) for image in images[:count]]
@@ -110,7 +110,7 @@ def gradcam_epochs(
 
 
 def _evenly(epochs: Sequence[int], best: int | None) -> list[int]:
-    """Places of up to seven epochs: the first, the last, the best, and evenly chosen ones between."""
+    """Return the places of up to seven epochs: the first, the last, the best, and evenly chosen ones between."""
     places = np.unique(np.linspace(0, len(epochs) - 1, min(EPOCHS, len(epochs))).round().astype(int))
     if best in epochs and epochs.index(best) not in places:
         inner = 1 + np.abs(places[1:-1] - epochs.index(best)).argmin()
@@ -119,12 +119,12 @@ def _evenly(epochs: Sequence[int], best: int | None) -> list[int]:
 
 
 def _heat(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.floating]:
-    """Positive evidence (N, H, W) at each pixel, in the maps' own unit."""
+    """Return the positive evidence (N, H, W) at each pixel, in the maps' own unit."""
     return upsample(np.maximum(np.where(np.isfinite(maps), maps, 0), 0), size)
 
 
 def _top(heats: Iterable[NDArray[np.floating]]) -> float:
-    """The value that gets the brightest colour; where nearly all is zero, the largest."""
+    """Return the value that gets the brightest colour; where nearly all is zero, the largest."""
     values = np.concatenate([heat.ravel() for heat in heats])
     return float(np.percentile(values, TOP) or values.max())
 
@@ -146,7 +146,7 @@ def _images(
     y: int,
     cell: int,
 ) -> None:
-    """The first column: the images themselves."""
+    """Draw the first column, the images themselves."""
     for i, picture in enumerate(pictures):
         height, width = picture.shape[:2]
         canvas[y + i * cell : y + i * cell + height, x : x + width] = picture
@@ -164,7 +164,7 @@ def _explained(
     y: int,
     note: str = "",
 ) -> None:
-    """A picture under its heat; written on it what a reader would else be misled about."""
+    """Draw a picture under its heat, and write on it what would otherwise mislead a reader."""
     height, width = heat.shape
     canvas[y : y + height, x : x + width] = overlay(picture, np.minimum(heat / (top or 1), 1))
     lines = [fit(note, width - 10)] if note else []

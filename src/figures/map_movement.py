@@ -12,10 +12,10 @@ from .style import BLUE, DPI, GREY, INK, VERMILLION, epoch_axes
 def map_movement(
     epochs: Sequence[int], correlations: NDArray[np.floating], changed: NDArray[np.bool_], title: str = ""
 ) -> Figure:
-    """Each image's rank correlation with the epoch before as a thin line, and their mean.
+    """Draw each image's rank correlation with the epoch before as a thin line, and their mean.
 
-    `epochs` (E,), ascending; `correlations` (E, N) in [-1, 1], or NaN, which leaves a gap; `changed` (E, N): the class
-    that the image's map explains is another than an epoch before, marked. An epoch that is missing leaves a gap too.
+    `epochs` (E,), ascending; `correlations` (E, N) in [-1, 1], or NaN, which leaves a gap, as does a missing epoch;
+    `changed` (E, N), marked: the image's map explains another class than an epoch before.
     """
     first, images = int(epochs[0]), correlations.shape[1]
     time = np.arange(first, epochs[-1] + 1)

@@ -11,15 +11,15 @@ from .heat_maps import enlarge, overlay, panel_size
 from .style import INK, VERMILLION, fit, pixel_axes, printable, show_pixels
 
 MARGIN, LINE, WIDTH = 12, 15, 1400  # pixels; the sheet is at most about so wide
-SIGNED = colormaps["RdBu_r"]  # blue and red are told apart by colour-blind readers; white is nothing
+SIGNED = colormaps["RdBu_r"]  # colour-blind readers can tell blue from red; white is nothing
 PERCENTILE = 99.5
-"""Of the values of a signed map so many are within its scale: single pixels must not leave all others pale."""
+"""The share of a signed map's values within its scale: single pixels must not leave all others pale."""
 
 Panel = NDArray[np.uint8]
 
 
 def signed_panels(values: NDArray[np.floating], size: tuple[int, int]) -> list[Panel]:
-    """Signed maps (N, H, W) in red (positive) and blue, each scaled symmetrically about zero: N panels (h, w, 3)."""
+    """Draw N signed maps (N, H, W) in red (positive) and blue, each scaled symmetrically about zero, as (h, w, 3)."""
     panels = []
     for map_ in values:
         largest = float(np.percentile(np.abs(map_), PERCENTILE)) or float(np.abs(map_).max()) or 1.0
@@ -29,7 +29,7 @@ def signed_panels(values: NDArray[np.floating], size: tuple[int, int]) -> list[P
 
 
 def heat_panels(image: NDArray[np.uint8], heats: Sequence[NDArray[np.floating]], size: tuple[int, int]) -> list[Panel]:
-    """An image (C, H, W), and itself in grey under each heat (h, w) in [0, 1] of `size` (h, w)."""
+    """Draw an image (C, H, W), and itself in grey under each heat (h, w) in [0, 1] of `size` (h, w)."""
     picture = enlarge(image, size)
     return [picture, *(overlay(picture, heat) for heat in heats)]
 
@@ -42,9 +42,10 @@ def panel_sheet(
     note: str = "",
     wrong: Sequence[bool] | None = None,
 ) -> Figure:
-    """Each of the N images as a strip of its k panels (h, w, 3) below its caption, as many strips beside each other
-    as the sheet is wide. `headings` stand above the panels, `note` at the bottom; captions of `wrong` images are in
-    another colour and bold.
+    """Draw each of the N images as a strip of its k panels (h, w, 3) below its caption.
+
+    As many strips lie side by side as fit. `headings` stand above the panels, `note` at the bottom; captions of `wrong`
+    images are bold and in another colour.
     """
     height, width = rows[0][0].shape[:2]
     strip = len(headings) * (width + 2) - 2

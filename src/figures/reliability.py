@@ -1,4 +1,4 @@
-"""The reliability diagram: how often a network is right that is so and so sure."""
+"""The reliability diagram: how often a network is right, by how sure it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,14 @@ BAR = 0.92  # of a bin's width
 
 @dataclass(frozen=True, eq=False)
 class ReliabilityBins:
-    """One panel: bins of equal width in [0, 1], each (B,): `counts` of images, mean `confidence` and `accuracy`, NaN
-    where there are none; `error` is the expected calibration error, and `name` stands above it.
+    """One panel: B bins of equal width in [0, 1].
+
+    Attributes:
+        name: Stands above it.
+        counts: (B,), of images.
+        confidence: (B,), the mean; NaN where there are no images, as in `accuracy`.
+        accuracy: (B,).
+        error: The expected calibration error.
     """
 
     name: str
@@ -29,9 +35,9 @@ class ReliabilityBins:
 
 
 def reliability_diagram(panels: Sequence[ReliabilityBins], title: str = "") -> Figure:
-    """Accuracy over confidence, with the diagonal on which an honest network lies, and the images of each bin below.
+    """Draw accuracy over confidence, with the diagonal of an honest network, and below it the images of each bin.
 
-    One panel beside the other, such as before and after calibration. The gap to the diagonal is drawn from the mean
+    Panels, such as before and after calibration, stand side by side. The gap to the diagonal is drawn at the mean
     confidence of a bin's images, which need not be its middle.
     """
     figure = Figure(figsize=(max(WIDTH * len(panels), 5.6), HEIGHT), dpi=DPI, layout="constrained")

@@ -1,4 +1,4 @@
-"""Pictures of a data set: samples of each class, and images that are there twice."""
+"""Pictures of a data set: samples of each class, and duplicates."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from .style import GREY, INK, pixel_axes, printable, shorten
+from .style import GREY, INK, pixel_axes, printable, shorten, show_pixels
 
 PANEL = 96  # pixels of a sample's side
 BOX = 176  # pixels of the square that a duplicate is fitted into
@@ -17,7 +17,7 @@ HEADING, CAPTION = 18, 48  # above and below the duplicates of a group
 
 
 def samples(rows: Sequence[Sequence[NDArray[np.uint8]]], names: Sequence[str], title: str, note: str = "") -> Figure:
-    """A row a class with its name before it; each sample is square, uint8 (C, S, S). `note` stands at the bottom."""
+    """Draw a row for each class after its name; samples are square, uint8 (C, S, S), and `note` is at the bottom."""
     columns = max(map(len, rows))
     width, height = NAMES + columns * (PANEL + GAP) + GAP, HEADER + len(rows) * (PANEL + GAP) + (28 if note else GAP)
     axes, canvas = _empty(height, width, title)
@@ -31,7 +31,7 @@ def samples(rows: Sequence[Sequence[NDArray[np.uint8]]], names: Sequence[str], t
             _paste(canvas, picture, NAMES + j * (PANEL + GAP), top, PANEL)
     if note:
         axes.text(NAMES, height - 14, note, size=9, color=GREY, va="center", parse_math=False)
-    return _drawn(axes, canvas)
+    return show_pixels(axes, canvas)
 
 
 def duplicates(
@@ -41,7 +41,7 @@ def duplicates(
     title: str,
     note: str = "",
 ) -> Figure:
-    """A row a group: pictures (RGB, any size) side by side, a caption of up to three lines under each."""
+    """Draw a row for each group: pictures (RGB, any size) side by side, each above a caption of up to three lines."""
     columns = max(3, *map(len, groups))
     heights = [max(_fitted(picture, BOX)[1] for picture in group) for group in groups]
     ends = HEADER + np.cumsum([HEADING + height + CAPTION + 2 * GAP for height in heights])
@@ -54,7 +54,7 @@ def duplicates(
             axes.text(_left(j), below + 4, line, size=8, color=INK, va="top", linespacing=1.3, parse_math=False)
     if note:
         axes.text(GAP, height - 12, note, size=9, color=GREY, va="center", parse_math=False)
-    return _drawn(axes, canvas)
+    return show_pixels(axes, canvas)
 
 
 def _empty(height: int, width: int, title: str) -> tuple[Axes, NDArray[np.uint8]]:
@@ -68,19 +68,14 @@ def _left(column: int) -> int:
 
 
 def _fitted(picture: Image.Image, side: int) -> tuple[int, int]:
-    """The width and height that the picture has when its longer side is `side`."""
+    """Return the width and height of the picture when its longer side is `side`."""
     width, height = (max(1, round(pixels * side / max(picture.size))) for pixels in picture.size)
     return width, height
 
 
 def _paste(canvas: NDArray[np.uint8], picture: Image.Image, left: int, top: int, side: int) -> int:
-    """Fits the picture into the square at (left, top) and gives back where it ends; small ones keep their pixels."""
+    """Fit the picture into the square at (left, top), return where it ends; small ones keep their pixels."""
     width, height = _fitted(picture, side)
     resampling = Image.Resampling.NEAREST if side >= 2 * max(picture.size) else Image.Resampling.BILINEAR
     canvas[top : top + height, left : left + width] = np.asarray(picture.resize((width, height), resampling))
     return top + height
-
-
-def _drawn(axes: Axes, canvas: NDArray[np.uint8]) -> Figure:
-    axes.imshow(canvas, interpolation="nearest", extent=(0, canvas.shape[1], canvas.shape[0], 0))
-    return axes.figure  # type: ignore[return-value]  # a SubFigure only where one was asked for

@@ -1,10 +1,11 @@
-"""What all figures share: colours, names shortened, axes in pixels, and the way into a file."""
+"""What all figures share: colours, shortened names, axes in pixels, and writing to a file."""
 
 import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,9 +20,9 @@ from PIL import Image
 from ..files import replacing
 
 INK, GREY = "#222222", "#767676"
-BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe & Ito 2008: told apart by colour-blind readers
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe & Ito 2008: colour-blind readers can tell them apart
 GROUP_COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#000000")
-# Besides the colours: for colour-blind readers, and for prints in black.
+# Besides the colours, for colour-blind readers and prints in black.
 GROUP_LINES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
     "-",
     "--",
@@ -36,10 +37,10 @@ HINTING = 1.05  # small letters are drawn up to so much wider than their outline
 
 
 def printable(text: str) -> str:
-    """`text` on one line, as a picture or a terminal can show it: of the same length, without control characters.
+    """Return `text` on one line, as pictures and terminals can show it: of the same length, without control characters.
 
-    White space becomes blanks; other control characters (an escape sequence would clear the screen) and surrogates,
-    which stand for bytes of a file name that are not UTF-8 and which matplotlib refuses, become U+FFFD.
+    White space becomes blanks. Other control characters (an escape sequence would clear the screen) and surrogates
+    (bytes of a file name that are not UTF-8, which matplotlib refuses) become U+FFFD.
     """
     return "".join(
         " " if char.isspace() else "\ufffd" if unicodedata.category(char) in ("Cc", "Cs") else char for char in text
@@ -47,20 +48,20 @@ def printable(text: str) -> str:
 
 
 def shorten(name: str, length: int = 24) -> str:
-    """`name`, printable and on one line, its middle left out where it is longer than `length` characters."""
+    """Return `name`, printable and on one line, without its middle where it is longer than `length` characters."""
     name = " ".join(printable(name).split())
     half = (length - 1) // 2
     return name if len(name) <= length else f"{name[: length - half - 1]}…{name[-half:]}"
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Pixels that one line of text takes, at most, `size` in points."""
+    """Return how many pixels one line of text takes at most, `size` in points."""
     return HINTING * sum(_advance(character, weight) for character in text) * size * DPI / 72
 
 
 @lru_cache(maxsize=4096)
 def _advance(character: str, weight: str) -> float:
-    """How far a character moves the next one, in font sizes; between bars, for a blank alone has no width."""
+    """Return how far a character moves the next, in font sizes; between bars, because a blank alone has no width."""
     font = FontProperties(family="DejaVu Sans", size=1, weight=weight)
     with_it, without = (
         text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in (f"|{character}|", "||")
@@ -69,9 +70,9 @@ def _advance(character: str, weight: str) -> float:
 
 
 def fit(text: str, width: float, size: float = 9, lines: int = 1, weight: str = "normal") -> str:
-    """`text` on at most `lines` lines of `width` pixels, its middle left out where it is longer.
+    """Fit `text` on at most `lines` lines of `width` pixels, leaving out its middle where it is longer.
 
-    Broken between words if that is enough, otherwise also behind a sign such as `_`.
+    It is broken between words if that is enough, otherwise also after a sign such as `_`.
     """
     for length in range(len(text), 0, -1):
         for breaks in (" ", " _/=,-"):
@@ -94,7 +95,7 @@ def _broken(text: str, width: float, size: float, weight: str, breaks: str) -> l
 def fit_labels(
     labels: Sequence[str], width: float, size: float = 9, lines: int = 1, weight: str = "normal"
 ) -> list[str]:
-    """Labels that `fit`, numbered where two would become the same."""
+    """Return labels that `fit`, numbered where two would become the same."""
     fitted = [fit(label, width, size, lines, weight) for label in labels]
     if len(set(fitted)) == len(set(labels)):
         return fitted
@@ -102,7 +103,7 @@ def fit_labels(
 
 
 def epoch_axes(axes: Axes) -> None:
-    """A line chart over epochs: whole numbers below, a grid for the height."""
+    """Set up a line chart over epochs: whole numbers below, a grid for the height."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.grid(axis="y", color="#e5e5e5", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -111,13 +112,13 @@ def epoch_axes(axes: Axes) -> None:
 
 
 def show_pixels(axes: Axes, canvas: NDArray[np.uint8]) -> Figure:
-    """Put the canvas (H, W, 3) behind what is written on these `pixel_axes`; gives back their figure."""
+    """Put the canvas (H, W, 3) behind what is written on these `pixel_axes`; return their figure."""
     axes.imshow(canvas, interpolation="nearest", extent=(0, canvas.shape[1], canvas.shape[0], 0))
     return axes.figure  # type: ignore[return-value]  # a SubFigure only where one was asked for
 
 
 def pixel_axes(height: int, width: int) -> Axes:
-    """Axes that fill a new figure, whose unit is the pixel and whose origin is at the top left."""
+    """Return axes that fill a new figure, in pixels from the top left."""
     axes = Figure(figsize=(width / DPI, height / DPI), dpi=DPI).add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -125,18 +126,19 @@ def pixel_axes(height: int, width: int) -> Axes:
 
 
 def to_image(figure: Figure) -> NDArray[np.uint8]:
-    """The figure as pixels, (H, W, 3) RGB, as TensorBoard's `add_image(..., dataformats="HWC")` takes them."""
-    canvas = FigureCanvasAgg(figure)
+    """Draw the figure as RGB pixels (H, W, 3), as TensorBoard's `add_image(..., dataformats="HWC")` takes them."""
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib leaves these methods untyped
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    pixels: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG, whole or not at all, and make its folder."""
+    """Write the figure as a PNG, whole or not at all, and make its folder."""
     save_image(to_image(figure), path)
 
 
 def save_image(pixels: NDArray[np.uint8], path: Path) -> None:
-    """As `save`, for pixels (H, W, 3) that have been drawn already."""
+    """Write pixels (H, W, 3) as `save` does."""
     with replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG", compress_level=3)

@@ -11,29 +11,29 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..attribution.cam import CAMS, class_activation_maps
-from ..attribution.gradcam import Attribution
+from ..attribution.cam import Attribution, class_activation_maps
+from ..attribution.methods import METHODS
 from ..figures.heat_maps import enlarge, overlay, panel_size, scale_maps
 from ..trained.logits import probabilities
 from .exhibits import Exhibit
 
-METHODS = tuple(name for name in CAMS if name not in ("scorecam", "ablationcam"))
-"""Those that take one pass through the network: the others take one for each of up to 2048 channels."""
+OFFERED = [name for name, method in METHODS.items() if method.kind == "map" and not method.per_channel]
+"""The methods that take one pass through the network: the others take one for each of up to 2048 channels."""
 
 SIDE = 336
-"""Pixels of a picture's longer side, about; the browser fits it to the screen."""
+"""About the longer side of a picture in pixels; the browser fits it to the screen."""
 
 KEPT = 24
-"""Answers that are remembered, so that a page that is drawn again doesn't ask again: two networks, twelve pictures."""
+"""How many answers are remembered, so that redrawing a page doesn't ask again: two networks, twelve pictures."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a network is asked about one picture: two with the same picture and settings are the same.
+    """What a network is asked about one picture; equal for the same picture and settings.
 
     Attributes:
-        image: uint8 (C, S, S), as `exhibit` wants it; `digest` stands for it.
-        target: the class that the map is to explain; None for the predicted one.
+        image: uint8 (C, S, S), as `exhibit` wants it; `digest` stands for it in comparisons.
+        target: The class that the map is to explain; None for the predicted one.
     """
 
     exhibit: Exhibit
@@ -46,11 +46,13 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Attributes:
-    probabilities: (K,), calibrated where the exhibit has a temperature.
-    target: the class that the map explains.
-    dark: whether the map has no positive evidence.
-    picture: a JPEG of what the network sees, and beside it the same in grey under the heat of the map.
+    """What a network answers.
+
+    Attributes:
+        probabilities: (K,), calibrated where the exhibit has a temperature.
+        target: The class that the map explains.
+        dark: Whether the map has no positive evidence.
+        picture: A JPEG of what the network sees, and beside it the same in grey under the heat of the map.
     """
 
     probabilities: NDArray[np.float64]
@@ -60,15 +62,15 @@ class Answer:
 
 
 def digest(image: torch.Tensor) -> str:
-    """Stands for an image in a `Question`."""
+    """Return what stands for an image in a `Question`."""
     return hashlib.sha256(image.numpy().tobytes()).hexdigest()
 
 
 def ask(question: Question, opacity: float = 1.0) -> Answer:
-    """The answer to a question, its map drawn with an opacity in [0, 1].
+    """Return the answer to a question, its map drawn with an opacity in [0, 1].
 
-    Visitors are served one after another, by one thread, whichever they come from: several at once would only take the
-    cores, and the memory, from each other. May raise `InputError`, as `class_activation_maps` does.
+    One thread serves all visitors, one after another: several at once would only take cores and memory from each other.
+    Raise `InputError` where `class_activation_maps` does.
     """
     return _in_turn.submit(_answer, question, opacity).result()
 
@@ -95,7 +97,7 @@ def _explain(question: Question) -> Attribution:
 
 
 def _draw(image: NDArray[np.uint8], raw: NDArray[np.float32], opacity: float) -> bytes:
-    """A JPEG of the image (C, S, S) and, beside it, of its map (h, w) over it."""
+    """Return a JPEG of the image (C, S, S) and, beside it, the image under its map (h, w)."""
     size = panel_size(image.shape[1:], SIDE)
     picture = enlarge(image, size)
     under_heat = overlay(picture, scale_maps(raw[None], size)[0])

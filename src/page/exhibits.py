@@ -1,4 +1,4 @@
-"""What the page shows: one trained network or two, what is known about each, and the test images of a run."""
+"""What the page shows: one or two trained networks, what is known about each, and the test images of a run."""
 
 import copy
 import logging
@@ -22,7 +22,7 @@ from ..trained.temperature import read_calibration
 log = logging.getLogger(__name__)
 
 MOST_EXAMPLES = 200
-"""Test images to choose from: a longer list would be sent to the browser again and again."""
+"""How many test images there are to choose from: the browser gets the whole list again and again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +31,10 @@ class Exhibit:
 
     Attributes:
         letter: A or B where there are two, otherwise nothing.
-        temperature: what calibrates its confidences; None where nobody has fitted it.
-        layers: height and width of the map of each layer to choose from, the deepest first.
-        layer: the one to begin with, the deepest with a map of at least 4×4.
-        facts: network, data, size of input, test accuracy, as far as they are known.
+        temperature: What calibrates its confidences; None where nobody has fitted it.
+        layers: Height and width of the map of each layer to choose from, the deepest first.
+        layer: The one to begin with, the deepest with a map of at least 4×4.
+        facts: Network, data, size of input, test accuracy, as far as they are known.
     """
 
     letter: str
@@ -54,27 +54,27 @@ class Examples:
     class_names: list[str]
 
     def input(self, index: int, geometry: Geometry) -> torch.Tensor:
-        """An image as a network of this geometry sees it, uint8 (C, S, S)."""
+        """Return an image as a network of this geometry sees it, uint8 (C, S, S)."""
         dataset = copy.copy(self.pictures.dataset)  # shares the images
         dataset.geometry = geometry
         return dataset[index][0]
 
     def true(self, index: int) -> str:
-        return self.class_names[self.pictures.targets[index]]
+        return self.class_names[int(self.pictures.targets[index])]
 
 
 @dataclass(frozen=True, eq=False)
 class Exhibition:
-    """Everything on the page. `examples` is, where there are no test images, a sentence that says why."""
+    """Everything on the page; where there are no test images, `examples` is a sentence that says why."""
 
     exhibits: list[Exhibit]
     examples: Examples | str
 
 
 def open_exhibition(checkpoint: str, device: torch.device, data_root: str | None = None) -> Exhibition:
-    """The networks of `checkpoint`, which is one path or two as `[A,B]`, and the test images of the first.
+    """Load the networks of `checkpoint`, one path or two as `[A,B]`, and find the test images of the first.
 
-    `data_root` says where the run's data set lies now. Raises `InputError` for what is no checkpoint of ours.
+    `data_root` is where the run's data set lies now. Raise `InputError` for anything but a checkpoint of ours.
     """
     paths = split_paths(checkpoint)
     trained = [load_trained(path, device) for path in paths]
@@ -84,9 +84,9 @@ def open_exhibition(checkpoint: str, device: torch.device, data_root: str | None
 
 
 def split_paths(checkpoint: str) -> list[str]:
-    """One path, or the two of `[A,B]`; `InputError` for another number.
+    """Return one path, or the two of `[A,B]`; raise `InputError` for another number.
 
-    A path may have commas and brackets itself: what exists is meant as it is typed.
+    A path may contain commas and brackets itself: a path that exists is taken as typed.
     """
     if not checkpoint:
         raise InputError("checkpoint=null names nothing: name a run folder, or its checkpoints/best.ckpt")
@@ -143,6 +143,6 @@ def _examples(trained: Trained, data_root: str | None) -> Examples | str:
     try:
         pictures = open_split(trained.run, "test", trained.geometry, trained.class_names, data_root)
     except (InputError, RunError) as error:
-        log.warning("the run's test images can't be had: %s", error)  # with its path, which is no visitor's business
-        return "The run's test images can't be had: the terminal says why."
+        log.warning("the run's test images are not available: %s", error)  # paths are not for visitors
+        return "The run's test images are not available: the terminal says why."
     return Examples(pictures, pictures.some(MOST_EXAMPLES, seed=1), trained.class_names)

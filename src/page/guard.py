@@ -1,7 +1,7 @@
-"""What stands before Streamlit: only this page itself, at its own address, gets an answer from it.
+"""What stands before Streamlit: it answers only this page itself, at its own address.
 
-Streamlit checks the Host of some requests and the Origin of some, and for a foreign Origin asks a server of Amazon's
-which address this computer has (`streamlit.net_util.get_external_ip`): nothing of the kind gets that far.
+Streamlit checks the Host of some requests and the Origin of others, and for a foreign Origin asks a server of Amazon's
+what address this computer has (`streamlit.net_util.get_external_ip`). No such request gets that far.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 REFUSED = b"This page is for this computer alone: open it at its own address.\n"
 
 HEADERS = [(b"content-security-policy", b"frame-ancestors 'none'"), (b"x-frame-options", b"DENY")]
-"""No other page may show this one within itself, and have its visitor click what he or she doesn't see."""
+"""No other page may embed this one and make its visitor click what he or she doesn't see."""
 
 
 class Guard:
-    """An ASGI application before another one: what comes from elsewhere is answered with 403, by no one else.
+    """An ASGI application in front of another: it answers requests from elsewhere itself, with 403.
 
-    A name that was made to lead to 127.0.0.1 (DNS rebinding) is a foreign Host, another site's script a foreign Origin.
-    Browsers name the Origin of all but the plain requests, so that the rest must have one.
+    A name made to lead to 127.0.0.1 (DNS rebinding) is a foreign Host, another site's script a foreign Origin. Browsers
+    name the Origin of all but plain requests, so all others must have one.
     """
 
     def __init__(self, app: "ASGIApp", names: Sequence[str], port: int) -> None:

@@ -1,6 +1,6 @@
-"""The parts of the page that are HTML of our own: words that were typed by others are shown as they are, never read.
+"""The parts of the page that are HTML of our own: other people's words are shown as they are, never interpreted.
 
-A card is one piece, so that no answer ever stands below another picture's name, not even for a moment.
+A card is one piece, so no answer ever stands below another picture's name, not even for a moment.
 """
 
 import html
@@ -42,19 +42,18 @@ STYLE = f"""<style>
   .rl-one .rl-answer {{display: grid; grid-template-columns: 3fr 2fr; gap: 1.25rem; align-items: center}}
 }}
 </style>"""
-"""Blue and grey are told apart by colour-blind readers, and the first class is in bold besides. What Streamlit itself
-says of a file that is too large is for the ears of screen readers, and for all others behind the pointer: the rules of
-`stFileChip` show it."""
+"""Colour-blind readers can tell blue from grey, and the first class is bold as well. Streamlit's own message about
+too large a file reaches screen readers only, and others behind the pointer: the rules of `stFileChip` show it."""
 
 
 def escaped(text: str, length: int = 60) -> str:
-    """`text` on one line, shortened in the middle, as HTML that shows it letter by letter."""
-    # bdi: letters that turn the direction of writing around turn this text alone
+    """Return `text` on one line, shortened in the middle, as HTML that shows it letter by letter."""
+    # bdi: letters that reverse the direction of writing reverse this text alone
     return f"<bdi>{html.escape(shorten(text, length))}</bdi>"
 
 
 def note(text: str) -> str:
-    """A remark; `text` is HTML."""
+    """Return a remark; `text` is HTML."""
     return f'<p class="rl-note">{text}</p>'
 
 
@@ -68,7 +67,7 @@ def refusal(name: str, reason: str) -> str:
 
 
 def table(rows: Mapping[str, Sequence[str]], columns: Sequence[str] = ()) -> str:
-    """A name and its values a row, beneath the names of the columns, if they have any."""
+    """Return a row for each name with its values, below the names of the columns, if any."""
     names = "".join(f'<th scope="col">{escaped(name)}</th>' for name in columns)
     head = f"<thead><tr><td></td>{names}</tr></thead>" if columns else ""
     body = "".join(
@@ -79,7 +78,7 @@ def table(rows: Mapping[str, Sequence[str]], columns: Sequence[str] = ()) -> str
 
 
 def card(name: str, true: str | None, answers: Sequence[str]) -> str:
-    """A picture's name, its true class where that is known, and what one or two networks answer (HTML)."""
+    """Return a picture's name, its true class where known, and what one or two networks answer (HTML)."""
     said = f'<p class="rl-name">{escaped(name)}{"" if true is None else f" · true class {escaped(true)}"}</p>'
     number = "rl-two" if len(answers) > 1 else "rl-one"
     return f'<div class="rl-card">{said}<div class="rl-answers {number}">{"".join(answers)}</div></div>'
@@ -94,7 +93,7 @@ def answer(
     *,
     dark: bool,
 ) -> str:
-    """What one network answers: its `picture` (JPEG) with the map for class `target`, and the classes as bars."""
+    """Return what one network answers: its `picture` (JPEG) with the map for class `target`, and classes as bars."""
     heading = f"<b>{letter}</b>" if letter else ""
     source = f"data:image/jpeg;base64,{b64encode(picture).decode()}"
     explained = escaped(class_names[target])
@@ -105,9 +104,9 @@ def answer(
 
 
 def bars(probabilities: NDArray[np.float64], class_names: Sequence[str], target: int) -> str:
-    """The most probable classes, the first in bold, and besides them the class `target`, which the map explains.
+    """Return the most probable classes, the first in bold, and the class `target`, which the map explains.
 
-    `probabilities` (K,) in [0, 1].
+    `probabilities` (K,) are in [0, 1].
     """
     order = np.argsort(-probabilities, kind="stable")
     shown = [int(index) for index in order[:MOST_BARS]]

@@ -1,27 +1,10 @@
-"""The script that Streamlit runs for every visitor, and again after everything that he or she does."""
+"""The script that Streamlit runs for every visitor, and again after everything that he or she does.
 
-import streamlit as st
+Streamlit gives it no package, hence no relative imports: it asks the server in this process, under whatever name that
+was imported (`src` or `reslens`).
+"""
 
-from src.page.markup import STYLE
-from src.page.pictures_tab import show_pictures
-from src.page.run_tab import show_run
-from src.page.server import exhibition
+import sys
 
-st.set_page_config(page_title="ResLens", layout="wide")
-st.html(STYLE)
-st.title("ResLens", anchor=False)
-st.caption("What a trained network sees in a picture, how sure it is, and where the evidence lies.")
-
-shown = exhibition()
-runs = [
-    (f"Run {exhibit.letter}".strip(), exhibit.trained.run)
-    for exhibit in shown.exhibits
-    if exhibit.trained.run is not None
-]
-first, *others = st.tabs(["Pictures", *(name for name, _ in runs)], on_change="rerun")
-with first:  # always drawn: Streamlit forgets the uploads of a page without them
-    show_pictures(shown)
-for tab, (_, run) in zip(others, runs, strict=True):
-    if tab.open:
-        with tab:
-            show_run(run)
+modules = [module for name, module in sys.modules.copy().items() if name.endswith(".page.server")]
+next((module for module in modules if module.is_ready()), modules[0]).draw_page()

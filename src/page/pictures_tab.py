@@ -1,4 +1,4 @@
-"""The tab on which pictures are shown to the networks: where they come from, the settings, and the answers."""
+"""The tab that shows pictures to the networks: where they come from, the settings, and the answers."""
 
 import logging
 from collections.abc import Callable
@@ -10,21 +10,21 @@ import torch
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile, UploadedFileRec
 
-from ..attribution.methods import METHODS as TITLES
+from ..attribution.methods import METHODS
 from ..data.transforms import Geometry
 from ..errors import InputError
 from ..figures.style import shorten
 from . import markup
-from .ask import METHODS, Question, ask, digest
+from .ask import OFFERED, Question, ask, digest
 from .exhibits import Examples, Exhibit, Exhibition
 from .uploads import to_input
 
 log = logging.getLogger(__name__)
 
 ON_A_PAGE = 6
-"""Pictures at once, the newest first: fifty would be fifty times as slow to draw."""
+"""How many pictures are shown at once, the newest first: fifty would take fifty times as long to draw."""
 
-LOST = "The page was disconnected, and its pictures are forgotten: choose them again."
+LOST = "The page was disconnected and its pictures are lost: choose them again."
 
 SAME = (
     "On the last layer before a global pooling (such as layer4 of a ResNet) Grad-CAM, HiResCAM and XGrad-CAM give the "
@@ -36,7 +36,7 @@ OOPS = "Something went wrong with this picture; the terminal says what. Others s
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as the networks see it: `inputs` uint8 (C, S, S), by geometry. Of the file itself nothing is kept."""
+    """A picture as the networks see it: `inputs` uint8 (C, S, S), by geometry. The file itself is not kept."""
 
     name: str
     inputs: dict[Geometry, torch.Tensor]
@@ -54,7 +54,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked of an exhibit about each picture; `target` None is the predicted class."""
+    """What an exhibit is asked about each picture; `target` None is the predicted class."""
 
     method: str
     opacity: float
@@ -76,7 +76,7 @@ def show_pictures(exhibition: Exhibition) -> None:
     pages, page = -(-len(pictures) // ON_A_PAGE), 1
     if pages > 1:
         st.html(markup.note(f"{len(pictures)} pictures, the newest first"))
-        came = st.session_state["came"]  # with every new picture another widget, which begins with the first page
+        came = st.session_state["came"]  # every new picture brings another widget, which starts on the first page
         page = min(st.pagination(pages, key=f"page after {came}"), pages)
     for picture in pictures[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
         st.html(_card(picture, exhibits, settings))
@@ -88,7 +88,7 @@ def show_pictures(exhibition: Exhibition) -> None:
 
 
 def _entries(exhibition: Exhibition) -> list[Picture | Refused]:
-    """What this visitor has chosen, the newest first. Each file is read once, when it comes."""
+    """Return what this visitor has chosen, the newest first. Each file is read once, when it arrives."""
     files = st.file_uploader(
         "Pictures: drop them here, or choose files. JPEG, PNG, WebP, BMP, GIF or TIFF, up to 10 MB each.",
         accept_multiple_files=True,
@@ -106,7 +106,7 @@ def _entries(exhibition: Exhibition) -> list[Picture | Refused]:
     if index is not None:
         examples: Any = exhibition.examples
         sources[f"test {index}"] = lambda: _take(examples, index, geometries)
-    # Only when asked for: it has the browser ask for permission at once.
+    # Only on request: the browser asks for permission as soon as it is there.
     photo = st.camera_input("Camera", label_visibility="collapsed", width=480) if camera else None
     if photo is not None:
         sources[photo.file_id] = lambda: _read(photo, "photo", geometries)
@@ -121,7 +121,7 @@ def _entries(exhibition: Exhibition) -> list[Picture | Refused]:
 
 
 def _choose_example(exhibition: Exhibition) -> int | None:
-    """The index of a test image; None where none is chosen."""
+    """Return the index of a test image; None where none is chosen."""
     examples = exhibition.examples
     if isinstance(examples, str):
         st.html(markup.note(markup.escaped(examples, 400)))
@@ -136,7 +136,7 @@ def _choose_example(exhibition: Exhibition) -> int | None:
 
 
 def _read(file: UploadedFile, name: str, geometries: set[Geometry]) -> Picture | Refused:
-    name = name if shorten(name) else "picture"  # blanks alone are no name to be seen
+    name = name if shorten(name) else "picture"  # blanks alone are no visible name
     try:
         content = file.getvalue()
         inputs = {geometry: to_input(content, geometry) for geometry in geometries}
@@ -154,9 +154,9 @@ def _take(examples: Examples, index: int, geometries: set[Geometry]) -> Picture 
     name = examples.pictures.names[index]
     try:
         inputs = {geometry: examples.input(index, geometry) for geometry in geometries}
-    except Exception:  # its file is gone, or another one now
+    except Exception:  # its file is gone, or has changed
         log.exception("test image %s could not be read", name)
-        return Refused(name, "This test image can't be read any more: choose another.")
+        return Refused(name, "This test image can no longer be read: choose another.")
     return _picture(name, inputs, examples.true(index))
 
 
@@ -165,7 +165,7 @@ def _picture(name: str, inputs: dict[Geometry, torch.Tensor], true: str | None =
 
 
 def _forget(file: UploadedFile) -> None:
-    """Let go of the bytes of a file that has been read: Streamlit would keep them until its visitor is gone."""
+    """Drop the bytes of a file that has been read: Streamlit would keep them until the visitor leaves."""
     context = get_script_run_ctx()
     if context is not None:
         record = UploadedFileRec(file_id=file.file_id, name=file.name, type=file.type, data=b"")
@@ -176,9 +176,9 @@ def _forget(file: UploadedFile) -> None:
 
 
 def _settings(exhibits: list[Exhibit]) -> list[Settings]:
-    """The choices of method and opacity, for all, and of layer and class, for each exhibit."""
-    with st.container(horizontal=True):  # on a phone two beside each other
-        method = st.selectbox("Method", METHODS, format_func=lambda name: TITLES[name].title, help=SAME)
+    """Offer method and opacity for all, and layer and class for each exhibit; return what is chosen."""
+    with st.container(horizontal=True):  # on a phone, two side by side
+        method = st.selectbox("Method", OFFERED, format_func=lambda name: METHODS[name].title, help=SAME)
         opacity = st.slider("Opacity of the map", 0, 100, 100, 5, format="%d %%") / 100
         return [Settings(method, opacity, _choose_layer(exhibit), _choose_target(exhibit)) for exhibit in exhibits]
 
@@ -195,11 +195,12 @@ def _choose_layer(exhibit: Exhibit) -> str:
 
 def _choose_target(exhibit: Exhibit) -> int | None:
     names = exhibit.trained.class_names
-    return st.selectbox(
+    chosen: int | None = st.selectbox(
         _label(exhibit, "Evidence for"),
         [None, *range(len(names))],
         format_func=lambda index: "predicted class" if index is None else shorten(names[index], 120),
     )
+    return chosen
 
 
 def _label(exhibit: Exhibit, text: str) -> str:
@@ -207,7 +208,7 @@ def _label(exhibit: Exhibit, text: str) -> str:
 
 
 def _card(picture: Picture, exhibits: list[Exhibit], settings: list[Settings]) -> str:
-    """A picture with what each exhibit says of it, or why it can't be shown, as HTML."""
+    """Return a picture with what each exhibit says of it, or why it can't be shown, as HTML."""
     try:
         answers = [_answer(picture, exhibit, own) for exhibit, own in zip(exhibits, settings, strict=True)]
     except InputError as error:  # such as a layer whose output doesn't reach the logits
@@ -228,7 +229,7 @@ def _answer(picture: Picture, exhibit: Exhibit, settings: Settings) -> str:
 
 
 def _calibration(exhibits: list[Exhibit]) -> str:
-    """Whether the confidences are calibrated, for each exhibit."""
+    """Say for each exhibit whether its confidences are calibrated."""
     sentences = []
     for exhibit in exhibits:
         whose = f"{exhibit.letter}'s confidences" if exhibit.letter else "Confidences"

@@ -42,11 +42,11 @@ COSTS = {
 """Key of cost.json -> name and unit for people."""
 
 LEAST_SCALE = 0.68
-"""Pictures of a run aren't shrunk further, or their small letters couldn't be read: a phone scrolls them sideways."""
+"""Pictures of a run shrink no further, or small letters would be illegible: a phone scrolls them sideways."""
 
 
 def show_run(run: RunFolder) -> None:
-    """Draw the run's figures into the page. What is missing or damaged gets a line, and the rest is shown."""
+    """Draw the run's figures into the page. What is missing or damaged gets a line instead."""
     with _part("Figures", run.metrics_file):
         _show_metrics(run.metrics())
     with _part("Curves", run.history_file):
@@ -66,7 +66,7 @@ def _part(title: str, source: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         st.caption(f"This run has no {source.name}.")
-    except Exception as error:  # a damaged file makes pandas, NumPy and Pillow raise nearly anything
+    except Exception as error:  # a damaged file can make pandas, NumPy and Pillow raise anything
         log.warning("%s can't be shown: %s", source, error)
         st.caption(f"{source.name} of this run is damaged and can't be shown.")
 
@@ -101,14 +101,14 @@ def _best_epoch(run: RunFolder) -> int | None:
 
 
 def _show_curves(history: pd.DataFrame, best: int | None) -> None:
-    """A chart a figure, as wide as the page: training dashed, validation solid, the best epoch marked."""
+    """Draw a chart for each figure: training dashed, validation solid, the best epoch marked."""
     charts, remarks = [], []
     best = best if best in set(history["epoch"]) else None
     for figure, title in CURVES.items():
         splits = {f"train/{figure}": "train", f"val/{figure}": "validation"}
         rows = history[["epoch", *splits]].rename(columns=splits).melt("epoch", var_name="split", value_name=title)
         rows = rows.astype({"epoch": int, title: float}).dropna()
-        finite = np.isfinite(rows[title])  # a value that isn't has no place on an axis
+        finite = np.isfinite(rows[title])  # others have no place on an axis
         if not finite.all():
             remarks.append(f"{_epochs(rows['epoch'][~finite])}: the {title[0].lower()}{title[1:]} is not finite.")
         if finite.any():
@@ -124,7 +124,7 @@ def _show_curves(history: pd.DataFrame, best: int | None) -> None:
 
 
 def _epochs(numbers: pd.Series) -> str:
-    """`Epoch 4`, or the first few of several."""
+    """Return `Epoch 4`, or the first few of several."""
     first, *others = sorted(set(numbers))
     return (
         f"Epochs {first}, {', '.join(map(str, others[:4]))}{', …' if others[4:] else ''}"
@@ -154,7 +154,7 @@ def _chart(rows: pd.DataFrame, title: str, best: int | None) -> alt.LayerChart |
 
 
 def _show_confusion(run: RunFolder) -> None:
-    """The run's own picture; where it is missing or broken, one drawn from predictions.csv."""
+    """Show the run's own picture or, where it is missing or broken, one drawn from predictions.csv."""
     try:
         picture, width = _whole_png(run.figures / "confusion_matrix.png")
     except Exception:
@@ -181,11 +181,11 @@ def _show_gradcam(run: RunFolder) -> None:
 
 def _show_cost(cost: dict[str, Any]) -> None:
     rows = {name: [unit.format(cost[key])] for key, (name, unit) in COSTS.items() if cost.get(key) is not None}
-    st.html(markup.table(rows))  # st.table reads words as Markdown, and loads the pictures that they name
+    st.html(markup.table(rows))  # st.table would read words as Markdown and load the pictures that they name
 
 
 def _show_picture(png: bytes, width: int, name: str, run: RunFolder) -> None:
-    """A picture of so many pixels across, with a hint where it must be scrolled; `name` is its own within the run."""
+    """Show a picture `width` pixels wide, with a hint where it must be scrolled; `name` is unique within the run."""
     key = f"picture_{zlib.crc32(f'{name} of {run.path}'.encode(errors='surrogateescape'))}"
     least = round(LEAST_SCALE * width)
     st.html(
@@ -199,7 +199,7 @@ def _show_picture(png: bytes, width: int, name: str, run: RunFolder) -> None:
 
 
 def _whole_png(path: Path) -> tuple[bytes, int]:
-    """The bytes of a PNG file whose checksums are right, and its width: half a one would be a broken picture."""
+    """Return the bytes and the width of a PNG file, whose checksums must be right: half a file is a broken picture."""
     with Image.open(path, formats=("PNG",)) as image:
         image.verify()
         return path.read_bytes(), image.width

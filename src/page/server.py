@@ -27,29 +27,36 @@ NAMES = (HOST, "localhost")
 PAGE = Path(__file__).with_name("page.py")
 
 GRACE = 1
-"""Seconds that open connections have to end in, after Ctrl-C."""
+"""Seconds that open connections have to close after Ctrl-C."""
 
 _exhibition: "Exhibition | None" = None
 
 
-def exhibition() -> "Exhibition":
-    """What the page of this process shows: loaded once, before the server starts, and shared by all visitors."""
+def is_ready() -> bool:
+    """Return whether this module serves the page of this process, and not one imported under another name."""
+    return _exhibition is not None
+
+
+def draw_page() -> None:
+    """Draw the page for one visitor; the networks were loaded before the server started and are shared by all."""
+    from .layout import draw
+
     if _exhibition is None:
         raise RuntimeError("the page is started by python -m src.app")
-    return _exhibition
+    draw(_exhibition)
 
 
 def check_streamlit() -> None:
-    """Raise `InputError` where it isn't installed."""
+    """Raise `InputError` where Streamlit isn't installed."""
     if importlib.util.find_spec("streamlit") is None:
         raise InputError("src.app needs Streamlit, which isn't installed: pip install -e '.[app]'")
 
 
 @contextmanager
 def bound(port: int) -> Iterator[socket.socket]:
-    """A listening socket: the port is ours from now on, and whoever comes early waits until the page is there.
+    """Yield a listening socket: the port is ours from now on, and early visitors wait until the page is there.
 
-    Raises `InputError` where the port can't be had.
+    Raise `InputError` where the port is not available.
     """
     with socket.socket() as listening:
         try:
@@ -61,20 +68,20 @@ def bound(port: int) -> Iterator[socket.socket]:
             if error.errno == errno.EADDRINUSE:
                 other = port + 1 if port < 65_535 else port - 1
                 raise InputError(f"port={port} is taken by another program: say port={other}, or end it") from None
-            raise InputError(f"port={port} can't be had ({error.strerror}): take one from 1024 on") from None
+            raise InputError(f"port={port} is not available ({error.strerror}): take one from 1024 on") from None
         yield listening
 
 
 def serve(shown: "Exhibition", listening: socket.socket, browser: bool) -> None:
-    """Serve the page until SIGINT or SIGTERM, which then does what it does elsewhere (KeyboardInterrupt, exit 143).
+    """Serve the page until SIGINT or SIGTERM, which then act as elsewhere (KeyboardInterrupt, exit 143).
 
-    `browser`: open the page there, where there is a screen.
+    `browser` opens the page in one, where there is a screen.
     """
     page_server(shown, listening.getsockname()[1], browser).run(sockets=[listening])
 
 
 def page_server(shown: "Exhibition", port: int, browser: bool) -> "uvicorn.Server":
-    """The server of `serve`, not yet running. A process can have one, for Streamlit's runtime is there once."""
+    """Return the server of `serve`, not yet running. A process can have one, because Streamlit's runtime is unique."""
     global _exhibition
     _exhibition = shown
     import streamlit as st
@@ -86,7 +93,7 @@ def page_server(shown: "Exhibition", port: int, browser: bool) -> "uvicorn.Serve
     from .uploads import MAX_BYTES
 
     load_config_options(settings(port))
-    # Above this many bytes, by default 1 MB, Starlette puts an upload into a file: ours stay in memory.
+    # Starlette puts larger uploads (by default above 1 MB) into a file: ours stay in memory.
     MultiPartParser.spool_max_size = MAX_BYTES + 2**20
 
     @asynccontextmanager
@@ -95,7 +102,7 @@ def page_server(shown: "Exhibition", port: int, browser: bool) -> "uvicorn.Serve
         yield
 
     def apologise(_: Exception) -> bool:
-        st.error("Something went wrong; the terminal says what. Reload the page to go on.")
+        st.error("Something went wrong; the terminal says what. Reload the page to continue.")
         return True
 
     app = st.App(PAGE, lifespan=announced, on_script_error=apologise)
@@ -112,7 +119,7 @@ def page_server(shown: "Exhibition", port: int, browser: bool) -> "uvicorn.Serve
 
 
 def settings(port: int) -> dict[str, Any]:
-    """Streamlit's options, whatever the user's own config.toml or environment says of them."""
+    """Return Streamlit's options, which override the user's own config.toml and environment."""
     from .uploads import MAX_BYTES
 
     return {
@@ -121,7 +128,7 @@ def settings(port: int) -> dict[str, Any]:
         "server.port": port,
         "server.headless": True,
         "server.baseUrlPath": "",
-        "server.allowedHosts": list(NAMES),  # no other site's name may lead here (DNS rebinding)
+        "server.allowedHosts": list(NAMES),  # against DNS rebinding: no other site's name may lead here
         "server.enableCORS": True,
         "server.corsAllowedOrigins": [],
         "server.enableXsrfProtection": True,
@@ -130,7 +137,7 @@ def settings(port: int) -> dict[str, Any]:
         "server.maxUploadSize": MAX_BYTES // 10**6,
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": False,
-        "client.allowedOrigins": [],  # no other page sends this one messages
+        "client.allowedOrigins": [],  # no other page may send this one messages
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
         "runner.magicEnabled": False,
@@ -139,7 +146,7 @@ def settings(port: int) -> dict[str, Any]:
 
 def _announce(url: str, browser: bool) -> None:
     log.info("page  %s  (Ctrl-C ends it)", url)
-    # A browser in the terminal, such as lynx, would take it away from us.
+    # A browser in the terminal, such as lynx, would take the terminal away from us.
     screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if browser and screen:
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""What a visitor uploads: looked at before it is decoded, then read as training and prediction read a file."""
+"""What a visitor uploads: checked before it is decoded, then read as training and prediction read a file."""
 
 import math
 import threading
@@ -12,20 +12,20 @@ from ..data.transforms import Geometry, load_image
 from ..errors import InputError
 
 MAX_BYTES = 10 * 10**6
-"""The browser has the same limit, see `server.settings`; on Windows it reckons with 10 × 2²⁰ and leaves it to us."""
+"""The browser has the same limit (`server.settings`); on Windows it counts 10 × 2²⁰ and leaves the rest to us."""
 
 MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-"""By content: a file's name says nothing. All of them are among those that `read_image` takes."""
+"""By content, not by file name. `read_image` takes all of them."""
 
 _one_at_a_time = threading.Lock()
-"""50 megapixels with transparency take 0.8 GB for a moment, and each visitor has a thread."""
+"""50 megapixels with transparency briefly take 0.8 GB, and each visitor has a thread."""
 
 
 def to_input(content: bytes, geometry: Geometry) -> torch.Tensor:
-    """The picture as the network sees it, uint8 (C, S, S): the tensor that `load_image` makes of the same file.
+    """Return the picture as the network sees it, uint8 (C, S, S), just as `load_image` reads the same file.
 
-    Raises `InputError` with a sentence for the visitor.
+    Raise `InputError` with a sentence for the visitor.
     """
     check_upload(content)
     with _one_at_a_time:
@@ -36,7 +36,7 @@ def to_input(content: bytes, geometry: Geometry) -> torch.Tensor:
 
 
 def check_upload(content: bytes) -> tuple[int, int]:
-    """Width and height, which the header says: nothing is decoded, and no memory taken, for a file that is refused."""
+    """Return width and height from the header: a refused file is never decoded and takes no memory."""
     if not content:
         raise InputError("This file is empty: choose another picture.")
     if len(content) > MAX_BYTES:

@@ -4,6 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ..attribution.methods import find_map_method
 from ..errors import InputError
 from ..settings.composing import CONF
 
@@ -14,3 +15,5 @@ def check_prediction(cfg: DictConfig) -> None:
     for key in ("method", "layer"):
         if not cfg.overlays and cfg[key] != defaults[key]:
             raise InputError(f"{key}={cfg[key]} is for overlays=true: say so too, or leave it out")
+    if cfg.overlays:
+        find_map_method(str(cfg.method))

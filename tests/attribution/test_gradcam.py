@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50
 
 from src.attribution.archive import load_attribution, save_attribution
-from src.attribution.gradcam import gradcam, scale_maps
+from src.attribution.cam import gradcam
 from src.errors import InputError
+from src.figures import scale_maps
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from pytorch_grad_cam import GuidedBackpropReLUModel
 from torch import Tensor, nn
 
-from src.attribution.gradcam import gradcam
-from src.attribution.guided import METHODS, OTHER_RECTIFIERS, ReluRule, pixel_attribution
+from src.attribution.cam import gradcam
+from src.attribution.guided import OTHER_RECTIFIERS, ReluRule, pixel_attribution
+from src.attribution.methods import methods_of
 from src.errors import InputError
 from src.figures import upsample
 from src.networks import build_network
@@ -159,7 +160,7 @@ def test_guided_gradcam_is_the_product(network: nn.Module, images: Tensor) -> No
     assert pixel_attribution(network, images[:1], "guided_gradcam").layer == "layer3", "the deepest with a useful map"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", methods_of("pixels", "channels"))
 def test_a_batch_equals_its_images(small: nn.Module, method: str) -> None:
     images = torch.randn(4, 3, 16, 16)
     heard: list[int] = []
@@ -171,7 +172,7 @@ def test_a_batch_equals_its_images(small: nn.Module, method: str) -> None:
     assert heard == [3, 4]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", methods_of("pixels", "channels"))
 def test_the_network_is_left_as_it_was(small: nn.Module, method: str) -> None:
     images = torch.randn(4, 3, 16, 16)
     heard: list[str] = []
@@ -206,7 +207,10 @@ def test_other_rectifiers_are_refused(module: nn.Module) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "gradcam"}, "method=gradcam does not explain a class in pixels: take guided_backprop"),
+        (
+            {"method": "gradcam"},
+            "does not explain a class in pixels: take guided_gradcam, guided_backprop",
+        ),
         ({"method": "deconvnet", "targets": torch.tensor([0, 5, 0, 0])}, "no class 5; the network has classes 0 to 4"),
         ({"method": "deconvnet", "targets": torch.tensor([-1, 0, 0, 0])}, "no class -1"),
         ({"method": "deconvnet", "targets": torch.tensor([1])}, "one class for each of 4 images"),

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from src.attribution.gradcam import gradcam
+from src.attribution.cam import gradcam
 from src.attribution.randomised import randomised
 from src.figures import upsample
 from src.networks import build_network

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from src.attribution.gradcam import gradcam
+from src.attribution.cam import gradcam
 from src.attribution.sanity import explained, randomised_from_the_top, top_down
 from src.errors import InputError
 

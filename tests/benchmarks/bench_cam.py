@@ -18,8 +18,8 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from src.attribution.cam import class_activation_maps
-from src.attribution.gradcam import scale_maps
 from src.attribution.layers import default_layer
+from src.figures import scale_maps
 from src.networks import build_network
 from tests.benchmarks.bench_training import show
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from src.attribution.archive import load_attribution, save_attribution
-from src.attribution.gradcam import Attribution, gradcam
+from src.attribution.cam import Attribution, gradcam
 from src.callbacks.gradcam import GradCAMCallback
 from src.callbacks.map_steps import arrays_file, step_to, steps
 from src.errors import InputError

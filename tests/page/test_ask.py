@@ -13,7 +13,7 @@ from PIL import Image
 from src.attribution.cam import class_activation_maps
 from src.errors import InputError
 from src.page import ask as answers
-from src.page.ask import METHODS, Question, ask, digest
+from src.page.ask import OFFERED, Question, ask, digest
 from src.page.exhibits import Exhibit, open_exhibition
 from src.trained.logits import predict, probabilities
 
@@ -34,7 +34,7 @@ def question(exhibit: Exhibit, image: torch.Tensor, method: str = "gradcam", tar
     return Question(exhibit, image, digest(image), method, exhibit.layer, target)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OFFERED)
 def test_confidences_and_class_are_the_networks_own(exhibit: Exhibit, images: torch.Tensor, method: str) -> None:
     logits = predict(exhibit.trained, [images[:1]])
     said = ask(question(exhibit, images[0], method))
@@ -103,7 +103,7 @@ def test_a_picture_is_explained_once_and_few_are_remembered(
 def test_visitors_at_once_get_their_own_answers(exhibit: Exhibit, images: torch.Tensor) -> None:
     expected = probabilities(predict(exhibit.trained, [images]))
     with ThreadPoolExecutor(8) as visitors:
-        said = list(visitors.map(lambda i: ask(question(exhibit, images[i % 16], METHODS[i % 3])), range(96)))
+        said = list(visitors.map(lambda i: ask(question(exhibit, images[i % 16], OFFERED[i % 3])), range(96)))
     for i, answer in enumerate(said):
         np.testing.assert_allclose(answer.probabilities, expected[i % 16], atol=1e-5)
 

@@ -61,7 +61,7 @@ def test_test_images_that_are_gone_are_explained_where_paths_may_be_seen(
     settings = run / ".hydra/config.yaml"
     settings.write_text(settings.read_text().replace("name: digits", "name: mnist"))
     said = open_exhibition(str(run), CPU, data_root=str(run / "nowhere")).examples
-    assert said == "The run's test images can't be had: the terminal says why."
+    assert said == "The run's test images are not available: the terminal says why."
     assert str(run / "nowhere") in caplog.text
 
 

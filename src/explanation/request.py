@@ -1,0 +1,58 @@
+"""Which settings of `src.explain` go together: checked in milliseconds, without torch."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ..attribution.methods import METHODS, Kind
+from ..errors import InputError
+from ..settings.check import nearest
+from ..settings.composing import CONF
+
+OF_AN_IMAGE: tuple[Kind, ...] = ("map", "pixels")
+FOR: dict[str, tuple[Kind, ...]] = {
+    "layer": (*OF_AN_IMAGE, "channels"),
+    "images": (*OF_AN_IMAGE, "channels"),
+    "max_images": (*OF_AN_IMAGE, "channels"),
+    "target": (*OF_AN_IMAGE, "class_image"),
+    "misclassified": ("map",),
+    "faithfulness": ("map",),
+    "shuffled": ("map",),
+    "channels": ("channels", "pixels"),
+    "per_class": ("class_image",),
+    "steps": ("class_image",),
+    "judge": ("class_image",),
+}
+"""The kinds of method to which a setting means something; settings that are not here are for all of them."""
+
+
+def kind_of(cfg: DictConfig) -> Kind:
+    """Return the kind of picture that the settings ask for; without channels, that is the pixels of a class."""
+    kind = METHODS[cfg.method].kind
+    return "pixels" if kind == "channels" and cfg.channels is None else kind
+
+
+def target_of(cfg: DictConfig) -> str:
+    """Return `predicted`, `true` or a class's name: in Python, Hydra composes `true` as a truth value and 7 as 7."""
+    return str(cfg.target).lower() if isinstance(cfg.target, bool) else str(cfg.target)
+
+
+def check_request(cfg: DictConfig) -> None:
+    """Raise `InputError` for settings that don't go together."""
+    if cfg.method not in METHODS:
+        raise InputError(f"method={cfg.method} is unknown; nearest: {nearest(str(cfg.method), list(METHODS))}")
+    kind = kind_of(cfg)
+    defaults: Any = OmegaConf.load(CONF / "explain.yaml")
+    for key, kinds in FOR.items():
+        if kind not in kinds and cfg[key] != defaults[key]:
+            raise InputError(f"{key}={cfg[key]} means nothing to method={cfg.method}: leave {key} out")
+    if cfg.shuffled != defaults.shuffled and not cfg.faithfulness:
+        raise InputError(f"shuffled={cfg.shuffled} is for faithfulness=true: say so too, or leave it out")
+    if kind == "class_image" and target_of(cfg) == "true":
+        raise InputError("target=true is for images: take the name of a class, or all")
+    if cfg.target == "all" and kind != "class_image":
+        raise InputError("target=all is for method=class_image: take predicted, true or the name of a class")
+    if cfg.misclassified and cfg.faithfulness:
+        raise InputError("misclassified=true and faithfulness=true don't go together: leave one out")
+    if cfg.misclassified and target_of(cfg) != "predicted":
+        raise InputError("misclassified=true shows the predicted and the true class: leave target out")

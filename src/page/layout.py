@@ -1,0 +1,28 @@
+"""What the page consists of: its heading, a tab for pictures, and one for each run."""
+
+import streamlit as st
+
+from .exhibits import Exhibition
+from .markup import STYLE
+from .pictures_tab import show_pictures
+from .run_tab import show_run
+
+
+def draw(shown: Exhibition) -> None:
+    """Draw the whole page for one visitor."""
+    st.set_page_config(page_title="ResLens", layout="wide")
+    st.html(STYLE)
+    st.title("ResLens", anchor=False)
+    st.caption("What a trained network sees in a picture, how sure it is, and where the evidence lies.")
+    runs = [
+        (f"Run {exhibit.letter}".strip(), exhibit.trained.run)
+        for exhibit in shown.exhibits
+        if exhibit.trained.run is not None
+    ]
+    first, *others = st.tabs(["Pictures", *(name for name, _ in runs)], on_change="rerun")
+    with first:  # always drawn: Streamlit forgets the uploads of a page without them
+        show_pictures(shown)
+    for tab, (_, run) in zip(others, runs, strict=True):
+        if tab.open:
+            with tab:
+                show_run(run)
