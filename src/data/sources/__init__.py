@@ -9,7 +9,7 @@ from ...errors import InputError, nearest
 from ...settings.schema.data import Data
 from ..collection import ImageCollection
 from ..folders import check_root
-from . import catsdogs, cifar10, digits, folder, imagenette, mnist, pets, tinyimagenet
+from . import catsdogs, cifar10, cifar100, digits, folder, imagenette, mnist, pets, tinyimagenet
 
 
 class Source(NamedTuple):
@@ -36,6 +36,7 @@ SOURCES = {
     "digits": Source(digits.find, in_memory=True, bundled=True),
     "mnist": Source(mnist.find, in_memory=True),
     "cifar10": Source(cifar10.find, in_memory=True),
+    "cifar100": Source(cifar100.find, in_memory=True),
     "catsdogs": Source(catsdogs.find),
     "imagenette": Source(imagenette.find),
     "pets": Source(pets.find),
