@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +24,21 @@ LAYOUT = "wanted is one folder a class, {root}/<class>/<image>, with or without 
 
 @dataclass
 class Listing:
-    """The files of a folder of class folders, not opened yet. `targets[i]` and `splits[i]` belong to `files[i]`."""
+    """The files of a data set, not opened yet. `targets[i]` and `splits[i]` belong to `files[i]`."""
 
     root: Path
     class_names: list[str]
-    files: list[FoundFile]
-    targets: list[int]
-    splits: list[str]
-    skipped: list[Skipped]
+    published: Sequence[str]  # the names of its splits
+    files: list[FoundFile] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def add(self, split: str, target: int, files: Sequence[FoundFile], skipped: Sequence[Skipped]) -> None:
+        self.files += files
+        self.targets += [target] * len(files)
+        self.splits += [split] * len(files)
+        self.skipped += skipped
 
 
 def check_root(root: Path) -> None:
@@ -104,7 +111,7 @@ def list_classes(root: Path, splits: Mapping[str, str]) -> Listing:
     for split, found in classes.items():
         if unknown := sorted(set(found) - set(names)):
             raise InputError(f"{root / splits[split]} has classes that train lacks, {unknown}: add or remove them.")
-    listing = Listing(root, names, [], [], [], [])
+    listing = Listing(root, names, list(splits))
     empty = []
     for split, folder in splits.items():
         for name in classes[split]:
@@ -112,10 +119,7 @@ def list_classes(root: Path, splits: Mapping[str, str]) -> Listing:
             files, skipped = list_files(root, below)
             if not files:
                 empty.append(str(below))
-            listing.files += files
-            listing.targets += [names.index(name)] * len(files)
-            listing.splits += [split] * len(files)
-            listing.skipped += skipped
+            listing.add(split, names.index(name), files, skipped)
     if empty:
         raise InputError(f"no images in these class folders of {root}: {', '.join(empty)}: fill or remove them.")
     return listing
@@ -148,7 +152,7 @@ def select(listing: Listing, reasons: Sequence[str | None], names: Mapping[str, 
         class_names=class_names,
         targets=index[np.array(listing.targets, dtype=np.int64)[good]],
         paths=[file.path for file, keep in zip(listing.files, good, strict=True) if keep],
-        published={split: np.flatnonzero(splits == split) for split in dict.fromkeys(listing.splits)},
+        published={split: np.flatnonzero(splits == split) for split in listing.published},
         skipped=sorted(listing.skipped + bad, key=lambda skipped: skipped.path),
     )
 
@@ -176,6 +180,15 @@ def surrounding(folder: Path) -> set[tuple[int, int]]:
         with suppress(OSError):  # a parent may be closed to us
             found.add(identity(path))
     return found
+
+
+def find_file(root: Path, path: str) -> tuple[list[FoundFile], list[Skipped]]:
+    """Return a file that a list names, or why it is left out."""
+    try:
+        status = (root / path).stat()
+    except OSError:
+        return [], [Skipped(path, "missing")]
+    return [FoundFile(path, status.st_size, status.st_mtime_ns)], []
 
 
 def list_files(root: Path, below: Path) -> tuple[list[FoundFile], list[Skipped]]:

@@ -18,7 +18,7 @@ from .batches import EpochBatchSampler
 from .collection import ImageCollection, Skipped
 from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
 from .processes import cpu_count
-from .sources import IN_MEMORY, check_source, find_images
+from .sources import SOURCES, check_source, find_images
 from .splits import FRACTION_DRAW, SPLITS, round_robin, split_dataset, stratified_subset, thin_out
 from .transforms import Augmentation, Geometry
 
@@ -70,7 +70,7 @@ class ImageDataModule(LightningDataModule):
         self.shuffle_labels = chosen.shuffle_labels
         self.cache_features = chosen.cache_features
         self.max_skipped = chosen.max_skipped
-        self.augmentation = _augmentation(chosen.augment, in_memory=name in IN_MEMORY)
+        self.augmentation = _augmentation(chosen.augment, in_memory=SOURCES[name].in_memory)
         if wrong := problem("seed", seed):
             raise InputError(f"seed={seed} is not possible: {wrong}")
         self.seed = seed

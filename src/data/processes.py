@@ -1,4 +1,4 @@
-"""How many processes decode images, how they are started, and what becomes of a file that ends one."""
+"""How many processes decode images, how they start, and what happens to a file that kills one."""
 
 import ctypes
 import faulthandler
@@ -6,40 +6,43 @@ import multiprocessing
 import os
 import signal
 import sys
+import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import RunError
+from .workers import shielded
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 
 CHUNK = 64  # files: large enough that handing over costs nothing, small enough that both cores end together
+AHEAD = 2  # parts given to each process, so that it need not wait for us between them
 SECONDS = 60  # for one file: the 179 million pixels that an image may have take a slow core 12 (JPEG 2000)
 MEMORY = 4 << 30  # bytes for one file, beside what a process has already: so many pixels take under 3 GB
 
 
 def cpu_count() -> int:
-    """The cores that this process may use (a container or a batch system often grants fewer than there are)."""
+    """Return the cores that this process may use (a container or batch system often grants fewer than there are)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def fork_context() -> BaseContext | None:
-    """Start by fork where that is sound (Linux), else None, the platform's default.
+    """Return the context that forks where that is sound (Linux), else None, the platform's default.
 
-    A forked worker is there in milliseconds, a fresh one imports PyTorch for seconds; and a plain script or notebook
+    A forked worker starts in milliseconds, a fresh one spends seconds importing PyTorch; and a plain script or notebook
     may train without an `if __name__ == "__main__"`. Our workers only read files and call Pillow, so they take none of
     the locks that a thread of the parent might have held while it forked.
     """
@@ -48,80 +51,158 @@ def fork_context() -> BaseContext | None:
 
 @contextmanager
 def quiet_fork() -> Iterator[None]:
-    """Python 3.12 and later warn of every fork beside threads (https://github.com/python/cpython/pull/100229)."""
+    """Silence the warning of Python 3.12 and later about forking beside threads (python/cpython#100229)."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)
         yield
 
 
 def map_files(
-    work: Callable[[Item], T], files: Sequence[Item], what: str, lost: Callable[[str], T] | None = None
+    work: Callable[[Item], T],
+    files: Sequence[Item],
+    what: str,
+    lost: Callable[[str], T] | None = None,
+    *,
+    bar: bool = True,
 ) -> list[T]:
-    """`work` on all `files`, on all cores: one result a file, in order. A progress bar on a terminal only.
+    """Run `work` on all `files`, on all cores, and return one result a file, in order.
 
-    Processes rather than threads: Pillow gives up the GIL only inside its decoders, so two threads took 1.3 times as
+    Processes rather than threads: Pillow releases the GIL only inside its decoders, so two threads took 1.3 times as
     long as two processes over 3,000 photographs of 30 kB (1.30 s and 1.01 s, 2 cores), and more threads took longer.
-    And a process can be done without: of a file that crashes its decoder, or takes longer than `SECONDS`, the result
-    is `lost(reason)`. (Without fork, on other systems than Linux, there are threads, and no such care.)
+    And a process is expendable: where a file crashes its decoder, or takes longer than `SECONDS`, its result is
+    `lost(reason)`. (Systems without fork, all but Linux, use threads and have no such protection.)
+
+    Args:
+        what: names the job in the progress bar, which shows on a terminal only, and in errors.
 
     Raises:
-        RunError: a process was killed from outside, or a file ended one and there is no `lost`.
+        RunError: a process was killed from outside, or a file crashed one and there is no `lost`.
     """
-    left = {start: files[start : start + CHUNK] for start in range(0, len(files), CHUNK)}
-    results: dict[int, Sequence[T]] = {}
-    with file_progress(what, len(files)) as advance:
-        while left:
-            try:
-                run_chunks(work, left, results, advance)
-            except BrokenProcessPool:  # which doesn't tell by which of the files that were being read
-                suspects = [start for start in left if start not in results][: cpu_count() + 1]
-                results |= {start: one_by_one(work, left[start], what, lost) for start in suspects}
-            left = {start: chunk for start, chunk in left.items() if start not in results}
-    return [result for start in sorted(results) for result in results[start]]
+    with file_progress(what, len(files), shown=bar) as advance:
+        if fork_context() is None:
+            with ThreadPoolExecutor(cpu_count()) as pool:
+                return list(pool.map(work, files))
+        results = in_processes(work, files, what, lost, advance)
+    return [results[place] for place in range(len(files))]
 
 
-def run_chunks(
+class Part(NamedTuple):
+    """Places in the list of files that a process reads at a time. `alone`: one file, which may kill its process."""
+
+    start: int
+    stop: int
+    alone: bool = False
+
+
+class Reader(NamedTuple):
+    """A process, our end of its pipe, and what it has been given: the part it is at, and the one after that."""
+
+    process: BaseProcess
+    pipe: Connection
+    parts: list[Part]
+
+
+def in_processes(
     work: Callable[[Item], T],
-    chunks: Mapping[int, Sequence[Item]],
-    results: dict[int, Sequence[T]],
+    files: Sequence[Item],
+    what: str,
+    lost: Callable[[str], T] | None,
     advance: Callable[[int], None],
-) -> None:
-    """Put the chunks' results into `results`. Raises BrokenProcessPool where a process died, with what was done."""
-    workers, context = min(cpu_count(), len(chunks)), fork_context()
-    run: Callable[[Callable[[Item], T], Sequence[Item]], Sequence[T]] = run_guarded if context else run_unguarded
-    pool: Executor = (
-        ProcessPoolExecutor(workers, mp_context=context, initializer=guard, initargs=(os.getpid(),))
-        if context
-        else ThreadPoolExecutor(workers)
-    )
-    broken: BrokenProcessPool | None = None
-    with pool:
-        with quiet_fork():
-            futures = {start: pool.submit(run, work, chunk) for start, chunk in chunks.items()}
-        try:
-            for start, future in futures.items():
+) -> dict[int, T]:
+    """Return the results by place in `files`; see `map_files`.
+
+    Each process has its own pipe. When one dies, its pipe ends; the files it had are read again one by one, and the one
+    that kills its process again is the culprit. Pools share a pipe and its lock among all workers, and a worker killed
+    while it holds the lock stops the rest: of 20 runs with results of 200 kB and one worker killed at random,
+    `concurrent.futures` hung in 6 and pebble 5.2.3 in 8, this in none. loky 3.7 does not fork: its workers import
+    PyTorch again.
+    """
+    results: dict[int, T] = {}
+    waiting = [Part(start, min(start + CHUNK, len(files))) for start in range(0, len(files), CHUNK)][::-1]
+    readers: dict[Connection, Reader] = {}
+    try:
+        while len(results) < len(files):
+            while len(readers) < min(cpu_count(), len(waiting)):
+                reader = start_reader(work, files)
+                readers[reader.pipe] = reader
+            for depth in range(AHEAD):
+                for reader in readers.values():
+                    if waiting and len(reader.parts) == depth:
+                        reader.parts.append(waiting.pop())
+                        with suppress(OSError):  # it has died, which reading from its pipe will show
+                            reader.pipe.send(reader.parts[-1])
+            for pipe in cast(list[Connection], wait(list(readers))):
+                reader = readers[pipe]
                 try:
-                    results[start] = future.result()
-                except BrokenProcessPool as error:  # a later chunk may have been done before
-                    broken = error
-                advance(CHUNK * len(results))
-        except BaseException:  # Ctrl-C above all: don't wait for the chunks that nobody needs any more
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    if broken is not None:
-        raise broken
+                    found, error = pipe.recv()
+                    part = reader.parts.pop(0)
+                except (EOFError, OSError):
+                    number = dismiss(readers.pop(pipe))
+                    if not reader.parts:
+                        continue
+                    part, *rest = reader.parts
+                    waiting += rest
+                    if not part.alone:
+                        waiting += [Part(place, place + 1, alone=True) for place in range(part.start, part.stop)][::-1]
+                        continue
+                    found, error = [verdict(files[part.start], number, what, lost)], None
+                if error is not None:
+                    raise error
+                results |= enumerate(found, part.start)
+                advance(len(results))
+        return results
+    finally:
+        for reader in readers.values():
+            dismiss(reader)
 
 
-# In a worker ----------------------------------------------------------------------------------------------------------
+def start_reader(work: Callable[[Item], T], files: Sequence[Item]) -> Reader:
+    """Fork a process that answers each part from its pipe with the results of its files."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=read_parts, args=(os.getpid(), work, files, theirs), daemon=True)
+    with quiet_fork(), shielded():
+        process.start()
+    theirs.close()  # so that the pipe ends when the process does
+    return Reader(process, ours, [])
+
+
+def dismiss(reader: Reader) -> int:
+    """End a process, be it idle, dead, or at work that nobody needs now. Return the signal that ended it, or 0."""
+    reader.process.kill()
+    reader.process.join()
+    reader.pipe.close()
+    return -(reader.process.exitcode or 0)
+
+
+# In such a process ----------------------------------------------------------------------------------------------------
 
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-def guard(parent: int) -> None:
-    """The worst that a decoder can do is end this process: no core, no word on the terminal, `MEMORY` at most.
+def read_parts(parent: int, work: Callable[[Item], T], files: Sequence[Item], pipe: Connection) -> None:
+    """Answer each part with (results, None) or (some, error). SIGALRM ends the process if a file takes `SECONDS`."""
+    guard(parent)
+    while True:
+        start, stop, _ = pipe.recv()
+        results: list[T] = []
+        error = None
+        try:
+            for file in files[start:stop]:
+                signal.setitimer(signal.ITIMER_REAL, SECONDS)
+                results.append(work(file))
+        except Exception as raised:
+            raised.add_note(traceback.format_exc())  # which the pipe would lose
+            error = raised
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        pipe.send((results, error))
 
-    And it dies with its parent: left alone, a pool's worker would wait for work for ever.
+
+def guard(parent: int) -> None:
+    """Limit the harm a decoder can do to the end of this process: no core file, no output, `MEMORY` at most.
+
+    The process also dies with its parent; otherwise it would wait for work forever.
     """
     import resource  # there is none on Windows
 
@@ -138,23 +219,7 @@ def guard(parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
 
 
-def run_guarded(work: Callable[[Item], T], files: Sequence[Item]) -> list[T]:
-    """`work` on each of the files, for `SECONDS` at most: then SIGALRM ends the process."""
-    results = []
-    try:
-        for file in files:
-            signal.setitimer(signal.ITIMER_REAL, SECONDS)
-            results.append(work(file))
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    return results
-
-
-def run_unguarded(work: Callable[[Item], T], files: Sequence[Item]) -> list[T]:
-    return [work(file) for file in files]
-
-
-# Files that end a process ---------------------------------------------------------------------------------------------
+# A file that ends a process -------------------------------------------------------------------------------------------
 
 FAULTS = {
     getattr(signal, name): f"crashes its decoder ({name})"
@@ -163,42 +228,8 @@ FAULTS = {
 }
 
 
-def one_by_one(work: Callable[[Item], T], files: Sequence[Item], what: str, lost: Callable[[str], T] | None) -> list[T]:
-    """`work` on each file, in a process that says each result at once: one that dies was at the file after the last."""
-    context = multiprocessing.get_context("fork")
-    results: list[T] = []
-    while len(results) < len(files):
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=say_each, args=(os.getpid(), work, files[len(results) :], sender))
-        with quiet_fork():
-            process.start()
-        sender.close()
-        try:
-            while True:
-                result, error = receiver.recv()
-                if error is not None:
-                    raise error
-                results.append(result)
-        except EOFError:
-            process.join()
-        finally:
-            receiver.close()
-        if len(results) < len(files):
-            results.append(verdict(files[len(results)], -(process.exitcode or 0), what, lost))
-    return results
-
-
-def say_each(parent: int, work: Callable[[Item], T], files: Sequence[Item], sender: Connection) -> None:
-    guard(parent)
-    for file in files:
-        try:
-            sender.send((run_guarded(work, [file])[0], None))
-        except Exception as error:
-            sender.send((None, error))
-
-
 def verdict(file: object, number: int, what: str, lost: Callable[[str], T] | None) -> T:
-    """The result for a file whose process was ended by a signal of this number."""
+    """Return the result for a file whose process was ended by a signal of this number."""
     reason = f"takes over {SECONDS} s to decode" if number == signal.SIGALRM else FAULTS.get(number)
     if reason is not None and lost is not None:
         return lost(reason)
@@ -209,10 +240,10 @@ def verdict(file: object, number: int, what: str, lost: Callable[[str], T] | Non
 
 
 @contextmanager
-def file_progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr that counts files, gone when done; nothing where stderr is no terminal."""
+def file_progress(what: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr that counts files and disappears when done; nothing where stderr is not a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..data.datasets import as_it_is
 from ..data.images import UnreadableImageError, reason_of
 from ..data.module import ImageDataModule
-from ..data.processes import cpu_count, fork_context, one_by_one, quiet_fork
+from ..data.processes import cpu_count, fork_context, map_files, quiet_fork
 from ..data.transforms import Geometry, load_image
 from ..data.workers import deaths_when_waiting, follow_parent, is_death, shielded
 from ..errors import InputError, RunError
@@ -143,7 +143,7 @@ def decoded(files: Files, batches: Sequence[list[str]], workers: int) -> Iterato
             if not is_death(error):
                 raise
         for paths in batches[done : done + AHEAD * workers]:
-            yield files.together(paths, one_by_one(files.read, paths, "Predicting", lost=str))
+            yield files.together(paths, map_files(files.read, paths, "Predicting", lost=str, bar=False))
             done += 1
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from src.data.cache import cache_file
 from src.data.folders import find_splits, list_classes
+from src.data.in_memory import decode_into_memory, read_array
 from src.data.manifest import Entry, read_manifest, write_manifest
-from src.data.memory_sources import decode_into_memory, read_array
 from src.data.transforms import Geometry
 
 ENTRIES = {"cat/0.png": Entry(1234, 1_700_000_000_000_000_000, None), "cat/1.png": Entry(0, 5, "empty file")}

@@ -7,7 +7,8 @@ import struct
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -147,6 +148,32 @@ def test_without_a_result_for_it_the_file_is_named_in_an_error():
 def test_a_process_that_is_killed_is_no_verdict_on_its_file():
     with pytest.raises(RunError, match=r"a process was killed at 'killed', perhaps for want of memory"):
         map_files(behave, ["a", "killed", "b"], "Reading", lost=str)
+
+
+def large(number: int) -> bytes:
+    return number.to_bytes(4, "big") * 10_000
+
+
+def test_processes_killed_in_the_middle_of_an_answer_stop_nothing(monkeypatch):
+    """Where workers share a pipe and its lock, as in a pool, the others would wait for them forever."""
+    killed = []
+
+    @contextmanager
+    def bar(*_args, **_options) -> Iterator[Callable[[int], None]]:
+        def advance(_done: int) -> None:
+            if not killed:
+                time.sleep(0.3)  # by now they are blocked: an answer is larger than a pipe, and nobody reads it
+                for process in multiprocessing.active_children():
+                    process.kill()
+                    killed.append(process.pid)
+
+        yield advance
+
+    monkeypatch.setattr(processes, "file_progress", bar)
+    files = list(range(300))
+    assert map_files(large, files, "Reading") == [large(number) for number in files]
+    assert killed
+    assert not multiprocessing.active_children()
 
 
 def test_an_error_is_raised_here_as_it_was_there():

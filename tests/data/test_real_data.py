@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data import ImageDataModule, tiny_imagenet
+from src.data import ImageDataModule
+from src.data.sources.tinyimagenet import choose_classes
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -68,5 +69,5 @@ def test_25_classes_of_tiny_imagenet():
     assert data.skipped == []
     assert data.class_names[:4] == ["goldfish", "European fire salamander", "trilobite", "spiny lobster"]
     assert len(set(data.class_names)) == data.num_classes == 25
-    other = tiny_imagenet.choose_classes((data.data_root / "wnids.txt").read_text().split(), 25, 304)
+    other = choose_classes((data.data_root / "wnids.txt").read_text().split(), 25, 304)
     assert other != sorted({path.split("/")[1] for path in data.paths("train")})

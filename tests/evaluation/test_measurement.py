@@ -14,9 +14,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from src.data.memory_sources import DIGITS as CLASSES
-from src.data.memory_sources import in_memory
-from src.data.sources import SOURCES
+from src.data.in_memory import in_memory
+from src.data.sources import SOURCES, Source
 from src.errors import InputError
 from src.evaluation.measurement import Meter, compare
 from src.settings.composing import CONF
@@ -155,7 +154,8 @@ def test_classes_are_matched_by_name(trained: Trained, tmp_path: Path) -> None:
 
 def test_two_data_sets_in_one_folder_are_two(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = {split: (torch.zeros(number, 1, 28, 28, dtype=torch.uint8), [4] * number) for split, number in PARTS}
-    monkeypatch.setitem(SOURCES, "mnist", lambda root, **_: in_memory("mnist", root, CLASSES, parts))
+    found = Source(lambda root, **_: in_memory("mnist", root, list("0123456789"), parts), in_memory=True)
+    monkeypatch.setitem(SOURCES, "mnist", found)
     examples = find_examples(trained, group("mnist"), None, 1)
     assert (examples.own, examples.split, examples.trained_on, len(examples)) == (False, "test", 0, 3)
     assert next(iter(examples.loader()))[0].shape == (3, 1, 16, 16)

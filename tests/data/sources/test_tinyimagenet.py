@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data import tiny_imagenet
-from src.data.sources import check_source
-from src.data.tiny_imagenet import choose_classes
+from src.data.sources import check_source, tinyimagenet
+from src.data.sources.tinyimagenet import choose_classes
 from src.errors import InputError
 
 WORDS = {
@@ -76,13 +75,13 @@ def test_greyscale_images_are_images(make_module, base):
 
 def test_chosen_classes_are_counted_from_zero(find, base, monkeypatch):
     scanned: list[str] = []
-    real = tiny_imagenet.collect
+    real = tinyimagenet.collect
 
     def watched(listing):
         scanned.extend(file.path for file in listing.files)
         return real(listing)
 
-    monkeypatch.setattr(tiny_imagenet, "collect", watched)
+    monkeypatch.setattr(tinyimagenet, "collect", watched)
     found = find("tinyimagenet", base.parent, classes=3, class_seed=7)
     chosen = choose_classes(WNIDS, 3, 7)
     assert len(found.class_names) == len(chosen) == 3
@@ -94,9 +93,9 @@ def test_chosen_classes_are_counted_from_zero(find, base, monkeypatch):
 
 def test_names_differ_where_both_are_chosen_and_only_there(tmp_path):
     (tmp_path / "words.txt").write_text("".join(f"{wnid}\t{words}\n" for wnid, words in WORDS.items()))
-    names = tiny_imagenet.readable_names(tmp_path / "words.txt", ["n01990800", "n02279972"])
+    names = tinyimagenet.readable_names(tmp_path / "words.txt", ["n01990800", "n02279972"])
     assert names == ["crane", "monarch"]
-    assert tiny_imagenet.readable_names(tmp_path / "none.txt", ["n01990800", "n02279972"]) == ["n01990800", "n02279972"]
+    assert tinyimagenet.readable_names(tmp_path / "none.txt", ["n01990800", "n02279972"]) == ["n01990800", "n02279972"]
 
 
 def test_a_choice_is_the_same_everywhere():
@@ -201,19 +200,19 @@ def test_absurd_choices(find, base, options, message):
 def test_the_zip_is_downloaded_checked_and_unpacked(find, base, serve, tmp_path, monkeypatch):
     archive = Path(shutil.make_archive(str(tmp_path / "served" / "tiny-imagenet-200"), "zip", base.parent))
     published = replace(
-        tiny_imagenet.TINY_IMAGENET,
+        tinyimagenet.TINY_IMAGENET,
         url=f"{serve(archive.parent)}/{archive.name}",
         digest=f"md5:{hashlib.md5(archive.read_bytes()).hexdigest()}",
         size=archive.stat().st_size,
     )
-    monkeypatch.setattr(tiny_imagenet, "TINY_IMAGENET", published)
+    monkeypatch.setattr(tinyimagenet, "TINY_IMAGENET", published)
     with pytest.raises(InputError, match=r"no Tiny-ImageNet in .*new: put there .*tiny-imagenet-200 \(the folder\) or"):
         find("tinyimagenet", tmp_path / "new")
     found = find("tinyimagenet", tmp_path / "new", download=True)
     assert found.paths == find("tinyimagenet", base.parent).paths
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"tiny-imagenet-200", "tiny-imagenet-200.zip"}
 
-    monkeypatch.setattr(tiny_imagenet, "TINY_IMAGENET", replace(published, digest=f"md5:{'0' * 32}"))
+    monkeypatch.setattr(tinyimagenet, "TINY_IMAGENET", replace(published, digest=f"md5:{'0' * 32}"))
     with pytest.raises(InputError, match=r"another file than expected \(md5:"):
         find("tinyimagenet", tmp_path / "other", download=True)
     assert not (tmp_path / "other").exists()

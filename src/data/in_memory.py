@@ -10,19 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import InputError
 from .cache import cache_file, write_cache
 from .collection import ImageCollection
-from .download import download_with_torchvision
-from .folders import Listing, find_splits, list_classes, select
+from .folders import Listing, select
 from .images import UnreadableImageError
 from .processes import map_files
 from .scan import may_pass
 from .transforms import Geometry, load_image
 
 log = logging.getLogger(__name__)
-
-DIGITS = [str(digit) for digit in range(10)]
 
 
 def in_memory(
@@ -41,68 +37,6 @@ def in_memory(
         published={split: np.arange(a, b) for split, a, b in zip(parts, starts, ends, strict=True)},
         images=torch.cat([images for images, _ in parts.values()]),
     )
-
-
-def digits(root: Path, *, download: bool) -> ImageCollection:  # noqa: ARG001
-    """scikit-learn's 8×8 digits, which come with the package; 0…16 become 0…255."""
-    from sklearn.datasets import load_digits  # takes a second: only who asks for digits waits
-
-    pixels, targets = load_digits(return_X_y=True)
-    images = torch.from_numpy(np.rint(pixels * (255 / 16)).astype(np.uint8)).reshape(-1, 1, 8, 8)
-    return in_memory("digits", root, DIGITS, {"train": (images, targets)})
-
-
-def mnist(root: Path, *, download: bool) -> ImageCollection:
-    """torchvision's MNIST in `root/MNIST/raw`."""
-    from torchvision.datasets import MNIST
-
-    def read(train: bool) -> tuple[torch.Tensor, Sequence[int]]:
-        part = MNIST(str(root), train=train)
-        if len(part.data) != len(part.targets):
-            raise ValueError(f"{len(part.data)} images and {len(part.targets)} labels")
-        return part.data[:, None], part.targets.tolist()
-
-    def fetch(folder: Path) -> None:
-        MNIST(str(folder), download=True)
-
-    try:
-        parts = {"train": read(True), "test": read(False)}
-    except (RuntimeError, ValueError, AssertionError, KeyError, TypeError, EOFError) as error:
-        if "not found" not in str(error):  # an IDX file that is cut short or has a header that means nothing
-            raise InputError(f"{root / 'MNIST' / 'raw'} is damaged: remove it to download it again.") from error
-        if not download:
-            raise InputError(f"no MNIST in {root}: set data.root to the folder that holds MNIST/raw.") from error
-        archives = [f"MNIST/raw/{file}" for file, _ in MNIST.resources]
-        download_with_torchvision(root, "MNIST", archives, fetch)
-        return mnist(root, download=False)
-    return in_memory("mnist", root, DIGITS, parts)
-
-
-def cifar10(root: Path, *, download: bool) -> ImageCollection:
-    """Class folders in `root/cifar10/{train,test}`, or torchvision's `root/cifar-10-batches-py`."""
-    from torchvision.datasets import CIFAR10
-
-    if (root / "cifar10").is_dir():
-        folder = root / "cifar10"
-        return decode_into_memory(list_classes(folder, find_splits(folder)), Geometry(image_size=32, in_channels=3))
-
-    def read(train: bool) -> tuple[torch.Tensor, Sequence[int]]:
-        part = CIFAR10(str(root), train=train)
-        names[:] = part.classes
-        return torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), part.targets
-
-    def fetch(folder: Path) -> None:
-        CIFAR10(str(folder), download=True)
-
-    names: list[str] = []
-    try:
-        parts = {"train": read(True), "test": read(False)}
-    except RuntimeError as error:
-        if not download:
-            raise InputError(f"no CIFAR-10 in {root}: set data.root to the folder that holds it.") from error
-        download_with_torchvision(root, CIFAR10.base_folder, [CIFAR10.filename], fetch)
-        return cifar10(root, download=False)
-    return in_memory("cifar10", root, names, parts)
 
 
 def decode_into_memory(listing: Listing, geometry: Geometry) -> ImageCollection:

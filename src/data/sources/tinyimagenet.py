@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import InputError
-from .collection import ImageCollection, Skipped
-from .folders import Listing, collect, list_files
-from .published import PublishedZip, provide
-from .scan import FoundFile
+from ...errors import InputError
+from ..collection import ImageCollection
+from ..folders import Listing, collect, find_file, list_files
+from ..published import PublishedZip, provide
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +31,7 @@ LAST_ANIMAL = "n02510455"
 """The giant panda, the last of ImageNet's 398 animals: in WordNet all of their IDs come before those of things."""
 
 
-def tinyimagenet(
-    root: Path, *, download: bool, classes: int | str | None = None, class_seed: int = 0
-) -> ImageCollection:
+def find(root: Path, *, download: bool, classes: int | str | None = None, class_seed: int = 0) -> ImageCollection:
     """`root/tiny-imagenet-200`; its val is our test, because the labels of its test are not published.
 
     Args:
@@ -80,10 +77,9 @@ def list_chosen(base: Path, chosen: Sequence[str]) -> Listing:
         raise InputError(
             f"{base}/wnids.txt lists {', '.join(absent)}, but there is no train/{absent[0]}/images: unpack it again."
         )
-    listing = Listing(base, list(chosen), [], [], [], [])
+    listing = Listing(base, list(chosen), ["train", "test"])
     for target, folder in enumerate(folders):
-        files, skipped = list_files(base, folder)
-        add(listing, "train", target, files, skipped)
+        listing.add("train", target, *list_files(base, folder))
     labels = read_annotations(base / ANNOTATIONS)
     if absent := sorted(set(chosen) - set(labels.values())):
         raise InputError(f"{base / ANNOTATIONS} names no image of {', '.join(absent)}: unpack it again.")
@@ -91,24 +87,8 @@ def list_chosen(base: Path, chosen: Sequence[str]) -> Listing:
         raise InputError(f"{base} has no val/images: unpack it again.")
     for name, wnid in labels.items():
         if wnid in chosen:
-            add(listing, "test", chosen.index(wnid), *find_file(base, f"val/images/{name}"))
+            listing.add("test", chosen.index(wnid), *find_file(base, f"val/images/{name}"))
     return listing
-
-
-def add(listing: Listing, split: str, target: int, files: Sequence[FoundFile], skipped: Sequence[Skipped]) -> None:
-    listing.files += files
-    listing.targets += [target] * len(files)
-    listing.splits += [split] * len(files)
-    listing.skipped += skipped
-
-
-def find_file(base: Path, path: str) -> tuple[list[FoundFile], list[Skipped]]:
-    """A file that a list names, or why it is left out."""
-    try:
-        status = (base / path).stat()
-    except OSError:
-        return [], [Skipped(path, "missing")]
-    return [FoundFile(path, status.st_size, status.st_mtime_ns)], []
 
 
 def read_annotations(path: Path) -> dict[str, str]:

@@ -1,0 +1,82 @@
+"""The table of data sets: a row says how one is found. Its file here and conf/data/NAME.yaml are all else it needs."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...errors import InputError, nearest
+from ...settings.schema.data import Data
+from ..collection import ImageCollection
+from ..folders import check_root
+from . import catsdogs, cifar10, cifar100, digits, folder, imagenette, mnist, pets, tinyimagenet
+
+
+class Source(NamedTuple):
+    """How a data set is found.
+
+    Attributes:
+        find: find(root, *, download, **its own options). Without `download` it uses what is on the disk and never
+            writes into `root`.
+        in_memory: whether it returns its images as one tensor, not as paths of files.
+        bundled: whether it comes in a package, so that there is no folder to look at.
+    """
+
+    find: Callable[..., ImageCollection]
+    in_memory: bool = False
+    bundled: bool = False
+
+    @property
+    def options(self) -> list[str]:
+        """The names of its own options, such as `target` of pets."""
+        return [name for name in inspect.signature(self.find).parameters if name not in ("root", "download")]
+
+
+SOURCES = {
+    "digits": Source(digits.find, in_memory=True, bundled=True),
+    "mnist": Source(mnist.find, in_memory=True),
+    "cifar10": Source(cifar10.find, in_memory=True),
+    "cifar100": Source(cifar100.find, in_memory=True),
+    "catsdogs": Source(catsdogs.find),
+    "imagenette": Source(imagenette.find),
+    "pets": Source(pets.find),
+    "tinyimagenet": Source(tinyimagenet.find),
+    "folder": Source(folder.find),
+}
+
+
+def check_source(name: str, options: Mapping[str, Any]) -> None:
+    """Raise `InputError` for a data set or an option that does not exist, or can't have this value."""
+    if name not in SOURCES:
+        raise InputError(f"data={name} is unknown; nearest: {nearest(name, SOURCES)}")
+    known = SOURCES[name].options
+    for key in options:
+        if key not in known:
+            near = f"; nearest: {nearest(key, known)}" if known else ""
+            raise InputError(f"data.{key} is no option of data={name}: remove it{near}")
+    Data.read(options, "data")
+
+
+def find_images(
+    name: str, root: Path, *, download: bool, max_skipped: float, options: Mapping[str, Any]
+) -> ImageCollection:
+    """Return the data set, downloaded if necessary and allowed.
+
+    Raises:
+        InputError: it isn't there, more than `max_skipped` of its files are unreadable, or all of a published split.
+    """
+    source = SOURCES[name]
+    if not source.bundled:
+        check_root(root)
+    collection = source.find(root, download=download, **options)
+    bad, total = len(collection.skipped), len(collection.skipped) + len(collection.paths)
+    if bad > max_skipped * total:
+        first = "; ".join(f"{skipped.path} ({skipped.reason})" for skipped in collection.skipped[:3])
+        raise InputError(
+            f"{bad} of {total} files in {collection.root} cannot be read, more than data.max_skipped={max_skipped}: "
+            f"{first}{'; …' if bad > 3 else ''}. Repair or remove them, or raise data.max_skipped."
+        )
+    for split, indices in collection.published.items():
+        if not len(indices):
+            raise InputError(f"no readable image in the {split} split of {collection.root}: add some.")
+    return collection

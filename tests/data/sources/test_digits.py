@@ -1,0 +1,11 @@
+import numpy as np
+
+
+def test_values_are_scaled_to_8_bits(find, tmp_path):
+    found = find("digits", tmp_path / "nowhere")
+    assert found.images.shape == (1797, 1, 8, 8)
+    assert set(np.unique(found.images)) <= {round(value * 255 / 16) for value in range(17)}
+    assert (found.images.min(), found.images.max()) == (0, 255)
+    assert found.class_names == [str(digit) for digit in range(10)]
+    assert found.paths[42] == "digits/00042"  # no split is published
+    assert not (tmp_path / "nowhere").exists()
