@@ -13,7 +13,7 @@ from torchvision.datasets import CIFAR10
 from src.errors import InputError
 
 
-def write_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+def write_batches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """torchvision's batches, with the checksums that torchvision is to expect."""
     folder.mkdir(parents=True)
     names = [name for name, _ in [*CIFAR10.train_list, *CIFAR10.test_list]]
@@ -34,7 +34,7 @@ def write_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
 
 
 def test_cifar10_batches(find, tmp_path, monkeypatch):
-    pixels = write_cifar10(tmp_path / "cifar-10-batches-py", monkeypatch)
+    pixels = write_batches(tmp_path / "cifar-10-batches-py", monkeypatch)
     found = find("cifar10", tmp_path)
     np.testing.assert_array_equal(found.images, pixels)
     assert found.class_names[3] == "cat"
@@ -46,6 +46,25 @@ def test_cifar10_without_network(find, tmp_path):
     with pytest.raises(InputError, match=r"by hand: .*cifar-10-python\.tar\.gz"):
         find("cifar10", tmp_path, download=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_that_is_not_the_published_one_is_never_unpickled(find, tmp_path, monkeypatch):
+    """A pickle runs whatever code it names."""
+
+    class Harmful:
+        def __reduce__(self):
+            return (tmp_path.joinpath("ran").touch, ())
+
+    folder = tmp_path / "cifar-10-batches-py"
+    write_batches(folder, monkeypatch)
+    for name in ("test_batch", "data_batch_3", "batches.meta"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(pickle.dumps(Harmful()))
+        with pytest.raises(InputError, match=r"no CIFAR-10 in .*: set data\.root"):
+            find("cifar10", tmp_path)
+        (folder / name).write_bytes(whole)
+    assert not (tmp_path / "ran").exists()
+    assert len(find("cifar10", tmp_path).paths) == 60
 
 
 def test_cifar10_folders_are_decoded_once(find, make_folder, cache, monkeypatch):
