@@ -7,6 +7,7 @@ from urllib.error import URLError
 import pytest
 
 from src.data.download import download_file, download_with_torchvision
+from src.data.sources import SOURCES
 from src.errors import InputError
 
 CONTENT = bytes(range(256)) * 5000
@@ -120,7 +121,7 @@ def test_torchvision_failure_leaves_nothing(tmp_path, error):
 
 
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100", "catsdogs", "imagenette", "pets", "tinyimagenet"])
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"digits", "folder"}))
 def test_without_network_no_empty_folder_stays(find, tmp_path, monkeypatch, capfd, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="cannot download"):

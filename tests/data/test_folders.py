@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from src.data.folders import collect, find_splits, list_classes, list_files
+from src.data.sources import SOURCES
 from src.errors import InputError
 
 
@@ -131,7 +132,7 @@ def test_what_a_user_can_put_right(make_folder, counts, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["folder", "mnist", "catsdogs", "cifar10", "cifar100", "imagenette", "pets", "tinyimagenet"])
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"digits"}))
 def test_a_root_that_is_a_file_or_no_path(find, tmp_path, name):
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(InputError, match=r"photo\.jpg' is a file, not a folder: set data\.root"):

@@ -1,11 +1,12 @@
 import io
 import stat
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 
-from src.data.archives import extract_zip
+from src.data.published import extract_zip
 from src.errors import InputError
 
 
@@ -77,6 +78,16 @@ def test_a_header_that_lies_about_the_size(tmp_path):
     with pytest.raises(InputError):
         extract(tmp_path / "a.zip")
     assert_nothing_left(tmp_path)
+
+
+def test_no_more_is_unpacked_than_the_header_says(tmp_path):
+    """Even where the checksum is that of the few bytes which are promised."""
+    content = make_zip(tmp_path / "a.zip", {"Images/1.jpg": bytes(1_000_000)}).read_bytes()
+    for said, claimed in ((1_000_000, 10), (zlib.crc32(bytes(1_000_000)), zlib.crc32(bytes(10)))):
+        content = content.replace(said.to_bytes(4, "little"), claimed.to_bytes(4, "little"))
+    (tmp_path / "a.zip").write_bytes(content)
+    extract(tmp_path / "a.zip")
+    assert (tmp_path / "data" / "Images" / "1.jpg").read_bytes() == bytes(10)
 
 
 def test_damaged_or_other_archives(tmp_path):
