@@ -17,7 +17,8 @@ from ..attribution.guided import PixelAttribution, pixel_attribution
 from ..attribution.methods import METHODS
 from ..data.processes import file_progress
 from ..errors import InputError
-from ..figures.panels import Panel, heat_panels, panel_sheet, panel_size, signed_panels
+from ..figures.heat_maps import panel_size
+from ..figures.panels import Panel, heat_panels, panel_sheet, signed_panels
 from ..runs.output import picture_name
 from ..trained.checkpoint import Trained
 from ..trained.logits import predict, probabilities

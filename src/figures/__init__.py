@@ -4,47 +4,29 @@ Pure: no pyplot, so that no backend, no global list of figures and no open windo
 they are, without matplotlib's mathematics between dollar signs.
 """
 
-from .channel_sheets import deconvnet_sheet
-from .class_by_class import class_heat_map, confusion_matrices
-from .class_image_sheets import JudgedImages, class_image_pages, class_image_steps
-from .confusion import confusion_matrix
-from .costs import cost_charts, pareto_front
-from .curves import curves
-from .disagreements import disagreements
-from .epochs import gradcam_movement, learning_curves
-from .faithfulness_charts import faithfulness_chart
-from .heat_maps import gradcam_grid, scale_maps, upsample
-from .map_comparison import gradcam_comparison, gradcam_epochs
-from .map_movement import map_movement
-from .reliability import ReliabilityBins, reliability_diagram
-from .style import printable, save, save_image, shorten, to_image
-
-__all__ = [
-    "JudgedImages",
-    "ReliabilityBins",
-    "class_heat_map",
-    "class_image_pages",
-    "class_image_steps",
-    "confusion_matrices",
-    "confusion_matrix",
-    "cost_charts",
-    "curves",
-    "deconvnet_sheet",
-    "disagreements",
-    "faithfulness_chart",
-    "gradcam_comparison",
-    "gradcam_epochs",
-    "gradcam_grid",
-    "gradcam_movement",
-    "learning_curves",
-    "map_movement",
-    "pareto_front",
-    "printable",
-    "reliability_diagram",
-    "save",
-    "save_image",
-    "scale_maps",
-    "shorten",
-    "to_image",
-    "upsample",
-]
+from .channel_sheets import deconvnet_sheet as deconvnet_sheet
+from .class_by_class import class_heat_map as class_heat_map
+from .class_by_class import confusion_matrices as confusion_matrices
+from .class_image_sheets import JudgedImages as JudgedImages
+from .class_image_sheets import class_image_pages as class_image_pages
+from .class_image_sheets import class_image_steps as class_image_steps
+from .confusion import confusion_matrix as confusion_matrix
+from .costs import cost_charts as cost_charts
+from .costs import pareto_front as pareto_front
+from .curves import curves as curves
+from .disagreements import disagreements as disagreements
+from .epochs import gradcam_movement as gradcam_movement
+from .epochs import learning_curves as learning_curves
+from .faithfulness_charts import faithfulness_chart as faithfulness_chart
+from .heat_maps import gradcam_grid as gradcam_grid
+from .heat_maps import scale_maps as scale_maps
+from .heat_maps import upsample as upsample
+from .map_comparison import gradcam_comparison as gradcam_comparison
+from .map_comparison import gradcam_epochs as gradcam_epochs
+from .map_movement import map_movement as map_movement
+from .reliability import ReliabilityBins as ReliabilityBins
+from .reliability import reliability_diagram as reliability_diagram
+from .style import save as save
+from .style import save_image as save_image
+from .style import shorten as shorten
+from .style import to_image as to_image

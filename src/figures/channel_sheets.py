@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .heat_maps import enlarge
-from .style import GREY, INK, fit, pixel_axes, show_pixels
+from .style import GREY, INK, blank_sheet, fit, show_pixels
 
 CELL, LARGE = 74, 140  # pixels of a crop's longer side: on a sheet, and in the picture of one channel
 ACROSS = 2  # channels beside each other
@@ -46,8 +46,7 @@ def deconvnet_sheet(
     scale = f"right: grey is zero, black and white are ± a channel's own {TOP:g}th percentile"
     full = max(2 * MARGIN + across * (width + MARGIN) - MARGIN, 2 * NARROWEST)
     head, cell = MARGIN + 4 * LINE, height + MARGIN + LINE
-    canvas = np.full((head + -(-len(blocks) // across) * cell + LINE, full, 3), 255, np.uint8)
-    axes = pixel_axes(canvas.shape[0], full)
+    axes, canvas = blank_sheet(head + -(-len(blocks) // across) * cell + LINE, full)
     _write(axes, MARGIN, MARGIN + LINE / 2, title, full - 2 * MARGIN, 11, "bold")
     _write(axes, MARGIN, MARGIN + 1.7 * LINE, legend, full - 2 * MARGIN)
     for i, block in enumerate(blocks):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .heat_maps import enlarge, panel_size
-from .style import GREY, INK, VERMILLION, fit, pixel_axes, printable, show_pixels, text_width
+from .style import GREY, INK, VERMILLION, blank_sheet, fit, printable, show_pixels, text_width
 
 PANEL = 96  # pixels of an image's longer side, about: 12 × 8, 3 × 28
 GAP, APART, LINE, HEADER, HEADING, NAMES = 8, 20, 16, 36, 54, 100  # pixels
@@ -71,8 +71,7 @@ def _page(
         f"Above: how many of all {judge} names right. "
         "Below each image: how sure it is of the class; ✗: it takes it for another one."
     )
-    canvas = np.full((top + len(classes) * cell + 2 * LINE + 10, max(right, 560), 3), 255, np.uint8)
-    axes = pixel_axes(canvas.shape[0], canvas.shape[1])
+    axes, canvas = blank_sheet(top + len(classes) * cell + 2 * LINE + 10, max(right, 560))
     _title(axes, title, canvas.shape[1])
     for name, group in groups.items():
         _heading(axes, lefts[name], _group_width(columns[name], width), name, group)
@@ -141,8 +140,7 @@ def class_image_steps(snapshots: NDArray[np.uint8], steps: Sequence[int], labels
     height, width = panel_size(snapshots.shape[3:], PANEL)
     cell, top = height + GAP, HEADER + LINE + GAP
     right = max(NAMES + len(shown) * (width + GAP), 400)
-    canvas = np.full((top + rows * cell + (LINE + GAP if rows < len(labels) else 0), right, 3), 255, np.uint8)
-    axes = pixel_axes(canvas.shape[0], canvas.shape[1])
+    axes, canvas = blank_sheet(top + rows * cell + (LINE + GAP if rows < len(labels) else 0), right)
     words: dict[str, Any] = {"color": INK, "va": "center", "parse_math": False}
     axes.text(
         GAP, HEADER / 2, fit(printable(title), right - 2 * GAP, 11, weight="bold"), size=11, weight="bold", **words

@@ -13,7 +13,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
 from ..frames import pd
-from .style import BLUE, DPI, GREY, INK, fit_labels, text_width
+from .style import BLUE, DPI, GREY, INK, add_legend, fit_labels, text_width
 
 WIDTH = 8  # inches
 COSTS = {"parameters": "parameters", "macs": "MACs an image", "latency_ms": "latency in ms"}
@@ -80,19 +80,10 @@ def _drawn(points: pd.DataFrame, panels: dict[str, pd.DataFrame], numbered: bool
 
 def _key(figure: Figure, labels: Iterable[str]) -> None:
     names = fit_labels([f"{i}  {label}" for i, label in enumerate(labels, start=1)], WIDTH * DPI / 2 - 30, SIZE)
-    legend = figure.legend(
-        [figure.patch] * len(names),
-        names,
-        loc="outside lower left",
-        ncols=2,
-        fontsize=SIZE,
-        frameon=False,
-        handlelength=0,
-        handletextpad=0,
-        labelcolor=INK,
+    patches = [figure.patch] * len(names)
+    add_legend(
+        figure, patches, names, loc="outside lower left", ncols=2, fontsize=SIZE, handlelength=0, handletextpad=0
     )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
 
 
 def _chart(axes: Axes, rows: pd.DataFrame, cost: str) -> None:
@@ -105,12 +96,8 @@ def _chart(axes: Axes, rows: pd.DataFrame, cost: str) -> None:
     axes.step(
         [*steps["cost"], rows["cost"].max() * room],
         [*steps["accuracy"], steps["accuracy"].iloc[-1]],
-        where="post",
-        color=BLUE,
-        linewidth=1.2,
-        linestyle=(0, (4, 2)),
-        zorder=1,
-    )
+        where="post", color=BLUE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1,
+    )  # fmt: skip
     for on_front, face in ((True, BLUE), (False, "white")):
         some = rows[front == on_front]
         axes.scatter(some["cost"], some["accuracy"], s=42, facecolor=face, edgecolor=BLUE, linewidth=1.4, zorder=3)
@@ -142,17 +129,9 @@ def _label(axes: Axes, rows: pd.DataFrame, labels: pd.Series, numbered: bool) ->
         far = np.hypot(*np.maximum(np.abs(offset) - size / 2, 0)) > 16
         leader = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(
-            label,
-            (cost, accuracy),
-            xytext=tuple(offset * 72 / DPI),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            size=SIZE,
-            color=INK,
-            parse_math=False,
-            arrowprops=leader if far else None,
-        )
+            label, (cost, accuracy), xytext=tuple(offset * 72 / DPI), textcoords="offset points", ha="center",
+            va="center", size=SIZE, color=INK, parse_math=False, arrowprops=leader if far else None,
+        )  # fmt: skip
     return True
 
 

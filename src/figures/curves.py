@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..frames import pd
-from .style import BLUE, DPI, GREEN, GREY, INK, VERMILLION
+from .style import BLUE, DPI, GREEN, GREY, INK, VERMILLION, plain_axes
 
 
 def curves(metrics: pd.DataFrame, best_epoch: int, charts: Mapping[str, str]) -> Figure:
@@ -26,15 +26,9 @@ def curves(metrics: pd.DataFrame, best_epoch: int, charts: Mapping[str, str]) ->
         axes.axvline(best_epoch, color=GREY, linewidth=1, linestyle=(0, (2, 3)), zorder=0)
         if place == 1:
             axes.annotate(
-                f"best epoch {best_epoch}",
-                (best_epoch, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                size=8,
-                color=GREY,
-            )
+                f"best epoch {best_epoch}", (best_epoch, 1), xycoords=("data", "axes fraction"),
+                xytext=(0, 3), textcoords="offset points", ha="center", size=8, color=GREY,
+            )  # fmt: skip
     return figure
 
 
@@ -60,20 +54,11 @@ def _draw_curves(axes: Axes, metrics: pd.DataFrame, key: str) -> None:
     for value, epoch, label, colour in sorted(ends):
         place = max(np.log10(value) if log else value, place + apart)
         axes.annotate(
-            label,
-            (epoch, 10**place if log else place),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            color=colour,
-            size=9,
-            annotation_clip=False,
-        )
+            label, (epoch, 10**place if log else place), xytext=(8, 0), textcoords="offset points",
+            va="center", color=colour, size=9, annotation_clip=False,
+        )  # fmt: skip
     if not log:
         axes.ticklabel_format(axis="y", useOffset=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch", color=INK)
-    axes.grid(axis="y", color="#e5e5e5", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=INK, labelsize=9)
+    plain_axes(axes)

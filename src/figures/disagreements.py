@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .heat_maps import GAP, PANEL, enlarge, panel_size
-from .style import GREEN, INK, VERMILLION, fit, fit_labels, pixel_axes, show_pixels
+from .style import GREEN, INK, VERMILLION, blank_sheet, fit, fit_labels, show_pixels
 
 IMAGES = 24
 COLUMNS = 4
@@ -34,8 +34,7 @@ def disagreements(images: NDArray[np.uint8], true: Sequence[str], predicted: Map
     )
     headings.append("✓ right  ✗ wrong" if chosen else "Right and wrong on the same images.")
     top = LINE * len(headings) + GAP + 8
-    axes = pixel_axes(top + -(-len(chosen) // columns) * cell, sheet)
-    canvas = np.full((top + -(-len(chosen) // columns) * cell, sheet, 3), 255, np.uint8)
+    axes, canvas = blank_sheet(top + -(-len(chosen) // columns) * cell, sheet)
     for i, heading in enumerate(headings):
         axes.text(GAP, 8 + LINE * (i + 0.5), heading, size=10, color=INK, va="center", parse_math=False)
     for place, i in enumerate(chosen):
@@ -48,15 +47,9 @@ def disagreements(images: NDArray[np.uint8], true: Sequence[str], predicted: Map
         for line, (text, colour, weight) in enumerate(lines):
             text = fit(text, room, SIZE, weight=weight)
             axes.text(
-                x,
-                y + height + 4 + LINE * (line + 0.5),
-                text,
-                size=SIZE,
-                color=colour,
-                weight=weight,
-                va="center",
+                x, y + height + 4 + LINE * (line + 0.5), text, size=SIZE, color=colour, weight=weight, va="center",
                 parse_math=False,
-            )
+            )  # fmt: skip
     return show_pixels(axes, canvas)
 
 

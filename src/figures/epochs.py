@@ -18,6 +18,7 @@ from .style import (
     GROUP_MARKERS,
     INK,
     VERMILLION,
+    add_legend,
     epoch_axes,
     fit_labels,
     text_width,
@@ -199,21 +200,11 @@ def _group_styles(labels: Iterable[str]) -> dict[str, Style]:
 def _legend(figure: Figure, styles: Mapping[str, Style], title: str) -> None:
     widest = 90 + max(text_width(label, 10) for label in styles)
     lines = [Line2D([], [], linewidth=1.8, markersize=5, **style) for style in styles.values()]
-    legend = figure.legend(
-        lines,
-        list(styles),
-        title=title,
-        loc="outside upper left" if figure.get_layout_engine() else "upper left",
-        ncols=max(1, int(WIDTH * DPI / widest)),
-        fontsize=10,
-        title_fontsize=10,
-        alignment="left",
-        frameon=False,
-        handlelength=3.4,
-        labelcolor=INK,
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    place = "outside upper left" if figure.get_layout_engine() else "upper left"
+    add_legend(
+        figure, lines, list(styles), title=title, loc=place, ncols=max(1, int(WIDTH * DPI / widest)), fontsize=10,
+        title_fontsize=10, alignment="left", handlelength=3.4,
+    )  # fmt: skip
 
 
 def _how_drawn(groups: Sequence[Sequence[pd.DataFrame]]) -> str:

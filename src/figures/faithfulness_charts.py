@@ -17,6 +17,8 @@ from .style import (
     GROUP_MARKERS,
     INK,
     VERMILLION,
+    add_legend,
+    plain_axes,
     printable,
     shorten,
 )
@@ -72,10 +74,7 @@ def faithfulness_chart(
 def _head(axes: Axes, name: str, meaning: str) -> None:
     axes.set_title(name, loc="left", size=11, weight="bold", color=INK, pad=18)
     axes.text(0, 1.02, meaning, size=8.5, color=GREY, transform=axes.transAxes)
-    axes.grid(axis="y", color="#e5e5e5", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=INK, labelsize=9)
+    plain_axes(axes)
 
 
 def _draw_curves(axes: Axes, fractions: NDArray[np.floating], explanations: Mapping[str, NDArray[np.floating]]) -> None:
@@ -124,18 +123,7 @@ def _draw_agreement(axes: Axes, agreement: pd.DataFrame) -> None:
 
 
 def _legend(axes: Axes, title: str, below: float) -> None:
-    legend = axes.legend(
-        title=title,
-        loc="upper left",
-        bbox_to_anchor=(-0.02, below),
-        ncols=2,
-        fontsize=9,
-        title_fontsize=8.5,
-        alignment="left",
-        frameon=False,
-        handlelength=3,
-        labelcolor=INK,
-        borderpad=0,
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    add_legend(
+        axes, title=title, loc="upper left", bbox_to_anchor=(-0.02, below), ncols=2, fontsize=9, title_fontsize=8.5,
+        alignment="left", handlelength=3, borderpad=0,
+    )  # fmt: skip

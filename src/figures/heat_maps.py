@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from .style import INK, VERMILLION, pixel_axes, printable, shorten, show_pixels
+from .style import INK, VERMILLION, blank_sheet, printable, shorten, show_pixels
 
 PANEL = 168  # pixels of an image's longer side: 21 × 8, 6 × 28, 3 × 56
 GAP, LINE, HEADER, FOOTER = 12, 16, 32, 34  # pixels around the panels
@@ -70,10 +70,8 @@ def gradcam_grid(
     height, width = pairs[0].shape[:2]
     columns = min(4, len(pairs))
     cell = height + caption_height + GAP
-    canvas = np.full(
-        (HEADER + -(-len(pairs) // columns) * cell + FOOTER, columns * (width + GAP) + GAP, 3), 255, np.uint8
-    )
-    axes = pixel_axes(canvas.shape[0], canvas.shape[1])
+    rows = -(-len(pairs) // columns)
+    axes, canvas = blank_sheet(HEADER + rows * cell + FOOTER, columns * (width + GAP) + GAP)
     for i, pair in enumerate(pairs):
         left, top = GAP + i % columns * (width + GAP), HEADER + caption_height + i // columns * cell
         canvas[top : top + height, left : left + width] = pair

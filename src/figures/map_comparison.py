@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .heat_maps import colours, enlarge, overlay, panel_size, upsample
-from .style import GREY, INK, VERMILLION, fit, fit_labels, pixel_axes, show_pixels
+from .style import GREY, INK, VERMILLION, blank_sheet, fit, fit_labels, show_pixels
 
 PANEL, SMALL = 136, 112  # pixels of a panel's longer side: beside other models, and in a row of epochs
 ACROSS = 5  # models beside each other; more go below
@@ -43,7 +43,7 @@ def gradcam_comparison(
     block_height = head + count * cell + MARGIN
     height = MARGIN + -(-len(labels) // ACROSS) * block_height + FOOT + MARGIN
     width = max(GAP + (1 + min(ACROSS, len(labels))) * (size[1] + GAP), 3 * (PANEL + GAP))
-    axes, canvas = _empty(height, width)
+    axes, canvas = blank_sheet(height, width)
     for place, label in enumerate(labels):
         x, y = GAP + (1 + place % ACROSS) * (size[1] + GAP), MARGIN + place // ACROSS * block_height + head
         if place % ACROSS == 0:
@@ -56,9 +56,8 @@ def gradcam_comparison(
             _explained(axes, canvas, picture, heats[label][i], top, x, y + i * cell, note)
             _verdict(axes, x, y + i * cell + size[0] + 3 + LINE / 2, size[1], said, said == true[i])
     first = f"; first {count} of {len(images)} images" if count < len(images) else ""
-    _colour_bar(
-        axes, canvas, height - MARGIN - FOOT + LINE, top, f"one scale for all, {TOP} % of pixels below the top{first}"
-    )
+    note = f"one scale for all, {TOP} % of pixels below the top{first}"
+    _colour_bar(axes, canvas, height - MARGIN - FOOT + LINE, top, note)
     return show_pixels(axes, canvas)
 
 
@@ -83,7 +82,7 @@ def gradcam_epochs(
     block_height = head + count * cell + MARGIN
     width = max(2 * GAP + (1 + max(map(len, chosen.values()))) * (size[1] + GAP), 5 * (SMALL + GAP))
     height = MARGIN + len(maps) * block_height + FOOT + MARGIN
-    axes, canvas = _empty(height, width)
+    axes, canvas = blank_sheet(height, width)
     headings = fit_labels(list(maps), width - 200, 10, weight="bold")
     for number, ((label, series), heading) in enumerate(zip(chosen.items(), headings, strict=True)):
         y = MARGIN + number * block_height
@@ -99,13 +98,8 @@ def gradcam_epochs(
                 left, upper = 2 * GAP + column * (size[1] + GAP), y + head + i * cell
                 _explained(axes, canvas, picture, heat[i], top, left, upper)
                 _write(axes, left, upper + size[0] + 2 + LINE / 2, caption, weight="bold" if best else "normal")
-    _colour_bar(
-        axes,
-        canvas,
-        height - MARGIN - FOOT + LINE,
-        None,
-        f"each model on its own scale, {TOP} % of pixels below the top",
-    )
+    note = f"each model on its own scale, {TOP} % of pixels below the top"
+    _colour_bar(axes, canvas, height - MARGIN - FOOT + LINE, None, note)
     return show_pixels(axes, canvas)
 
 
@@ -131,10 +125,6 @@ def _top(heats: Iterable[NDArray[np.floating]]) -> float:
 
 def _logits(value: float) -> str:
     return f"{value:.2g} logits a cell" if value == 0 or 1e-3 <= value < 100 else f"{value:.1e} logits a cell"
-
-
-def _empty(height: int, width: int) -> tuple[Axes, NDArray[np.uint8]]:
-    return pixel_axes(height, width), np.full((height, width, 3), 255, np.uint8)
 
 
 def _images(

@@ -7,8 +7,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .heat_maps import enlarge, overlay, panel_size
-from .style import INK, VERMILLION, fit, pixel_axes, printable, show_pixels
+from .heat_maps import enlarge, overlay
+from .style import INK, VERMILLION, blank_sheet, fit, printable, show_pixels
 
 MARGIN, LINE, WIDTH = 12, 15, 1400  # pixels; the sheet is at most about so wide
 SIGNED = colormaps["RdBu_r"]  # colour-blind readers can tell blue from red; white is nothing
@@ -58,8 +58,7 @@ def panel_sheet(
     notes = fit(printable(note), total - 2 * MARGIN, 8, lines=4).split("\n") if note else []
     top = 20 * len(titles) + MARGIN + LINE + 6
     bottom = len(notes) * LINE + MARGIN
-    canvas = np.full((top + -(-len(rows) // columns) * cell + bottom, total, 3), 255, np.uint8)
-    axes = pixel_axes(canvas.shape[0], total)
+    axes, canvas = blank_sheet(top + -(-len(rows) // columns) * cell + bottom, total)
     axes.text(
         MARGIN, 8, "\n".join(titles), size=11, weight="bold", color=INK, va="top", parse_math=False, linespacing=1.2
     )
@@ -82,6 +81,3 @@ def panel_sheet(
         MARGIN, canvas.shape[0] - 6, "\n".join(notes), size=8, color=INK, va="bottom", parse_math=False, linespacing=1.2
     )
     return show_pixels(axes, canvas)
-
-
-__all__ = ["heat_panels", "panel_sheet", "panel_size", "signed_panels"]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from .style import BLUE, DPI, GREY, INK, VERMILLION, fit, printable
+from .style import BLUE, DPI, GREY, INK, VERMILLION, fit, plain_axes, printable
 
 WIDTH, HEIGHT = 4.6, 6.2  # inches
 BAR = 0.92  # of a bin's width
@@ -71,7 +71,7 @@ def _draw_accuracy(axes: Axes, panel: ReliabilityBins) -> None:
     )  # fmt: skip
     axes.plot(panel.confidence[some], panel.confidence[some], "o", color=VERMILLION, ms=4)
     axes.set(xlim=(0, 1), ylim=(0, 1.03))
-    _plain(axes)
+    plain_axes(axes)
 
 
 def _draw_counts(axes: Axes, panel: ReliabilityBins) -> None:
@@ -86,11 +86,4 @@ def _draw_counts(axes: Axes, panel: ReliabilityBins) -> None:
     axes.set_ylim(0, max(axes.get_ylim()[1], 1.9 * most))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
     axes.set_xlabel("confidence", size=10, color=INK)
-    _plain(axes)
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(axis="y", color="#e5e5e5", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=INK, labelsize=9)
+    plain_axes(axes)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from .style import GREY, INK, pixel_axes, printable, shorten, show_pixels
+from .style import GREY, INK, blank_sheet, printable, shorten, show_pixels
 
 PANEL = 96  # pixels of a sample's side
 BOX = 176  # pixels of the square that a duplicate is fitted into
@@ -58,9 +58,9 @@ def duplicates(
 
 
 def _empty(height: int, width: int, title: str) -> tuple[Axes, NDArray[np.uint8]]:
-    axes = pixel_axes(height, width)
+    axes, canvas = blank_sheet(height, width)
     axes.text(GAP, HEADER / 2, printable(title), size=11, weight="bold", color=INK, va="center", parse_math=False)
-    return axes, np.full((height, width, 3), 255, np.uint8)
+    return axes, canvas
 
 
 def _left(column: int) -> int:

@@ -105,6 +105,11 @@ def fit_labels(
 def epoch_axes(axes: Axes) -> None:
     """Set up a line chart over epochs: whole numbers below, a grid for the height."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    plain_axes(axes)
+
+
+def plain_axes(axes: Axes) -> None:
+    """Set up a chart with a light grid for the height, and no frame above and to the right."""
     axes.grid(axis="y", color="#e5e5e5", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -123,6 +128,18 @@ def pixel_axes(height: int, width: int) -> Axes:
     axes.set_axis_off()
     axes.set(xlim=(0, width), ylim=(height, 0))
     return axes
+
+
+def blank_sheet(height: int, width: int) -> tuple[Axes, NDArray[np.uint8]]:
+    """Return the `pixel_axes` of a sheet and its white canvas (H, W, 3), which `show_pixels` puts behind them."""
+    return pixel_axes(height, width), np.full((height, width, 3), 255, np.uint8)
+
+
+def add_legend(owner: Axes | Figure, *entries: Any, **options: Any) -> None:
+    """Add a legend without a frame, its labels shown as they are."""
+    legend = owner.legend(*entries, frameon=False, labelcolor=INK, **options)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def to_image(figure: Figure) -> NDArray[np.uint8]:

@@ -10,7 +10,8 @@ from PIL import Image
 
 from ..attribution.cam import Attribution, class_activation_maps
 from ..figures import scale_maps
-from ..figures.panels import heat_panels, panel_size
+from ..figures.heat_maps import panel_size
+from ..figures.panels import heat_panels
 from ..runs.output import picture_name
 from ..trained.checkpoint import Trained
 
