@@ -18,7 +18,7 @@ SMALLEST_MAP = 4
 def default_layer(network: nn.Module, images: Tensor) -> str:
     """Return the name of the deepest layer of `network` with weights and a feature map of at least 4×4.
 
-    The layers are those of the table of networks, or the direct children. Deepest means last to run; pooling behind the
+    The layers are those of the table of networks, or the direct children. Deepest means last to run; pooling after the
     last block would only coarsen its map. In a ResNet with the ImageNet stem that is `layer4` at 224 px and `layer2` at
     28 px. Raise `InputError` if all maps are smaller.
 
