@@ -54,9 +54,9 @@ def map_sizes(network: nn.Module, image: Tensor) -> dict[str, tuple[int, int]]:
     sizes: dict[str, tuple[int, int]] = {}
     calls: dict[str, int] = {}
 
-    def note(name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+    def note(name: str, module: nn.Module, _inputs: Any, output: Any) -> None:
         calls[name] = calls.get(name, 0) + 1
-        if isinstance(output, Tensor) and output.ndim == 4:
+        if is_map(module, output):
             sizes[name] = (output.shape[-2], output.shape[-1])
 
     layers = [(name, module) for name, module in network.named_modules() if name]
@@ -68,6 +68,15 @@ def map_sizes(network: nn.Module, image: Tensor) -> dict[str, tuple[int, int]]:
         for handle in handles:
             handle.remove()
     return {name: size for name, size in sizes.items() if calls[name] == 1}
+
+
+def is_map(module: nn.Module, output: Any) -> bool:
+    """Return whether the output is a feature map (N, C, h, w).
+
+    Linear layers and layer norms, such as those inside a ConvNeXt's blocks, have the channels last: (N, h, w, C).
+    """
+    channels_last = isinstance(module, nn.Linear) or type(module) is nn.LayerNorm  # torchvision's LayerNorm2d has not
+    return isinstance(output, Tensor) and output.ndim == 4 and not channels_last
 
 
 def find_layer(network: nn.Module, name: str) -> nn.Module:
