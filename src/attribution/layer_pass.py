@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .layers import find_layer
+from .layers import find_layer, is_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ def catch(copy: nn.Module, name: str, images: Tensor, *, gradients: bool, batch_
     layer = find_layer(copy, name)
     caught: list[Tensor] = []
 
-    def take(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim != 4:
+    def take(module: nn.Module, _inputs: Any, output: Any) -> Tensor:
+        if not is_map(module, output):
             raise InputError(f"layer {name!r} gives no feature map; name a convolution or a block")
         if output.shape[-2:] == (1, 1):
             raise InputError(f"layer {name!r} gives 1×1 maps; name an earlier layer, or take larger images")

@@ -18,7 +18,7 @@ SMALLEST_MAP = 4
 def default_layer(network: nn.Module, images: Tensor) -> str:
     """Return the name of the deepest layer of `network` with weights and a feature map of at least 4×4.
 
-    The layers are those of the table of networks, or the direct children. Deepest means last to run; pooling behind the
+    The layers are those of the table of networks, or the direct children. Deepest means last to run; pooling after the
     last block would only coarsen its map. In a ResNet with the ImageNet stem that is `layer4` at 224 px and `layer2` at
     28 px. Raise `InputError` if all maps are smaller.
 
@@ -54,9 +54,9 @@ def map_sizes(network: nn.Module, image: Tensor) -> dict[str, tuple[int, int]]:
     sizes: dict[str, tuple[int, int]] = {}
     calls: dict[str, int] = {}
 
-    def note(name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+    def note(name: str, module: nn.Module, _inputs: Any, output: Any) -> None:
         calls[name] = calls.get(name, 0) + 1
-        if isinstance(output, Tensor) and output.ndim == 4:
+        if is_map(module, output):
             sizes[name] = (output.shape[-2], output.shape[-1])
 
     layers = [(name, module) for name, module in network.named_modules() if name]
@@ -68,6 +68,15 @@ def map_sizes(network: nn.Module, image: Tensor) -> dict[str, tuple[int, int]]:
         for handle in handles:
             handle.remove()
     return {name: size for name, size in sizes.items() if calls[name] == 1}
+
+
+def is_map(module: nn.Module, output: Any) -> bool:
+    """Return whether the output is a feature map (N, C, h, w).
+
+    Linear layers and layer norms, such as those inside a ConvNeXt's blocks, have the channels last: (N, h, w, C).
+    """
+    channels_last = isinstance(module, nn.Linear) or type(module) is nn.LayerNorm  # torchvision's LayerNorm2d has not
+    return isinstance(output, Tensor) and output.ndim == 4 and not channels_last
 
 
 def find_layer(network: nn.Module, name: str) -> nn.Module:

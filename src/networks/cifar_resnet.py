@@ -20,11 +20,11 @@ WIDTHS = (16, 32, 64)
 """Channels of the three stages."""
 
 SMALLEST_IMAGE = 8
-"""Side in pixels of which the two strides leave 2×2: at 1×1, batch norm could not train on a batch of one."""
+"""Side in pixels that the two strides reduce to 2×2: at 1×1, batch norm could not train on a batch of one."""
 
 
 class OptionA(nn.Module):
-    """The shortcut without parameters, (N, C, H, W) -> (N, channels, H/2, W/2): every other pixel, the rest zeros."""
+    """The shortcut without parameters, (N, C, H, W) -> (N, channels, H/2, W/2): every other pixel, then zeros."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class OptionA(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions, (N, in_planes, H, W) -> (N, planes, H/stride, W/stride), in parallel to their shortcut.
+    """Two 3×3 convolutions, (N, in_planes, H, W) -> (N, planes, H/stride, W/stride), and a shortcut around them.
 
     `kind="plain"` has no shortcut. Parameter names are those of torchvision's `BasicBlock`.
     """
@@ -45,7 +45,7 @@ class Block(nn.Module):
         self.kind = kind
         self.conv1 = nn.Conv2d(in_planes, planes, kernel_size=3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
-        self.relu1 = nn.ReLU()  # one for each use, and not in place: methods that hook the gradients of ReLUs need both
+        self.relu1 = nn.ReLU()  # one a use and not in place: methods that hook the gradients of ReLUs need both
         self.conv2 = nn.Conv2d(planes, planes, kernel_size=3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
         self.relu2 = nn.ReLU()
@@ -60,7 +60,7 @@ class Block(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """(N, in_channels, S, S) -> (N, num_classes) for any S of 8 and more; `depth` counts the layers with weights."""
+    """(N, in_channels, S, S) -> (N, num_classes) for any S of at least 8; `depth` counts the layers with weights."""
 
     def __init__(self, kind: Kind, depth: int, *, num_classes: int, in_channels: int = 3, image_size: int = 32) -> None:
         super().__init__()
@@ -78,8 +78,8 @@ class CifarResNet(nn.Module):
         self.layer3 = _stage(kind, blocks, WIDTHS[1], WIDTHS[2], stride=2)  # (N, 64, S/4, S/4)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(WIDTHS[2], num_classes)
-        # No norm begins at zero, unlike in resnet.py: a plain network could not, and the two are to differ in their
-        # shortcuts alone. Depth 110 wants a warm-up of the learning rate, as in the paper; ours is on by default.
+        # No norm begins at zero, unlike in resnet.py: a plain network couldn't learn, and the two should differ in
+        # their shortcuts alone. Depth 110 needs a warm-up of the learning rate, as in the paper; ours is on by default.
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

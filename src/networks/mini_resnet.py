@@ -18,11 +18,11 @@ WIDTHS = (32, 64, 128)
 """Channels of the three stages."""
 
 SMALLEST_IMAGE = 8
-"""Side in pixels of which the two strides leave 2×2: at 1×1, batch norm could not train on a batch of one."""
+"""Side in pixels that the two strides reduce to 2×2: at 1×1, batch norm could not train on a batch of one."""
 
 
 class PostBlock(nn.Module):
-    """ReLU(shortcut(x) + branch(x)), with a norm behind each convolution: (N, C, H, W) -> (N, width, H/s, W/s)."""
+    """ReLU(shortcut(x) + branch(x)), with a norm after each convolution: (N, C, H, W) -> (N, width, H/s, W/s)."""
 
     def __init__(self, kind: Kind, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class PostBlock(nn.Module):
             layers[f"conv{number}"] = conv
             layers[f"bn{number}"] = nn.BatchNorm2d(conv.out_channels)
             layers[f"relu{number}"] = nn.ReLU()
-        layers.popitem()  # the last ReLU waits for the addition
+        layers.popitem()  # the last ReLU comes after the addition
         self.branch = nn.Sequential(layers)
         self.downsample = nn.Sequential()
         if in_channels != width or stride != 1:
@@ -45,10 +45,10 @@ class PostBlock(nn.Module):
 
 
 class PreBlock(nn.Module):
-    """shortcut + branch(ReLU(norm(x))), nothing behind the addition: (N, C, H, W) -> (N, width, H/s, W/s).
+    """shortcut + branch(ReLU(norm(x))), with nothing after the addition: (N, C, H, W) -> (N, width, H/s, W/s).
 
     The shortcut is x itself, or a projection of ReLU(norm(x)), as in the authors' own code
-    (https://github.com/KaimingHe/resnet-1k-layers). Its branch ends in a convolution, without a last norm that could
+    (https://github.com/KaimingHe/resnet-1k-layers). The branch ends in a convolution, with no last norm that could
     begin at zero as in resnet.py; for a fair comparison none does in `PostBlock` either.
     """
 
@@ -75,9 +75,9 @@ class PreBlock(nn.Module):
 
 
 class MiniResNet(nn.Module):
-    """Stem, three stages of two blocks, head: (N, in_channels, S, S) -> (N, num_classes) for any S of 8 and more.
+    """Stem, three stages of two blocks, head: (N, in_channels, S, S) -> (N, num_classes) for any S of at least 8.
 
-    ReLUs are never shared nor in place: methods that hook the gradients of ReLUs need both.
+    ReLUs are neither shared nor in place: methods that hook the gradients of ReLUs need both.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ def _stage(
 
 
 def _convolutions(kind: Kind, in_channels: int, width: int, stride: int) -> list[nn.Conv2d]:
-    """Of one branch, in order: two 3×3, or 1×1 down to a quarter of the width, 3×3, 1×1 up."""
+    """Return those of one branch, in order: two 3×3, or 1×1 down to a quarter of the width, 3×3, 1×1 up."""
     if kind == "basic":
         return [_conv(in_channels, width, 3, stride), _conv(width, width, 3)]
     return [_conv(in_channels, width // 4, 1), _conv(width // 4, width // 4, 3, stride), _conv(width // 4, width, 1)]

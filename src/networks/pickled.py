@@ -1,7 +1,7 @@
-"""What a pickle would do if `torch.load(…, weights_only=True)` read it, followed step by step without doing it.
+"""What a pickle would do if `torch.load(…, weights_only=True)` read it, traced step by step without doing it.
 
 `weights_only` keeps torch from running code, and no more: a file of 100 bytes may ask it for a storage of 100 GB, and
-20,000 numbers that share one hash keep it busy for half a minute when they are the keys of a dictionary.
+20,000 dictionary keys that share one hash keep it busy for half a minute.
 """
 
 import io
@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 MOST_OPERATIONS = 400_000
-"""ResNet-152 with AdamW and a thousand class names has 78,000, and a hundred thousand names with as many weights
+"""ResNet-152 with AdamW and a thousand class names has 78,000; a hundred thousand names with as many weights have
 300,000."""
 
 MOST_NUMBERED = 10_000
-"""Numbers that are keys (an optimizer's, of its parameters) lie below it. From larger ones could be chosen those that
-meet in a dictionary, each of which is compared with all before it; a word's hash differs from process to process."""
+"""Numbers that are keys (an optimizer's, of its parameters) lie below it. Among larger ones an attacker could choose
+those that collide in a dictionary, each compared with all before it; a word's hash differs from process to process."""
 
 LONGEST_KEY = 10_000
-"""Characters of a word that is a key: words that are the same are compared letter by letter each time."""
+"""Characters of a word that is a key: equal words are compared letter by letter each time."""
 
 MOST_DIMENSIONS = 64
 
@@ -32,8 +32,8 @@ CALLED = {
     "torch._utils _rebuild_parameter": "_parameter",
     "torch device": "_device",
 }
-"""What a pickle may call, and which method below looks at the arguments. Storages and dtypes it may only name. None of
-it grows: Counter, set, bytearray and codecs make much of a few bytes."""
+"""What a pickle may call, and which method below checks the arguments. Storages and dtypes it may only name. None of
+these can grow: Counter, set, bytearray and codecs turn a few bytes into many."""
 
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING"}
@@ -44,7 +44,7 @@ MORE = "its tensors claim more numbers than the file has"
 
 
 class UnsafePickleError(ValueError):
-    """What a pickle must not ask for, in a few words."""
+    """A pickle asks for something it must not; what, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Storage:
-    """Numbers in the file, so many, of any type."""
+    """A storage in the file: how many numbers, of any type."""
 
     numbers: int
 
@@ -66,9 +66,11 @@ class Rebuilt:
 
 
 def check_pickles(content: bytes, pickles: int, size: int) -> None:
-    """Raise `UnsafePickleError` unless torch may read so many pickles, one behind the other, of a file of `size` bytes.
+    """Check so many pickles, one after the other, of a file of `size` bytes.
 
-    Raises `ValueError` for what is no pickle.
+    Raises:
+        UnsafePickleError: Torch must not read them.
+        ValueError: They are no pickles.
     """
     file, count = io.BytesIO(content), 0
     for _ in range(pickles):
@@ -85,7 +87,7 @@ def check_pickles(content: bytes, pickles: int, size: int) -> None:
 
 @dataclass
 class Follower:
-    """Stack and memo of torch's unpickler. A list stays empty on it, and of a dictionary it has the keys alone."""
+    """Stack and memo of torch's unpickler. Its lists stay empty, and its dictionaries have keys only."""
 
     left: int  # how many more numbers the file may have
     stack: list[Any] = field(default_factory=list)
@@ -94,7 +96,7 @@ class Follower:
     storages: dict[str, Storage] = field(default_factory=dict)
 
     def follow(self, name: str, argument: Any) -> None:
-        """Do what torch does at this instruction; an `IndexError` or `KeyError` where torch would have one."""
+        """Do what torch does at this instruction; raise `IndexError` or `KeyError` where torch would."""
         stack = self.stack
         if name in VALUES:
             stack.append(argument)
@@ -126,7 +128,7 @@ class Follower:
             self._make(name, argument)
 
     def _make(self, name: str, argument: Any) -> None:
-        """The instructions with which a pickle makes more than plain values."""
+        """Follow an instruction that makes more than plain values."""
         if name == "GLOBAL":
             if argument not in CALLED and not STORAGE.fullmatch(argument) and not DTYPE.fullmatch(argument):
                 _refuse(f"it asks for {argument.replace(' ', '.')[:80]}")
@@ -158,7 +160,7 @@ class Follower:
             target[key] = None
 
     def _storage(self, name: Any) -> Storage:
-        """("storage", class, key, device, numbers), and None at the end where torch.save before 1.6 wrote it."""
+        """Check ("storage", class, key, device, numbers), which torch.save before 1.6 ended with a None."""
         _need(type(name) is tuple and (len(name) == 5 or (len(name) == 6 and name[5] is None)), STRANGE)
         _, kind, key, _, numbers = name[:5]
         _need([type(value) for value in name[:5]] == [str, Named, str, str, int], STRANGE)
@@ -174,7 +176,7 @@ class Follower:
         return OrderedDict()
 
     def _tensor(self, *values: Any) -> Rebuilt:
-        """Of storage, offset, size, stride, requires_grad and hooks; torch would enlarge a storage too small for it."""
+        """Check storage, offset, size, stride, requires_grad and hooks; torch would enlarge one that is too small."""
         kinds = [Storage, int, tuple, tuple, bool, OrderedDict]
         _need([type(value) for value in values] == kinds, "it makes a tensor of something else")
         storage, offset, sizes, strides = values[:4]

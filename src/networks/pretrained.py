@@ -217,8 +217,8 @@ def _shape(tensor: Tensor) -> str:
 def common_share(own: Mapping[str, Tensor], state: Mapping[str, Tensor], row: Network) -> float:
     """Return the share of all that lies between first convolution and head that file and network have in common.
 
-    It is counted in tensors and in single weights, and the smaller share counts: the Mini-ResNets with the norm before
-    and behind the convolution have nearly all weights in common, and ResNet-18 and 34 many tensors.
+    It is counted in tensors and in single weights, and the smaller share counts: Mini-ResNets with the norm before and
+    after the convolution share nearly all weights, and ResNet-18 and 34 many tensors.
     """
     first = f"{row.first}.weight"
     mine, theirs = (

@@ -1,7 +1,7 @@
-"""What `torch.save` wrote, looked at before torch reads it: nothing in it runs, and it takes no more memory than disk.
+"""Files that `torch.save` wrote, inspected before torch reads them: no code runs, and memory stays below file size.
 
 `weights_only` keeps torch from running code, and no more: a compressed file of a few kilobytes can hold gigabytes, and
-a tensor of four bytes can claim to be of 10^12 numbers. The pickle in it is looked at by `src.networks.pickled`.
+a tensor of four bytes can claim 10^12 numbers. `src.networks.pickled` inspects the pickle inside.
 """
 
 import pickle
@@ -19,8 +19,8 @@ from ..errors import RunError, ran_out
 from .pickled import UnsafePickleError, check_pickles
 
 MOST_PICKLED = 8 * 2**20
-"""Bytes of the pickle, which holds all but the numbers. ResNet-152 with AdamW and a thousand class names has 258 kB,
-and a hundred thousand names with as many weights 3.7 MB."""
+"""Bytes of the pickle, which holds everything but the numbers: 258 kB for ResNet-152 with AdamW and a thousand class
+names, 3.7 MB for a hundred thousand names and as many weights."""
 
 ZIP = b"PK\x03\x04"
 LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch.save before 1.6, pickled
@@ -28,7 +28,7 @@ LEGACY_PICKLES = 5  # magic number, protocol, machine, content, names of the sto
 
 
 class SavedFileError(ValueError):
-    """Why a file isn't loaded, in a few words. `unsafe`: it is whole, and asks for what it must not."""
+    """Why a file isn't loaded, in a few words. `unsafe`: it is intact and asks for something it must not."""
 
     def __init__(self, reason: str, *, unsafe: bool = False) -> None:
         super().__init__(reason)
@@ -36,18 +36,21 @@ class SavedFileError(ValueError):
 
 
 def is_url(path: Path | str) -> bool:
-    """Whether this is an address, such as https://…, s3://… or file://…, where a path was meant."""
+    """Return whether this is an address, such as https://…, s3://… or file://…, instead of a path."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)) is not None
 
 
 def load_saved(path: Path) -> Any:
-    """The tensors and plain values that `torch.save` wrote to a regular file; the tensors are mapped, not read, yet.
+    """Return the tensors and plain values that `torch.save` wrote to a regular file; the tensors are mapped, not read.
 
     A `.safetensors` file, which can hold nothing else, is read by its own library.
-    Raises `SavedFileError`; `RunError` where the memory is too small, which says nothing about the file.
+
+    Raises:
+        SavedFileError: The file is damaged or unsafe.
+        RunError: There is too little memory, which says nothing about the file.
     """
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        if path.exists() and not path.is_file():  # opening a pipe would block
             raise SavedFileError("it is no regular file")
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -71,7 +74,7 @@ def load_saved(path: Path) -> Any:
     except OSError as error:
         _say_if_memory(error, path)
         raise SavedFileError((error.strerror or "it can't be opened").lower()) from error
-    except Exception as error:  # each of the libraries has one of its own for each way to be broken
+    except Exception as error:  # each library raises its own, for each way a file can be broken
         _say_if_memory(error, path)
         sentence = str(error).partition(". ")[0].splitlines()[:1]
         words = sentence[0][:100] if sentence and not sentence[0].isdigit() else type(error).__name__
@@ -84,7 +87,7 @@ def _say_if_memory(error: Exception, path: Path) -> None:
 
 
 def check_tensors(tensors: Mapping[str, Any], path: Path) -> None:
-    """Raise `SavedFileError` unless they are plain tensors, finite, and together no larger than their file."""
+    """Raise `SavedFileError` unless these are plain tensors, finite, and together no larger than their file."""
     strange = [name for name, value in tensors.items() if not _is_plain(value)]
     if strange:
         raise SavedFileError(f"its {strange[0]} is no plain tensor")
@@ -105,7 +108,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _pickle_of(path: Path) -> bytes:
-    """The pickle in a zip archive, which `torch.save` never compresses."""
+    """Return the pickle in a zip archive, which `torch.save` never compresses."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):

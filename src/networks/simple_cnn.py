@@ -1,4 +1,4 @@
-"""SimpleCNN: the small network that every comparison needs, three convolutions and two fully connected layers."""
+"""SimpleCNN, the baseline of every comparison: three convolutions and two fully connected layers."""
 
 from collections import OrderedDict
 
@@ -10,8 +10,8 @@ from ..errors import InputError
 class SimpleCNN(nn.Module):
     """Three blocks of 3×3 convolution, batch norm, ReLU and 2×2 max pooling, then two fully connected layers.
 
-    (N, in_channels, S, S) -> (N, num_classes) for any S of 8 and more. What the blocks leave, S/8 on a side, is
-    averaged down to between 4×4 and 7×7 where it is larger, so that `fc1` doesn't grow with the photograph.
+    (N, in_channels, S, S) -> (N, num_classes) for any S of at least 8. If the blocks leave more than 7×7 (S/8 on a
+    side), it is averaged down to between 4×4 and 7×7, so that `fc1` doesn't grow with the photograph.
     """
 
     def __init__(self, *, num_classes: int, in_channels: int = 3, image_size: int = 224, width: int = 32) -> None:

@@ -14,6 +14,7 @@ from ..attribution.layers import deepest_layer, map_sizes
 from ..attribution.snapshot import frozen_copy
 from ..data.transforms import Geometry
 from ..errors import InputError, RunError
+from ..networks import layers_of
 from ..runs.saved_settings import run_settings
 from ..trained.checkpoint import Trained, load_trained
 from ..trained.pictures import Pictures, open_split
@@ -113,11 +114,11 @@ def _exhibit(letter: str, trained: Trained) -> Exhibit:
         blank = torch.zeros(1, channels, size, size, device=trained.device)
         sizes = map_sizes(network, blank)
         layer = deepest_layer(network, blank)
-    children = {
-        name for name, child in trained.module.network.named_children() if any(True for _ in child.parameters())
-    }
+    own = trained.module.network
+    named = [name for names in layers_of(own) for name in names]
+    usual = {name for name in named if any(True for _ in own.get_submodule(name).parameters())}
     # A map of less than 2×2 cells says nothing about where; and the usual names only, not every convolution's.
-    layers = {name: cells for name, cells in sizes.items() if name in {*children, layer} and min(cells) >= 2}
+    layers = {name: cells for name, cells in sizes.items() if name in {*usual, layer} and min(cells) >= 2}
     temperature = None if calibration is None else calibration.temperature
     return Exhibit(letter, trained, temperature, dict(reversed(layers.items())), layer, _facts(trained))
 

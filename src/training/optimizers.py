@@ -79,7 +79,7 @@ def build_schedule(
 
     cosine: linear warm-up over `warmup_epochs`, then half a cosine from lr to `final` × lr.
     onecycle: Smith & Topin 2018 (https://arxiv.org/abs/1708.07120); `warmup` is the rising share of all steps.
-    step: lr × `gamma` after every `every` epochs, behind the same warm-up.
+    step: lr × `gamma` after every `every` epochs, after the same warm-up.
     """
     if name == "constant":
         return None

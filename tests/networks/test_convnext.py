@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import convnext_tiny
 
+from src.attribution.cam import class_activation_maps
 from src.attribution.layers import default_layer
 from src.attribution.sanity import top_down
 from src.cost.network import count_macs, count_parameters
@@ -98,6 +99,14 @@ def test_the_smallest_image_that_the_message_names_is_enough(stem: str, least: i
 def test_grad_cam_explains_the_deepest_stage_with_a_map(size: int, stem: str, layer: str) -> None:
     made = network(image_size=size, stem=stem)
     assert default_layer(made, torch.zeros(1, 3, size, size)) == layer
+
+
+@pytest.mark.parametrize("layer", ["features.1.0.block.2", "features.1.0.block.5"])
+def test_inside_a_block_channels_come_last_and_are_no_map(layer: str) -> None:
+    made, images = network(image_size=32, stem="imagenet"), torch.randn(1, 3, 32, 32)
+    with pytest.raises(InputError, match=f"layer '{layer}' gives no feature map; name a convolution or a block"):
+        class_activation_maps(made, images, layer=layer)
+    assert class_activation_maps(made, images, layer="features.1.0").maps.shape == (1, 8, 8)
 
 
 def test_sanity_checks_go_down_stage_by_stage() -> None:
