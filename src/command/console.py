@@ -4,8 +4,9 @@ import ast
 import runpy
 import sys
 from difflib import get_close_matches
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from ..runs.provenance import find_version
 
 PACKAGE = __package__.partition(".")[0]
 """`src` in this repository, `reslens` where it is installed."""
@@ -58,11 +59,4 @@ def describe_verbs(verbs: dict[str, str]) -> str:
 def describe_version() -> str:
     """Name the versions that decide figures: ours, and those of the libraries behind it."""
     names = ("reslens", "torch", "torchvision", "lightning", "hydra-core")
-    return " · ".join(f"{name} {_version(name)}" for name in names)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "(not installed)"
+    return " · ".join(f"{name} {find_version(name) or '(not installed)'}" for name in names)

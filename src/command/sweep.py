@@ -84,16 +84,8 @@ class Sweep:
                     f"{wanted}: repeat the settings that it began with, or {remedy}"
                 )
 
-    @contextmanager
-    def noting(self) -> Iterator[None]:
-        """Keep notes of this command's runs, which may be processes of their own, while the block runs."""
-        self._forget()
-        try:
-            yield
-        finally:
-            self._forget()
-
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Remove the notes of this command's runs, which may be processes of their own."""
         for file in (self.folder / SECONDS, *self.folder.glob(f"{ERROR}*")):
             file.unlink(missing_ok=True)
 

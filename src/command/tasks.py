@@ -81,16 +81,17 @@ def run_sweep(
                     raise
                 return metrics if sweep.jobs is not None else _objective(cfg, metrics)
 
-            with sweep.noting():
-                try:
-                    launch(composer, cfg, job)
-                except Exception as error:  # of the launcher or the sweeper: a process of theirs was killed, say
-                    code = report(error)
-                finally:
-                    outcomes = sweep.outcomes()
-                    if not any(outcome.begun for outcome in outcomes):
-                        for outcome in outcomes:  # only runs that were refused: nothing came of the sweep
-                            outcome.folder.record_file.unlink(missing_ok=True)
+            sweep.forget()
+            try:
+                launch(composer, cfg, job)
+            except Exception as error:  # of the launcher or the sweeper: a process of theirs was killed, say
+                code = report(error)
+            finally:
+                outcomes = sweep.outcomes()
+                sweep.forget()
+                if not any(outcome.begun for outcome in outcomes):
+                    for outcome in outcomes:  # only runs that were refused: nothing came of the sweep
+                        outcome.folder.record_file.unlink(missing_ok=True)
     except (KeyboardInterrupt, SystemExit) as error:
         if sweep.jobs is not None and any(outcome.status for outcome in outcomes):
             say_interrupted(f": the same command goes on where this one stopped, with {_named(folder.path)}")

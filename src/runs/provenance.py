@@ -12,7 +12,7 @@ PACKAGES = ("reslens", "torch", "torchvision", "lightning", "torchmetrics", "hyd
 
 def provenance() -> dict[str, Any]:
     """Return what `run.json` says of this program."""
-    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    versions = {"python": platform.python_version(), **{name: find_version(name) for name in PACKAGES}}
     return {"versions": versions, "git_commit": _git_commit()}
 
 
@@ -24,7 +24,8 @@ def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     return [f"{name} went from {old} to {new}" for name, (old, new) in pairs.items() if old != new]
 
 
-def _version(package: str) -> str | None:
+def find_version(package: str) -> str | None:
+    """Return the version of an installed package; None where it isn't installed."""
     try:
         return version(package)
     except PackageNotFoundError:

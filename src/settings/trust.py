@@ -54,27 +54,22 @@ def read_own(verb: str, repository: IConfigRepository) -> DictConfig:
     These are Hydra's schema, the options that the schema and the verb's defaults list name, and the verb's own `hydra`
     node: files that nothing from elsewhere replaces, since the search path can't be set either.
     """
-    schema, primary = (repository.load_config(name) for name in ("hydra/config", verb))
-    assert schema is not None
-    assert primary is not None
-    chosen = _hydras_options(schema, "hydra/") | _hydras_options(primary, "")
+
+    def load(name: str) -> ConfigResult:
+        return cast(ConfigResult, repository.load_config(name))  # never None: they are ours and Hydra's
+
+    schema, primary = load("hydra/config"), load(verb)
     content = cast(dict[str, Any], OmegaConf.to_container(schema.config))
     own = OmegaConf.create({"hydra": {key: value for key, value in content.items() if key != "defaults"}})
-    for group, option in chosen.items():
-        part = repository.load_config(f"{group}/{option}")
-        assert part is not None
-        OmegaConf.update(own, part.header["package"] or group.replace("/", "."), part.config, force_add=True)
+    chosen: dict[str, Any] = {}
+    for parent, source in (("hydra/", schema), ("", primary)):
+        groups = [default for default in source.defaults_list or [] if isinstance(default, GroupDefault)]
+        chosen |= {f"{parent}{group.group}": group.value for group in groups}
+    for name, option in chosen.items():
+        if name.startswith("hydra/") and option is not None:
+            part = load(f"{name}/{option}")
+            OmegaConf.update(own, part.header["package"] or name.replace("/", "."), part.config, force_add=True)
     return cast(DictConfig, OmegaConf.merge(own.hydra, OmegaConf.select(primary.config, "hydra", default={})))
-
-
-def _hydras_options(source: ConfigResult, parent: str) -> dict[str, str]:
-    """Return what a defaults list chooses of Hydra's own groups: `hydra/job_logging: reslens`."""
-    chosen = {
-        f"{parent}{default.group}": str(default.value)
-        for default in source.defaults_list or []
-        if isinstance(default, GroupDefault) and default.value is not None
-    }
-    return {group: option for group, option in chosen.items() if group.startswith("hydra/")}
 
 
 def settle(node: DictConfig, key: str) -> DictConfig:

@@ -22,7 +22,7 @@ def make_run() -> Iterator[MakeRun]:
     """`make_run(folder, "model=resnet18", "seed=2", correct=[True, False, …])`: a finished run with these overrides."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("src.runs.provenance._git_commit", lambda: None)  # a process each time
-        patch.setattr("src.runs.provenance._version", str)  # looks through all that is installed
+        patch.setattr("src.runs.provenance.find_version", str)  # looks through all that is installed
         patch.setattr(os, "fsync", id)  # a power cut may have these
         yield write_run
 
