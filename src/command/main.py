@@ -97,11 +97,11 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
             return _resume(composer, task, run, args.overrides, multirun=args.multirun)
         cfg = composer.compose(args.overrides, multirun=args.multirun)
         multirun = cfg.hydra.mode == RunMode.MULTIRUN
+        if multirun and writes_itself(cfg):
+            raise InputError(f"src.{verb} does one thing at a time: leave -m out")
         folder = choose_destination(cfg)
         if multirun and after_sweep is not None:
             return run_sweep(composer, cfg, task, after_sweep, folder)
-        if multirun and writes_itself(cfg):
-            raise InputError(f"src.{verb} does one thing at a time: leave -m out")
         if multirun and not cfg.hydra.launcher._target_.startswith("hydra._internal."):
             raise InputError(f"hydra/launcher={cfg.hydra.runtime.choices['hydra/launcher']} is for src.train alone")
         composer.check(cfg)
