@@ -13,9 +13,9 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, Timer
 from torch import Tensor
 
 from ..errors import InputError
-from ..networks.saved import SavedFileError, load_saved
+from ..networks.saved import SavedFileError
 from ..runs.folder import RunFolder
-from .sealed import check_seal
+from .checkpoint_files import load_whole
 from .stopping import Stop
 from .unfinished import batches_done, validates
 
@@ -57,8 +57,7 @@ class RunCheckpoint(ModelCheckpoint):
     def _forget_unless_whole(self, path: Path) -> None:
         """Let the best that is to come take the place of a file that is damaged or was removed."""
         try:
-            check_seal(path)
-            load_saved(path)
+            load_whole(path)
         except SavedFileError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno not in (None, errno.ENOENT):
                 return  # it may be whole

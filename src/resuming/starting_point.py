@@ -11,7 +11,7 @@ from ..data import ImageDataModule
 from ..errors import InputError
 from ..networks.saved import SavedFileError, check_tensors, load_saved
 from ..runs.folder import RunFolder
-from .sealed import check_seal
+from .checkpoint_files import load_whole
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,7 @@ def last_whole(folder: RunFolder) -> Path | None:
                 continue
             if path.is_dir():  # nothing could be written in its place
                 raise InputError(f"resume: {path} is a folder: move it away, and the run goes on from the one before")
-            check_seal(path)
-            content = load_saved(path)
+            content = load_whole(path)
             if not isinstance(content, dict) or not all(isinstance(content.get(key), int) for key in COUNTS):
                 raise SavedFileError("it is no checkpoint of src.train")
             whole[path] = content

@@ -30,7 +30,7 @@ from ..errors import InputError, first_line
 from ..logs import is_follower
 from ..networks import build_network
 from ..networks.pretrained import Fit, check_fit, fit_weights
-from ..resuming.sealed import SealedCheckpointIO
+from ..resuming.checkpoint_files import WholeCheckpointIO
 from ..resuming.starting_point import check_fits, check_length
 from ..resuming.stopping import Stop
 from ..runs.folder import RunFolder
@@ -190,7 +190,7 @@ def build_trainer(
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     settings = {
         **settings,
-        "plugins": [SealedCheckpointIO(), *(settings["plugins"] or [])],
+        "plugins": [WholeCheckpointIO(), *(settings["plugins"] or [])],
         "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in callbacks),  # none off a terminal
     }
     try:

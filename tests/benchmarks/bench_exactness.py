@@ -7,8 +7,8 @@ The two train in turns, a few batches each, because these machines are shared an
 only the ratios of a round mean something. "Exact" reads as `src.train` does, each order and augmentation drawn anew
 from seed, epoch and image, with deterministic algorithms demanded. "Loose" has what one writes without that: images
 shuffled by torch's sampler, augmentation from one generator that goes on from image to image, algorithms as they come.
-Both read in the training's own process, so that its CPU time has all of the work. The price of a checkpoint, sealed and
-flushed or as Lightning writes it, is given beside.
+Both read in the training's own process, so that its CPU time has all of the work. The price of a checkpoint, flushed
+or as Lightning writes it, is given beside.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from src.data.augmentation import augment_batch
 from src.data.batches import Batch
 from src.data.datasets import FileDataset, ImageDataset, ImagesAndTargets, as_it_is
 from src.data.transforms import Augmentation, load_augmented
-from src.resuming.sealed import SealedCheckpointIO
+from src.resuming.checkpoint_files import WholeCheckpointIO
 from src.runs.folder import RunFolder
 from src.training.assemble import Parts, assemble
 from tests.benchmarks.bench_training import show, steps
@@ -109,7 +109,7 @@ def main() -> None:
     show("exact / loose, by the clock", [wall for wall, _ in ratios[1:]])
     show("exact / loose, by processor time", [processor for _, processor in ratios[1:]])
     with tempfile.TemporaryDirectory() as folder:
-        for io in (SealedCheckpointIO(), TorchCheckpointIO()):
+        for io in (WholeCheckpointIO(), TorchCheckpointIO()):
             times = [seconds_to_save(io, parts, folder) for _ in range(10)]
             show(f"seconds of a checkpoint, {type(io).__name__}", times)
 

@@ -15,7 +15,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 
 from src.resuming.checkpoints import RunCheckpoint
-from src.resuming.sealed import seal
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
 from src.train import train
@@ -216,7 +215,6 @@ def kept(tmp_path: Path) -> tuple[RunCheckpoint, dict[str, Any], Path]:
     """What watches over the best checkpoint, the state of it that says 0.9, and the file."""
     file = tmp_path / "best.ckpt"
     torch.save({}, file)
-    seal(file)
     watcher = RunCheckpoint(tmp_path, "best", monitor="val/accuracy", mode="max")
     models = {"/where/it/was/best.ckpt": torch.tensor(0.9)}
     state = watcher.state_dict() | {"dirpath": "/where/it/was", "best_model_score": torch.tensor(0.9)}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from src.resuming.sealed import check_seal
+from src.resuming.checkpoint_files import load_whole
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
 from tests.support.launched import Launched
@@ -61,7 +61,7 @@ def test_a_worker_that_is_killed_is_named_by_its_signal(
     run = RunFolder(tmp_path / "run")
     assert run.status == "failed"
     assert number.name in run.record()["error"]
-    check_seal(run.last_checkpoint)
+    load_whole(run.last_checkpoint)
     finish(tmp_path, photos)
     assert digest(run.path) == digest(undisturbed[0])
 
@@ -148,7 +148,7 @@ def test_a_disk_that_fills_up_costs_a_line_and_no_checkpoint(
                 file.write(bytes(1 << 16))
 
     after_first_epoch(photos, small_disk, fill)
-    check_seal(RunFolder(small_disk / "run").last_checkpoint)
+    load_whole(RunFolder(small_disk / "run").last_checkpoint)
     filler.unlink()
     finish(small_disk, photos)
     assert digest(small_disk / "run") == digest(undisturbed[0])

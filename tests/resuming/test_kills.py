@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.resuming.sealed import check_seal
+from src.resuming.checkpoint_files import load_whole
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
 from tests.support.launched import Launched
@@ -20,7 +20,7 @@ def kept_steps(run: RunFolder) -> int:
     """The steps in the newest checkpoint, which is whole: a kill leaves none half-written under its name."""
     if not run.last_checkpoint.exists():
         return 0
-    check_seal(run.last_checkpoint)
+    load_whole(run.last_checkpoint)
     return progress(run.last_checkpoint)[0]
 
 

@@ -16,7 +16,7 @@ from src.data.processes import quiet_fork
 from src.data.transforms import Geometry
 from src.errors import RunError, ran_out
 from src.networks.saved import load_saved
-from src.resuming.sealed import check_seal, seal
+from src.resuming.checkpoint_files import load_whole
 from src.runs.folder import RunFolder
 from src.training.classifier import ImageClassifier
 from tests.support.command_line import run_here
@@ -113,7 +113,6 @@ def test_a_batch_that_is_lost_on_its_way_ends_the_waiting() -> None:
 def test_a_checkpoint_is_not_called_broken_for_want_of_memory(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     torch.save({"epoch": 0, "weights": torch.ones(2**25)}, path)
-    seal(path)
 
     def load() -> None:
         with pytest.raises(RunError, match="out of memory while loading"):
@@ -154,7 +153,7 @@ def test_a_training_that_runs_out_of_memory_goes_on_when_there_is_more(photos: P
     assert said[0].endswith(", or free some memory and go on with resume=run")
     assert run.status == "failed"
     assert said[0] == f"error: {run.record()['error']}"
-    check_seal(run.last_checkpoint)
+    load_whole(run.last_checkpoint)
     assert run.last_checkpoint.read_bytes() == began
 
     again = run_here("resume=run", cwd=tmp_path)
