@@ -23,7 +23,7 @@ from rich import get_console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from ..errors import InputError
-from ..files import missing_folders, remove_empty, replacing
+from ..files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +61,14 @@ def download_file(url: str, target: Path, *, digest: str, size: int, remedy: str
 @contextlib.contextmanager
 def new_folder(folder: Path) -> Iterator[None]:
     """Make the folder and its parents, and in the end remove those of them that are still empty."""
-    made = missing_folders(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     finally:
-        remove_empty(made)
+        with contextlib.suppress(OSError):
+            for path in made:
+                path.rmdir()
 
 
 def fetch(url: str, target: Path, size: int, algorithm: str) -> str:
