@@ -122,6 +122,15 @@ def balanced_draws(members: Sequence[np.ndarray], size: int, seed: int, epoch: i
     return chosen
 
 
+def balanced_weights(targets: np.ndarray, classes: int) -> list[float]:
+    """Return the weight (K,) of each class in the loss with which all classes weigh the same.
+
+    It is n / (K · n_c), scikit-learn's "balanced": an image weighs 1 on average.
+    """
+    counts = np.bincount(targets, minlength=classes)
+    return [float(weight) for weight in counts.sum() / (classes * counts)]
+
+
 def count_repeats(order: np.ndarray) -> np.ndarray:
     """How often each element (N,) has come before in `order` (N,)."""
     sorting = np.argsort(order, kind="stable")

@@ -1,5 +1,7 @@
 """A data set before it is divided: where its images are, which class each shows, and what was left out."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +15,13 @@ class Skipped:
 
     path: str
     reason: str
+
+
+def census(paths: Sequence[str], targets: np.ndarray) -> str:
+    """Return the number of the images, and a digest of their names and labels: `1204 images 5a4f2d9c01b3e67f`."""
+    text = "".join(f"{path}\0{target}\0" for path, target in zip(paths, targets, strict=True))
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return f"{len(paths)} images {digest[:16]}"
 
 
 @dataclass(frozen=True)

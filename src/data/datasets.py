@@ -174,4 +174,7 @@ def as_it_is(batch: Any) -> Any:
     """
     if get_worker_info() is None:
         return batch
-    return tuple(part.share_memory_() if isinstance(part, torch.Tensor) else part for part in batch)
+    return tuple(
+        part.share_memory_() if isinstance(part, torch.Tensor) else part  # type: ignore[no-untyped-call]
+        for part in batch
+    )

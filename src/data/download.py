@@ -66,8 +66,8 @@ def new_folder(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     finally:
-        for path in made:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for path in made:
                 path.rmdir()
 
 

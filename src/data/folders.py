@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .collection import ImageCollection, Skipped
-from .scan import FoundFile, scan
+from .defects import FoundFile, scan
 
 # in lower case
 SPLIT_FOLDERS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, _imaging
 
 from ..errors import InputError
 
@@ -41,7 +41,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 # libtiff, which has come with Pillow's own library, otherwise prints what it stumbles over on stderr, whole files'
 # flaws too (http://www.simplesystems.org/libtiff/functions/TIFFError.html).
 with suppress(OSError, AttributeError):
-    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 class UnreadableImageError(InputError):

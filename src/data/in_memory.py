@@ -12,10 +12,10 @@ import torch
 
 from .cache import cache_file, write_cache
 from .collection import ImageCollection
+from .defects import may_pass
 from .folders import Listing, select
 from .images import UnreadableImageError
 from .processes import map_files
-from .scan import may_pass
 from .transforms import Geometry, load_image
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,5 @@
 """The data of a run: found, divided into train, val and test, and handed out in batches."""
 
-import hashlib
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +12,16 @@ from lightning.pytorch import LightningDataModule
 from ..errors import InputError
 from ..settings.check import problem
 from ..settings.defaults import read_defaults
-from ..settings.schema.data import Augment, Data, channel_values
-from .batches import EpochBatchSampler
-from .collection import ImageCollection, Skipped
+from ..settings.schema.data import Data, channel_values
+from .batches import EpochBatchSampler, balanced_weights
+from .collection import ImageCollection, Skipped, census
 from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
-from .processes import cpu_count
+from .processes import worker_count
 from .sources import SOURCES, check_source, find_images
-from .splits import FRACTION_DRAW, SPLITS, round_robin, split_dataset, stratified_subset, thin_out
-from .transforms import Augmentation, Geometry
+from .splits import SPLITS, permute_labels, round_robin, split_dataset, stratified_subset, thin_out
+from .transforms import Augmentation, Geometry, chosen_augmentation
 
 UNTIL_FOUND = 32  # the batch size for `auto`, until whoever trains has found out how many images fit
-LABEL_DRAW = FRACTION_DRAW + 1  # a draw of its own, behind those of `src.data.splits`
 
 
 class ImageDataModule(LightningDataModule):
@@ -36,15 +34,11 @@ class ImageDataModule(LightningDataModule):
             What is missing is as in conf/data/base.yaml. With `batch_size="auto"` who trains finds out how many images
             fit, and sets the attribute; evaluation takes twice as many. With `balance="sampler"` training draws the
             classes evenly, but not while Lightning overfits on purpose; for "loss" see `class_weights`. For
-            `shuffle_labels` see Zhang et al. 2017 (https://arxiv.org/abs/1611.03530): each class keeps its number of
-            training images, and all other labels stay true. For `cache_features` who trains calls `keep_features`.
+            `cache_features` who trains calls `keep_features`.
 
     Raises:
         InputError: in any method, for what the user can put right.
     """
-
-    # Each decodes some 200 photographs a second, which eight times over feeds a large GPU; more only cost memory.
-    MOST_WORKERS = 8
 
     def __init__(self, *, name: str, seed: int = 0, **settings: Any) -> None:
         super().__init__()
@@ -52,6 +46,7 @@ class ImageDataModule(LightningDataModule):
         self.options = {key: value for key, value in settings.items() if key not in defaults}
         check_source(name, self.options)
         chosen = Data.read(defaults | settings | {"name": name}, "data")
+        self.chosen = chosen
         self.source = name
         self.root = Path(cast(str, chosen.root)).expanduser()  # `Data` lets null pass for a root alone
         self.geometry = Geometry(chosen.image_size, chosen.in_channels, chosen.interpolation)
@@ -59,65 +54,62 @@ class ImageDataModule(LightningDataModule):
         self.std = channel_values("std", chosen.std, chosen.in_channels)
         self.batch_size = UNTIL_FOUND if chosen.batch_size == "auto" else chosen.batch_size
         self.num_workers = chosen.num_workers
-        self.fractions = {"val_fraction": chosen.val_fraction, "test_fraction": chosen.test_fraction}
-        self.folds, self.fold = chosen.folds, chosen.fold
-        self.thinning: dict[str, Any] = {
-            "imbalance": chosen.imbalance,
-            "fraction": chosen.train_fraction,
-            "max_images": chosen.max_images,
-        }
         self.balance = chosen.balance
-        self.shuffle_labels = chosen.shuffle_labels
         self.cache_features = chosen.cache_features
-        self.max_skipped = chosen.max_skipped
-        self.augmentation = _augmentation(chosen.augment, in_memory=SOURCES[name].in_memory)
+        self.augmentation = chosen_augmentation(chosen.augment, in_memory=SOURCES[name].in_memory)
         if wrong := problem("seed", seed):
             raise InputError(f"seed={seed} is not possible: {wrong}")
         self.seed = seed
-        self.expected_classes = chosen.num_classes
         self.collection: ImageCollection | None = None
         self.splits: dict[str, np.ndarray] = {}
         self.features: dict[str, torch.Tensor] = {}
 
     def prepare_data(self) -> None:
-        """Downloads what is missing and checks every file once. In a distributed run one process does it for all."""
+        """Download what is missing and check every file once. In a distributed run one process does it for all."""
         if self.collection is None:
             self.collection = self.find(download=True)
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
-        """Finds and divides the images, once. Without a trainer it calls `prepare_data` itself."""
+        """Find and divide the images, once. Without a trainer this also downloads what is missing."""
         if self.splits:
             return
         if self.collection is None:
             self.collection = self.find(download=self.trainer is None)
-        targets = self.collection.targets
+        found, chosen = self.collection, self.chosen
         splits = split_dataset(
-            targets,
-            self.collection.published,
-            self.collection.class_names,
+            found.targets,
+            found.published,
+            found.class_names,
+            val_fraction=chosen.val_fraction,
+            test_fraction=chosen.test_fraction,
             seed=self.seed,
-            folds=self.folds,
-            fold=self.fold,
-            **self.fractions,
+            folds=chosen.folds,
+            fold=chosen.fold,
         )
-        train = thin_out(splits["train"], targets, seed=self.seed, **self.thinning)
-        if self.shuffle_labels:
-            targets = targets.copy()
-            targets[train] = np.random.default_rng((self.seed, LABEL_DRAW)).permutation(targets[train])
-            self.collection = replace(self.collection, targets=targets)
+        train = thin_out(
+            splits["train"],
+            found.targets,
+            imbalance=chosen.imbalance,
+            fraction=chosen.train_fraction,
+            max_images=chosen.max_images,
+            seed=self.seed,
+        )
+        if chosen.shuffle_labels:
+            self.collection = replace(found, targets=permute_labels(found.targets, train, self.seed))
         self.splits = splits | {"train": train}
 
     def find(self, *, download: bool) -> ImageCollection:
+        """Return the data set before it is divided. Raise `InputError` for another number of classes than expected."""
         found = find_images(
             self.source,
             self.root,
             download=download,
-            max_skipped=self.max_skipped,
+            max_skipped=self.chosen.max_skipped,
             options=self.options,
         )
-        if self.expected_classes not in (None, len(found.class_names)):
+        if self.chosen.num_classes not in (None, len(found.class_names)):
             raise InputError(
-                f"data.num_classes={self.expected_classes}, but {found.root} has {len(found.class_names)} classes: "
+                f"data.num_classes={self.chosen.num_classes}, but {found.root} has {len(found.class_names)} classes: "
                 "set data.num_classes=null to count them."
             )
         return found
@@ -147,7 +139,7 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """What a checkpoint must hold to treat an image as in training, as plain values."""
+        """Return what a checkpoint must hold to treat an image as in training, as plain values."""
         return {
             "image_size": self.geometry.image_size,
             "in_channels": self.geometry.in_channels,
@@ -157,44 +149,32 @@ class ImageDataModule(LightningDataModule):
         }
 
     def targets(self, split: str) -> np.ndarray:
-        """int64 (N,), in the order of `paths`."""
-        return self.found.targets[self.indices(split)]
+        """Return int64 (N,), in the order of `paths`."""
+        targets: np.ndarray = self.found.targets[self.indices(split)]
+        return targets
 
     def paths(self, split: str) -> list[str]:
-        """N paths relative to `data_root`; of an image without a file a name such as "mnist/test/00042"."""
+        """Return N paths relative to `data_root`; of an image without a file a name such as "mnist/test/00042"."""
         return [self.found.paths[i] for i in self.indices(split)]
 
     def state_dict(self) -> dict[str, str]:
-        """What a checkpoint keeps of the images: of each split their number, and a digest of their names and labels."""
+        """Return what a checkpoint keeps of the images: the `census` of each split."""
         return self.census
 
     @cached_property
     def census(self) -> dict[str, str]:
-        """Of each split such as `1204 images 5a4f2d9c01b3e67f`."""
-        found = {}
-        for split in SPLITS:
-            lines = zip(self.paths(split), self.targets(split), strict=True)
-            text = "".join(f"{path}\0{target}\0" for path, target in lines)
-            digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-            found[split] = f"{self.size(split)} images {digest[:16]}"
-        return found
+        """`1204 images 5a4f2d9c01b3e67f` of each split."""
+        return {split: census(self.paths(split), self.targets(split)) for split in SPLITS}
 
     def class_weights(self) -> list[float] | None:
-        """With balance "loss" the weight (K,) of each class in the loss, else None.
-
-        It is n / (K · n_c) of the training images, scikit-learn's "balanced": all classes weigh the same, and an image
-        weighs 1 on average.
-        """
-        if self.balance != "loss":
-            return None
-        counts = np.bincount(self.targets("train"), minlength=self.num_classes)
-        return (counts.sum() / (self.num_classes * counts)).tolist()
+        """Return the weight (K,) of each class in the loss with balance "loss", else None."""
+        return balanced_weights(self.targets("train"), self.num_classes) if self.balance == "loss" else None
 
     def size(self, split: str) -> int:
         return len(self.indices(split))
 
     def indices(self, split: str) -> np.ndarray:
-        """Which of all images are in the split, sorted."""
+        """Return which of all images are in the split, sorted."""
         if not self.splits:
             raise RuntimeError("call setup() first")
         if split not in self.splits:
@@ -202,16 +182,16 @@ class ImageDataModule(LightningDataModule):
         return self.splits[split]
 
     def keep_features(self, split: str, features: torch.Tensor) -> None:
-        """From now on training and validation get these (N, F), one row for each of `paths(split)`, and no images.
+        """Serve these (N, F) instead of images in training and validation, one row for each of `paths(split)`.
 
-        All other loaders go on with images.
+        All other loaders still serve images.
         """
         if len(features) != self.size(split):
             raise ValueError(f"{len(features)} features for the {self.size(split)} images of {split}")
         self.features[split] = features
 
     def train_dataloader(self) -> ImageLoader:
-        """Augmented, in an order of its own every epoch; see `EpochBatchSampler` for what is promised of it."""
+        """Return augmented images, in a new order every epoch; see `EpochBatchSampler` for what it guarantees."""
         dataset = self.feature_dataset("train") or self.dataset("train", self.augmentation)
         return self.loader(dataset, self.batch_size, training=True)
 
@@ -223,7 +203,7 @@ class ImageDataModule(LightningDataModule):
         return self.evaluation_dataloader("test")
 
     def evaluation_dataloader(self, split: str, limit: int | None = None, *, whole: bool = False) -> ImageLoader:
-        """No augmentation, in the order of `paths(split)`; in a distributed run, one process's share.
+        """Return images without augmentation, in the order of `paths(split)`; distributed, one process's share.
 
         Args:
             limit: at most so many images, a seeded choice with the classes in the split's proportions.
@@ -236,7 +216,7 @@ class ImageDataModule(LightningDataModule):
         return self.loader(self.dataset(split, None, chosen), 2 * self.batch_size, training=False, whole=whole)
 
     def sample(self, split: str, n: int) -> tuple[torch.Tensor, np.ndarray, list[str]]:
-        """At most `n` images as evaluation sees them, the classes in turn; the same ones every time.
+        """Return at most `n` images as evaluation sees them, the classes in turn; the same ones every time.
 
         Returns:
             images uint8 (n, C, S, S), targets int64 (n,), n paths.
@@ -248,7 +228,7 @@ class ImageDataModule(LightningDataModule):
         return images, targets[chosen], [paths[i] for i in chosen]
 
     def dataset(self, split: str, augmentation: Augmentation | None, chosen: np.ndarray | None = None) -> ImageDataset:
-        """A split, or the `chosen` (n,) of its images, in this order."""
+        """Return a split, or the `chosen` (n,) of its images, in this order."""
         indices = self.indices(split) if chosen is None else self.indices(split)[chosen]
         found, settings_ = self.found, (self.geometry, augmentation, self.seed)
         if found.images is not None:
@@ -277,18 +257,7 @@ class ImageDataModule(LightningDataModule):
         return ImageLoader(dataset, batches, 0 if isinstance(dataset, FeatureDataset) else self.worker_count())
 
     def worker_count(self) -> int:
-        if isinstance(self.num_workers, int):
-            return self.num_workers
-        if self.found.images is not None:
+        """Return how many processes decode; "auto": none for a data set in memory."""
+        if self.num_workers == "auto" and self.found.images is not None:
             return 0
-        # Cats and dogs at 224 px, flipped and cropped, on 2 cores of which one was busy: 0, 1 and 2 workers gave 200,
-        # 330 and 400 images/s. A network on these cores trains at 50: there workers mostly wait. A GPU needs them all.
-        return min(max(1, cpu_count() // getattr(self.trainer, "num_devices", 1)), self.MOST_WORKERS)
-
-
-def _augmentation(chosen: Augment | None, *, in_memory: bool) -> Augmentation | None:
-    """What training changes at random; None where that is nothing."""
-    made = Augmentation() if chosen is None else Augmentation(**chosen.model_dump(exclude_unset=True))
-    if in_memory and (made.scale < 1 or made.color > 0):
-        raise InputError("data.augment: scale and color are for image files; this data set knows flip and shift.")
-    return made if made != Augmentation() else None
+        return worker_count(self.num_workers, getattr(self.trainer, "num_devices", 1))

@@ -26,6 +26,7 @@ from .workers import shielded
 T = TypeVar("T")
 Item = TypeVar("Item")
 
+MOST_WORKERS = 8  # each decodes some 200 photographs/s, enough for a large GPU; more only cost memory
 CHUNK = 64  # files: large enough that handing over costs nothing, small enough that both cores end together
 AHEAD = 2  # parts given to each process, so that it need not wait for us between them
 SECONDS = 60  # for one file: the 179 million pixels that an image may have take a slow core 12 (JPEG 2000)
@@ -37,6 +38,15 @@ def cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def worker_count(num_workers: int | str, devices: int = 1) -> int:
+    """Return how many processes decode for one of the `devices`; "auto": one a core, at most `MOST_WORKERS`.
+
+    Cats and dogs at 224 px, flipped and cropped, on 2 cores of which one was busy: 0, 1 and 2 workers gave 200, 330 and
+    400 images/s. A network on these cores trains at 50: there workers mostly wait. A GPU needs them all.
+    """
+    return num_workers if isinstance(num_workers, int) else min(max(1, cpu_count() // devices), MOST_WORKERS)
 
 
 def fork_context() -> BaseContext | None:

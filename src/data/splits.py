@@ -9,7 +9,7 @@ from ..errors import InputError
 SPLITS = ("train", "val", "test")
 
 # What a draw is for. Two draws with one seed must not be the same draw.
-TEST_DRAW, VAL_DRAW, SUBSET_DRAW, SAMPLE_DRAW, IMBALANCE_DRAW, FRACTION_DRAW = range(6)
+TEST_DRAW, VAL_DRAW, SUBSET_DRAW, SAMPLE_DRAW, IMBALANCE_DRAW, FRACTION_DRAW, LABEL_DRAW = range(7)
 
 
 def split_dataset(
@@ -131,7 +131,19 @@ def long_tail(targets: np.ndarray, ratio: float, seed: int) -> np.ndarray:
     largest = np.floor(counts.max() / ratio + 1e-9) * ratio or counts.max()
     steps = np.arange(len(counts)) / max(len(counts) - 1, 1)
     wanted = np.maximum(np.rint(largest * ratio**-steps), 1)
-    return class_ranks(targets, np.random.default_rng((seed, IMBALANCE_DRAW))) < wanted[targets]
+    kept: np.ndarray = class_ranks(targets, np.random.default_rng((seed, IMBALANCE_DRAW))) < wanted[targets]
+    return kept
+
+
+def permute_labels(targets: np.ndarray, train: np.ndarray, seed: int) -> np.ndarray:
+    """Return `targets` (N,) with those of the images `train` (n,) permuted among them (Zhang et al. 2017).
+
+    A control: what is learned then can't come from the classes (https://arxiv.org/abs/1611.03530). Each class keeps its
+    number of training images, and all other labels stay true.
+    """
+    permuted = targets.copy()
+    permuted[train] = np.random.default_rng((seed, LABEL_DRAW)).permutation(targets[train])
+    return permuted
 
 
 def stratified_subset(targets: np.ndarray, limit: int, seed: int) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageEnhance
 
+from ..errors import InputError
+from ..settings.schema.data import Augment
 from .images import read_image
 
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -50,6 +52,14 @@ class Augmentation:
     shift: int = 0
     scale: float = 1.0
     color: float = 0.0
+
+
+def chosen_augmentation(settings: Augment | None, *, in_memory: bool) -> Augmentation | None:
+    """Return what training changes at random; None where that is nothing."""
+    chosen = Augmentation() if settings is None else Augmentation(**settings.model_dump(exclude_unset=True))
+    if in_memory and (chosen.scale < 1 or chosen.color > 0):
+        raise InputError("data.augment: scale and color are for image files; this data set knows flip and shift.")
+    return chosen if chosen != Augmentation() else None
 
 
 def load_image(source: Path | str | BinaryIO, geometry: Geometry) -> torch.Tensor:

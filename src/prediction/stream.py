@@ -17,8 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..data.datasets import as_it_is
 from ..data.images import UnreadableImageError, reason_of
-from ..data.module import ImageDataModule
-from ..data.processes import cpu_count, fork_context, map_files, quiet_fork
+from ..data.processes import MOST_WORKERS, cpu_count, fork_context, map_files, quiet_fork
 from ..data.transforms import Geometry, load_image
 from ..data.workers import deaths_when_waiting, follow_parent, is_death, shielded
 from ..errors import InputError, RunError
@@ -166,7 +165,7 @@ def load(files: Files, batches: Sequence[list[str]], workers: int) -> Iterator[D
 
 def worker_count(num_workers: int | str, batches: int) -> int:
     """As in training, but never more than batches. A single file has one, too: it may crash its decoder."""
-    most = min(cpu_count(), ImageDataModule.MOST_WORKERS) if isinstance(num_workers, str) else num_workers
+    most = min(cpu_count(), MOST_WORKERS) if isinstance(num_workers, str) else num_workers
     return min(most, batches)
 
 

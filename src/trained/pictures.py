@@ -17,8 +17,8 @@ from ..data import ImageDataModule
 from ..data.batches import EpochBatchSampler
 from ..data.collection import Skipped
 from ..data.datasets import FileDataset, ImageDataset, ImageLoader
+from ..data.defects import find_defects, scan
 from ..data.folders import list_files
-from ..data.scan import find_defects, scan
 from ..data.splits import round_robin
 from ..data.transforms import Geometry
 from ..errors import InputError, first_line

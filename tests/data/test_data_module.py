@@ -320,7 +320,7 @@ def test_what_is_missing_is_as_in_the_file_of_defaults(make_folder):
     base = yaml.safe_load((CONF / "base.yaml").read_text(encoding="utf-8"))
     data = ImageDataModule(name="folder", root=make_folder({"cat": 9, "dog": 9}))
     assert (data.preprocessing["image_size"], data.batch_size) == (base["image_size"], base["batch_size"])
-    assert (data.mean, data.std, data.fractions["val_fraction"]) == (base["mean"], base["std"], base["val_fraction"])
+    assert (data.mean, data.std, data.chosen.val_fraction) == (base["mean"], base["std"], base["val_fraction"])
 
 
 @pytest.mark.parametrize("path", OPTIONS, ids=lambda path: path.stem)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.data.defects import find_defect
 from src.data.images import UnreadableImageError, read_image
-from src.data.scan import find_defect
 from tests.data.mutations import chunk
 
 

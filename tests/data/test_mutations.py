@@ -17,9 +17,9 @@ import pytest
 
 from src.data import ImageDataModule, processes
 from src.data import datasets as reading
-from src.data import scan as scanning
+from src.data import defects as scanning
+from src.data.defects import find_defects
 from src.data.processes import map_files
-from src.data.scan import find_defects
 from src.errors import RunError
 from tests.data.mutations import SIDES, mutate, samples, seal
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from src.data import scan as scanning
+from src.data import defects as scanning
 from src.data.cache import cache_file, write_cache
+from src.data.defects import scan
 from src.data.folders import list_files
 from src.data.manifest import read_manifest
-from src.data.scan import scan
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Which files of a data set are whole images: each is decoded once, and the answer remembered."""
+"""Which files of a data set are no whole image, half a JPEG say: each is decoded once, and the answer remembered."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from .images import UnreadableImageError, read_image
 from .manifest import Entry, read_manifest, write_manifest
 from .processes import map_files
 
-# How the reasons begin that may be gone the next time though the file stays as it is: they are not remembered.
+# How the reasons begin that may not hold the next time, though the file stays the same: they are not remembered.
 PASSING = ("missing", "permission denied", "no access", "not a regular file", "too large for the memory", "takes over")
 
 
@@ -23,7 +23,7 @@ class FoundFile(NamedTuple):
 
 
 def scan(root: Path, files: Sequence[FoundFile]) -> list[str | None]:
-    """For each file None, or the reason why it can't be read. Only new and changed files are opened."""
+    """Return for each file None, or why it can't be read. Only new and changed files are opened."""
     known = read_manifest(root)
     unknown = [file for file in files if (entry := known.get(file.path)) is None or entry[:2] != file[1:]]
     if not unknown and len(known) == len(files):
@@ -42,7 +42,7 @@ def may_pass(reason: str | None) -> bool:
 
 
 def find_defects(root: Path, paths: Sequence[str]) -> list[str | None]:
-    """As `find_defect`, on all cores, and whatever a file does to its decoder."""
+    """Do as `find_defect`, on all cores, whatever a file does to its decoder."""
     return map_files(partial(find_defect_below, str(root)), paths, "Checking images", lost=str)
 
 
@@ -51,10 +51,10 @@ def find_defect_below(root: str, path: str) -> str | None:
 
 
 def find_defect(path: Path | str) -> str | None:
-    """None, or why the image can't be read.
+    """Return None, or why the image can't be read.
 
-    The whole file is decoded, because a half-cut JPEG passes `open` and `verify`. A JPEG's coefficients are all read,
-    but only an eighth of its size is reconstructed from them: the same verdict in less time.
+    The whole file is decoded, because half a JPEG passes Pillow's `open` and `verify`. Of a JPEG all coefficients are
+    read, but only an eighth of its size is reconstructed from them: the same verdict in less time.
     """
     try:
         read_image(path, shorter_side=1)
