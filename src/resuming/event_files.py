@@ -40,4 +40,4 @@ def _stays(event: Any, steps: int, epochs: int) -> bool:
         return True  # the file's version, at its beginning
     if tags[0].startswith(WRITTEN_AGAIN):
         return False
-    return event.step <= epochs if tags[0].startswith(BY_EPOCH) else event.step < steps
+    return bool(event.step <= epochs if tags[0].startswith(BY_EPOCH) else event.step < steps)

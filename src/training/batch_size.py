@@ -180,7 +180,7 @@ def _apart(work: Callable[[], int]) -> int:
         process.start()
     sender.close()
     try:
-        result = receiver.recv()
+        result: int | Exception = receiver.recv()
     except EOFError:
         result = RuntimeError("the process that measures a step was killed")
     process.join()

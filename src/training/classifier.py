@@ -165,7 +165,7 @@ class ImageClassifier(L.LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Measure data loader i under the name `evaluated[i]`; the logits, (N, classes), go to the callbacks."""
         images, targets = batch
-        logits = self(images)
+        logits: Tensor = self(images)
         self._measure(self.evaluated[dataloader_idx], logits, targets, F.cross_entropy(logits, targets))
         return logits
 
