@@ -122,5 +122,7 @@ def look_alike(thumbnails: np.ndarray, pairs: np.ndarray, rule: Rule) -> np.ndar
     left -= left.mean(axis=1, keepdims=True)
     right -= right.mean(axis=1, keepdims=True)
     spread = left.std(axis=1) * right.std(axis=1)  # 0 where fine noise has been averaged away
-    alike: NDArray[np.bool_] = (left * right).mean(axis=1) >= rule.correlation * np.maximum(spread, 1e-6)
-    return alike & (difference <= rule.difference)
+    alike: np.ndarray = ((left * right).mean(axis=1) >= rule.correlation * np.maximum(spread, 1e-6)) & (
+        difference <= rule.difference
+    )
+    return alike
