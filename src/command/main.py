@@ -83,8 +83,8 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
             raise InputError(f"--{word} is not possible: put a file of yours into conf/experiment, say experiment=NAME")
     if args.cfg and args.multirun:
         raise InputError("--cfg shows the configuration of one run: leave -m out")
-    if args.resolve and not (args.cfg or args.help):
-        raise InputError("--resolve goes with --cfg job or --help: say one of them, or leave it out")
+    if args.resolve and not args.cfg:
+        raise InputError("--resolve goes with --cfg job: say so too, or leave it out")
     if args.cfg or args.help or args.hydra_help or args.info or args.shell_completion:
         if args.cfg or args.help:
             compose_overrides(verb, args.overrides, multirun=args.multirun)  # with one line for what is wrong

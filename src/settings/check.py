@@ -1,5 +1,6 @@
-"""Whether a composed configuration can be meant: checked against the schema, without torch."""
+"""Whether a composed configuration is possible: checked against the schema, without torch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,7 +17,7 @@ from .schema.verbs import VERBS
 def check_config(cfg: DictConfig) -> None:
     """Raise `InputError` for the first setting of a composed configuration that is not possible.
 
-    Keys that a configuration doesn't have are passed over.
+    A setting that isn't there is not missed.
     """
     try:
         missing = sorted(OmegaConf.missing_keys(cfg))
@@ -28,21 +29,21 @@ def check_config(cfg: DictConfig) -> None:
         missing = [line.rpartition(" ")[2]]
     if missing:
         raise InputError(f"{missing[0]} has no default: say {missing[0]}=…")
-    _schema_of(values).read(values)
+    schema_of(values).read(values)
 
 
-def _schema_of(values: dict[str, Any]) -> type[Settings]:
-    """The verb that has the most of these settings; two verbs that have the same key mean the same kind of value."""
+def schema_of(values: Mapping[Any, Any] | DictConfig) -> type[Settings]:
+    """Return the settings of the verb that has the most of these; what several verbs have takes the same in all."""
     return max(VERBS.values(), key=lambda verb: len(verb.model_fields.keys() & values.keys()))
 
 
 def problem(key: str, value: Any) -> str | None:
-    """What is wrong with the value of one setting of `src.train`, as `take …`; None where nothing is."""
+    """Return what is wrong with the value of one setting of `src.train`, as `take …`; None where nothing is."""
     return find_problem(Train, key, value)
 
 
 def keys(cfg: Any, prefix: str = "") -> list[str]:
-    """All settings of a configuration as dotted names, inner nodes included."""
+    """Return all settings of a configuration as dotted names, inner nodes included."""
     names: list[str] = []
     if isinstance(cfg, DictConfig):
         for key in map(str, cfg):

@@ -4,7 +4,7 @@ import os
 import pickle
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, cast
@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
+from . import help  # noqa: F401  # its resolvers
 from .check import check_config
 from .defaults import CONF as CONF
 from .refusals import explain, explain_syntax
@@ -47,16 +48,6 @@ OmegaConf.register_new_resolver("hex", lambda digits: secrets.token_hex(digits)[
 OmegaConf.register_new_resolver(
     "full_or_quick", lambda full, quick, *, _root_: quick if _root_.get("quick") is True else full, replace=True
 )
-
-
-def list_groups(chosen: Mapping[str, str]) -> str:
-    """Return `model: resnet101, …`, a line for each group of the verb."""
-    groups = sorted(group for group in chosen if not group.startswith("hydra/"))
-    options = {group: sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in groups}
-    return "\n".join(f"{group}: {', '.join(names)}" for group, names in options.items())
-
-
-OmegaConf.register_new_resolver("groups", list_groups, replace=True)  # for --help
 # `${package:logs.LogFile}`: a class of ours, whatever name we are installed under.
 OmegaConf.register_new_resolver("package", lambda name: f"{PACKAGE}.{name}", replace=True)
 

@@ -9,8 +9,12 @@ import yaml
 CONF = next(folder / "conf" for folder in Path(__file__).parents[1:3] if (folder / "conf").is_dir())
 
 
+BASE = "base"
+"""The file of a group that its options build on; no option itself."""
+
+
 @cache
 def read_defaults(group: str) -> dict[str, Any]:
-    """Return what conf/GROUP/base.yaml says, without what it leaves open (`???`). Don't write to it."""
-    content: dict[str, Any] = yaml.safe_load((CONF / group / "base.yaml").read_text(encoding="utf-8"))
+    """Return what conf/GROUP/base.yaml says, without what it leaves open (`???`); not to be changed."""
+    content: dict[str, Any] = yaml.safe_load((CONF / group / f"{BASE}.yaml").read_text(encoding="utf-8"))
     return {key: value for key, value in content.items() if value != "???"}

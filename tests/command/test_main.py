@@ -51,8 +51,8 @@ def test_help_lists_groups_and_settings_without_importing_torch(tmp_path: Path) 
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
     )
-    assert "resnet101, resnet152, resnet18, resnet34, resnet50, simple_cnn" in result.stdout
-    assert "batch_size: 64" in result.stdout
+    assert "resnet101, resnet152, resnet18, resnet34, resnet50, resnext50_32x4d, simple_cnn" in result.stdout
+    assert "data.batch_size=64 " in result.stdout
     assert result.stdout.splitlines()[-1] == "exit 0 heavy []"
 
 
@@ -93,7 +93,7 @@ def test_cfg_job_shows_the_composed_configuration(tmp_path: Path) -> None:
         (["optimizer.lr=-1"], ["optimizer.lr=-1 is not possible"]),
         (["-m", "model=resnet18,resnet51", "seed=1,2"], ["model=resnet51 is unknown"]),
         (["-m", "optimizer.lr=0.1,-1"], ["optimizer.lr=-1 is not possible"]),
-        (["data=folder"], ["data.root has no default: say data.root=…"]),
+        (["data=folder"], ["data.root=null names no folder: say data.root=FOLDER"]),
         (["data.root="], ["names no folder"]),
         (["model=[resnet18,resnet50]"], ["names several options"]),
         (["-m", "model=glob(resnet*)", "data.image_size=2"], ["data.image_size=2 is not possible"]),

@@ -10,6 +10,8 @@ from pydantic import ConfigDict, model_validator
 from ...errors import InputError
 from .kinds import Classes, Names, OneOf, Part, Seed, Settings, Share, Takes, Workers, plain, setting
 
+Root = Annotated[str | Path | None, Names("data.root=FOLDER", "no folder")]
+
 
 class Augment(Settings):
     """What training changes at random; without a setting, nothing."""
@@ -21,7 +23,7 @@ class Augment(Settings):
         "move by up to this many pixels in each direction; black comes in from outside"
     )
     scale: Annotated[float, Interval(ge=0.01, le=1)] = setting(
-        "least area of a random crop, as a share of the image; 1.0: no crop. Image files only"
+        "least area of a random crop, as a share of the image; 1: no crop. Image files only"
     )
     color: Share = setting("change brightness, contrast and saturation by up to this share. Image files only")
 
@@ -29,14 +31,16 @@ class Augment(Settings):
 class Data(Settings):
     """Read by `src.data.ImageDataModule`, from Python too. Its defaults are those of conf/data/base.yaml."""
 
-    name: str = setting("the data set")
-    root: Annotated[str | Path | None, Names("data.root=FOLDER", "no folder"), Takes("a folder")] = setting(
+    name: str = setting("the data set, which data=NAME sets")
+    root: Annotated[Root, Takes("a folder")] = setting(
         "folder that holds the data set's own folder; of data=folder the folder of class folders itself"
     )
     image_size: Annotated[int, Interval(ge=4, le=4096)] = setting("side of the square that the network sees, in pixels")
     in_channels: Annotated[int, OneOf(1, 3)] = setting("1: grey, 3: colour, whatever the images have")
     num_classes: Classes | None = setting("number of classes that is expected; null: as many as are found")
-    mean: Sequence[Share] = setting("mean of each channel, as a share of the full range; one value serves all channels")
+    mean: Sequence[Share] = setting(
+        "mean of each channel, as a share of the full range; one value serves all channels, three become one"
+    )
     std: Sequence[Annotated[float, Interval(gt=0, le=1)]] = setting("standard deviation, in the same way")
     # batch norm can't train on a single image
     batch_size: Annotated[int, Interval(ge=2, le=65_536)] | Literal["auto"] = setting(
@@ -58,7 +62,7 @@ class Data(Settings):
         "most training images to use; null: all. Validation and test images stay the same"
     )
     imbalance: Annotated[float, Interval(ge=1, le=1_000_000)] = setting(
-        "how many times larger the first class is made than the last; 1.0: as they are"
+        "how many times larger the first class is made than the last; 1: as they are"
     )
     balance: Literal["none", "loss", "sampler"] = setting(
         "for classes of unequal size: weight the loss by class, or draw the classes evenly"
@@ -76,8 +80,10 @@ class Data(Settings):
     )
 
     # Those of a single data set. A new one's need not be added: unknown ones go to its source, which checks them.
-    target: Literal["breed", "species"] = setting("of pets: 37 breeds, or species: cat, dog")
-    classes: Classes | Literal["animals"] | None = setting("of tinyimagenet: how many of its classes; null: all")
+    target: Literal["breed", "species"] = setting("of pets: what labels the images: 37 breeds, or cat and dog")
+    classes: Classes | Literal["animals"] | None = setting(
+        "of tinyimagenet: how many of its classes; animals: those of animals; null: all"
+    )
     class_seed: Seed = setting("of tinyimagenet: which of its classes")
 
     @model_validator(mode="after")

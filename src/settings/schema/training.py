@@ -16,6 +16,7 @@ from .kinds import Classes, Count, Layer, OneOf, Part, Seed, Settings, Share, Ta
 ANSWERS = ("best", "cost", "levels", "pretraining", "gap", "sharpness", "depth")
 """How a study can be answered: `src.reporting.answers` has the words."""
 
+Text = Annotated[str, Takes("text")]
 Weights = Annotated[str | None, Takes("imagenet, a FILE, or null")]
 Freeze = Annotated[int, Interval(ge=1, le=1_000_000)] | Literal["none", "backbone"]
 Warmup = Annotated[float, Interval(ge=0, le=1_000_000)]
@@ -27,11 +28,11 @@ LabelSmoothing = Annotated[float, Interval(ge=0, le=0.99)]
 class Model(Settings):
     """What builds the network. A setting that isn't here goes to the constructor of its network, which checks it."""
 
-    name: str = setting("the network")
+    name: str = setting("the network, which model=NAME sets")
     num_classes: Classes | None = setting("number of classes; null: those of the data")
     in_channels: Annotated[int, OneOf(1, 3)] = setting("channels of an image")
-    weights: Weights = setting("pretrained weights, see weights")
-    freeze: Freeze = setting("which weights stay as they are, see freeze")
+    weights: Weights = setting("the top level's weights")
+    freeze: Freeze = setting("the top level's freeze")
     stem: Literal["auto", "imagenet", "small"] = setting(
         "imagenet: 7×7, stride 2; small: 3×3, stride 1; auto: small up to 64 px, or as the weights need"
     )
@@ -99,21 +100,21 @@ class Trainer(Settings):
 class Optimizer(Settings):
     """What makes steps from gradients. There is no weight decay on norms and biases."""
 
-    name: str = setting("the optimizer")
+    name: str = setting("the optimizer, which optimizer=NAME sets")
     lr: Annotated[float, Interval(gt=0, lt=1000)] = setting("learning rate, at its highest")
     momentum: Annotated[float, Interval(ge=0, le=0.9999)] = setting("of sgd: share of the last step that is kept")
     nesterov: bool = setting("of sgd: Nesterov's momentum")
     betas: Sequence[Annotated[float, Interval(ge=0, lt=1)]] = setting("of adamw: decay of the two running averages")
-    weight_decay: Annotated[float, Interval(ge=0, le=100)] = setting("weight decay")
+    weight_decay: Annotated[float, Interval(ge=0, le=100)] = setting("pulls weights towards 0; not norms and biases")
     layer_decay: Annotated[float, Interval(ge=0.001, le=1)] = setting(
-        "learning rate of each layer, as a multiple of the rate of the layer above it; 1.0: the same for all"
+        "learning rate of each layer, as a multiple of the rate of the layer above it; 1: the same for all"
     )
 
 
 class Scheduler(Settings):
     """How the learning rate changes during the run."""
 
-    name: str = setting("the schedule")
+    name: str = setting("the schedule, which scheduler=NAME sets")
     warmup_epochs: Warmup = setting("epochs in which the rate rises from 0; at most half of the run")
     final: Share = setting("of cosine: the last learning rate, as a share of optimizer.lr")
     warmup: Part = setting("of onecycle: the share of all steps in which the rate rises")
@@ -133,8 +134,8 @@ class GradCAM(Settings):
 class EarlyStopping(Settings):
     """Stop when `monitor` has not improved for a while: arguments of Lightning's `EarlyStopping`."""
 
-    monitor: Any = setting("the figure that is watched, see monitor")
-    mode: Any = setting("see mode")
+    monitor: Any = setting("the figure that is watched")
+    mode: Any = setting("whether its largest or its smallest value is the best")
     patience: Any = setting("epochs without improvement before the run stops")
 
 
@@ -154,10 +155,10 @@ class Logger(Settings):
 class Study(Settings):
     """Of an experiment that answers a question."""
 
-    question: str = setting("the question")
-    earlier: str = setting("what others, or we, measured before")
-    cost: str = setting("runs and time")
-    command: str = setting("the command that runs it")
+    question: Text = setting("the question")
+    earlier: Text = setting("what was measured before")
+    cost: Text = setting("runs and time")
+    command: Text = setting("the command that runs it")
     answer: Annotated[str, OneOf(*ANSWERS)] = setting("how the report answers it")
 
 
@@ -182,7 +183,7 @@ class Train(Settings):
         int | float | str | bool | None, Takes("steps such as 500, a time such as 10min, or null")
     ] = setting("write last.ckpt this often within an epoch, besides at its end")
     cost: bool = setting("measure at the end what the network costs: cost.json")
-    label_smoothing: LabelSmoothing = setting("label smoothing of the training loss")
+    label_smoothing: LabelSmoothing = setting("share of each target that the training loss spreads over all classes")
     memory_format: MemoryFormat = setting("order of channels in memory; auto: what is fast on this hardware")
     compile: bool = setting("torch.compile: pays on a GPU, not on a CPU")
     quick: bool = setting("run a study (experiment=NAME) in minutes: fewer images, epochs and seeds")

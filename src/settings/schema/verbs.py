@@ -5,18 +5,32 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 
-from .data import Data
+from .data import Data, Root
 from .kinds import BatchSize, Count, FolderOrNull, Layer, Names, Seed, Settings, Takes, Workers, setting
 from .training import Freeze, LabelSmoothing, MemoryFormat, Model, Optimizer, Train, Trainer, Weights
 
 Checkpoint = Annotated[str, Names("checkpoint=RUN or checkpoint=FILE"), Takes("a run folder or a checkpoint file")]
 Accelerator = Literal["auto", "cpu", "gpu"]
-Method = Annotated[str, Takes("a method")]
-METHODS = "attribution method, such as gradcam or layercam: src/explanation/README.md lists them"
+Method = Annotated[str, Takes("a method's name")]
+Images = Takes("FILE, FOLDER, PATTERN, - or a split")
+Output = Annotated[Any, Takes("a folder")]
+METHODS = "attribution method; --help lists them"
 LAYER = "the layer; null: the deepest one with a map of at least 4×4"
+IMAGES = "FOLDER: all below it; PATTERN: such as 'PHOTOS/**/*.jpg'; -: a list on stdin; test, val, train: of the run"
 RUN = "a run folder, which means its best checkpoint, or a checkpoint file"
-DATA = "data.root: where the run's data set lies now; null: where it was"
 FASTER = "images at once; only memory and speed depend on it"
+
+
+class Elsewhere(Settings):
+    """The data of a run, which may have been moved."""
+
+    root: FolderOrNull = setting("where the run's data set lies now; null: where it was")
+
+
+class OtherData(Data):
+    """Another data set than the run's, or the run's where only `root` is there."""
+
+    root: Annotated[Root, Takes("a folder, or null")] = setting("where the data set lies; null: where the run's was")
 
 
 class Evaluate(Settings):
@@ -32,7 +46,7 @@ class Evaluate(Settings):
     mistakes: Annotated[int, Interval(ge=0, le=64)] = setting("how many of the surest mistakes mistakes.png shows")
     accelerator: Accelerator = setting("where it runs")
     seed: Seed = setting("of the resamples behind the intervals")
-    data: Data = setting("another data set than the run's, data=NAME; data.root: where it lies, null: where it was")
+    data: OtherData = setting("another data set than the run's, as data=NAME")
     output: FolderOrNull = setting(
         "a new or empty folder, or an earlier evaluation, which is replaced; null: RUN/evaluate/TIME"
     )
@@ -42,10 +56,7 @@ class Predict(Settings):
     """`python -m src.predict`."""
 
     checkpoint: Checkpoint = setting(RUN)
-    images: Annotated[Any, Names("images=…"), Takes("files")] = setting(
-        "FILE, FOLDER with everything below it, a pattern such as 'PHOTOS/**/*.jpg', - for a list on stdin, or test, "
-        "val, train of the run"
-    )
+    images: Annotated[Any, Names("images=…"), Images] = setting(IMAGES)
     format: Literal["csv", "jsonl"] = setting("predictions.csv, or predictions.jsonl with a JSON object a line")
     top_k: Annotated[int, Interval(ge=1, le=100_000)] = setting("classes of an image, the most likely ones first")
     calibrated: bool = setting(
@@ -57,7 +68,7 @@ class Predict(Settings):
     batch_size: BatchSize = setting(FASTER)
     num_workers: Workers = setting("processes that decode; auto: one a core, at most 8")
     accelerator: Accelerator = setting("where it runs")
-    data: Data = setting(DATA)
+    data: Elsewhere = setting("where the run's data set lies")
     output: FolderOrNull = setting(
         "a new or empty folder; null: RUN/predict/TIME, or outputs/predict/TIME without a run"
     )
@@ -68,17 +79,17 @@ class Explain(Settings):
 
     checkpoint: Checkpoint = setting(RUN)
     method: Method = setting(METHODS)
-    images: Any = setting(
-        "FILE, FOLDER, pattern, - for a list on stdin, or test, val, train of the run; null: test, or val for channels"
-    )
+    images: Annotated[Any, Images] = setting(f"{IMAGES}; null: test, or val for the channels of deconvnet …")
     max_images: Count | None = setting("most images, the classes in turn; null: all of a FILE or FOLDER, 32 of a split")
     layer: Layer = setting(LAYER)
-    target: Any = setting("the class that is explained: predicted, true, or a class by name; for class_image also all")
+    target: Annotated[Any, Takes("predicted, true, all or a class's name")] = setting(
+        "the class that is explained; all: of class_image"
+    )
     misclassified: bool = setting(
         "only images that the network gets wrong: maps of the predicted and the true class, and their difference"
     )
     faithfulness: bool = setting("measure whether the maps are true: deletion, insertion, ROAD, sanity checks")
-    shuffled: Any = setting(
+    shuffled: Annotated[Any, Takes("a run, train, or null")] = setting(
         "of faithfulness: a run of this network on shuffled labels; train: make one; null: do without"
     )
     channels: Annotated[int, Interval(ge=1, le=100_000)] | None = setting(
@@ -88,13 +99,13 @@ class Explain(Settings):
     steps: Annotated[int, Interval(ge=1, le=100_000)] | None = setting(
         "of class_image: steps of optimisation; null: as many as the image size needs"
     )
-    judge: Any = setting(
+    judge: Annotated[Any, Takes("a run or checkpoint, train, or null")] = setting(
         "of class_image: a run or checkpoint of another network that names the pictures; train: make one; null: none"
     )
     batch_size: BatchSize = setting(FASTER)
     accelerator: Accelerator = setting("where it runs")
     seed: Seed = setting("of everything random: the choice of images, controls, class images")
-    data: Data = setting(DATA)
+    data: Elsewhere = setting("where the run's data set lies")
     output: FolderOrNull = setting(
         "a new or empty folder, or an earlier explanation, which is replaced; null: RUN/explain/METHOD"
     )
@@ -111,7 +122,7 @@ class Audit(Settings):
     )
     samples: Annotated[int, Interval(ge=1, le=64)] = setting("images of each class in samples.png")
     data: Data = setting("the images; what chooses and divides them counts, and image_size for the samples")
-    output: Any = setting("a folder; with -m it gets a folder for each job")
+    output: Output = setting("a folder; with -m it gets a folder for each job")
 
 
 class Benchmark(Settings):
@@ -123,13 +134,13 @@ class Benchmark(Settings):
     )
     freeze: Freeze = setting("as in train; backbone: training steps of the head alone")
     weights: Weights = setting("as in train; only the stem counts, which stem=auto takes from a file or from imagenet")
-    label_smoothing: LabelSmoothing = setting("label smoothing of the training loss")
+    label_smoothing: LabelSmoothing = setting("as in train")
     memory_format: MemoryFormat = setting("as in train")
     data: Data = setting("images are random; image_size, in_channels, num_classes and batch_size count")
     model: Model = setting("the network")
     trainer: Trainer = setting("accelerator and precision count")
     optimizer: Optimizer = setting("the optimizer")
-    output: Any = setting("a new or empty folder; with -m it gets a folder for each job")
+    output: Output = setting("a new or empty folder; with -m it gets a folder for each job")
 
 
 class Report(Settings):
@@ -138,7 +149,7 @@ class Report(Settings):
     runs: Annotated[Any, Names("runs=outputs/sweeps/NAME", "no folder"), Takes("a folder")] = setting(
         "a folder with run folders in it, at any depth"
     )
-    output: Any = setting("a new or empty folder, or an earlier report, which is replaced")
+    output: Output = setting("a new or empty folder, or an earlier report, which is replaced")
 
 
 class Export(Settings):
@@ -146,12 +157,10 @@ class Export(Settings):
 
     checkpoint: Checkpoint = setting(RUN)
     format: str = setting("onnx: an .onnx file, for ONNX Runtime and others; torch_export: a .pt2 file, for PyTorch")
-    images: Any = setting(
-        "what proves the export: FILE, FOLDER, pattern, -: a list on stdin, or test, val, train of the run; null: test"
-    )
+    images: Annotated[Any, Images] = setting(f"what proves the export. {IMAGES}; null: test")
     max_images: Count | None = setting("most images, the classes in turn; null: all")
     seed: Seed = setting("of the choice of images")
-    data: Data = setting(DATA)
+    data: Elsewhere = setting("where the run's data set lies")
     output: FolderOrNull = setting(
         "a new or empty folder, or an earlier export, which is replaced; null: RUN/export/FORMAT"
     )
@@ -166,7 +175,7 @@ class App(Settings):
     port: Annotated[int, Interval(ge=1, le=65_535)] = setting("port of this computer; nobody else can open the page")
     browser: bool = setting("open the page in the browser, where there is a screen")
     accelerator: Accelerator = setting("where it runs")
-    data: Data = setting(f"{DATA}, for its test images")
+    data: Elsewhere = setting("where the run's data set lies")
 
 
 VERBS: Mapping[str, type[Settings]] = {
