@@ -1,7 +1,7 @@
 """Checkpoint files that are whole or not there, and that can tell.
 
 A checkpoint is a zip archive, and torch.save notes the CRC-32 of each of its parts. Earlier versions put a SHA-256 of
-the whole file into the archive's comment, too; it is passed over now. With 10,891 bytes of a checkpoint flipped one by
+the whole file into the archive's comment, too; it is passed over now. With 11,029 bytes of a checkpoint flipped one by
 one (all of its headers, each 25th of the rest), the CRCs and `load_saved` found each flip that changes what is loaded,
 7,636 in all. The others are padding and fields that nobody reads. Where a file is cut, the archive's directory is gone.
 """

@@ -1,4 +1,8 @@
-"""When checkpoints are written: of the best epoch, at each epoch's end, every so often within one, when stopping."""
+"""When checkpoints are written: for the best epoch, at each epoch's end, at intervals within one, and when stopping.
+
+Lightning 2.6.6 has `every_n_train_steps` and `train_time_interval` for intervals. They write before the validation that
+may follow a batch, and a run that resumes there would leave it out; hence `StepCheckpoints`.
+"""
 
 import errno
 import logging
@@ -22,24 +26,24 @@ from .unfinished import batches_done, validates
 log = logging.getLogger(__name__)
 
 STEPS_BETWEEN_CLOCKS = 64
-"""Of a distributed run: how often its processes agree on the time."""
+"""How often the processes of a distributed run agree on the time."""
 
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Lightning's, for a run that goes on exactly, wherever its folder is by then.
+    """Lightning's ModelCheckpoint, for runs that resume exactly, even after their folder was moved.
 
-    The state names files: they are sought in the folder as it is called now, else Lightning forgets how good the best
-    one is. And what a validation behind an epoch's last batch finds best is written when the epoch has ended: a
-    checkpoint of before could not go on, for the epoch's own figures are lost.
+    Its state names files, which are looked for in the folder's present place; otherwise Lightning forgets how good the
+    best one is. And if the validation after an epoch's last batch finds a new best, it is written when the epoch has
+    ended: an earlier checkpoint could not resume, because the epoch's own figures are lost.
     """
 
     _validated = False
 
     @property
     def state_key(self) -> str:
-        """That of Lightning's class, under which earlier versions' checkpoints have it."""
+        """Lightning's own, under which earlier versions' checkpoints hold the state."""
         return ModelCheckpoint.__qualname__ + super().state_key.removeprefix(type(self).__qualname__)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -55,7 +59,7 @@ class RunCheckpoint(ModelCheckpoint):
         return str(Path(self.dirpath or "") / Path(path).name) if path else ""
 
     def _forget_unless_whole(self, path: Path) -> None:
-        """Let the best that is to come take the place of a file that is damaged or was removed."""
+        """Let the next best take the place of a file that is damaged or was removed."""
         try:
             load_whole(path)
         except SavedFileError as error:
@@ -77,12 +81,14 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 class StepCheckpoints(Checkpoint):
-    """Writes `path` in the middle of epochs, so that little is lost, and ends the run where `stop` asks for it.
+    """Write `path` within epochs, so that little is lost, and end the run when `stop` asks for it.
 
-    `steps` or `seconds` say how often; both None: only when stopping. Behind a batch that a validation follows, it
-    waits for that: a checkpoint of before could not say that it is still to come. The one of an epoch's end is not
-    its own. As a `Checkpoint` it comes behind all other callbacks, so that it keeps what they know of the validation;
-    the best checkpoint has to stand before it in the list.
+    If a validation follows a batch, the checkpoint waits for it, since an earlier one could not say that it is still to
+    come. The checkpoint of an epoch's end is not this one's. A `Checkpoint` runs after all other callbacks and so keeps
+    what they know of the validation; the best checkpoint must stand before it in the list.
+
+    Args:
+        steps, seconds: How often; both None: only when stopping.
     """
 
     def __init__(self, path: Path, stop: Stop, steps: int | None = None, seconds: float | None = None) -> None:
@@ -94,9 +100,9 @@ class StepCheckpoints(Checkpoint):
         self._is_over = False
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """That a callback has ended the training, which Lightning forgets, and of how many epochs.
+        """Note that a callback ended the training, which Lightning forgets, and of how many epochs.
 
-        Not that the time is up: a `Timer` knows that by itself, and the next one may have more.
+        Not that the time is up: a `Timer` knows that by itself, and the next run may have more.
         """
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         left = [callback.time_remaining() for callback in callbacks if isinstance(callback, Timer)]
@@ -104,12 +110,13 @@ class StepCheckpoints(Checkpoint):
             checkpoint["stopped_early_of"] = trainer.max_epochs
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """It stays ended, unless the run gets more epochs."""
+        """Leave it ended, unless the run gets more epochs."""
         self._is_over = checkpoint.get("stopped_early_of") == trainer.max_epochs
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Lightning's own handlers, set before this, would end the run without a checkpoint. When the fit is over it
-        puts back those of before it began. Several processes are left to Lightning, which tells all of them.
+        """Replace Lightning's handlers, which would end the run without a checkpoint; it restores older ones later.
+
+        Several processes are left to Lightning, which tells all of them.
         """
         if trainer.world_size == 1:
             self._stop.listen()
@@ -120,7 +127,7 @@ class StepCheckpoints(Checkpoint):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: tuple[Tensor, Tensor], batch_idx: int
     ) -> None:
-        """Not at once when the checkpoint is written: only then are the figures of its batch given to the loggers."""
+        """Leave only now, not with the checkpoint: the loggers have got the figures of its batch in between."""
         if self._may_leave:
             self._stop.leave()
 
@@ -140,7 +147,7 @@ class StepCheckpoints(Checkpoint):
             self._save_if_due(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Asked during the last batch or the validation of the epoch before, whose checkpoint is written now."""
+        """Leave if asked during the last batch or validation of the epoch before: its checkpoint is written now."""
         self._note(trainer)
         self._stop.leave_if_asked()
 
@@ -160,7 +167,7 @@ class StepCheckpoints(Checkpoint):
 
     def _save_if_due(self, trainer: L.Trainer) -> None:
         done = batches_done(trainer)
-        if done == 0 or trainer.should_stop or not self._is_due(trainer, done):  # at the epoch's end comes another
+        if done == 0 or trainer.should_stop or not self._is_due(trainer, done):  # the epoch's end writes another
             return
         trainer.save_checkpoint(self.path)
         self._note(trainer)
@@ -176,7 +183,7 @@ class StepCheckpoints(Checkpoint):
         due = time.monotonic() - self._saved_at >= self._seconds
         if trainer.world_size == 1:
             return due
-        # All processes write together: the first one's clock counts, and asking for it makes all of them wait.
+        # All processes write together, by the first one's clock; asking for it makes all of them wait.
         return done % STEPS_BETWEEN_CLOCKS == 0 and bool(trainer.strategy.broadcast(due))
 
     def _note(self, trainer: L.Trainer) -> None:
@@ -204,7 +211,7 @@ def checkpoint_callbacks(folder: RunFolder, stop: Stop, *, monitor: str, mode: s
 
 
 def checkpoint_interval(every: Any) -> tuple[int | None, float | None]:
-    """Steps or seconds from what was typed: 500, `30s`, `10min`, `1.5h` or null; `InputError` for anything else."""
+    """Return steps or seconds from what was typed: 500, `30s`, `10min`, `1.5h` or null; else raise `InputError`."""
     if every is None:
         return None, None
     if isinstance(every, int) and not isinstance(every, bool) and every > 0:

@@ -1,7 +1,7 @@
-"""TensorBoard's files of a run that goes on: without what was written behind the checkpoint that it goes on from.
+"""TensorBoard's files of a resumed run, without what was written after the checkpoint that it resumes from.
 
-That would be there twice, as a second line behind the first. TensorBoard's own way (`purge_step`) leaves it to each
-reader to pass it over, and takes all tags to count in the same steps.
+That would appear twice, as a second line behind the first. TensorBoard's own `purge_step` leaves it to each reader to
+skip it, and assumes that all tags count in the same steps.
 """
 
 from pathlib import Path
@@ -14,16 +14,16 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from ..files import replacing
 
 WRITTEN_AGAIN = ("baseline/", "test/", "best_", "_hparams_/", "custom_scalars__config__")
-"""Begin the tags of what a resumed run measures or says once more."""
+"""How the tags begin that a resumed run writes again."""
 
 BY_EPOCH = "gradcam/"
-"""Begins the tags whose steps are epochs; all others count optimizer steps, from 0."""
+"""How the tags begin whose steps are epochs; all others count optimizer steps, from 0."""
 
 
 def cut_events(run: Path, steps: int, epochs: int) -> None:
-    """Leave in the event files of `run` what belongs to its first `steps` steps and its first `epochs` epochs."""
+    """Keep only the first `steps` steps and the first `epochs` epochs in the event files of `run`."""
     for file in run.glob("events.out.tfevents.*"):
-        # A record that a kill has cut in half, or damaged, ends the file for all its readers.
+        # For every reader the file ends at a record that a kill has cut.
         records = list(RawEventFileLoader(str(file)).Load())
         kept = [record for record in records if _stays(Event.FromString(record), steps, epochs)]
         if len(kept) == len(records):

@@ -1,4 +1,4 @@
-"""From which checkpoint a run goes on: one that a kill has left whole, that is safe to load and that fits."""
+"""Which checkpoint a run resumes from: one that is whole, safe to load, and fits; and why a run is refused."""
 
 import logging
 from itertools import zip_longest
@@ -24,15 +24,15 @@ PARTS: dict[str, type] = {
     "optimizer_states": list,
     "lr_schedulers": list,
 }
-"""What Lightning restores a training from."""
+"""What Lightning needs to restore a training."""
 
 COUNTS = ("epoch", "global_step")
 
 
 def last_whole(folder: RunFolder) -> Path | None:
-    """The newest checkpoint that is as it was written; a damaged one is named and passed over. None without any.
+    """Return the newest whole checkpoint, None without any; name a damaged one and pass it over.
 
-    Raises `InputError` where one of the two is whole, and is not safe to load.
+    Raise `InputError` if one is unsafe to load, or can't be read but may be whole.
     """
     whole: dict[Path, Any] = {}
     for path in (folder.last_checkpoint, folder.best_checkpoint):
@@ -60,7 +60,7 @@ def last_whole(folder: RunFolder) -> Path | None:
 
 
 def progress(path: Path) -> tuple[int, int]:
-    """The steps and the epochs that were over when the checkpoint was written."""
+    """Return how many steps and epochs were done when the checkpoint was written."""
     content = load_saved(path)
     return content["global_step"], content["epoch"] + (content.get("unfinished") is None)
 
@@ -74,7 +74,7 @@ def _say_where(checkpoint: dict[str, Any]) -> None:
 
 
 def check_fits(path: Path, module: nn.Module, data: ImageDataModule) -> None:
-    """Raise `InputError` where the checkpoint is no training of this module on these images.
+    """Raise `InputError` unless the checkpoint is of a training of this module on these images.
 
     Lightning would find out half-way, or not at all.
     """
@@ -95,7 +95,7 @@ def check_fits(path: Path, module: nn.Module, data: ImageDataModule) -> None:
 
 
 def _check_images(content: Any, data: ImageDataModule) -> None:
-    """An earlier version's checkpoint says nothing of them."""
+    """Compare classes and images, which an earlier version's checkpoint does not name."""
     settings, census = content.get("hyper_parameters"), content.get(type(data).__qualname__)
     names = settings.get("class_names") if isinstance(settings, dict) else None
     if isinstance(names, list) and names != data.class_names:
@@ -113,7 +113,7 @@ def _check_images(content: Any, data: ImageDataModule) -> None:
 
 
 def check_length(path: Path, batches: int, epochs: int | None) -> None:
-    """Raise `InputError` where more is done already than `epochs` (None: without end) of so many `batches` each."""
+    """Raise `InputError` unless no more than `epochs` (None: any) are done, and an epoch still has `batches`."""
     done, unfinished = progress(path)[1], load_saved(path).get("unfinished")
     if epochs is not None and 0 <= epochs < done:
         raise InputError(f"trainer.max_epochs={epochs} is too few: {done} epochs are done already")

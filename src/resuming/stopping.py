@@ -1,4 +1,8 @@
-"""Being told to stop: the batch at hand is finished and a checkpoint written; told twice, it ends at once."""
+"""Signals that stop a run: the first finishes the batch and writes a checkpoint, the second ends the run at once.
+
+Lightning 2.6.6 answers SIGTERM by raising after the batch, without a checkpoint of its middle, and Ctrl-C by ending in
+whatever line it is; neither knows a second signal.
+"""
 
 import logging
 import signal
@@ -13,11 +17,11 @@ log = logging.getLogger(__name__)
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 SECONDS_UNTIL_SAID = 1.0
-"""Until it is said that the run is about to stop. Most batches are over before, and the line at its end is enough."""
+"""How long the run waits before it says that it is stopping: most batches end sooner, and the last line is enough."""
 
 
 class Stop:
-    """Whether somebody wants the training to stop. Truthy from then on; `signal` says which way."""
+    """Whether somebody wants the training to stop: true from then on. `signal` is the signal that asked."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -27,23 +31,23 @@ class Stop:
         return self.signal is not None
 
     def ask(self, number: int, _: FrameType | None = None) -> None:
-        """The handler of a signal."""
+        """Handle a signal."""
         if self:
             self.leave(number)
         self.signal = number
-        # Said by a thread: the handler may have interrupted somebody who is printing, and then can't.
+        # A thread says it: the handler may have interrupted a print, and could not print itself.
         self._notice = threading.Timer(SECONDS_UNTIL_SAID, self._say)
         self._notice.daemon = True
-        with suppress(RuntimeError):  # there is no memory for a thread: it is not said, then
+        with suppress(RuntimeError):  # no memory for a thread: then nobody says it
             self._notice.start()
 
     def leave_if_asked(self) -> None:
-        """Raise what ends the process, where somebody wants it to."""
+        """End the process if somebody asked for it."""
         if self:
             self.leave()
 
     def leave(self, number: int | None = None) -> None:
-        """Raise what ends the process: KeyboardInterrupt for Ctrl-C (exit 130), else SystemExit(143)."""
+        """Raise KeyboardInterrupt for Ctrl-C (exit 130), or else SystemExit(143)."""
         self._say_nothing_more()
         if (number or self.signal) == signal.SIGINT:
             raise KeyboardInterrupt
@@ -51,10 +55,10 @@ class Stop:
 
     @contextmanager
     def patience(self) -> Iterator[None]:
-        """In the block a signal waits for somebody to call `leave_if_asked`, at the latest for the block's end.
+        """Let signals wait until somebody calls `leave_if_asked`, at the latest at the block's end.
 
-        An exception out of a signal's handler would meet Lightning in the midst of its own tidying up, which then
-        raises another one instead, or a destructor, which swallows it.
+        An exception from a signal handler could hit Lightning while it tidies up, which then raises another one, or a
+        destructor, which swallows it.
         """
         before = {number: signal.getsignal(number) for number in SIGNALS}
         self.listen()
@@ -69,13 +73,13 @@ class Stop:
         self.leave_if_asked()
 
     def listen(self) -> None:
-        """Take the signals from now on; outside the main thread, which alone gets them, do nothing."""
+        """Handle the signals from now on; do nothing outside the main thread, which alone gets them."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self.ask)
 
     def _say_nothing_more(self) -> None:
-        """An error's line, for one, is the last."""
+        """Cancel the notice: the line about an error, for one, must come last."""
         if self._notice is not None:
             self._notice.cancel()
 

@@ -1,4 +1,4 @@
-"""The middle of an epoch in a checkpoint: what Lightning leaves out, and a resumed run needs to go on exactly.
+"""The middle of an epoch in a checkpoint: what Lightning leaves out and a resumed run needs to continue exactly.
 
 Lightning keeps weights, optimizer, schedule and how many batches are done. It forgets the figures that the epoch has
 gathered so far and gradients that are still being accumulated, and starts the epoch's images from the first.
@@ -17,16 +17,19 @@ from torchmetrics import Metric
 
 
 def batches_done(trainer: L.Trainer) -> int:
-    """Of the epoch that is being trained; 0 at its ends."""
+    """Return how many batches of the present epoch are done; 0 at its ends."""
     done = int(trainer.fit_loop.epoch_loop.batch_progress.current.processed)  # type: ignore[attr-defined]
     return done if done < trainer.num_training_batches else 0
 
 
 def gather(trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> dict[str, Any] | None:
-    """What has to be put into a checkpoint, as plain values; None at the end of an epoch, where nothing has to.
+    """Return what a checkpoint needs besides, as plain values; None at the end of an epoch, where it needs nothing.
 
-    `figures` holds the epoch's torchmetrics, at any depth. In a distributed run all processes call this together, and
-    each gets the figures of all and the mean of their gradients, which is what they would have agreed on.
+    In a distributed run all processes call this together, and each gets the figures of all and the mean of their
+    gradients, on which they would have agreed.
+
+    Args:
+        figures: Holds the epoch's torchmetrics, at any depth.
     """
     batches = batches_done(trainer) if trainer.state.fn == "fit" else 0
     if batches == 0:
@@ -45,7 +48,7 @@ def gather(trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> dict[s
 
 
 def validates(trainer: L.Trainer) -> bool:
-    """Whether a validation follows the batch at hand. Lightning itself says it: intervals can be of several kinds."""
+    """Return whether a validation follows this batch. Lightning is asked, as intervals can be of several kinds."""
     fetcher = trainer.fit_loop._data_fetcher
     return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
 
@@ -53,15 +56,15 @@ def validates(trainer: L.Trainer) -> bool:
 def stay_in_epoch(loops: dict[str, Any], trainer: L.Trainer) -> None:
     """Let Lightning's loops in a checkpoint of `gather` say that the epoch is not over.
 
-    Where `max_steps`, `max_time` or a callback ends the training in the middle of an epoch, Lightning counts it as one,
-    and would go on with the next where the run gets more of them.
+    If `max_steps`, `max_time` or a callback ends the training within an epoch, Lightning counts the epoch as done, and
+    would continue with the next one if the run gets more of them.
     """
     state, epoch_loop = loops["fit_loop"], trainer.fit_loop.epoch_loop
     if state["epoch_progress"]["current"]["processed"] == state["epoch_progress"]["current"]["completed"]:
         return
     for progress in state["epoch_progress"].values():
         progress["processed"] = progress["completed"]
-    # A batch behind which there was a validation is counted when the run goes on, which has been done here.
+    # Lightning counts a batch that a validation followed once more when the run resumes.
     stopping, trainer.should_stop = trainer.should_stop, False
     if validates(trainer) and not epoch_loop._should_accumulate():
         state["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
@@ -69,9 +72,9 @@ def stay_in_epoch(loops: dict[str, Any], trainer: L.Trainer) -> None:
 
 
 def put_back(unfinished: dict[str, Any], trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> None:
-    """Go on where `gather` was called: with the next batch, the figures so far, and the gradients so far.
+    """Continue where `gather` was called: with the next batch, and the figures and gradients so far.
 
-    Of several processes the first one takes the figures of all: they are added up again at the end of the epoch.
+    Of several processes, the first takes the figures of all: they are added up again at the end of the epoch.
     """
     trainer.train_dataloader.batch_sampler.skip = unfinished["batches"]  # type: ignore[union-attr]
     metrics = dict(_metrics(figures))
@@ -90,7 +93,7 @@ def _metrics(figures: nn.Module) -> list[tuple[str, Metric]]:
 
 
 def _state(metric: Metric) -> tuple[int, dict[str, torch.Tensor]]:
-    """How often it was updated, and what it has added up, over all processes."""
+    """Return how often the metric was updated, and what it has added up, over all processes."""
     with metric.sync_context():
         states: dict[str, Any] = metric.metric_state  # tensors: none of ours keeps lists
         return metric.update_count, {name: value.detach().clone() for name, value in states.items()}

@@ -21,7 +21,7 @@ from ..resuming.unfinished import gather, put_back, stay_in_epoch
 from .optimizers import build_optimizer, build_schedule
 
 STEPS_BETWEEN_CHECKS = 32
-"""On a GPU the loss is looked at every so many steps: each look waits for the device."""
+"""On a GPU the loss is checked every so many steps, because each check waits for the device."""
 
 
 class ImageClassifier(L.LightningModule):
@@ -75,23 +75,23 @@ class ImageClassifier(L.LightningModule):
         self._unfinished: dict[str, Any] | None = None
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) in 0…255 -> (images / 255 - mean) / std, in the network's memory layout and number format.
+        """Return (images / 255 - mean) / std of uint8 images (N, C, H, W), in the network's layout and number format.
 
-        It is computed in float32; only `trainer.precision=bf16-true` and its like have another format behind it.
+        It is computed in float32; with `trainer.precision=bf16-true` and the like the result is converted.
         """
         scaled = images.to(self.mean.device, memory_format=self.memory_format).float()
         scaled = scaled.div_(255).sub_(self.mean.float()).div_(self.std.float())
         return scaled.to(next(self.network.parameters()).dtype)
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 images (N, C, H, W), or their features (N, F) -> logits (N, classes)."""
+        """Return the logits (N, classes) of uint8 images (N, C, H, W) or of their features (N, F)."""
         if images.ndim == 2:
             head = cast(nn.Linear, self.network.get_submodule(self.head))  # the table promises one
             return cast(Tensor, head(images.to(head.weight.dtype)))
         return cast(Tensor, self.network(self.normalise(images)))
 
     def features(self, images: Tensor) -> Tensor:
-        """uint8 images (N, C, H, W) -> what the head gets of them, (N, F)."""
+        """Return what the head sees of uint8 images (N, C, H, W): features (N, F)."""
         head = self.network.get_submodule(self.head)
         self.network.set_submodule(self.head, nn.Identity())
         try:
@@ -102,7 +102,7 @@ class ImageClassifier(L.LightningModule):
     # Freezing ------------------------------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """Go on in the middle of an epoch, where the checkpoint is from there: `on_train_epoch_start` isn't called."""
+        """Continue in the middle of an epoch if the checkpoint is from there; `on_train_epoch_start` isn't called."""
         if self._unfinished is not None:
             self._freeze(self.current_epoch)
             put_back(self._unfinished, self.trainer, self.network, self._figures_of_training())
@@ -170,7 +170,7 @@ class ImageClassifier(L.LightningModule):
         return logits
 
     def _measure(self, split: str, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
-        """Add a batch to the split's metrics. They live on the device and are read once an epoch: no host sync here."""
+        """Add a batch to the split's metrics, which live on the device and are read once an epoch: no sync here."""
         mean_loss = cast(MeanMetric, self.losses[f"{split}_"])
         figures = cast(MetricCollection, self.figures[f"{split}_"])
         mean_loss.update(loss, weight=len(targets))
@@ -195,8 +195,10 @@ class ImageClassifier(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by norm or by value. Lightning itself refuses to for a fused optimizer in mixed precision, though only
-        the gradients of fp16 are scaled and have to be left to it."""
+        """Clip by norm or by value.
+
+        Lightning refuses to with a fused optimizer in mixed precision, though only fp16 scales its gradients.
+        """
         if gradient_clip_val is None:
             return
         if self.trainer.precision == "16-mixed":

@@ -1,4 +1,8 @@
-"""How much memory a process may still take: of a GPU, or of the machine and of all that limits the process there."""
+"""How much memory a process may still take: of a GPU, or of the machine within all limits of the process.
+
+psutil knows the machine's available memory, but neither a container's limit (control groups) nor `ulimit`, which are
+most of this file.
+"""
 
 import os
 import sys
@@ -11,7 +15,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free for this process on the device; those that torch keeps for it without use are among them."""
+    """Return the bytes that this process can still take on the device, with those that torch keeps unused."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -19,7 +23,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def _rooms() -> Iterator[int]:
-    """Bytes that are left of the machine's memory, of those of its control groups and of the process's own limits."""
+    """Yield the bytes left of the machine's memory, of each control group's, and of the process's own limits."""
     meminfo, membership = Path("/proc/meminfo"), Path("/proc/self/cgroup")
     if not meminfo.exists():  # other systems than Linux say how much there is, not how much is free
         yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
@@ -32,9 +36,9 @@ def _rooms() -> Iterator[int]:
 
 
 def cgroup_rooms(membership: str, root: Path) -> Iterator[int]:
-    """Bytes that are left below each limit of the groups that `membership` (of /proc/self/cgroup) names, and of those
-    that these are in. What a container or a batch system grants is such a limit.
+    """Yield the bytes left below each limit of the groups in `membership` (/proc/self/cgroup) and of their parents.
 
+    Containers and batch systems set such limits:
     https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files and, of version 1,
     https://docs.kernel.org/admin-guide/cgroup-v1/memory.html
     """
@@ -58,7 +62,7 @@ def cgroup_rooms(membership: str, root: Path) -> Iterator[int]:
 
 
 def _number(file: Path) -> int | None:
-    """None where there is no such file, or no limit in it (`max`)."""
+    """Return the number in a file; None without the file, or without a limit (`max`)."""
     try:
         return int(file.read_text())
     except (OSError, ValueError):
@@ -66,7 +70,7 @@ def _number(file: Path) -> int | None:
 
 
 def _cached(file: Path, key: str) -> int:
-    """Bytes of files that count as used, and are dropped as soon as somebody needs the memory."""
+    """Return the bytes of cached files: they count as used, and go as soon as somebody needs the memory."""
     try:
         values = dict(line.split() for line in file.read_text().splitlines())
     except (OSError, ValueError):
@@ -75,7 +79,7 @@ def _cached(file: Path, key: str) -> int:
 
 
 def _own_rooms() -> Iterator[int]:
-    """What `ulimit -v` and `ulimit -d` leave."""
+    """Yield what `ulimit -v` and `ulimit -d` leave."""
     if sys.platform != "linux":
         return
     import resource

@@ -11,9 +11,7 @@ from ..errors import InputError
 
 
 def describe_hardware() -> dict[str, Any]:
-    """The processor's name, the cores that this process may use and the threads that torch takes, the memory in GiB,
-    and the names of the GPUs.
-    """
+    """Return the processor's name, this process's cores and torch's threads, the memory in GiB, and the GPUs' names."""
     return {
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -24,9 +22,9 @@ def describe_hardware() -> dict[str, Any]:
 
 
 def uses_cuda(accelerator: str) -> bool:
-    """Whether this `trainer.accelerator` trains on a CUDA GPU here.
+    """Return whether this `trainer.accelerator` trains on a CUDA GPU here.
 
-    Raises `InputError` where one is asked for and there is none, rather than after the data have been read.
+    Raise `InputError` if one is wanted and there is none, before the data are read.
     """
     present = torch.cuda.is_available()
     if accelerator in ("gpu", "cuda") and not present and not torch.backends.mps.is_available():

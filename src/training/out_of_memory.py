@@ -1,4 +1,4 @@
-"""Memory that has run out, in a line: what happened, which smaller batch would fit, and how to go on."""
+"""Out of memory, in one line: what happened, which smaller batch would fit, and how to go on."""
 
 import logging
 import shlex
@@ -18,10 +18,13 @@ log = logging.getLogger(__name__)
 def memory_advice(
     error: BaseException, free: int, module: ImageClassifier, data: ImageDataModule, trainer: L.Trainer, shown: str
 ) -> RunError | None:
-    """What to say of a training that this error has ended; None where memory is not the matter.
+    """Return what to say about a training that this error ended; None if memory was not the reason.
 
-    `free`: the bytes of main memory that were free when it began. `shown` is the run folder. What the training still
-    holds is let go of: nothing can be done with it any more.
+    It frees what the training holds, which can't continue.
+
+    Args:
+        free: The bytes of main memory that were free when the training began.
+        shown: The run folder, as users call it.
     """
     kind = ran_out(error)
     if kind is None:
@@ -31,8 +34,8 @@ def memory_advice(
     if (kind == "memory") == (device.type == "cpu"):
         try:
             let_go(error, module, trainer)
-            # Main memory runs out where the process is limited (where the system's is at an end, it kills), and of its
-            # address space a process gives little back: what a new one will have is what this one had.
+            # Main memory runs out only where the process is limited; otherwise the kernel kills it. A process returns
+            # little of its address space, so a new one will have what this one had.
             free = free if device.type == "cpu" else free_memory(device)
             fit = fitting(module, data, trainer, free, power_of_two(size - 1))
             smaller = _advise(fit)
@@ -47,7 +50,7 @@ def memory_advice(
 
 
 def let_go(error: BaseException, module: ImageClassifier, trainer: L.Trainer) -> None:
-    """Free gradients, optimizer state and what the failed step held: what is free then is what a new run will have."""
+    """Free gradients, optimizer state and what the failed step held, so that as much is free as a new run will have."""
     link: BaseException | None = error
     while link is not None:
         traceback.clear_frames(link.__traceback__)

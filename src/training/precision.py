@@ -17,12 +17,12 @@ ResNet-18 at 64² with the ImageNet stem (13) 113 -> 126, ResNet-50 likewise (13
 
 
 def weight_uses(network: nn.Module, in_channels: int, image_size: int) -> float:
-    """How often a weight is multiplied in the forward pass of one image, on average: MACs / parameters."""
+    """Return how often a weight is multiplied in the forward pass of one image, on average: MACs / parameters."""
     return count_macs(network, in_channels, image_size) / max(1, count_parameters(network))
 
 
 def choose_precision(precision: str, *, cuda: bool, uses: float) -> str:
-    """The Trainer's `precision`: as given, or for `auto` `bf16-mixed` where it is faster here, else `32-true`."""
+    """Return the Trainer's `precision`: as given, or for `auto` `bf16-mixed` where that is faster, else `32-true`."""
     if precision != "auto":
         return precision
     if cuda:
@@ -31,13 +31,13 @@ def choose_precision(precision: str, *, cuda: bool, uses: float) -> str:
 
 
 def choose_memory_format(memory_format: str, *, cuda: bool, uses: float) -> torch.memory_format:
-    """The layout of images and weights: as given, or for `auto` channels_last wherever it is faster."""
+    """Return the layout of images and weights: as given, or for `auto` channels_last wherever it is faster."""
     if memory_format == "auto":
         memory_format = "channels_last" if cuda or uses >= WORTH_CONVERTING else "contiguous"
     return torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 in hardware: AMX or AVX512-BF16 on x86, BF16 on Arm. Emulated, it is slower."""
+    """Return whether this CPU multiplies bf16 in hardware: by AMX, AVX512-BF16 or Arm's BF16. Emulation is slower."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16"))

@@ -18,9 +18,9 @@ from .classifier import ImageClassifier
 
 
 def read_pretrained(weights: str | None, name: str) -> dict[str, Tensor] | None:
-    """The state dict that `weights` means for the network `name`: `imagenet`, a file, or a run, whose best it takes.
+    """Return the state dict that `weights` means for the network `name`: `imagenet`, a file, or a run's best.
 
-    None for None. Raises `InputError` where there is none to be had.
+    None for None. Raise `InputError` if there is none to be had.
     """
     if weights is None:
         return None
@@ -47,10 +47,13 @@ def resolve_architecture(model: Mapping[str, Any], pretrained: Mapping[str, Tens
 def features_stay_the_same(
     wanted: bool | str, *, freeze: str | int, augmented: bool, processes: int, limited: bool = False
 ) -> bool:
-    """Whether features are computed once and kept; `wanted` is `data.cache_features`.
+    """Return whether features are computed once and kept.
 
-    A training that is `limited` to some batches has no use for the features of all images, unless they are wanted.
-    Raises `InputError` where freezing, or keeping features, is asked for and can't be right.
+    Raise `InputError` if freezing, or keeping features, is asked for and would be wrong.
+
+    Args:
+        wanted: `data.cache_features`.
+        limited: The training sees only some batches; features of all images are then computed only if `wanted`.
     """
     if isinstance(freeze, int) and processes > 1:
         # DistributedDataParallel notes at its start which weights have gradients.
@@ -73,10 +76,12 @@ def extract_features(
     device: torch.device,
     context: AbstractContextManager[None],
 ) -> Tensor:
-    """The features (N, F) of all images (N, C, S, S) of the loader, in its order, in CPU memory.
+    """Return the features (N, F) of all images (N, C, S, S) of the loader, in its order, in CPU memory.
 
-    `context` is the precision that training has, such as autocast; the number format of the features is its. The
-    module is moved to `device` and has its modes back afterwards.
+    The module moves to `device`; its modes are restored afterwards.
+
+    Args:
+        context: The precision of the training, such as autocast, which decides the features' number format.
     """
     training = module.training
     module.to(device).eval()
