@@ -1,7 +1,7 @@
 """Which images of a data set are the same picture: exactly, or resized, recompressed or slightly changed.
 
-Found are copies of the whole picture; of two small images (`SMALL_SIDE`) only almost equal ones. Not found are crops,
-mirror images and turned ones, which are images of their own to a network.
+Copies of the whole picture are found; of small images (`SMALL_SIDE`) only those that are almost equal. Crops, mirrored
+and rotated images are not: to a network they are images of their own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ class Rule(NamedTuple):
     """When two images are near duplicates.
 
     Attributes:
-        bits: in which their perceptual hashes (64 bits) may differ. It only narrows the search.
-        side: pixels of the thumbnails that are compared: those of the signatures, averaged.
-        correlation: what that of the thumbnails is at least, over all pixels and channels.
-        difference: the most that the thumbnails differ by, root mean square, in grey levels of 255.
+        bits: how many of the 64 of their perceptual hashes may differ. This only narrows the search.
+        side: pixels of the thumbnails that are compared, averaged from those of the signatures.
+        correlation: least correlation of the thumbnails, over all pixels and channels.
+        difference: largest root-mean-square difference of the thumbnails, in grey levels of 255.
     """
 
     bits: int
@@ -40,8 +40,8 @@ PHOTOGRAPH = Rule(bits=8, side=16, correlation=0.97, difference=32)
 # MNIST's 70,000 images no two reach 0.995.
 SMALL = Rule(bits=4, side=32, correlation=0.995, difference=16)
 SMALL_SIDE = 32  # pixels: of a pair by `SMALL`, the shorter side of both has fewer
-# Grey levels. Of thumbnails with a smaller standard deviation the noise of compression is the pattern: such images, all
-# black or white, are duplicates only when they are equal.
+# Grey levels. In thumbnails with a smaller standard deviation, all black or white, the pattern is noise of compression:
+# such images are duplicates only when they are equal.
 LEAST_CONTRAST = 4.0
 
 BLOCK = 1 << 20  # pairs of hashes compared at a time, in each thread: 9 MB
@@ -49,9 +49,9 @@ PAIRS = 4096  # pairs of thumbnails compared at a time, in each thread: 100 MB
 
 
 def find_duplicates(signatures: Sequence[Signature]) -> list[np.ndarray]:
-    """Groups of two and more images, as sorted indices; no image is in two. The first image's order.
+    """Return groups of two or more images, as sorted indices, ordered by the first image; no image is in two groups.
 
-    A group holds what is linked by pairs, so that its ends may differ by more than the rule allows.
+    A group holds what pairs link together, so that its ends may differ by more than the rule allows.
     """
     digests = np.array([signature.digest for signature in signatures], dtype="V16")
     _, first, same = np.unique(digests, return_index=True, return_inverse=True)
@@ -66,7 +66,7 @@ def find_duplicates(signatures: Sequence[Signature]) -> list[np.ndarray]:
 
 
 def near_pairs(signatures: Sequence[Signature]) -> np.ndarray:
-    """int64 (n, 2): the pairs of near duplicates.
+    """Return the pairs of near duplicates, int64 (n, 2).
 
     All hashes are compared with all, in blocks and on all cores: 100,000 images took 45 s on two busy ones.
     """
@@ -87,7 +87,7 @@ def near_pairs(signatures: Sequence[Signature]) -> np.ndarray:
 
 
 def blocks(count: int) -> Iterator[slice]:
-    """Rows of the upper triangle of all pairs, about `BLOCK` pairs in each block."""
+    """Yield rows of the upper triangle of all pairs, about `BLOCK` pairs in each block."""
     start = 0
     while start < count:
         stop = min(count, start + max(1, BLOCK // (count - start)))
@@ -96,7 +96,7 @@ def blocks(count: int) -> Iterator[slice]:
 
 
 def compare(rows: slice, hashes: np.ndarray, thumbnails: np.ndarray, small: np.ndarray) -> np.ndarray:
-    """The near duplicates (n, 2) between the images of these rows and all behind them."""
+    """Return the near duplicates (n, 2) between the images of these rows and all after them."""
     distances = np.bitwise_count(hashes[rows, None] ^ hashes[None, rows.start :])
     left, right = np.nonzero(distances <= PHOTOGRAPH.bits)
     strict = small[left + rows.start] & small[right + rows.start]
@@ -112,7 +112,7 @@ def compare(rows: slice, hashes: np.ndarray, thumbnails: np.ndarray, small: np.n
 
 
 def look_alike(thumbnails: np.ndarray, pairs: np.ndarray, rule: Rule) -> np.ndarray:
-    """A mask (n,) of the `pairs` (n, 2) whose thumbnails are near duplicates."""
+    """Return a mask (n,) of the `pairs` (n, 2) whose thumbnails are near duplicates."""
     step = thumbnails.shape[1] // rule.side
     shape = (len(pairs), rule.side, step, rule.side, step, 3)
     left, right = (

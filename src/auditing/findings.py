@@ -1,4 +1,4 @@
-"""What is in a data set: counts, sizes, kinds of files, what was left out, and which images are there twice."""
+"""What is in a data set: counts, sizes, kinds of files, what was left out, and which images appear twice."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from ..data.splits import SPLITS
 from .duplicates import LEAST_CONTRAST, PHOTOGRAPH, SMALL, SMALL_SIDE, find_duplicates
 from .signatures import Signature, read_signatures, to_picture
 
-MOST_SKIPPED = 0.05  # of all files: training's own data.max_skipped, from which on it refuses a data set
+MOST_SKIPPED = 0.05  # of all files: the default of data.max_skipped, above which training refuses a data set
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class DuplicateGroup:
 
     @property
     def across_splits(self) -> bool:
-        """Leakage: what is measured on one split was trained on, or chosen by, in another."""
+        """Whether it is a leak: one split measures what another trained on."""
         return len({split for _, split, _ in self.images}) > 1
 
     @property
     def across_classes(self) -> bool:
-        """A contradiction: at most one of the labels is right."""
+        """Whether it is a contradiction: at most one of the labels is right."""
         return len({name for _, _, name in self.images}) > 1
 
     @property
@@ -86,7 +86,7 @@ class Audit:
 
     @property
     def imbalance(self) -> float:
-        """How many times as many training images the largest class has as the smallest."""
+        """The training images of the largest class, in multiples of the smallest."""
         return float(self.counts[:, 0].max() / self.counts[:, 0].min())
 
     @property
@@ -99,7 +99,7 @@ class Audit:
 
     @property
     def sound(self) -> bool:
-        """No leakage, no contradiction and few unreadable files. Duplicates within a class only weigh more."""
+        """No leak, no contradiction and few unreadable files. Duplicates within a class and split only weigh more."""
         return not self.leaks and not self.contradictions and not self.damaged
 
     @property
@@ -109,7 +109,7 @@ class Audit:
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """One sentence that says what to make of the findings."""
         if self.sound:
             rest = f"; {count(len(self.groups), 'group')} of duplicates within a split" if self.groups else ""
             return f"Ready to train: no duplicates across splits or classes{rest}."
@@ -123,7 +123,7 @@ class Audit:
         return f"Look at these before training: {', '.join([*found[:-2], ' and '.join(found[-2:])])}."
 
     def as_dict(self) -> dict[str, Any]:
-        """What audit.json holds."""
+        """Return what audit.json holds."""
         groups = self.groups
         inside = [group for group in groups if not group.across_splits and not group.across_classes]
         return {
@@ -161,7 +161,7 @@ class Audit:
 
 
 def audit_images(data: ImageDataModule) -> Audit:
-    """Reads every image of every split once and compares all with all. `data` is set up.
+    """Read every image of every split once and compare all with all. `data` is set up.
 
     Raises:
         UnreadableImageError: a file has changed since it was checked.
@@ -202,7 +202,7 @@ def describe_group(
 
 
 def picture(found: ImageCollection, index: int) -> Image.Image:
-    """An image of the collection as it is: upright, RGB, of its own size."""
+    """Return an image of the collection as it is: upright, RGB, in its own size."""
     if found.images is not None:
         return to_picture(found.images[index].numpy())
     return read_image(found.root / found.paths[index])

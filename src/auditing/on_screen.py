@@ -20,7 +20,7 @@ FIRST_IMAGES = 4
 
 
 def page(audit: Audit) -> Group:
-    """Classes, sizes, files, duplicates, and a sentence that says what to make of it."""
+    """Return classes, sizes, files, duplicates, and a sentence that says what to make of them."""
     total = count(int(audit.counts.sum()), "image")
     parts = [
         Text(f"{audit.source}: {total} of {len(audit.class_names)} classes in {printable(audit.root)}", style="bold"),
@@ -38,7 +38,7 @@ def page(audit: Audit) -> Group:
 
 
 def class_table(names: Sequence[str], counts: np.ndarray) -> Table:
-    """Images of each class and split; `counts` (K, 3)."""
+    """Return the images of each class and split; `counts` (K, 3)."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     table.add_column("class", max_width=40, overflow="ellipsis", no_wrap=True)
     for split in (*SPLITS, "all"):
@@ -65,7 +65,7 @@ def class_table(names: Sequence[str], counts: np.ndarray) -> Table:
 
 
 def facts(audit: Audit) -> Text:
-    """A line each, however long: balance, sizes, files, what was left out, what is there twice."""
+    """Return a line each, however long: balance, sizes, files, what was left out, what appears twice."""
     width, height = extent(audit.widths), extent(audit.heights)
     groups = audit.groups
     exact = sum(group.exact for group in groups)
@@ -92,7 +92,7 @@ def tally(counts: Counter[str]) -> str:
 
 
 def left_out(skipped: Iterable[tuple[str, str]]) -> str:
-    """ "3 files: 2 empty file (a.jpg, …), 1 not an image (b.db)" """
+    """Return such as "3 files: 2 empty file (a.jpg, …), 1 not an image (b.db)"."""
     by_reason: dict[str, list[str]] = {}
     for path, reason in skipped:
         by_reason.setdefault(reason, []).append(path)
@@ -106,7 +106,7 @@ def left_out(skipped: Iterable[tuple[str, str]]) -> str:
 
 
 def describe(group: DuplicateGroup) -> Text:
-    """A group in a line: what is wrong with it, then its images."""
+    """Return a group in a line: what is wrong with it, then its images."""
     images = [printable(f"{path} ({split}, {name})") for path, split, name in group.images[:FIRST_IMAGES]]
     if (more := len(group.images) - FIRST_IMAGES) > 0:
         images.append(f"{more} more")

@@ -38,7 +38,7 @@ class Signature(NamedTuple):
 
 
 def read_signatures(found: ImageCollection, indices: np.ndarray) -> list[Signature]:
-    """One for each of the `indices` (n,) of the collection; every image is decoded once and whole, on all cores.
+    """Return one for each of the `indices` (n,) of the collection; every image is decoded once, whole, on all cores.
 
     Raises:
         UnreadableImageError: a file has changed since it was checked.
@@ -60,12 +60,12 @@ def sign_array(array: np.ndarray) -> Signature:
 
 
 def to_picture(array: np.ndarray) -> Image.Image:
-    """uint8 (C, H, W), C of 1 or 3, as an RGB picture."""
+    """Return uint8 (C, H, W), C of 1 or 3, as an RGB picture."""
     return Image.fromarray(np.broadcast_to(array, (3, *array.shape[1:])).transpose(1, 2, 0).copy())
 
 
 def sign(picture: Image.Image, mode: str, format: str) -> Signature:
-    """Of an upright RGB picture."""
+    """Return the signature of an upright RGB picture."""
     small = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
     pixels = hashlib.sha256(repr(picture.size).encode() + picture.tobytes())
     bits = np.packbits(imagehash.phash(small).hash)

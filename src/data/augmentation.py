@@ -1,7 +1,7 @@
 """Random changes to a whole batch of images in memory, each image by its own draw.
 
-In NumPy, on one thread: PyTorch would divide each of these short steps among its threads, and where another job has the
-cores that took 50 ms a batch of CIFAR-10 instead of 3 (2 cores, one of them busy).
+In NumPy, on one thread: PyTorch would split each of these short steps among its threads, which took 50 ms a batch of
+CIFAR-10 instead of 3 while another job held one of the 2 cores.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from .transforms import Augmentation
 
 
 def augment_batch(images: np.ndarray, augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:
-    """Shifts and mirrors uint8 images (N, C, H, W), each image its own way. `images` itself stays as it is."""
+    """Return uint8 images (N, C, H, W), each shifted and mirrored in its own way. `images` itself stays unchanged."""
     if augmentation.shift > 0:
         images = shift_batch(images, augmentation.shift, random)
     if augmentation.flip:
@@ -20,7 +20,7 @@ def augment_batch(images: np.ndarray, augmentation: Augmentation, random: np.ran
 
 
 def shift_batch(images: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
-    """Each image moved by whole pixels, uniform in -most…most down and right, black where nothing comes in."""
+    """Move each image by whole pixels, uniform in -most…most down and right, with black where nothing comes in."""
     count, channels, height, width = images.shape
     down, right = random.integers(0, 2 * most + 1, size=(2, count))
     padded = np.zeros((count, channels, height + 2 * most, width + 2 * most), dtype=images.dtype)

@@ -1,4 +1,4 @@
-"""Which images come in which batch: a function of seed and epoch alone, so that a resumed run goes on as it was."""
+"""Which images come in which batch: a function of seed and epoch alone, so that a resumed run continues unchanged."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from ..errors import InputError
 
 
 class Batch(NamedTuple):
-    """What a data set is asked for: `indices` (n,) into the data set, for batch `number` of `epoch` (both from 0).
+    """What is asked of a data set: `indices` (n,) into it, for batch `number` of `epoch` (both from 0).
 
     `repeats` (n,) counts how often each image has been drawn already in this epoch: 0 unless classes are balanced.
     """
@@ -22,12 +22,12 @@ class Batch(NamedTuple):
 
 
 class EpochBatchSampler(Sampler[Batch]):
-    """Batches of one process's share of every epoch: all images, each once, over all processes together.
+    """Batches of one process's share of every epoch: all processes together draw each image once.
 
-    Batch k of all processes is a run of `batch_size * world_size` images of the epoch's order; process `rank` takes
-    every `world_size`-th of them. So there are as many batches in every process, and no image is shown twice to fill
-    one up. A remainder of fewer than `smallest * world_size` images joins the batch before: batch norm cannot train on
-    a single image.
+    Batch k of all processes together is `batch_size * world_size` consecutive images of the epoch's order; process
+    `rank` takes every `world_size`-th of them. So every process has the same number of batches, and no image is shown
+    twice to fill one up. A remainder of fewer than `smallest * world_size` images joins the batch before: batch norm
+    cannot train on a single image.
 
     The order is drawn from (seed, epoch), never from a global generator; `set_epoch` moves on. Lightning calls it at
     the start of each epoch if it finds it under `batch_sampler.sampler`.
@@ -68,14 +68,14 @@ class EpochBatchSampler(Sampler[Batch]):
 
     @property
     def sampler(self) -> "EpochBatchSampler":
-        """Where Lightning looks for `set_epoch` (`lightning.fabric.utilities.data._set_sampler_epoch`)."""
+        """Return itself: Lightning looks here for `set_epoch` (`lightning.fabric.utilities.data`)."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def order(self) -> np.ndarray:
-        """This epoch's order of all images, before it is divided into batches and shares."""
+        """Return this epoch's order of all images, before it is divided into batches and shares."""
         if not self.shuffle:
             return np.arange(self.size)
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
@@ -97,12 +97,12 @@ class EpochBatchSampler(Sampler[Batch]):
 
 
 def balanced_draws(members: Sequence[np.ndarray], size: int, seed: int, epoch: int) -> np.ndarray:
-    """The images (size,) of one epoch in which each of K classes comes size/K times, within one.
+    """Return the images (size,) of an epoch in which each of K classes comes size/K times, within one.
 
-    Draw t of the whole training, epoch after epoch, belongs to class t mod K. A class's own draws run through a
-    permutation of its images, then through the next: no image comes again before all others of its class have come,
-    and those of a class that is too large for one epoch come in the following ones. Both are functions of t, so any
-    epoch can be had without those before.
+    Draw t of the whole training, epoch after epoch, belongs to class t mod K. A class's draws run through one
+    permutation of its images, then through the next: no image repeats before all others of its class have come, and
+    what a large class can't fit into one epoch comes in the next. Both are functions of t, so any epoch can be drawn
+    without the ones before it.
 
     Args:
         members: for each class the indices of its images.
@@ -132,7 +132,7 @@ def balanced_weights(targets: np.ndarray, classes: int) -> list[float]:
 
 
 def count_repeats(order: np.ndarray) -> np.ndarray:
-    """How often each element (N,) has come before in `order` (N,)."""
+    """Return how often each element (N,) has come before in `order` (N,)."""
     sorting = np.argsort(order, kind="stable")
     _, starts, counts = np.unique(order[sorting], return_index=True, return_counts=True)
     repeats = np.empty(len(order), dtype=np.int64)

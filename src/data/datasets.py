@@ -25,11 +25,11 @@ ImagesAndTargets = tuple[torch.Tensor, torch.Tensor]
 
 
 class ImageDataset(Dataset[ImagesAndTargets]):
-    """A split that returns whole batches: PyTorch's loader calls `__getitems__` with what the batch sampler gave it.
+    """A split that returns whole batches: PyTorch's loader calls `__getitems__` with what the batch sampler yields.
 
-    `augmentation` is None for evaluation. What is random is drawn from (seed, epoch, index) for files (and,
-    where an image comes again within an epoch, how often it has come) and from (seed, epoch, batch) in memory, so it
-    depends neither on workers nor on what was drawn before.
+    `augmentation` is None for evaluation. Randomness comes from (seed, epoch, index, repeat) for files, where `repeat`
+    counts how often the image came before in this epoch, and from (seed, epoch, batch) in memory, so that it depends
+    neither on workers nor on earlier draws.
     """
 
     def __init__(self, targets: np.ndarray, geometry: Geometry, augmentation: Augmentation | None, seed: int) -> None:
@@ -110,14 +110,14 @@ class FileDataset(ImageDataset):
 
 
 def complaint(path: Path, error: Exception) -> str:
-    """Why an image that was whole at the beginning can't be had any more, and what to do."""
+    """Return why an image that was whole at first can no longer be read, and what to do."""
     if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
         return f"the memory is too small to read {path}: free some or lower data.num_workers, then resume."
     return f"{path} has changed since training began ({describe(error)}): restore it, then resume."
 
 
 def fit(images: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """uint8 (N, C, H, W) at the size and with the channels wanted; square images of a set that is held in memory."""
+    """Return square images held in memory, uint8 (N, C, H, W), at the size and with the channels wanted."""
     if images.shape[1] != geometry.in_channels:
         images = to_grey(images) if geometry.in_channels == 1 else images.expand(-1, 3, -1, -1)
     if images.shape[-1] == geometry.image_size:
@@ -127,7 +127,7 @@ def fit(images: torch.Tensor, geometry: Geometry) -> torch.Tensor:
 
 
 def to_grey(images: torch.Tensor) -> torch.Tensor:
-    """Luma (ITU-R 601) of uint8 (N, 3, H, W) as Pillow rounds it: (N, 1, H, W)."""
+    """Return the luma (ITU-R 601) of uint8 (N, 3, H, W), rounded as Pillow does: (N, 1, H, W)."""
     weights = torch.tensor([19595, 38470, 7471], dtype=torch.int32)[:, None, None]
     return ((images.int() * weights).sum(1, keepdim=True) + 32768 >> 16).to(torch.uint8)
 
@@ -148,7 +148,7 @@ class ImageLoader(DataLoader[Any]):
         )
 
     def __iter__(self) -> Iterator[ImagesAndTargets]:  # type: ignore[override]
-        """A generator: workers begin at the first `next`, because Lightning resumes with `iter` before `set_epoch`."""
+        """Yield the batches. Workers start at the first `next`: resuming, Lightning calls `iter` before `set_epoch`."""
         try:
             with deaths_named(self.workers):
                 with quiet_fork(), shielded():
@@ -162,15 +162,15 @@ class ImageLoader(DataLoader[Any]):
             raise RunError(str(error).splitlines()[-1].removeprefix(f"{RunError.__module__}.RunError: ")) from error
 
     def workers(self) -> Sequence[BaseProcess]:
-        """Its processes, dead ones too; they stay from epoch to epoch."""
+        """Return its processes, dead ones included; they stay from epoch to epoch."""
         return getattr(self._iterator, "_workers", ())
 
 
 def as_it_is(batch: Any) -> Any:
-    """The data set has made the batch already.
+    """Return the batch, which the data set has made already.
 
-    A worker puts it into the memory that it shares with its parent. PyTorch would do so only while handing it over,
-    where an error, of too little memory above all, loses the batch and lets the parent wait for ever.
+    A worker moves it to memory shared with its parent. PyTorch would do so only while sending it, where an error, most
+    often too little memory, loses the batch and leaves the parent waiting forever.
     """
     if get_worker_info() is None:
         return batch

@@ -42,7 +42,7 @@ class Listing:
 
 
 def check_root(root: Path) -> None:
-    """Raises InputError if there is something else than a folder at `root`, or no telling. It may be missing."""
+    """Raise `InputError` if `root` is something other than a folder, or can't be looked at. It may be missing."""
     shown = repr(str(root) if len(str(root)) < 200 else f"{str(root)[:80]}…")
     try:
         wrong = root.exists() and not root.is_dir()
@@ -55,7 +55,7 @@ def check_root(root: Path) -> None:
 
 
 def find_splits(root: Path) -> dict[str, str]:
-    """Split → folder below `root`, in the order train, val, test; {"train": "."} where the class folders lie in `root`.
+    """Return split → folder below `root`, in the order train, val, test; {"train": "."} if `root` holds the classes.
 
     Raises:
         InputError: no such folder, splits beside other folders, two folders for one split, or splits without train.
@@ -90,7 +90,7 @@ def find_splits(root: Path) -> dict[str, str]:
 
 
 def holds_classes(folder: Path) -> bool:
-    """Whether at least two folders below hold files other than dot-files."""
+    """Return whether at least two folders below hold files other than dot-files."""
     return sum(holds_files(folder / name) for name in subfolders(folder)) >= 2
 
 
@@ -99,7 +99,7 @@ def holds_files(folder: Path) -> bool:
 
 
 def list_classes(root: Path, splits: Mapping[str, str]) -> Listing:
-    """All files of all splits, labelled by class names that every split shares.
+    """Return all files of all splits, labelled by class names that every split shares.
 
     Raises:
         InputError: fewer than two classes, a class that train lacks, or class folders without a file (all are named).
@@ -134,13 +134,13 @@ def complaint_about_classes(folder: Path, names: Sequence[str]) -> str:
 
 
 def collect(listing: Listing, names: Mapping[str, str] | None = None) -> ImageCollection:
-    """The listed files that are whole images. `names` gives class folders readable names, which are then sorted."""
+    """Return the listed files that are whole images. `names` gives class folders readable names, which are sorted."""
     reasons = scan(listing.root, listing.files)
     return select(listing, reasons, names)
 
 
 def select(listing: Listing, reasons: Sequence[str | None], names: Mapping[str, str] | None = None) -> ImageCollection:
-    """A collection of the files without a reason against them."""
+    """Return a collection of the files without a reason against them."""
     readable = [name if names is None else names.get(name, name) for name in listing.class_names]
     class_names = sorted(readable)
     index = np.array([class_names.index(name) for name in readable])
@@ -158,7 +158,7 @@ def select(listing: Listing, reasons: Sequence[str | None], names: Mapping[str, 
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders directly below, sorted, without dot-folders. Raises InputError if it can't be opened."""
+    """Return the names of the folders directly below, sorted, without dot-folders. Raise `InputError` if closed."""
     try:
         with os.scandir(folder) as entries:
             names = [e.name for e in entries if not e.name.startswith(".") and e.name not in NO_CLASSES]
@@ -168,13 +168,13 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def identity(folder: Path) -> tuple[int, int]:
-    """By which two names of one folder are known to be that."""
+    """Return what all names of one folder have in common."""
     status = folder.stat()
     return status.st_dev, status.st_ino
 
 
 def surrounding(folder: Path) -> set[tuple[int, int]]:
-    """The folders in which this one lies: by its name, and, where it is a link, where that leads."""
+    """Return the folders that this one lies in, by its name and, if it is a link, by its target."""
     found = set()
     for path in {*folder.absolute().parents, *Path(os.path.realpath(folder)).parents}:
         with suppress(OSError):  # a parent may be closed to us
@@ -192,10 +192,10 @@ def find_file(root: Path, path: str) -> tuple[list[FoundFile], list[Skipped]]:
 
 
 def list_files(root: Path, below: Path) -> tuple[list[FoundFile], list[Skipped]]:
-    """The files in `root / below` and its subfolders, sorted, without dot-files; and what is neither file nor folder.
+    """Return the files in `root / below` and its subfolders, sorted, without dot-files, and what is no file or folder.
 
-    Links are followed; a folder that was seen already is not entered again, so that a loop of links ends. Nor is one in
-    which `root / below` lies itself: with it the images of all other classes would come in.
+    Links are followed, but no folder is entered twice, so that a loop of links ends; nor is one that contains
+    `root / below`, which would bring in the images of all other classes.
     """
     files: list[FoundFile] = []
     skipped: list[Skipped] = []

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError, _imaging
 
 from ..errors import InputError
 
-# What may be opened. Left to itself Pillow also tries formats that start other programs (EPS runs Ghostscript) and some
+# What may be opened. By default Pillow also tries formats that start other programs (EPS runs Ghostscript) and some
 # without a signature, which take any bytes for a picture.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
@@ -36,10 +36,10 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# A picture's odd metadata is no news to someone who trains a network, and what can't be read is listed with its reason.
+# Odd metadata doesn't matter to someone who trains a network, and what can't be read is listed with its reason.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-# libtiff, which has come with Pillow's own library, otherwise prints what it stumbles over on stderr, whole files'
-# flaws too (http://www.simplesystems.org/libtiff/functions/TIFFError.html).
+# libtiff, loaded with Pillow's own library, otherwise prints on stderr whatever it stumbles over, in whole files too
+# (http://www.simplesystems.org/libtiff/functions/TIFFError.html).
 with suppress(OSError, AttributeError):
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
@@ -53,7 +53,7 @@ class UnreadableImageError(InputError):
 
 
 def read_image(source: Path | str | BinaryIO, in_channels: int = 3, shorter_side: int | None = None) -> Image.Image:
-    """The first frame of an image file, upright, on white where it is transparent, 8 bits a channel.
+    """Return the first frame of an image file, upright, on white where it is transparent, 8 bits a channel.
 
     Args:
         in_channels: 1 gives mode L (luma, ITU-R 601), 3 gives RGB.
@@ -82,7 +82,7 @@ def read_image(source: Path | str | BinaryIO, in_channels: int = 3, shorter_side
 
 @contextmanager
 def opened(source: Path | str | BinaryIO) -> Iterator[BinaryIO]:
-    """The file at a path; one that is open already as it is, and it stays open."""
+    """Open the file at a path. One that is open already is passed on, and stays open."""
     if not isinstance(source, str | Path):
         yield source
         return
@@ -93,12 +93,12 @@ def opened(source: Path | str | BinaryIO) -> Iterator[BinaryIO]:
 
 
 def at_once(path: str, flags: int) -> int:
-    """Open without waiting: a pipe that has come into an image's place would have everyone wait for ever (open(2))."""
+    """Open without waiting: a pipe in an image's place would block everyone forever (open(2))."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def reason_of(error: Exception, source: Path | str | BinaryIO) -> str:
-    """A few words for why `source` could not be decoded."""
+    """Return in a few words why `source` could not be decoded."""
     text = " ".join(str(error).split())
     if isinstance(error, UnreadableImageError):
         return error.reason
@@ -128,7 +128,7 @@ def is_empty(source: Path | str | BinaryIO) -> bool:
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """EXIF orientation 1…8; 1 (upright) where there is none or the EXIF block itself is broken."""
+    """Return the EXIF orientation 1…8; 1 (upright) where there is none or the EXIF block is broken."""
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:  # a broken EXIF block says nothing about the orientation and leaves the pixels alone
@@ -137,7 +137,7 @@ def exif_orientation(image: Image.Image) -> int:
 
 
 def to_channels(image: Image.Image, in_channels: int) -> Image.Image:
-    """Any of Pillow's modes as L (1 channel) or RGB (3), transparency laid on white."""
+    """Convert any of Pillow's modes to L (1 channel) or RGB (3), with transparency on white."""
     mode = "L" if in_channels == 1 else "RGB"
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(to_8_bits(np.asarray(image), image.mode)).convert(mode)
@@ -151,10 +151,10 @@ def to_channels(image: Image.Image, in_channels: int) -> Image.Image:
 
 
 def to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
-    """Grey values of 16 bits (modes I;16 and I), of 32 bits (I) or floats (F), any shape, as uint8 of the same shape.
+    """Convert grey values of 16 bits (modes I;16 and I), 32 bits (I) or floats (F) to uint8 of the same shape.
 
-    16 bits: 0…65535 becomes 0…255, rounded. Floats within 0…1 are fractions, within 0…255 as they are. Anything else
-    has no agreed range and is stretched from its own minimum to its own maximum.
+    16 bits: 0…65535 becomes 0…255, rounded. Floats within 0…1 are fractions, within 0…255 they stay as they are.
+    Anything else has no agreed range and is stretched from its own minimum to its own maximum.
     """
     flat = values.reshape(-1)
     # In blocks: all 50 million pixels of a scan in float64, in several copies, would be 1.3 GB.

@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 def in_memory(
     name: str, root: Path, class_names: Sequence[str], parts: dict[str, tuple[torch.Tensor, Sequence[int]]]
 ) -> ImageCollection:
-    """A collection of the published parts: split → (images uint8 (N, C, H, W), targets (N,))."""
+    """Return a collection of the published parts: split → (images uint8 (N, C, H, W), targets (N,))."""
     ends = np.cumsum([len(targets) for _, targets in parts.values()])
     starts = [0, *ends[:-1]]
-    # the only part is divided by us: named "train", an image of our test split would look like one of training
+    # We divide a part that is the only one: named "train", an image of our test split would look like a training image.
     prefixes = {split: f"{name}/{split}" if len(parts) > 1 else name for split in parts}
     return ImageCollection(
         root=root,
@@ -40,7 +40,7 @@ def in_memory(
 
 
 def decode_into_memory(listing: Listing, geometry: Geometry) -> ImageCollection:
-    """Small image files as one tensor, remembered in the cache as long as no file changes."""
+    """Return small image files as one tensor, remembered in the cache as long as no file changes."""
     content = repr([(*file, target) for file, target in zip(listing.files, listing.targets, strict=True)])
     fingerprint = hashlib.sha256(f"1 {geometry} {content}".encode()).hexdigest()
     path = cache_file(listing.root, "images.npz")
@@ -66,7 +66,7 @@ def decode_into_memory(listing: Listing, geometry: Geometry) -> ImageCollection:
 
 
 def decode(root: Path, geometry: Geometry, blank: np.ndarray, path: str) -> tuple[np.ndarray, str | None]:
-    """A file's pixels, uint8 (C, S, S), and None; or `blank` and the reason why it can't be read."""
+    """Return a file's pixels, uint8 (C, S, S), and None; or `blank` and why it can't be read."""
     try:
         return load_image(root / path, geometry).numpy(), None
     except UnreadableImageError as error:
@@ -74,7 +74,7 @@ def decode(root: Path, geometry: Geometry, blank: np.ndarray, path: str) -> tupl
 
 
 def read_array(path: Path | None, fingerprint: str) -> tuple[np.ndarray, list[str | None]] | None:
-    """The images and reasons that were remembered, or None where nothing was, or something else, or it is broken."""
+    """Return the remembered images and reasons, or None where there are none, other ones, or broken ones."""
     if path is None or not path.is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""What is remembered of a data folder's files, so that a second start need not decode them again."""
+"""What is remembered of a data folder's files, so that the next start need not decode them again."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 
 
 def read_manifest(root: Path) -> dict[str, Entry]:
-    """Path relative to `root` → Entry. Empty where there is no manifest, or none that can be trusted."""
+    """Return path relative to `root` → Entry, empty where there is no manifest, or none that can be trusted."""
     path = cache_file(root, "manifest.json")
     if path is None or not path.is_file():
         return {}
@@ -46,5 +46,5 @@ def write_manifest(root: Path, entries: dict[str, Entry]) -> None:
 
 
 def made_by() -> list[int | str]:
-    """Another Pillow may read what this one can't, so its verdicts are asked for anew."""
+    """Return what the verdicts depend on: another Pillow may read what this one can't."""
     return [VERSION, PIL.__version__]

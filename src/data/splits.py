@@ -1,4 +1,4 @@
-"""Which image is for training, which for validation, which for the test: seeded, stratified by class, disjoint."""
+"""Which images are for training, validation and test: seeded, stratified by class, disjoint."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,13 +23,13 @@ def split_dataset(
     folds: int | None = None,
     fold: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Sorted indices into `targets` (N,) for train, val and test.
+    """Return sorted indices into `targets` (N,) for train, val and test.
 
-    A split that is published stays as it is. A missing test split is `test_fraction` of the published train split, a
-    missing val split `val_fraction` of what is then left, class by class, at least one of each class in each part.
+    A published split stays as it is. A missing test split is `test_fraction` of the published train split, a missing
+    val split `val_fraction` of the rest, class by class, with at least one of each class in each part.
 
-    With `folds` the test split is number `fold` of so many equal parts of the train split, the same for one seed; a
-    published test split stays out of it altogether, for a last word when all is decided.
+    With `folds` the test split is part `fold` of that many equal parts of the train split, always the same for a seed;
+    a published test split then stays unused, for a final measurement.
 
     Raises:
         InputError: a class has too few images to be in every part.
@@ -65,7 +65,7 @@ def cross_validation(
     fold: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """The published splits, with part `fold` of `folds` of their train split as the test split.
+    """Return the published splits, with part `fold` of `folds` of their train split as the test split.
 
     Raises:
         InputError: a class has fewer images than there are folds.
@@ -83,9 +83,9 @@ def cross_validation(
 
 
 def take_stratified(targets: np.ndarray, fraction: float, keep: int, random: np.random.Generator) -> np.ndarray:
-    """A mask (N,) of `fraction` of the images, of each class its share; at least one is taken and at least `keep` left.
+    """Return a mask (N,) of `fraction` of each class; at least one image is taken and at least `keep` are left.
 
-    Shares are whole by the method of the largest remainder, so that their sum is the fraction of all, rounded.
+    Shares are rounded by the largest-remainder method, so that they add up to the fraction of all, rounded.
     """
     classes, sizes = np.unique(targets, return_counts=True)
     counts = np.floor(sizes * fraction).astype(np.int64)
@@ -100,10 +100,10 @@ def take_stratified(targets: np.ndarray, fraction: float, keep: int, random: np.
 def thin_out(
     train: np.ndarray, targets: np.ndarray, *, imbalance: float, fraction: float, max_images: int | None, seed: int
 ) -> np.ndarray:
-    """Those of `train` (n,), indices into `targets` (N,), that are to be trained on, sorted.
+    """Return those of `train` (n,), indices into `targets` (N,), to train on, sorted.
 
-    First the set is made lopsided (see `long_tail`), then cut to `fraction` of what is left and to `max_images`, each
-    class keeping its share and at least one image. Of one seed, a smaller choice is part of every larger one.
+    First the classes are made unbalanced (see `long_tail`), then cut to `fraction` of what is left and to `max_images`,
+    each class keeping its share and at least one image. For one seed, a smaller choice is part of every larger one.
 
     Raises:
         InputError: `max_images` is below the number of classes.
@@ -121,11 +121,11 @@ def thin_out(
 
 
 def long_tail(targets: np.ndarray, ratio: float, seed: int) -> np.ndarray:
-    """A mask (N,) that leaves class c of K with n·ratio^(-c/(K-1)) of its images, at least one and at most all.
+    """Return a mask (N,) that leaves class c of K with n·ratio^(-c/(K-1)) images, at least one and at most all.
 
-    The profile of Cui et al. (https://arxiv.org/abs/1901.05555, section 5.1): the classes shrink by a constant factor
-    in the order of their index. n is the size of the largest, down to a multiple of `ratio` where there is one: 144
-    images to 7.2, rounded, would not be 20 to 1, and 140 to 7 are.
+    The profile of Cui et al. (https://arxiv.org/abs/1901.05555, section 5.1): classes shrink by a constant factor in
+    the order of their index. n is the size of the largest, rounded down to a multiple of `ratio` where there is one:
+    144 to 7.2 images, rounded, would not be 20 to 1, but 140 to 7 are.
     """
     counts = np.bincount(targets)
     largest = np.floor(counts.max() / ratio + 1e-9) * ratio or counts.max()
@@ -147,12 +147,12 @@ def permute_labels(targets: np.ndarray, train: np.ndarray, seed: int) -> np.ndar
 
 
 def stratified_subset(targets: np.ndarray, limit: int, seed: int) -> np.ndarray:
-    """Sorted indices of at most `limit` images, the classes in the proportions of `targets` (N,)."""
+    """Return sorted indices of at most `limit` images, with the classes in the proportions of `targets` (N,)."""
     return np.sort(stratified_order(targets, np.random.default_rng((seed, SUBSET_DRAW)))[:limit])
 
 
 def stratified_order(targets: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """All indices into `targets` (N,) in an order whose first k have each class's share of k, within one, for any k."""
+    """Return all indices into `targets` (N,), ordered so that any first k hold each class's share of k, within one."""
     ranks = class_ranks(targets, random)
     # image r of n in its class stands at (r + u) / n
     offsets = random.random(int(targets.max(initial=-1)) + 1)
@@ -161,7 +161,7 @@ def stratified_order(targets: np.ndarray, random: np.random.Generator) -> np.nda
 
 
 def round_robin(targets: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices of at most `count` images, the classes in turn, as even as the numbers allow."""
+    """Return indices of at most `count` images, the classes in turn, as even as the numbers allow."""
     random = np.random.default_rng((seed, SAMPLE_DRAW))
     ranks = class_ranks(targets, random)
     turn = random.permutation(int(targets.max(initial=-1)) + 1)
@@ -169,7 +169,7 @@ def round_robin(targets: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def class_ranks(targets: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """For each image its place (from 0) in a random order of its class's images."""
+    """Return for each image its place (from 0) in a random order of its class's images."""
     ranks = np.empty(len(targets), dtype=np.int64)
     for target in np.unique(targets):
         members = np.flatnonzero(targets == target)

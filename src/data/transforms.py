@@ -63,7 +63,7 @@ def chosen_augmentation(settings: Augment | None, *, in_memory: bool) -> Augment
 
 
 def load_image(source: Path | str | BinaryIO, geometry: Geometry) -> torch.Tensor:
-    """An image file as evaluation and prediction see it: uint8 (C, S, S). Raises `UnreadableImageError`."""
+    """Return an image file as evaluation and prediction see it: uint8 (C, S, S). Raise `UnreadableImageError`."""
     picture = read_image(source, geometry.in_channels, geometry.image_size)
     return to_tensor(resize_and_crop(picture, geometry.image_size, geometry.resampling))
 
@@ -71,7 +71,7 @@ def load_image(source: Path | str | BinaryIO, geometry: Geometry) -> torch.Tenso
 def load_augmented(
     source: Path | str | BinaryIO, geometry: Geometry, augmentation: Augmentation, random: np.random.Generator
 ) -> torch.Tensor:
-    """An image file as training sees it: uint8 (C, S, S). All that is random comes from `random`."""
+    """Return an image file as training sees it: uint8 (C, S, S). All randomness comes from `random`."""
     size = geometry.image_size
     if augmentation.scale < 1:
         # the smallest crop's shorter side still has the pixels that the input needs
@@ -94,7 +94,7 @@ def load_augmented(
 
 
 def resize_and_crop(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
-    """The shorter side resized to `size`, antialiased, then the central square: torchvision's Resize, CenterCrop."""
+    """Resize the shorter side to `size`, antialiased, and crop the centre: torchvision's Resize and CenterCrop."""
     picture = shorten(picture)
     width, height = picture.size
     if width <= height:
@@ -108,7 +108,7 @@ def resize_and_crop(picture: Image.Image, size: int, resampling: Image.Resamplin
 
 
 def shorten(picture: Image.Image) -> Image.Image:
-    """The picture, or the centre of a strip longer than `LONGEST` times its shorter side."""
+    """Return the picture, or the centre of a strip longer than `LONGEST` times its shorter side."""
     most = LONGEST * min(picture.size)
     if max(picture.size) <= most:
         return picture
@@ -120,7 +120,7 @@ def shorten(picture: Image.Image) -> Image.Image:
 def random_box(
     size: tuple[int, int], least_area: float, random: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """A random crop (left, top, right, bottom) in pixels of an image of `size` (width, height).
+    """Return a random crop (left, top, right, bottom) in pixels of an image of `size` (width, height).
 
     Its area is uniform in [least_area, 1] of the image's, the logarithm of its aspect ratio uniform in `ASPECT_RATIOS`.
     """
@@ -147,7 +147,7 @@ def jitter_color(picture: Image.Image, strength: float, random: np.random.Genera
 
 
 def to_tensor(picture: Image.Image) -> torch.Tensor:
-    """A picture of mode L or RGB as uint8 (C, H, W), contiguous."""
+    """Return a picture of mode L or RGB as uint8 (C, H, W), contiguous."""
     pixels = np.array(picture)  # a copy: PyTorch wants memory it may write to
     pixels = pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
     return torch.from_numpy(pixels)

@@ -1,5 +1,5 @@
-"""Processes that read images: they leave Ctrl-C and SIGTERM to the one that started them, end with it, and if one of
-them is killed, the signal is named.
+"""Processes that read images: they leave Ctrl-C and SIGTERM to their parent and end with it; if one is killed, the
+signal is named.
 """
 
 import os
@@ -19,7 +19,7 @@ PARENTS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
-# What PyTorch says when a batch is long in coming, or from its handler of SIGCHLD: then out of any line whatever.
+# What PyTorch says when a batch is overdue, or, from its handler of SIGCHLD, in any line at all.
 DEATH = re.compile(r"DataLoader worker \(pid.*?\) (?:is killed by signal: (?P<signal>[^.]+)|exited)")
 
 LIKELY: dict[str | None, str] = {
@@ -30,9 +30,9 @@ LIKELY: dict[str | None, str] = {
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Around a fork: no signal of `PARENTS` ever reaches the new process; this one gets them when the block ends.
+    """Keep all signals of `PARENTS` from a process forked inside the block; this one gets them when the block ends.
 
-    A worker would otherwise answer with its parent's handlers, or die while its parent finishes the batch.
+    A worker would otherwise run its parent's handlers, or die while its parent finishes the batch.
     """
     if sys.platform != "linux":  # workers are not forked there
         yield
@@ -45,10 +45,10 @@ def shielded() -> Iterator[None]:
 
 
 def follow_parent(parent: int, _: int = 0) -> None:
-    """In a worker of PyTorch's that was started `shielded`: end when the process `parent` sends SIGTERM or is gone.
+    """End this worker of PyTorch, started `shielded`, when the process `parent` sends SIGTERM or is gone.
 
-    It may be gone already, which is why the worker can't find out by itself whom to follow. PyTorch's own way is to
-    look for the parent every five seconds, and only between batches.
+    The parent may be gone already, so that the worker can't find out by itself whom to follow. PyTorch itself looks
+    for the parent only every five seconds, and only between batches.
     """
     if sys.platform != "linux":
         return
@@ -60,7 +60,7 @@ def follow_parent(parent: int, _: int = 0) -> None:
 
 
 def _lose(*_: object) -> None:
-    """A batch can't be handed over, most likely for want of memory. Python would print it, and the parent wait on."""
+    """Die where a batch can't be sent, most likely for want of memory; Python would leave the parent waiting."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -76,8 +76,8 @@ def _watch(parent: int) -> None:
 def deaths_named(workers: Callable[[], Iterable[BaseProcess]] = tuple) -> Iterator[None]:
     """Turn PyTorch's error of a worker that died into a `RunError`.
 
-    `workers` gives the processes that are asked where it names no signal: its handler of SIGCHLD is gone from the end
-    of Lightning's first loop on, which puts all handlers back as they were before the first worker began.
+    `workers` returns the processes to ask where the error names no signal: PyTorch's handler of SIGCHLD is gone once
+    Lightning's first loop has ended, which restores all handlers as they were before the first worker started.
     """
     try:
         yield
@@ -93,8 +93,9 @@ def deaths_named(workers: Callable[[], Iterable[BaseProcess]] = tuple) -> Iterat
 
 @contextmanager
 def deaths_when_waiting() -> Iterator[None]:
-    """PyTorch's handler of SIGCHLD raises in any line whatever, of those who use a batch, too. In the block it rests:
-    that a worker has died is said to who waits for its batch, within five seconds.
+    """Suspend PyTorch's handler of SIGCHLD, which raises in any line at all, even in the code that uses a batch.
+
+    Whoever waits for the batch of a dead worker still hears of it within five seconds.
     """
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         yield
@@ -107,12 +108,12 @@ def deaths_when_waiting() -> Iterator[None]:
 
 
 def is_death(error: BaseException) -> bool:
-    """Whether PyTorch says with it that a worker has died."""
+    """Return whether PyTorch means by it that a worker has died."""
     return DEATH.search(str(error)) is not None
 
 
 def _signal(said: str) -> str | None:
-    """`… is killed by signal: Killed.` -> `SIGKILL`: PyTorch has the system's words for it."""
+    """Return the name in `… is killed by signal: Killed.` -> `SIGKILL`; PyTorch uses the system's words for it."""
     match = DEATH.search(said)
     words = match["signal"] if match else None
     return next((number.name for number in signal.Signals if signal.strsignal(number) == words), words)

@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 
 TINY_IMAGENET = PublishedZip(
     name="Tiny-ImageNet",
-    # Plain http, which anyone on the way can change, and no checksum beside it: the MD5 that other projects check is
-    # all there is to know the file by.
+    # Plain http, which anyone on the way can change, and no checksum published: the MD5 that other projects check is
+    # all that identifies the file.
     url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
     folder="tiny-imagenet-200",
     digest="md5:90528d7ca1a48142e341f4ef8d21d0de",
@@ -26,13 +26,12 @@ TINY_IMAGENET = PublishedZip(
 )
 ANNOTATIONS = "val/val_annotations.txt"
 
-
 LAST_ANIMAL = "n02510455"
 """The giant panda, the last of ImageNet's 398 animals: in WordNet all of their IDs come before those of things."""
 
 
 def find(root: Path, *, download: bool, classes: int | str | None = None, class_seed: int = 0) -> ImageCollection:
-    """`root/tiny-imagenet-200`; its val is our test, because the labels of its test are not published.
+    """Return `root/tiny-imagenet-200`. Its val is our test, because the labels of its test are not published.
 
     Args:
         classes: how many of the listed classes, at least 2; "animals": those that are animals; None: all.
@@ -53,7 +52,7 @@ def find(root: Path, *, download: bool, classes: int | str | None = None, class_
 
 
 def choose_classes(wnids: Sequence[str], classes: int | str | None, seed: int) -> list[str]:
-    """The first `classes` of the WordNet IDs by the SHA-256 of "seed/wnid", sorted: their targets. None: all.
+    """Return the first `classes` of the WordNet IDs by the SHA-256 of "seed/wnid", sorted: their targets. None: all.
 
     "animals" takes those up to `LAST_ANIMAL`.
 
@@ -67,7 +66,7 @@ def choose_classes(wnids: Sequence[str], classes: int | str | None, seed: int) -
 
 
 def list_chosen(base: Path, chosen: Sequence[str]) -> Listing:
-    """The files of the chosen classes, unopened; a target is an index into `chosen`.
+    """Return the files of the chosen classes, unopened; a target is an index into `chosen`.
 
     Raises:
         InputError: classes without a folder of training images, or without a line in the annotations of val.
@@ -92,7 +91,7 @@ def list_chosen(base: Path, chosen: Sequence[str]) -> Listing:
 
 
 def read_annotations(path: Path) -> dict[str, str]:
-    """Image → WordNet ID from lines such as `val_0.JPEG n03444034 0 32 44 62`; the box that follows is not used.
+    """Return image → WordNet ID from lines such as `val_0.JPEG n03444034 0 32 44 62`; the box is not used.
 
     Raises:
         InputError: a line without image and WordNet ID, a name that leads elsewhere, or an image with two labels.
@@ -111,7 +110,7 @@ def read_annotations(path: Path) -> dict[str, str]:
 
 
 def readable_names(path: Path, wnids: Sequence[str]) -> list[str]:
-    """For each WordNet ID its first synonym, with the ID where another has the same; the ID alone where none is listed.
+    """Return each WordNet ID's first synonym, with the ID where two share it; the ID alone where none is listed.
 
     Lines are such as `n01443537 goldfish, Carassius auratus`, with a tab after the ID.
     """
