@@ -191,7 +191,7 @@ def _apart(work: Callable[[], int]) -> int:
     sender.close()
     result: int | Exception
     try:
-        result: int | Exception = receiver.recv()
+        result = receiver.recv()
     except EOFError:
         result = RuntimeError("the process that measures a step was killed")
     process.join()
