@@ -8,9 +8,10 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import product
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -135,12 +136,7 @@ def in_processes(
             while len(readers) < min(cpu_count(), len(waiting)):
                 reader = start_reader(work, files)
                 readers[reader.pipe] = reader
-            for depth in range(AHEAD):
-                for reader in readers.values():
-                    if waiting and len(reader.parts) == depth:
-                        reader.parts.append(waiting.pop())
-                        with suppress(OSError):  # it has died, which reading from its pipe will show
-                            reader.pipe.send(reader.parts[-1])
+            hand_out(waiting, readers.values())
             for pipe in cast(list[Connection], wait(list(readers))):
                 reader = readers[pipe]
                 try:
@@ -164,6 +160,15 @@ def in_processes(
     finally:
         for reader in readers.values():
             dismiss(reader)
+
+
+def hand_out(waiting: list[Part], readers: Iterable[Reader]) -> None:
+    """Give each process up to `AHEAD` parts, one to every process before any has a second."""
+    for depth, reader in product(range(AHEAD), readers):
+        if waiting and len(reader.parts) == depth:
+            reader.parts.append(waiting.pop())
+            with suppress(OSError):  # it has died, which reading from its pipe will show
+                reader.pipe.send(reader.parts[-1])
 
 
 def start_reader(work: Callable[[Item], T], files: Sequence[Item]) -> Reader:
