@@ -114,6 +114,17 @@ def test_nothing_was_left_to_be_filled_in() -> None:
     assert words - constants <= environment
 
 
+def test_the_index_of_behaviours_leads_to_code() -> None:
+    rows = re.findall(
+        r"^\| [^|]+ \| `([\w/]+)(\.py|/)` \| `(?:(\w+\.py): )?(\w+)` \|$", TEXTS["src/README.md"], re.MULTILINE
+    )
+    assert len(rows) >= 20
+    for place, suffix, file, name in rows:
+        path = ROOT / "src" / (f"{place}.py" if suffix == ".py" else f"{place}/{file}")
+        defined = {getattr(node, "name", None) for node in ast.parse(path.read_text()).body}
+        assert name in defined, f"{path} has no {name}"
+
+
 def test_every_network_and_data_set_is_named() -> None:
     names = [*NETWORKS, *(path.stem for path in (ROOT / "conf" / "data").glob("*.yaml") if path.stem != "base")]
     text = "\n".join(TEXTS.values())

@@ -13,7 +13,8 @@ from ..errors import InputError
 from ..settings.check import problem
 from ..settings.defaults import read_defaults
 from ..settings.schema.data import Data, channel_values
-from .batches import EpochBatchSampler, balanced_weights
+from .batches import EpochBatchSampler
+from .class_balance import balanced_weights
 from .collection import ImageCollection, Skipped, census
 from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
 from .processes import worker_count

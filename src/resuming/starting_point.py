@@ -1,4 +1,7 @@
-"""Which checkpoint a run resumes from: one that is whole, safe to load, and fits; and why a run is refused."""
+"""Which checkpoint a run resumes from: one that is whole, safe to load, and fits network and images.
+
+`src.command.resume` compares the settings before.
+"""
 
 import logging
 from itertools import zip_longest

@@ -30,7 +30,8 @@ class ImageClassifier(L.LightningModule):
     All arguments are plain values and become the checkpoint's hyper-parameters, so that a checkpoint can be used
     without anything else: `architecture` is what `build_network` takes, `preprocessing` what turns a file into the
     network's input (image_size, in_channels, mean and std of the channels in [0, 1], interpolation), `optimizer` and
-    `scheduler` what `src.training.optimizers` takes. `class_weights` weighs the training loss by the true class.
+    `scheduler` what `src.training.optimizers` takes. `class_weights` weigh the training loss by the true class;
+    `src.data.class_balance` computes them.
 
     `freeze` is what stays as it is: `none`, the `backbone`, which is all but the head, or the backbone for the first so
     many epochs. A frozen part is in evaluation mode: its batch norms use the statistics they came with.

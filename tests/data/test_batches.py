@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from src.data.batches import EpochBatchSampler, balanced_draws, count_repeats
+from src.data.batches import EpochBatchSampler, count_repeats
+from src.data.class_balance import balanced_draws
 from src.errors import InputError
 
 
