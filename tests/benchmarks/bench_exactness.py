@@ -96,7 +96,7 @@ def main() -> None:
         f"data={arguments.data}", f"model={arguments.model}", f"data.root='{arguments.root}'", "data.num_workers=0",
         "trainer.enable_progress_bar=false", *arguments.overrides,
     ]  # fmt: skip
-    with initialize_config_dir(config_dir=str(Path(__file__).parent.parent / "conf"), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
         parts = assemble(compose("train", overrides=overrides), RunFolder("none"))
         other = assemble(compose("train", overrides=overrides), RunFolder("none"))
     loops = {True: loop(parts, exact=True), False: loop(other, exact=False)}

@@ -25,6 +25,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from src.callbacks.gradcam import GradCAMCallback
+from src.callbacks.tensorboard import tensorboards
 from src.runs.folder import RunFolder
 from src.training.assemble import Parts, assemble
 from src.training.optimizers import build_optimizer
@@ -82,6 +83,8 @@ def main() -> None:
             callback.explain(parts.trainer, parts.module, epoch=1)
             seconds.append(time.perf_counter() - start)
         precision, images = parts.trainer.precision, parts.data.size("train")
+        for logger in tensorboards(parts.trainer):  # its thread would write into the folder while it goes
+            logger.experiment.close()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {precision}; the first round is a warm-up")
     ours = turns.rates["reslens"][1:]
     for name in others:
@@ -96,7 +99,7 @@ def show(what: str, values: list[float]) -> None:
 
 
 def config(arguments: argparse.Namespace, *overrides: str) -> DictConfig:
-    with initialize_config_dir(config_dir=str(Path(__file__).parent.parent / "conf"), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
         return compose(
             "train",
             overrides=[
