@@ -327,13 +327,18 @@ def test_what_is_missing_is_as_in_the_file_of_defaults(make_folder):
 def test_every_configuration_builds(path):
     config = composed(path)
     assert config["name"] == {"mnist8": "mnist", "animals": "tinyimagenet"}.get(path.stem, path.stem)
-    data = ImageDataModule(**config)
+    data = ImageDataModule(**config | ({"root": "photos"} if path.stem == "folder" else {}))
     assert len(data.mean) == len(data.std) == config["in_channels"]
     keys = "name root image_size in_channels num_classes mean std batch_size num_workers val_fraction test_fraction"
     keys += " folds fold train_fraction max_images imbalance balance max_skipped interpolation cache_features augment"
     keys += " shuffle_labels"
     assert set(config) - {"target", "classes", "class_seed"} == set(keys.split())
     assert "defaults: [" in path.read_text(encoding="utf-8")
+
+
+def test_a_folder_of_ones_own_has_to_be_named():
+    with pytest.raises(InputError, match=r"data\.root=null names no folder: say data\.root=FOLDER"):
+        ImageDataModule(**composed(CONF / "folder.yaml"))
 
 
 def test_there_is_a_configuration_for_every_source():

@@ -128,6 +128,8 @@ class Audit(Settings):
 class Benchmark(Settings):
     """`python -m src.benchmark`."""
 
+    # before batch_size, num_classes and in_channels, which refer to it: the message names what was typed
+    data: Data = setting("images are random; image_size, in_channels, num_classes and batch_size count")
     batch_size: BatchSize = setting("images at once in inference; training steps take data.batch_size")
     budget: Annotated[float, Interval(gt=0, lt=86_400)] | None = setting(
         "seconds for the passes of inference; training takes some 3 more. null: all passes, 2 × (10 + 100)"
@@ -136,7 +138,6 @@ class Benchmark(Settings):
     weights: Weights = setting("as in train; only the stem counts, which stem=auto takes from a file or from imagenet")
     label_smoothing: LabelSmoothing = setting("as in train")
     memory_format: MemoryFormat = setting("as in train")
-    data: Data = setting("images are random; image_size, in_channels, num_classes and batch_size count")
     model: Model = setting("the network")
     trainer: Trainer = setting("accelerator and precision count")
     optimizer: Optimizer = setting("the optimizer")
