@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from ..errors import InputError, first_line
 from ..networks import layers_of
+from ..settings.schema.training import Optimizer, Scheduler
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
 
@@ -99,6 +100,8 @@ def build_schedule(
 
 def check_optimization(optimizer: dict[str, Any], scheduler: dict[str, Any]) -> None:
     """Raise `InputError` if these settings make no optimizer or no schedule, before there is a run."""
+    Optimizer.read(optimizer, "optimizer")
+    Scheduler.read(scheduler, "scheduler")
     try:
         with torch.random.fork_rng(devices=[]):  # the layer's weights must not shift those of the network to come
             made = build_optimizer(nn.Sequential(nn.Linear(1, 1)), **optimizer)

@@ -95,3 +95,19 @@ def test_looking_at_settings_draws_nothing_from_the_global_generator() -> None:
     state = torch.get_rng_state()
     check_optimization({"name": "sgd", "lr": 0.1, "weight_decay": 0.0}, {"name": "constant"})
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "scheduler", "message"),
+    [
+        ({"lr": -1.0}, {}, "optimizer.lr=-1 is not possible: take a number strictly between 0 and 1000"),
+        ({"momentum": "much"}, {}, "optimizer.momentum=much is not possible: take a number between 0 and 0.9999"),
+        ({}, {"name": "cosine", "warmup_epochs": 1.0, "final": 2.0}, "scheduler.final=2 is not possible"),
+    ],
+)
+def test_settings_from_python_are_checked_as_on_the_command_line(
+    optimizer: dict[str, object], scheduler: dict[str, object], message: str
+) -> None:
+    usual = {"name": "sgd", "lr": 0.1, "weight_decay": 0.0}
+    with pytest.raises(InputError, match=message):
+        check_optimization(usual | optimizer, {"name": "constant"} | scheduler)
