@@ -88,7 +88,7 @@ def test_the_record_tells_the_truth(run: RunFolder) -> None:
 
 def test_metrics_agree_with_the_predictions_and_the_history(run: RunFolder) -> None:
     metrics, predictions, history = run.metrics(), run.predictions(), run.history()
-    figures = ("loss", "accuracy", "precision", "recall", "f1")
+    figures = ("loss", "accuracy", "precision", "recall", "f1", "mcc")
     names = {f"{split}/{figure}" for split in ("baseline", "train", "val", "test") for figure in figures}
     names |= {"best_epoch", "epochs", "train_seconds", "images_per_second", "parameters", "seed"}
     assert set(metrics) == names

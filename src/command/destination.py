@@ -16,10 +16,11 @@ from ..settings.composing import set_hydras, typed_words
 
 
 class Destination(NamedTuple):
-    """A folder, absolute, and the setting by which the user names it."""
+    """A folder, absolute, with the setting that names it and what the user wrote there."""
 
     path: Path
     setting: str
+    named: str
 
 
 def hydra_folder() -> str | None:
@@ -47,7 +48,7 @@ def choose_destination(cfg: DictConfig) -> Destination | None:
     except OmegaConfBaseException as error:
         raise InputError(f"{setting}: {first_line(error)}") from error
     set_hydras(cfg, key, path)
-    return Destination(Path(path), setting)
+    return Destination(Path(path), setting, str(named))
 
 
 def writes_itself(cfg: DictConfig) -> bool:
@@ -75,7 +76,7 @@ def refuse_taken(cfg: DictConfig, folder: Destination) -> None:
     their files names that a user might have chosen as well, and take an empty folder only.
     """
     if "output" in cfg and any(folder.path.iterdir()):
-        raise InputError(f"{folder.setting}={OmegaConf.select(cfg, folder.setting)} is not empty: name another folder")
+        raise InputError(f"{folder.setting}={folder.named} is not empty: name another folder")
     names = ("run.json", cfg.hydra.output_subdir or ".hydra", f"{cfg.hydra.job.name}.log")
     if any((folder.path / name).exists() for name in names):
         raise InputError(f"{folder.path} holds a run already: name another folder, or leave hydra.run.dir out")

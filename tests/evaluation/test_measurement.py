@@ -18,7 +18,7 @@ from src.data.in_memory import in_memory
 from src.data.sources import SOURCES, Source
 from src.errors import InputError
 from src.evaluation.measurement import Meter, compare
-from src.settings.composing import CONF
+from src.settings.composing import compose_overrides
 from src.trained.checkpoint import Trained, load_trained
 from src.trained.examples import find_examples
 from src.training.classifier import ImageClassifier
@@ -26,8 +26,8 @@ from src.training.classifier import ImageClassifier
 
 def group(name: str) -> dict[str, Any]:
     """`data=NAME`, plain; without augmentation and processes that decode."""
-    settings = OmegaConf.load(CONF / f"data/{name}.yaml")
-    return {**OmegaConf.to_container(settings, resolve=False), "augment": None, "num_workers": 0}  # type: ignore[dict-item]
+    settings = compose_overrides("train", [f"data={name}"]).data
+    return {**OmegaConf.to_container(settings, resolve=True), "augment": None, "num_workers": 0}  # type: ignore[dict-item]
 
 
 FOLDER, DIGITS = group("folder"), group("digits")
