@@ -96,7 +96,7 @@ def class_activation_maps(
         images: (N, C, H, W), normalised, on any device.
         method: A name of `methods_of("map")`, or its paper's spelling of it.
         targets: (N,) class indices; by default the predicted classes.
-        layer: A module's name; by default the deepest with a useful map (`layers.default_layer`).
+        layer: A module's name; by default the deepest with a useful map (`layers.deepest_layer`).
         batch_size: Of the passes through the network; changes maps by rounding only.
         progress: Hears how many images are done: after each batch, or after each image where the method takes a forward
             pass for every channel (`ablationcam` mostly of the layers behind it only).
