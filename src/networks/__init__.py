@@ -11,6 +11,7 @@ from torch import nn
 from ..errors import InputError
 from .cifar_resnet import DEPTHS, CifarResNet
 from .convnext import build_convnext
+from .densenet import build_densenet121
 from .mini_resnet import MiniResNet
 from .resnet import build_resnet
 from .simple_cnn import SimpleCNN
@@ -55,6 +56,20 @@ NETWORKS: dict[str, Network] = {
             "features.4 features.5",
             "features.6 features.7 classifier.0",
             "classifier.2",
+        ),
+        pretrained=True,
+    ),
+    "densenet121": Network(
+        build_densenet121,
+        head="classifier",
+        first="features.conv0",
+        layers=(
+            "features.conv0 features.norm0",
+            "features.denseblock1",
+            "features.transition1 features.denseblock2",
+            "features.transition2 features.denseblock3",
+            "features.transition3 features.denseblock4 features.norm5",
+            "classifier",
         ),
         pretrained=True,
     ),

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import re
 import socket
 import sys
 from collections.abc import Iterable, Mapping
@@ -29,6 +30,9 @@ KEYS = ("state_dict", "model", "model_state_dict")
 
 WRAPPERS = ("module.", "_orig_mod.", "network.", "model.", "net.", "backbone.", "encoder.", "resnet.")
 """What DataParallel, torch.compile, our own checkpoints and other people's put in front of all names."""
+
+OLD_NAMES = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+"""`norm.1`: so torchvision's files of DenseNets still call the network's `norm1`; its own loader renames them too."""
 
 SECONDS_WITHOUT_A_BYTE = 30
 
@@ -78,6 +82,7 @@ def read_weights(path: Path | str, model: str | None = None) -> dict[str, Tensor
         state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if not state:
         raise InputError(f"weights={path} holds no tensors: save network.state_dict()")
+    state = {OLD_NAMES.sub(r"\1\2", name): value for name, value in state.items()}
     try:
         check_tensors(state, path)
     except SavedFileError as error:

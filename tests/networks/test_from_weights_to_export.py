@@ -14,7 +14,12 @@ from src.networks import NETWORKS
 from src.runs.folder import RunFolder
 from tests.support.command_line import run_here
 
-LAYERS = {"convnext_tiny": "features.5", "resnext50_32x4d": "layer3", "wide_resnet50_2": "layer3"}
+LAYERS = {
+    "convnext_tiny": "features.5",
+    "densenet121": "features.denseblock3",
+    "resnext50_32x4d": "layer3",
+    "wide_resnet50_2": "layer3",
+}
 """Whose map at 64 px is the deepest of 4×4."""
 
 
@@ -53,7 +58,7 @@ def test_fine_tuned_resumed_asked_explained_and_exported(name: str, photos: Path
         assert arrays["maps"].shape == (2, 4, 4)
         assert np.isfinite(arrays["maps"]).all()
     cost = json.loads(run.cost_file.read_text())
-    assert cost["parameters"] == run.metrics()["parameters"] > 20e6
+    assert cost["parameters"] == run.metrics()["parameters"] > 5e6
 
     succeed("train", "resume=run", "trainer.max_epochs=2", cwd=tmp_path)
     assert run.history()["epoch"].tolist() == [1, 2]

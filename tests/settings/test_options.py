@@ -22,7 +22,13 @@ QUICK = (
     "data.image_size=16", "data.batch_size=32", "logger=none", "baseline=false", "cost=false",
 )  # fmt: skip
 
-SLOW = ("resn", "wide", "convnext", *(f"cifar_{kind}{depth}" for kind in ("resnet", "plain") for depth in (1, 4, 5)))
+SLOW = (
+    "resn",
+    "wide",
+    "convnext",
+    "densenet",
+    *(f"cifar_{kind}{depth}" for kind in ("resnet", "plain") for depth in (1, 4, 5)),
+)
 SMALL_NETWORKS = [name for name in NETWORKS if not name.startswith(SLOW)]
 
 
