@@ -1,4 +1,4 @@
-"""`python -m src.app`: a page in the browser where a trained network says what it sees in pictures, and where."""
+"""`python -m src.app`: a page in the browser on which a trained network classifies pictures and shows why."""
 
 from typing import TYPE_CHECKING
 

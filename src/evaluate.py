@@ -1,4 +1,4 @@
-"""`python -m src.evaluate`: what a trained network is worth on labelled images, and whether its confidences are."""
+"""`python -m src.evaluate`: how good a trained network is on labelled images, and how honest its confidences are."""
 
 import logging
 import shlex

@@ -1,4 +1,4 @@
-"""`python -m src.explain`: what a trained network looks at, in pictures and arrays, and whether to believe them."""
+"""`python -m src.explain`: what a trained network looks at, in pictures and arrays, and whether the maps are true."""
 
 import logging
 import shlex

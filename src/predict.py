@@ -1,4 +1,4 @@
-"""`python -m src.predict`: what a trained network says about files, a row for each, written as it goes."""
+"""`python -m src.predict`: the classes of files by a trained network, a row for each, written as it goes."""
 
 import logging
 import shlex

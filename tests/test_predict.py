@@ -281,7 +281,7 @@ def test_a_row_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> None:
 
 def test_files_of_which_none_can_be_read_end_with_exit_1(run: Path, photos: Path, tmp_path: Path) -> None:
     for images, complaint in {
-        photos / "zero/empty.png": "the only file, {} (empty file), can be read: see",
+        photos / "zero/empty.png": "the only file, {} (empty file), can't be read: see",
         tmp_path / "bad": "none of 2 files can be read (the first: {}/a.jpg (empty file)): see",
     }.items():
         if images.name == "bad":

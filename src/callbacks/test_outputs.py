@@ -1,4 +1,4 @@
-"""What the network says of each test image."""
+"""The logits of each test image, kept for tables and pictures."""
 
 from typing import cast
 

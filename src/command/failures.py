@@ -1,4 +1,4 @@
-"""What a user is told of errors, in one line, and the exit code that goes with it."""
+"""How errors end a command: one line for the user, and the exit code."""
 
 import os
 import sys
@@ -41,6 +41,6 @@ def report(error: BaseException) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what the error says, on one line and of limited length; its type where it says nothing."""
+    """Return the error's message on one line of limited length; its type if it has none."""
     text = " ".join(visible(str(error)).split()) or type(error).__name__
     return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]}…"

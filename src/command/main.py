@@ -81,16 +81,16 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
         if getattr(args, flag) is not None:
             word = flag.replace("_", "-")
             raise InputError(f"--{word} is not possible: put a file of yours into conf/experiment, say experiment=NAME")
-    if args.cfg and args.multirun:
-        raise InputError("--cfg shows the configuration of one run: leave -m out")
-    if args.resolve and not args.cfg:
+    if (args.cfg or args.help) and args.multirun:
+        raise InputError(f"--{'cfg' if args.cfg else 'help'} shows the configuration of one run: leave -m out")
+    if args.resolve and args.cfg != "job":
         raise InputError("--resolve goes with --cfg job: say so too, or leave it out")
     if args.cfg or args.help or args.hydra_help or args.info or args.shell_completion:
         if args.cfg or args.help:
             compose_overrides(verb, args.overrides, multirun=args.multirun)  # with one line for what is wrong
         show(verb, argv)
         return 0
-    # The other processes of a distributed run are told everything by the first.
+    # The first process of a distributed run tells the others what to do.
     run = run_to_resume(args.overrides) if after_sweep is not None and not is_follower() else None
     with composing(verb) as composer:
         if run is not None:

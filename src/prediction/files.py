@@ -147,6 +147,6 @@ def _shown(row: Row) -> str:
 
 def _complaint(tally: Tally, file: Path) -> str:
     assert tally.first_bad is not None
-    which = f"the only file, {_shown(tally.first_bad)}," if tally.files == 1 else f"none of {tally.files} files"
-    first = "" if tally.files == 1 else f" (the first: {_shown(tally.first_bad)})"
-    return f"{which} can be read{first}: see {file}"
+    if tally.files == 1:
+        return f"the only file, {_shown(tally.first_bad)}, can't be read: see {file}"
+    return f"none of {tally.files} files can be read (the first: {_shown(tally.first_bad)}): see {file}"

@@ -37,9 +37,6 @@ RAW_PATHS = (
 )  # fmt: skip
 """Overrides whose value is a path or a class's name, not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
 
-NEEDED = ("model", "data", "trainer", "optimizer", "scheduler", "callbacks", "logger")
-"""Groups that can be chosen but not taken out with `~`; `callbacks=none` and `logger=none` are empty ones."""
-
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
 
 # `${hex:4}`: keeps two runs of the same second apart. Cached, so that a configuration names one folder and not several.
@@ -104,8 +101,11 @@ class Composer(ConfigLoaderImpl):
         """
         parsed = self._parse(words)
         for override in parsed:
-            if override.is_delete() and override.key_or_group in NEEDED:
-                raise InputError(f"{override.input_line}: the configuration needs it")
+            if not override.key_or_group:
+                raise InputError(f"{override.input_line} names no setting: write name=value")
+            in_words = override.is_delete() or not isinstance(override.value(), bool | int | float | None)
+            if (CONF / override.key_or_group).is_dir() and not in_words:
+                raise InputError(f"{override.input_line} is no option: choose one, or leave it out")
             if override.key_or_group == "sweep" and override.is_sweep_override():
                 raise InputError(f"{override.input_line} names several sweeps: give it one name, without a comma")
             if isinstance(override.value(), list) and (CONF / override.key_or_group).is_dir():
@@ -117,6 +117,9 @@ class Composer(ConfigLoaderImpl):
             )
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(explain(self, self.verb, words, error)) from error
+        for override in parsed:
+            if override.is_delete() and "." not in override.key_or_group:
+                raise InputError(f"{override.input_line}: the configuration needs it")
         check_trust(cfg, self._own)
         if multirun or cfg.hydra.mode is None:
             set_hydras(cfg, "hydra.mode", "MULTIRUN" if multirun else "RUN")

@@ -52,7 +52,7 @@ def on_record(parts: Parts, command: str, *, resumed: bool) -> Iterator[None]:
 
 
 def _say_how_to_go_on(folder: RunFolder, error: BaseException) -> None:
-    """Print one line on stderr; of a sweep the command line says it."""
+    """Print how to resume, one line on stderr; for a sweep, the command line prints it."""
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         return
     does = "goes on" if folder.last_checkpoint.exists() else "begins it again: there is no checkpoint yet"

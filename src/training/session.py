@@ -83,7 +83,7 @@ def _train_and_measure(parts: Parts) -> dict[str, float]:
             _write(parts, metrics)
         return metrics
     except Exception as error:
-        if not isinstance(error, RunError):  # a process that is told twice to stop may stumble on its way out
+        if not isinstance(error, RunError):  # a second signal may end in an error of any kind
             parts.stop.leave_if_asked()
         advice = memory_advice(error, free, parts.module, parts.data, parts.trainer, parts.folder.shown)
         if advice is None:

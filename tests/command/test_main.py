@@ -297,3 +297,20 @@ def test_the_home_folder_is_found_and_other_settings_are_left_alone() -> None:
     assert quote_paths(["data.root=~/x"]) == [f"data.root='{Path.home()}/x'"]
     untouched = ["seed=1,2", "data.root='quoted'", "resume=null", "--help", "model=resnet18"]
     assert quote_paths(untouched) == untouched
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["optimizer=null"], "optimizer=null is no option: choose one, or leave it out"),
+        (["=3"], "=3 names no setting: write name=value"),
+        (["~seed"], "~seed: the configuration needs it"),
+        (["--cfg", "hydra", "--resolve"], "--resolve goes with --cfg job: say so too, or leave it out"),
+        (["-m", "seed=1,2", "--help"], "--help shows the configuration of one run: leave -m out"),
+    ],
+    ids=" ".join,
+)
+def test_odd_words_get_one_line(words: list[str], said: str, tmp_path: Path) -> None:
+    result = run_here(*words, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (2, f"error: {said}\n")
+    assert not list(tmp_path.iterdir())

@@ -47,8 +47,8 @@ SOURCES = {
 
 def check_source(name: str, options: Mapping[str, Any]) -> None:
     """Raise `InputError` for a data set or an option that does not exist, or can't have this value."""
-    if name not in SOURCES:
-        raise InputError(f"data={name} is unknown; nearest: {nearest(name, SOURCES)}")
+    if not isinstance(name, str) or name not in SOURCES:
+        raise InputError(f"data={name} is unknown; nearest: {nearest(str(name), SOURCES)}")
     known = SOURCES[name].options
     for key in options:
         if key not in known:

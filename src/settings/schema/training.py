@@ -34,7 +34,7 @@ class Model(Settings):
     weights: Weights = setting("the top level's weights")
     freeze: Freeze = setting("the top level's freeze")
     stem: Literal["auto", "imagenet", "small"] = setting(
-        "imagenet: the paper's (ResNets: 7×7, stride 2); small: 3×3, stride 1; auto: small up to 64 px, or as the weights need"
+        "imagenet: the paper's (ResNet: 7×7); small: 3×3, stride 1; auto: small up to 64 px, or as weights say"
     )
     stem_pool: Literal["auto"] | bool = setting(
         "3×3 max pooling with stride 2 behind the stem; auto: with the imagenet stem"
