@@ -23,7 +23,7 @@ CLASSES, GROUPS, IMAGES = 20, 8, 6  # rows of samples.png and of duplicates.png,
 
 @checked
 def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]:
-    """Look at the data set of the composed configuration; give back what audit.json holds.
+    """Audit the data set of the composed configuration; return what audit.json holds.
 
     `folder` is where the files are written; None takes Hydra's, or outside Hydra `cfg.output`. Raises `InputError`
     where there is no such data set, and with `strict`, when all is written, `RunError` where it is not sound.

@@ -181,7 +181,7 @@ def test_wrong_input_gets_its_line_and_leaves_nothing(run: Path, overrides: list
 
 def test_a_checkpoint_in_no_run_asks_for_images(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "checkpoints/best.ckpt", tmp_path / "x.ckpt")
-    with pytest.raises(InputError, match="x.ckpt lies in no run, .*: say images=FILE or images=FOLDER"):
+    with pytest.raises(InputError, match="x.ckpt belongs to no run, .*: say images=FILE or images=FOLDER"):
         exported(f"checkpoint={tmp_path / 'x.ckpt'}")
 
 

@@ -119,7 +119,7 @@ def test_a_split_of_the_run_has_the_runs_own_predictions(
 def test_a_split_needs_a_run(run: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.ckpt"
     shutil.copy(RunFolder(run).best_checkpoint, alone)
-    with pytest.raises(InputError, match=r"images=test means images of a run, and .*alone\.ckpt lies in none"):
+    with pytest.raises(InputError, match=r"images=test means a run's images, and .*alone\.ckpt belongs to none"):
         predicted(f"checkpoint={alone}", "images=test", f"output={tmp_path / 'out'}")
     assert not (tmp_path / "out").exists()
 

@@ -22,20 +22,20 @@ from .sources import SOURCES, check_source, find_images
 from .splits import SPLITS, permute_labels, round_robin, split_dataset, stratified_subset, thin_out
 from .transforms import Augmentation, Geometry, chosen_augmentation
 
-UNTIL_FOUND = 32  # the batch size for `auto`, until whoever trains has found out how many images fit
+UNTIL_FOUND = 32  # the batch size for `auto`, until the training has found how many images fit
 
 
 class ImageDataModule(LightningDataModule):
-    """Loaders of `(images uint8 (N, C, S, S), targets int64 (N,))`; who trains converts and normalises on the device.
+    """Loaders of `(images uint8 (N, C, S, S), targets int64 (N,))`; training normalises them on the device.
 
     Args:
         name: a key of `src.data.sources.SOURCES`.
         seed: of the division, the order and the augmentation. Not negative.
         settings: those of `src.settings.schema.data.Data`, and what a single data set knows, such as `target` of pets.
-            What is missing is as in conf/data/base.yaml. With `batch_size="auto"` who trains finds out how many images
+            What is missing is as in conf/data/base.yaml. With `batch_size="auto"` the training finds how many images
             fit, and sets the attribute; evaluation takes twice as many. With `balance="sampler"` training draws the
             classes evenly, but not while Lightning overfits on purpose; for "loss" see `class_weights`. For
-            `cache_features` who trains calls `keep_features`.
+            `cache_features` the training calls `keep_features`.
 
     Raises:
         InputError: in any method, for what the user can put right.

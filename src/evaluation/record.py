@@ -63,7 +63,7 @@ def find_request(cfg: DictConfig, trained: Trained) -> Examples:
         InputError: there are none, or `calibrate=true` has no validation images.
     """
     if cfg.calibrate and trained.run is None:
-        raise InputError(f"calibrate=true needs the validation images of a run, and {trained.path} lies in none")
+        raise InputError(f"calibrate=true needs the validation images of a run, and {trained.path} belongs to none")
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
     examples = find_examples(trained, settings, cfg.split, cfg.seed)
     _refuse_idle(examples.own)

@@ -167,9 +167,9 @@ def _make(
 
 
 def _sample(trained: Trained, data_root: str | None) -> torch.Tensor | None:
-    """Return training images, uint8 (n, C, S, S); None where the checkpoint lies in no run."""
+    """Return training images, uint8 (n, C, S, S); None where the checkpoint belongs to no run."""
     if trained.run is None:
-        log.info("%s lies in no run: colours come from mean and std alone", trained.path)
+        log.info("%s belongs to no run: colours come from mean and std alone", trained.path)
         return None
     return open_data(trained.run, data_root, trained.geometry).sample("train", SAMPLE)[0]
 
@@ -180,7 +180,9 @@ def _find_judge(trained: Trained, judge: str | None, images: int, data_root: str
         return None
     if judge == "train":
         if trained.run is None:
-            raise InputError(f"judge=train: {trained.path} lies in no run; say judge=RUN of another network, or null")
+            raise InputError(
+                f"judge=train: {trained.path} belongs to no run; say judge=RUN of another network, or null"
+            )
         folder = trained.run.path / "explain" / "judge"
         found = train_judge(trained.run, folder, data_root=data_root)
         if found.module.class_names != trained.class_names:
@@ -197,7 +199,7 @@ def _find_judge(trained: Trained, judge: str | None, images: int, data_root: str
         raise InputError(f"judge={judge} knows other classes: name a network that was trained on the same data")
     run = other.run or trained.run
     if run is None:
-        raise InputError(f"judge={judge} and the checkpoint lie in no run that has real images: say judge=RUN")
+        raise InputError(f"judge={judge} and the checkpoint belong to no run that has real images: say judge=RUN")
     pictures = open_split(run, "test", other.geometry, other.class_names, data_root)
     chosen = pictures.some(images, seed=0)
     return Judging(other, other.name, pictures.take(chosen), pictures.targets[chosen])

@@ -134,7 +134,7 @@ def _shuffled(cfg: DictConfig, trained: Trained) -> Trained | None:
     if cfg.shuffled != "train":
         return _checked(load_trained(cfg.shuffled, trained.device, "shuffled"), trained, f"shuffled={cfg.shuffled}")
     if trained.run is None:
-        log.info("no control on shuffled labels: %s lies in no run, so its data are unknown", trained.path)
+        log.info("no control on shuffled labels: %s belongs to no run, so its data are unknown", trained.path)
         return None
     from .controls import train_shuffled
 

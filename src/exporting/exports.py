@@ -58,7 +58,8 @@ def choose_images(trained: Trained, images: str | None, data_root: str | None = 
     """Open the images that prove the export; None: the run's test images. Raise `InputError` without a run."""
     if images is None and trained.run is None:
         raise InputError(
-            f"{trained.path} lies in no run, whose test images would prove the export: say images=FILE or images=FOLDER"
+            f"{trained.path} belongs to no run, whose test images would prove the export: "
+            "say images=FILE or images=FOLDER"
         )
     return open_pictures("test" if images is None else str(images), trained, data_root)
 

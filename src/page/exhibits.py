@@ -140,7 +140,7 @@ def _facts(trained: Trained) -> list[str]:
 
 def _examples(trained: Trained, data_root: str | None) -> Examples | str:
     if trained.run is None:
-        return "The checkpoint lies in no run, so there are no test images to choose from."
+        return "The checkpoint belongs to no run, so there are no test images to choose from."
     try:
         pictures = open_split(trained.run, "test", trained.geometry, trained.class_names, data_root)
     except (InputError, RunError) as error:

@@ -102,7 +102,7 @@ def find_examples(trained: Trained, settings: Mapping[str, Any], split: str | No
     if name is None:
         if trained.run is None:
             raise InputError(
-                f"{trained.path} lies in no run, and nothing says what it was trained on: say data=NAME, or "
+                f"{trained.path} belongs to no run, and nothing says what it was trained on: say data=NAME, or "
                 "data=folder data.root=FOLDER"
             )
         return _own(trained, open_own(trained, settings), split)
@@ -122,7 +122,7 @@ def find_examples(trained: Trained, settings: Mapping[str, Any], split: str | No
 def open_own(trained: Trained, settings: Mapping[str, Any] | None = None) -> ImageDataModule:
     """Open the run's data, with the checkpoint's classes; `settings` may name another root and `num_workers`."""
     if trained.run is None:
-        raise InputError(f"{trained.path} lies in no run: nothing says what it was trained on")
+        raise InputError(f"{trained.path} belongs to no run: nothing says what it was trained on")
     settings = settings or {}
     # After data=NAME the root is that of conf/data unless typed: the run knows better.
     unsaid = "name" in settings and settings["root"] == USUAL_ROOT

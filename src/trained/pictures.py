@@ -108,7 +108,7 @@ def open_run_split(split: str, trained: Trained, data_root: str | None = None) -
     """Open a split of the run that `trained` belongs to; `InputError` without a run."""
     if trained.run is None:
         raise InputError(
-            f"images={split} means images of a run, and {trained.path} lies in none: say images=FILE or images=FOLDER"
+            f"images={split} means a run's images, and {trained.path} belongs to none: say images=FILE or images=FOLDER"
         )
     if os.path.lexists(split):
         log.info("images=%s is the run's %s split: say images=./%s for the folder of that name", *[split] * 3)

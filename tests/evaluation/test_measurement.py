@@ -223,7 +223,7 @@ def test_a_checkpoint_alone_needs_data_and_says_what_is_not_known(
 ) -> None:
     shutil.copy(run / "checkpoints/best.ckpt", tmp_path / "alone.ckpt")
     trained = load_trained(tmp_path / "alone.ckpt")
-    with pytest.raises(InputError, match="lies in no run, .*say data=NAME"):
+    with pytest.raises(InputError, match="belongs to no run, .*say data=NAME"):
         find_examples(trained, {"root": None}, None, 1)
     examples = find_examples(trained, DIGITS, None, 1)
     assert (examples.split, len(examples), examples.trained_on, examples.learned) == ("all", 1797, None, None)

@@ -52,7 +52,7 @@ def test_a_checkpoint_without_its_run_has_no_test_images_and_says_so(run: Path, 
     exhibition = open_exhibition(f"[{tmp_path / 'alone.ckpt'}, {run}]", CPU)
     assert exhibition.exhibits[0].facts[-1] == "alone.ckpt"
     assert [exhibit.letter for exhibit in exhibition.exhibits] == ["A", "B"]
-    assert exhibition.examples == "The checkpoint lies in no run, so there are no test images to choose from."
+    assert exhibition.examples == "The checkpoint belongs to no run, so there are no test images to choose from."
 
 
 def test_test_images_that_are_gone_are_explained_where_paths_may_be_seen(

@@ -106,7 +106,7 @@ def test_two_networks_each_show_their_own_classes_and_names_are_not_read(
     number, share = said.split(" ", 1)
     assert visitor.first(odd.name, 1) == f"<i>{number}</i> **{number}** {share}"
     assert visitor.card(odd.name).locator("img").count() == 2
-    assert visitor.page.get_by_role("tab").all_inner_texts() == ["Pictures", "Run A"]  # B lies in no run
+    assert visitor.page.get_by_role("tab").all_inner_texts() == ["Pictures", "Run A"]  # B belongs to no run
 
 
 def test_a_test_image_has_its_true_class_and_uploads_that_the_server_has_lost_are_asked_for_again(

@@ -35,7 +35,7 @@ def test_a_file_away_from_its_run_needs_nothing_else(digits_run: Path, tmp_path:
     trained = load_trained(file)
     assert trained.run is None
     assert not trained.module.training
-    with pytest.raises(InputError, match="lies in none: say images=FILE or images=FOLDER"):
+    with pytest.raises(InputError, match="belongs to none: say images=FILE or images=FOLDER"):
         open_pictures("test", trained)
 
 
