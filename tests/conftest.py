@@ -20,13 +20,24 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.g
 
 LAUNCHERS = {"run_here", "Launched", "subprocess", "train", "train_shuffled"}
 TRAINED = {"digits_run", "undisturbed"}
+LONG = (
+    "test_class_image.py",
+    "test_planted_evidence.py",
+    "resnet101",
+    "resnet152",
+    "wide_resnet",
+    "110]",
+    "among_real",
+)
+"""Parts of the names of unit tests that take seconds each: large networks, optimised images."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as `whole` what starts verbs or needs a trained run: `make test-fast` leaves it out."""
     for item in items:
         starts = not LAUNCHERS.isdisjoint(vars(getattr(item, "module", None) or object()))
-        if starts or not TRAINED.isdisjoint(getattr(item, "fixturenames", ())):
+        long = any(part in item.nodeid for part in LONG)
+        if starts or long or not TRAINED.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("whole")
 
 
