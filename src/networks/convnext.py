@@ -7,8 +7,7 @@ class counts. All other parameters keep torchvision's names and shapes, so that 
 from torch import nn
 from torchvision.models import convnext as torchvision_convnext
 
-from ..errors import InputError
-from .stem import Stem, choose_stem
+from .stem import Stem, check_image, choose_stem
 
 LEAST_IMAGE = {"imagenet": 32, "small": 8}
 """Side in pixels of which the stem and three strides of 2 leave a single cell."""
@@ -29,12 +28,7 @@ def build_convnext(
         InputError: The stem is unknown, or the image is too small for it.
     """
     kind = choose_stem(image_size, stem)
-    if image_size < LEAST_IMAGE[kind]:
-        smaller = "" if kind == "small" else ", or model.stem=small (from 8 pixels)"
-        raise InputError(
-            f"data.image_size={image_size} is too small for {name} with stem={kind}: "
-            f"take at least {LEAST_IMAGE[kind]} pixels{smaller}"
-        )
+    check_image(name, image_size, kind, LEAST_IMAGE)
     network: torchvision_convnext.ConvNeXt = getattr(torchvision_convnext, name)(num_classes=num_classes)
     if kind == "small" or in_channels != 3:
         width = network.features[0][0].out_channels

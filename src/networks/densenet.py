@@ -7,8 +7,7 @@ class counts. All other parameters keep torchvision's names and shapes, so that 
 from torch import nn
 from torchvision.models import densenet as torchvision_densenet
 
-from ..errors import InputError
-from .stem import Stem, choose_stem
+from .stem import Stem, check_image, choose_stem
 
 LEAST_IMAGE = {"imagenet": 29, "small": 8}
 """Side in pixels of which the stem and three poolings of stride 2 leave a single cell."""
@@ -28,12 +27,7 @@ def build_densenet121(
         InputError: The stem is unknown, or the image is too small for it.
     """
     kind = choose_stem(image_size, stem)
-    if image_size < LEAST_IMAGE[kind]:
-        smaller = "" if kind == "small" else ", or model.stem=small (from 8 pixels)"
-        raise InputError(
-            f"data.image_size={image_size} is too small for densenet121 with stem={kind}: "
-            f"take at least {LEAST_IMAGE[kind]} pixels{smaller}"
-        )
+    check_image("densenet121", image_size, kind, LEAST_IMAGE)
     network: torchvision_densenet.DenseNet = torchvision_densenet.densenet121(num_classes=num_classes)
     if kind == "small" or in_channels != 3:
         size, stride, padding = (3, 1, 1) if kind == "small" else (7, 2, 3)

@@ -1,5 +1,6 @@
 """The stem, a network's first layers: which one suits images of a size."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from ..errors import InputError
@@ -17,3 +18,13 @@ def choose_stem(image_size: int, stem: Stem) -> Literal["imagenet", "small"]:
     if stem == "auto":
         return "small" if image_size <= SMALL_IMAGE else "imagenet"
     return stem
+
+
+def check_image(name: str, image_size: int, stem: str, least: Mapping[str, int]) -> None:
+    """Raise `InputError` if the image is smaller than the `least` side in pixels for this stem."""
+    if image_size < least[stem]:
+        smaller = "" if stem == "small" else f", or model.stem=small (from {least['small']} pixels)"
+        raise InputError(
+            f"data.image_size={image_size} is too small for {name} with stem={stem}: "
+            f"take at least {least[stem]} pixels{smaller}"
+        )
