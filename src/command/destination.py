@@ -47,6 +47,8 @@ def choose_destination(cfg: DictConfig) -> Destination | None:
         path = os.path.abspath(str(OmegaConf.select(cfg, key)))  # noqa: PTH100  # as Hydra makes it, without ..
     except OmegaConfBaseException as error:
         raise InputError(f"{setting}: {first_line(error)}") from error
+    if not _is_typed(cfg, setting) and not Path(path).is_relative_to(Path.cwd() / "outputs"):
+        raise InputError(f"{key}={path} of a configuration is not below outputs/: say {setting}=… on the command line")
     set_hydras(cfg, key, path)
     return Destination(Path(path), setting, str(named))
 
@@ -58,9 +60,13 @@ def writes_itself(cfg: DictConfig) -> bool:
 
 def _setting_of(cfg: DictConfig, key: str) -> str:
     """Return the setting that says where to write: what was typed, else what the verb has for it, else `key`."""
-    typed = {word.lstrip("+").partition("=")[0] for part in ("task", "hydra") for word in typed_words(cfg, part)}
     settings = (key, "output", "sweep") if key == "hydra.sweep.dir" else (key, "output")
-    return next((name for name in settings if name in typed), "output" if "output" in cfg else key)
+    return next((name for name in settings if _is_typed(cfg, name)), "output" if "output" in cfg else key)
+
+
+def _is_typed(cfg: DictConfig, setting: str) -> bool:
+    words = (word for part in ("task", "hydra") for word in typed_words(cfg, part))
+    return any(word.lstrip("+").partition("=")[0] == setting for word in words)
 
 
 def reserve(folder: Destination, *, lock: bool = True) -> AbstractContextManager[Reserved]:

@@ -86,7 +86,7 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
     if args.resolve and args.cfg != "job":
         raise InputError("--resolve goes with --cfg job: say so too, or leave it out")
     if args.cfg or args.help or args.hydra_help or args.info or args.shell_completion:
-        if args.cfg or args.help:
+        if args.cfg or args.help or args.info:
             compose_overrides(verb, args.overrides, multirun=args.multirun)  # with one line for what is wrong
         show(verb, argv)
         return 0
@@ -117,9 +117,9 @@ def _resume(composer: Composer, task: Task, run: RunFolder, typed: Sequence[str]
         raise InputError("resume= is for one run: leave -m out; a sweep is resumed by giving its command again")
     folder = quote(str(run.path.absolute()))
     here = [f"hydra.run.dir={folder}", "hydra.output_subdir=null", "hydra.mode=RUN"]
-    cfg = composer.compose([*merge_words(run, typed), *here])
-    composer.check(cfg)
     usual = composer.compose(merge_words(run, []))
+    cfg = composer.compose([*merge_words(run, typed), *here], typed=typed)
+    composer.check(cfg)
     check_same(run, cfg, usual)
     done = what_is_done(run, cfg, usual)
     if done is not None:

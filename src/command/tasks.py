@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ..errors import InputError
 from ..logs import say_interrupted
@@ -60,9 +60,6 @@ def run_sweep(
     composer: Composer, cfg: DictConfig, task: Task, after_sweep: AfterSweep, folder: Destination | None
 ) -> int:
     """Run what a sweep still lacks, whatever fails, and let `after_sweep` look at it; return the exit code."""
-    subdir = OmegaConf.to_container(cfg.hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload,index]
-    if subdir != "${hydra.job.num}":
-        raise InputError(f"hydra.sweep.subdir={subdir} is not possible: the runs of a sweep are numbered, leave it out")
     if folder is None:
         raise InputError("LOCAL_RANK is set: a sweep starts the processes of its distributed runs by itself")
     set_hydras(cfg, "hydra.output_subdir", None)  # `Sweep.run` writes .hydra/, of a run that is begun alone

@@ -8,6 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
 from ..errors import nearest as nearest
+from .references import check_references
 from .schema.kinds import Settings, find_problem
 from .schema.kinds import plain as plain
 from .schema.training import Train
@@ -19,6 +20,7 @@ def check_config(cfg: DictConfig) -> None:
 
     A setting that isn't there is not missed.
     """
+    check_references(cfg)
     try:
         missing = sorted(OmegaConf.missing_keys(cfg))
         values: Any = OmegaConf.to_container(cfg, resolve=True)

@@ -25,8 +25,9 @@ from ..errors import InputError, first_line
 from . import help  # noqa: F401  # its resolvers
 from .check import check_config
 from .defaults import CONF as CONF
+from .references import CheckedRepository
 from .refusals import explain, explain_syntax
-from .trust import check_trust, read_own
+from .trust import check_trust, flat, read_own, read_plugins, settle, without_hydra
 
 PACKAGE = __package__.partition(".")[0]
 """`src` in the repository; `reslens` where it is installed, with `conf/` in it."""
@@ -40,7 +41,9 @@ RAW_PATHS = (
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
 
 # `${hex:4}`: keeps two runs of the same second apart. Cached, so that a configuration names one folder and not several.
-OmegaConf.register_new_resolver("hex", lambda digits: secrets.token_hex(digits)[:digits], use_cache=True, replace=True)
+OmegaConf.register_new_resolver(
+    "hex", lambda digits: secrets.token_hex(16)[: int(digits)], use_cache=True, replace=True
+)
 # `${full_or_quick:10,2}`: a study's setting, and what it is with quick=true.
 OmegaConf.register_new_resolver(
     "full_or_quick", lambda full, quick, *, _root_: quick if _root_.get("quick") is True else full, replace=True
@@ -89,17 +92,25 @@ class Composer(ConfigLoaderImpl):
 
     def __init__(self, verb: str, search_path: ConfigSearchPath) -> None:
         super().__init__(search_path)
+        self.repository = CheckedRepository(search_path)
         self.verb = verb
         self._own = read_own(verb, self.repository)
+        self._typed: frozenset[str] = frozenset()
+        """Settings that were typed just now, by dotted keys: not those that a group, a file or a run brings."""
+
         self._checked: dict[tuple[str, ...], bytes] = {}
         """Of each run of a sweep by its overrides; pickled, since a launcher may send all of them to each process."""
 
-    def compose(self, words: Sequence[str], *, multirun: bool = False) -> DictConfig:
+    def compose(
+        self, words: Sequence[str], *, multirun: bool = False, typed: Sequence[str] | None = None
+    ) -> DictConfig:
         """Return the verb's configuration with these overrides, its values unchecked, Hydra's part and mode included.
 
-        Raises `InputError` for an option or setting that is unknown, can't be read, or may not be set.
+        `typed` are those that were typed just now: all, unless a run that is resumed brings some. Raises `InputError`
+        for an option or setting that is unknown, can't be read, or may not be set.
         """
         parsed = self._parse(words)
+        self._typed = _typed_settings(parsed if typed is None else self._parse(typed))
         for override in parsed:
             if not override.key_or_group:
                 raise InputError(f"{override.input_line} names no setting: write name=value")
@@ -121,6 +132,8 @@ class Composer(ConfigLoaderImpl):
             if override.is_delete() and "." not in override.key_or_group:
                 raise InputError(f"{override.input_line}: the configuration needs it")
         check_trust(cfg, self._own)
+        if sorted([*typed_words(cfg, "task"), *typed_words(cfg, "hydra")]) != sorted(words):
+            raise InputError("hydra.overrides can't be set: leave it out")  # they would be taken for typed ones
         if multirun or cfg.hydra.mode is None:
             set_hydras(cfg, "hydra.mode", "MULTIRUN" if multirun else "RUN")
         swept = next((str(override.input_line) for override in parsed if override.is_sweep_override()), None)
@@ -129,18 +142,20 @@ class Composer(ConfigLoaderImpl):
         return cfg
 
     def check(self, cfg: DictConfig) -> list[list[str]] | None:
-        """Check what `compose` has returned, in a sweep the configuration of each run; return the overrides of each.
+        """Settle and check what `compose` has returned; in a sweep return the overrides of each run, checked as well.
 
-        Return None where there is one run only, or where a sweeper of its own kind finds them one by one. Raises
-        `InputError` for a value that is not possible.
+        From then on nothing in it refers to anything: what was checked is what is used. Returns None where there is one
+        run only, or where a sweeper of its own kind finds them one by one. Raises `InputError` for a value that is not
+        possible.
         """
+        settle(cfg, read_plugins(cfg, self.repository), self._typed)
         if cfg.hydra.mode != RunMode.MULTIRUN or cfg.hydra.sweeper._target_ != BASIC_SWEEPER:
-            check_config(_without_hydra(cfg))
+            check_config(without_hydra(cfg))
             return None
         jobs = self._jobs(cfg)
         for job in jobs:
             run = self.load_sweep_config(cfg, job)
-            check_config(_without_hydra(run))
+            check_config(without_hydra(run))
             self._checked[tuple(job)] = pickle.dumps(run)
         return jobs
 
@@ -148,14 +163,18 @@ class Composer(ConfigLoaderImpl):
         """Return the configuration of a run: the checked one, or for a sweeper of its own kind a new one, unchecked."""
         checked = self._checked.get(tuple(sweep_overrides))
         if checked is not None:
-            run: DictConfig = pickle.loads(checked)  # pickled by `check`
-            OmegaConf.copy_cache(from_config=master_config, to_config=run)  # as Hydra: one `${now:}` for all runs
-            return run
+            return cast(DictConfig, pickle.loads(checked))  # pickled by `check`
+        hydras = next((word for word in self._parse(sweep_overrides) if word.is_hydra_override()), None)
+        if hydras is not None:  # of a sweeper's params: another folder, say, than that which was looked at
+            raise InputError(f"{hydras.input_line} can't be swept over: it is the same for all runs")
         try:
             run = super().load_sweep_config(master_config, sweep_overrides)
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(explain(self, self.verb, sweep_overrides, error)) from error
         check_trust(run, self._own)
+        for key in ("run", "sweep", "launcher", "sweeper", "mode", "verbose", "output_subdir"):  # an option may differ
+            run.hydra[key] = master_config.hydra[key]
+        settle(run, read_plugins(run, self.repository), self._typed)
         return run
 
     def _jobs(self, cfg: DictConfig) -> list[list[str]]:
@@ -178,6 +197,11 @@ class Composer(ConfigLoaderImpl):
         except HydraException as error:
             raise InputError(explain_syntax(error)) from error
         return parsed
+
+
+def _typed_settings(words: Sequence[Override]) -> frozenset[str]:
+    """Return the settings that overrides set, by dotted keys."""
+    return frozenset(key for word in words for key in flat({word.key_or_group: word.value()}))
 
 
 def set_hydras(cfg: DictConfig, key: str, value: str | None) -> None:
@@ -215,7 +239,3 @@ def compose_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = F
     """Return the verb's configuration with these overrides, its values unchecked, Hydra's own part included."""
     with composing(verb) as composer:
         return composer.compose(overrides, multirun=multirun)
-
-
-def _without_hydra(cfg: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])

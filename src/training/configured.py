@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import lightning as L
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
@@ -19,7 +19,7 @@ from ..resuming.checkpoints import checkpoint_callbacks
 from ..resuming.stopping import Stop
 from ..runs.folder import RunFolder
 from ..settings.composing import PACKAGE
-from ..settings.trust import check_targets, settle
+from ..settings.trust import check_named, resolved
 
 
 def run_callbacks(
@@ -44,18 +44,15 @@ def build(node: DictConfig, group: str, **arguments: Any) -> Any:
     """Return the callback or logger that a configuration node names.
 
     Raises:
-        InputError: It is anything else (`src.settings.trust.CLASSES` says what is allowed, for a configuration from
-            elsewhere must not name code), or it does not take these arguments.
+        InputError: It names anything else than `src.settings.nameable` lists, for a configuration from elsewhere must
+            not name code, or it doesn't take these arguments.
     """
-    settings = settle(node, group)
-    check_targets(settings, group)
+    settings = resolved(node, group)
+    check_named({group: {"it": settings}})
     # Configurations say src, whatever name we are installed under: two copies of a class would be two classes.
-    target = re.sub(r"^(src|reslens)\.", f"{PACKAGE}.", str(settings.get("_target_", None)))
-    settings["_target_"] = target
+    target = re.sub(r"^(src|reslens)\.", f"{PACKAGE}.", settings.pop("_target_"))
     try:
-        if not issubclass(get_class(target), (L.Callback, Logger)):
-            raise InputError(f"{group}: _target_={target} is neither a callback nor a logger: leave it out")
-        return instantiate(settings, **arguments)
+        return get_class(target)(**settings, **arguments)
     except Exception as error:
         cause = error.__cause__ or error
         if isinstance(cause, InputError):

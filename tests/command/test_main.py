@@ -111,7 +111,7 @@ def test_cfg_job_shows_the_composed_configuration(tmp_path: Path) -> None:
         (["-m", "seed=1,2", "sweep=report"], ["sweep=report is no name"]),
         (["study=3"], ["study=3 is not possible"]),
         (["experiment=digits", "study.answer=levles"], ["study.answer=levles is not possible: take best or", "levels"]),
-        (["-m", "seed=1,2", "hydra.sweep.subdir=x"], ["hydra.sweep.subdir=x is not possible"]),
+        (["-m", "seed=1,2", "hydra.sweep.subdir=x"], ["hydra.sweep.subdir can't be set"]),
         (["-m", "+search=lr"], ["+search=lr is for hydra/sweeper=optuna"]),
         (["data.folds=5"], ["data.folds=5 data.fold=null is not possible"]),
         (["-m", "data.folds=5", "data.fold=0,7"], ["data.fold=7 is not possible"]),

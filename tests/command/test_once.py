@@ -76,10 +76,10 @@ def test_a_process_of_a_launcher_gets_what_was_checked(count: Counter[str]) -> N
     with composing.composing("train") as composer:
         cfg = composer.compose(["seed=1,2"], multirun=True)
         assert cfg.sweep, "by the time of day"
+        cfg._metadata.resolver_cache["now"] = dict.fromkeys(OmegaConf.get_cache(cfg)["now"], "the sweep's time")
         jobs = composer.check(cfg)
         assert jobs == [["seed=1"], ["seed=2"]]
         there, config = pickle.loads(pickle.dumps((composer, cfg)))
-        config._metadata.resolver_cache["now"] = dict.fromkeys(OmegaConf.get_cache(cfg)["now"], "the sweep's time")
         runs = [there.load_sweep_config(config, job) for job in jobs]
     assert [run.seed for run in runs] == [1, 2]
     assert [run.sweep for run in runs] == ["the sweep's time"] * 2
