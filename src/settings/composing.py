@@ -132,10 +132,12 @@ class Composer(ConfigLoaderImpl):
             if override.is_delete() and "." not in override.key_or_group:
                 raise InputError(f"{override.input_line}: the configuration needs it")
         check_trust(cfg, self._own)
-        if sorted([*typed_words(cfg, "task"), *typed_words(cfg, "hydra")]) != sorted(words):
-            raise InputError("hydra.overrides can't be set: leave it out")  # they would be taken for typed ones
-        if multirun or cfg.hydra.mode is None:
-            set_hydras(cfg, "hydra.mode", "MULTIRUN" if multirun else "RUN")
+        _check_words(cfg, words)
+        try:
+            if multirun or cfg.hydra.mode is None:
+                set_hydras(cfg, "hydra.mode", "MULTIRUN" if multirun else "RUN")
+        except OmegaConfBaseException as error:
+            raise InputError(f"hydra.mode: {first_line(error)}") from error
         swept = next((str(override.input_line) for override in parsed if override.is_sweep_override()), None)
         if swept is not None and cfg.hydra.mode == RunMode.RUN:
             raise InputError(f"{swept} names several values: put -m before it for a sweep")
@@ -172,6 +174,7 @@ class Composer(ConfigLoaderImpl):
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(explain(self, self.verb, sweep_overrides, error)) from error
         check_trust(run, self._own)
+        _check_words(run, [*typed_words(master_config, "hydra"), *sweep_overrides])
         for key in ("run", "sweep", "launcher", "sweeper", "mode", "verbose", "output_subdir"):  # an option may differ
             run.hydra[key] = master_config.hydra[key]
         settle(run, read_plugins(run, self.repository), self._typed)
@@ -197,6 +200,12 @@ class Composer(ConfigLoaderImpl):
         except HydraException as error:
             raise InputError(explain_syntax(error)) from error
         return parsed
+
+
+def _check_words(cfg: DictConfig, words: Sequence[str]) -> None:
+    """Raise `InputError` where a file says what was typed; it would be taken for that."""
+    if sorted([*typed_words(cfg, "task"), *typed_words(cfg, "hydra")]) != sorted(words):
+        raise InputError("hydra.overrides can't be set: leave it out")
 
 
 def _typed_settings(words: Sequence[Override]) -> frozenset[str]:

@@ -55,18 +55,17 @@ SWEEPERS: Mapping[str, Nameable] = {
     ),
 }
 
+_TPE = "seed n_startup_trials prior_weight consider_prior consider_endpoints consider_magic_clip"
+
 SAMPLERS: Mapping[str, Nameable] = {
-    f"optuna.samplers.{name}": _row(f"seed {takes}")
-    for name, takes in {
-        "CmaEsSampler": "sigma0 warn_independent_sampling inc_popsize use_separable_cma consider_pruned_trials",
-        "GridSampler": "",
-        "MOTPESampler": "n_startup_trials n_ehvi_candidates prior_weight consider_prior consider_endpoints "
-        "consider_magic_clip",
-        "NSGAIISampler": "population_size mutation_prob crossover_prob swapping_prob",
-        "RandomSampler": "",
-        "TPESampler": "n_startup_trials n_ei_candidates prior_weight consider_prior consider_endpoints "
-        "consider_magic_clip multivariate warn_independent_sampling",
-    }.items()
+    "optuna.samplers.CmaEsSampler": _row(
+        "seed sigma0 warn_independent_sampling inc_popsize use_separable_cma consider_pruned_trials"
+    ),
+    "optuna.samplers.GridSampler": _row(),
+    "optuna.samplers.MOTPESampler": _row(f"{_TPE} n_ehvi_candidates"),
+    "optuna.samplers.NSGAIISampler": _row("seed population_size mutation_prob crossover_prob swapping_prob"),
+    "optuna.samplers.RandomSampler": _row("seed"),
+    "optuna.samplers.TPESampler": _row(f"{_TPE} n_ei_candidates multivariate warn_independent_sampling"),
 }
 
 _SUBMITIT = _row(

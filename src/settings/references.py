@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 import yaml
 from antlr4 import ParserRuleContext  # type: ignore[import-untyped]
 from hydra._internal.config_repository import ConfigRepository
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, ListConfig
 from omegaconf._utils import split_key
-from omegaconf.base import Container, Node
+from omegaconf.base import Node
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser
 from omegaconf.grammar_parser import parse
@@ -129,7 +128,7 @@ def _select(node: Node, words: str) -> Any:
     for word in split_key(key):
         if found is None:
             return None
-        if isinstance(found, Container) and (found._is_interpolation() or found._is_missing() or found._is_none()):
+        if found._is_interpolation():
             raise InputError(f"{_name(node)}: {words} leads through another reference: write the value there")
         try:
             found = found._get_node(int(word) if isinstance(found, ListConfig) else word)
@@ -151,12 +150,13 @@ class CheckedRepository(ConfigRepository):
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """Load a file or an option of a plugin. Raise `InputError` for a file elsewhere, or one that is no settings."""
-        if ".." in config_path.split("/"):
-            raise InputError(f"{config_path} leads out of conf/: put the file there, and name it without ..")
         for source in self.sources:
-            if isinstance(source, FileConfigSource) and source.is_config(config_path):
-                name = source._normalize_file_name(config_path).lstrip("/")
+            # by its scheme: Hydra imports its own plugins a second time, with other classes
+            if source.scheme() == "file" and source.is_config(config_path):
+                name = source._normalize_file_name(config_path)
                 file = Path(source.path) / name
+                if name.startswith("/") or ".." in name.split("/"):
+                    raise InputError(f"{file} is not in conf/: put it there")
                 state = file.stat()
                 if self._checked.get(name) != (state.st_mtime_ns, state.st_size):  # those of a sweep are read again
                     _check_file(file, name)
@@ -177,7 +177,10 @@ def _check_file(file: Path, name: str) -> None:
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{name} can't be read: {first_line(error)}") from error
+        where = first_line(error)
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+            where = f"line {error.problem_mark.line + 1}: {error.problem}"
+        raise InputError(f"{name} can't be read ({where}): see to that") from error
 
 
 def _scalars(text: str, name: str) -> Iterator[str]:
@@ -185,7 +188,9 @@ def _scalars(text: str, name: str) -> Iterator[str]:
     sizes: dict[str, int] = {}
     count, open_ = 0, list[tuple[str | None, int]]()
     for event in yaml.parse(text, Loader=LOADER):
-        count += sizes.get(str(event.anchor), 0) if isinstance(event, yaml.AliasEvent) else 1
+        if isinstance(event, yaml.AliasEvent) and event.anchor not in sizes:
+            raise InputError(f"{name}: *{event.anchor} refers to itself: write the values there")
+        count += sizes[str(event.anchor)] if isinstance(event, yaml.AliasEvent) else 1
         if isinstance(event, yaml.CollectionStartEvent):
             open_.append((event.anchor, count))
         elif isinstance(event, yaml.CollectionEndEvent):

@@ -1,13 +1,19 @@
 """A configuration from elsewhere can't name code: every attempt is refused in one line, and nothing has run."""
 
+import inspect
+import re
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
 from hydra.types import RunMode
+from hydra.utils import get_class
 from omegaconf import OmegaConf
 
+from src.errors import InputError
 from src.settings import composing as overrides
+from src.settings.nameable import CALLBACKS, LOGGERS, SAMPLERS, SWEEPERS
 from src.settings.trust import COMPUTED, HYDRAS, flat, read_own
 from tests.support.command_line import run_here
 
@@ -64,14 +70,103 @@ FILES = {
 }
 
 
-READ_LATER = (
-    "+callbacks.x={_target_:lightning.pytorch.callbacks.LambdaCallback,"
-    "on_fit_start:'${oc.create:{_target_:shutil.copy,src:/etc/hostname,dst:canary}}'}"
+LISTS = "[1,1,1,1,1,1,1,1,1,1]"
+LAUGHS = [f"a0: &a0 {LISTS}", *(f"a{n}: &a{n} {LISTS.replace('1', f'*a{n - 1}')}" for n in range(1, 9))]
+"""A billion laughs: nine lines that stand for 10⁹ numbers."""
+
+DOUBLED = ["a0: xxxxxxxxxx", *(f"a{n}: ${{a{n - 1}}}${{a{n - 1}}}" for n in range(1, 30))]
+
+OPTUNA = "defaults: [override /hydra/sweeper: optuna]\nhydra: {mode: MULTIRUN, sweeper: {study_name: x, n_trials: 1, "
+JOBLIB = "defaults: [override /hydra/launcher: joblib]\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}, "
+TIMER = "callbacks: {x: {_target_: lightning.pytorch.callbacks.Timer, "
+
+REFUSED = {
+    # references: what they give later isn't what they give now, or nobody's business, or too much
+    "environment": ("study: {question: '${oc.env:HOME}'}", "oc.env"),
+    "environment in a key of a list": ("trainer: {plugins: [{a: '${oc.env:HOME}'}]}", "oc.env"),
+    "environment within an argument": ("seed: \"${full_or_quick:'${oc.env:HOME}',1}\"", "oc.env"),
+    "environment in the defaults list": ("defaults: [{override /model: '${oc.env:HOME}'}]", "oc.env"),
+    "made of text": ("seed: \"${oc.create:'{a: 1}'}\"", "oc.create"),
+    "decoded": ("seed: ${oc.decode:'1'}", "oc.decode"),
+    "chosen by a key": ("a: {None: 1}\nseed: ${a.${hydra.output_subdir}}", "not a plain reference"),
+    "chosen by select": ("a: {None: 1}\nseed: ${oc.select:a.None}", "oc.select"),
+    "resolver by another name": ("n: oc.env\nseed: '${${n}:HOME}'", "refers to"),
+    "put together": ("d: $\ne: '{oc.env:HOME}'\nstudy: {question: '${d}${e}'}", "write the value itself"),
+    "escaped": ("study: {question: '\\${oc.env:HOME}'}", "write the value itself"),
+    "circle": ("a: ${b}\nb: ${a}", "refers to itself"),
+    "through another": ("a: ${b}\nb: {c: 1}\nseed: ${a.c}", "leads through another reference"),
+    "doubled": ("\n".join(DOUBLED), "stands for more than"),
+    "aliases": ("\n".join(LAUGHS), "stands for more than"),
+    "an alias of itself": ("a: &a [*a]", "evil.yaml"),
+    "deep": ("a: " + "[" * 60 + "]" * 60, "too many levels"),
+    "no YAML": ("a: ][", "evil.yaml can't be read"),
+    # files outside of the run
+    "out of conf": ("defaults: [/../secret]", "is not in conf/"),
+    "absolute": ("defaults: [//etc/hosts]", ""),
+    "record": ("hydra: {output_subdir: ../x}", "hydra.output_subdir can't be set"),
+    "log": ("hydra: {job: {name: ../x}}", "hydra.job.name can't be set"),
+    "run folder": ("hydra: {run: {dir: /x}}", "is not below outputs/"),
+    "sweep folder": ("hydra: {mode: MULTIRUN, sweep: {dir: ../x}}", "is not below outputs/"),
+    "run folder by name": ("data: {name: ../../x}", "is not below outputs/"),
+    "folder of a run of a sweep": ("hydra: {sweep: {subdir: ../x}}", "hydra.sweep.subdir can't be set"),
+    "output folder": ("hydra: {runtime: {output_dir: /x}}", "hydra.runtime.output_dir can't be set"),
+    "number": ("hydra: {job: {num: 7}}", "hydra.job.num can't be set"),
+    "checkpoint": (
+        "callbacks: {x: {_target_: lightning.pytorch.callbacks.ModelCheckpoint, dirpath: /x}}",
+        "not allowed",
+    ),
+    "on exception": (
+        "callbacks: {x: {_target_: lightning.pytorch.callbacks.OnExceptionCheckpoint, dirpath: /x}}",
+        "not",
+    ),
+    "CSV logger": ("logger: {x: {_target_: lightning.pytorch.loggers.CSVLogger, name: /x}}", "name can't be set"),
+    "save_dir": (
+        "logger: {x: {_target_: lightning.pytorch.loggers.CSVLogger, save_dir: /x}}",
+        "x.save_dir can't be set",
+    ),
+    "TensorBoard": (
+        "logger: {x: {_target_: lightning.pytorch.loggers.TensorBoardLogger, sub_dir: x}}",
+        "sub_dir can't",
+    ),
+    "prefix": ("logger: {x: {_target_: lightning.pytorch.loggers.CSVLogger, prefix: /x}}", "prefix can't be set"),
+    # code and commands by other keys
+    "arguments by place": (TIMER + "_args_: [1]}}", "_args_ can't be set"),
+    "partial": (TIMER + "duration: {_partial_: true}}}", "without a leading _"),
+    "two lines": (TIMER + 'interval: "a\\nb"}}', "in one line"),
+    "overrides": ("hydra: {overrides: {task: [+x=1]}}", "hydra.overrides can't be set"),
+    "storage": (OPTUNA + "storage: 'sqlite:///x.db'}}", "storage can't be set"),
+    "search space": (OPTUNA + "custom_search_space: planted.f}}", "custom_search_space can't be set"),
+    "sampler": (OPTUNA + "sampler: {_target_: optuna.samplers.PartialFixedSampler}}}", "not allowed"),
+    "code of a sampler": (OPTUNA + "params: {+hydra.sweeper.sampler.gamma._target_: os.system}}}", ""),
+    "params": ("hydra: {mode: MULTIRUN, sweeper: {params: {+callbacks.x._target_: os.system}}}", "not allowed"),
+    "params of a group": ("hydra: {mode: MULTIRUN, sweeper: {params: {+hydra: '{sweep: {subdir: x}},{}'}}}", ""),
+    "joblib's expression": (JOBLIB + "launcher: {pre_dispatch: '__import__(1)'}}", "pre_dispatch can't be set"),
+    "joblib's folder": (JOBLIB + "launcher: {temp_folder: /x}}", "temp_folder can't be set"),
+    "a mode": ("hydra: {mode: '${hydra.output_subdir}'}", "hydra.mode"),
+    "a launcher from elsewhere": ("p: {_target_: os.system}\nhydra: {launcher: '${p}'}", ""),
+    # other machines
+    "W&B": ("logger: {x: {_target_: lightning.pytorch.loggers.WandbLogger, project: x}}", "on the command line"),
+    "MLflow": (
+        "logger: {x: {_target_: lightning.pytorch.loggers.MLFlowLogger, tracking_uri: x}}",
+        "on the command line",
+    ),
+    "a registry": ("trainer: {model_registry: x}", "on the command line"),
+}
+"""Experiment files that nothing may come of, and what is said of each."""
+
+TINY = ("data.max_images=20", "model=simple_cnn", "trainer.max_epochs=1")
+SWEPT = (
+    "environment",
+    "put together",
+    "checkpoint",
+    "W&B",
+    "a registry",
+    "record",
+    "log",
+    "overrides",
+    "output folder",
 )
-"""An interpolation that becomes a node with a `_target_` when it is read."""
-
-
-READ_BY_HYDRA = "+hydra.sweeper.x='${oc.create:{_target_:shutil.copy,src:/etc/hostname,dst:canary}}'"
+EVERY_VERB = ("environment", "put together", "doubled", "aliases", "record", "log", "joblib's folder", "overrides")
 
 
 def check_refused(result, folder: Path) -> None:  # type: ignore[no-untyped-def]
@@ -98,18 +193,79 @@ def test_a_file_is_refused(
         check_refused(run_here(*words, cwd=tmp_path), tmp_path)
 
 
-@pytest.mark.parametrize("word", [READ_LATER, READ_LATER.replace("'${", "'\\${")], ids=["at once", "escaped"])
-def test_what_becomes_a_target_only_when_it_is_read_is_refused(word: str, tmp_path: Path) -> None:
-    result = run_here("data=digits", "model=simple_cnn", "trainer.max_epochs=1", word, cwd=tmp_path)
-    assert result.returncode == 2, result.stdout
-    assert "callbacks.x.on_fit_start" in result.stderr
-    assert "allowed" in result.stderr
-    assert not (tmp_path / "canary").exists()
+def evil(name: str, conf: Path) -> Path:
+    """Return a copy of conf/ with an experiment of a stranger's."""
+    shutil.copytree(overrides.CONF, conf)
+    conf.with_name("secret.yaml").write_text("secret: word")
+    (conf / "experiment" / "evil.yaml").write_text(f"# @package _global_\n{REFUSED[name][0]}\n")
+    return conf
 
 
-@pytest.mark.parametrize("word", [READ_BY_HYDRA, READ_BY_HYDRA.replace("'${", "'\\${")], ids=["at once", "escaped"])
-def test_hydras_own_parts_are_looked_at_as_they_will_be_read(word: str, tmp_path: Path) -> None:
-    check_refused(run_here("-m", "seed=1,2", word, cwd=tmp_path), tmp_path)
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_experiment_from_elsewhere_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overrides, "CONF", evil(name, tmp_path / "conf"))
+    monkeypatch.chdir(tmp_path)
+    result = run_here("experiment=evil", *TINY, cwd=tmp_path)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert REFUSED[name][1] in result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"conf", "secret.yaml"}
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_one_that_is_swept_over_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overrides, "CONF", evil(name, tmp_path / "conf"))
+    with pytest.raises(InputError, match=re.escape(REFUSED[name][1])):
+        overrides.check_overrides("train", ["experiment=digits,evil", *TINY], multirun=True)
+
+
+@pytest.mark.parametrize("name", EVERY_VERB)
+@pytest.mark.parametrize("verb", sorted(path.stem for path in overrides.CONF.glob("*.yaml") if path.stem != "train"))
+def test_every_verb_refuses_it(verb: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overrides, "CONF", evil(name, tmp_path / "conf"))
+    needed = {"report": ["runs=x"], "predict": ["checkpoint=x", "images=x"], "audit": [], "benchmark": []}
+    with pytest.raises(InputError, match=re.escape(REFUSED[name][1])):
+        overrides.check_overrides(verb, ["+experiment=evil", *needed.get(verb, ["checkpoint=x"])])
+
+
+TYPED = ["+logger.w={_target_:lightning.pytorch.loggers.WandbLogger,project:mine}", "+trainer.max_steps=5"]
+
+
+def test_a_logger_that_talks_to_a_network_is_taken_from_the_command_line_alone(tmp_path: Path) -> None:
+    word = TYPED[0]
+    with overrides.composing("train") as composer:
+        composer.check(composer.compose([word, "seed=1"]))
+        cfg = composer.compose([word, "seed=2"], typed=["seed=2"])  # as of a run that is resumed
+        with pytest.raises(InputError, match=r"logger\.w\._target_=.*say all of logger\.w on the command line"):
+            composer.check(cfg)
+        cfg = composer.compose([word, "+logger.w.entity=theirs"], typed=[word])
+        with pytest.raises(InputError, match=r"logger\.w\.entity=theirs is not taken from a file"):
+            composer.check(cfg)
+
+
+def test_what_was_checked_is_what_is_used() -> None:
+    """Nothing in a checked configuration refers to anything, so that no later state can change what it gives."""
+    with overrides.composing("train") as composer:
+        cfg = composer.compose(["experiment=digits"])
+        assert "${" in str(OmegaConf.to_container(overrides.without_hydra(cfg), resolve=False))
+        composer.check(cfg)
+    parts = (overrides.without_hydra(cfg), cfg.hydra.sweeper, cfg.hydra.launcher)
+    assert "${" not in str([OmegaConf.to_container(part, resolve=False) for part in parts])
+
+
+def test_the_list_of_what_may_be_named_is_true() -> None:
+    """Every class exists and takes what its row says, and what README and our own files name is in the list."""
+    for target, row in {**CALLBACKS, **LOGGERS, **SWEEPERS, **SAMPLERS}.items():
+        with warnings.catch_warnings(action="ignore"):  # Optuna's own
+            kind = get_class(target)
+        parameters = inspect.signature(kind.__init__).parameters
+        open_ended = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
+        unknown = (row.takes | row.by_hand) - {"_target_", *parameters}
+        assert not unknown or (open_ended and row.by_hand), f"{target} does not take {unknown}"
+        paths = {"dirpath", "filename", "save_dir", "dir", "sub_dir", "root_dir", "exclude_batches_path"}
+        assert not row.takes & paths
+        if not row.by_hand:
+            assert not row.takes & {"name", "version", "prefix"}
 
 
 @pytest.mark.parametrize("verb", sorted(path.stem for path in overrides.CONF.glob("*.yaml")))
