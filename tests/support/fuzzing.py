@@ -1,6 +1,6 @@
-"""Configurations and run folders of a stranger's imagination, given to every verb: `python -m tests.support.fuzzing 600`.
+"""Configurations and run folders of a stranger's imagination, given to every verb.
 
-It runs for so many seconds and ends with exit code 1 and the case at the first one after which a file outside of the
+`python -m tests.support.fuzzing 600` runs for so many seconds and ends with exit code 1 and the case at the first one after which a file outside of the
 run has changed, a process was started, the memory has grown by more than 2 GB, a refusal took more than one line, or a
 case took a minute. Files and processes are watched by an audit hook and, in case something passes it by, by comparing
 all that may not change.
@@ -83,33 +83,37 @@ class Watch:
             self.seen.append(f"{event} {path}")
 
 
-# Words -----------------------------------------------------------------------------------------------------------------
+# Words --------------------------------------------------------------------------------------------------------------
 
 NAMES = (
     "os.system", "shutil.copy", "subprocess.Popen", "builtins.exec", "lightning.pytorch.callbacks.ModelCheckpoint",
-    "lightning.pytorch.callbacks.EarlyStopping", "lightning.pytorch.callbacks.Timer", "src.callbacks.gradcam.GradCAMCallback",
-    "lightning.pytorch.callbacks.OnExceptionCheckpoint", "lightning.pytorch.loggers.CSVLogger", "planted.f",
-    "lightning.pytorch.loggers.TensorBoardLogger", "lightning.pytorch.loggers.WandbLogger", "optuna.samplers.TPESampler",
+    "lightning.pytorch.callbacks.EarlyStopping", "lightning.pytorch.callbacks.Timer",
+    "src.callbacks.gradcam.GradCAMCallback", "lightning.pytorch.callbacks.OnExceptionCheckpoint",
+    "lightning.pytorch.loggers.CSVLogger", "planted.f", "lightning.pytorch.loggers.TensorBoardLogger",
+    "lightning.pytorch.loggers.WandbLogger", "optuna.samplers.TPESampler",
 )  # fmt: skip
 KEYS = (
-    "_target_", "_args_", "_partial_", "dirpath", "filename", "save_dir", "name", "version", "prefix", "sub_dir", "monitor",
-    "src", "dst", "command", "images", "duration", "storage", "custom_search_space", "params", "sampler", "n_jobs", "setup",
-    "x", "a", "None", "0",
+    "_target_", "_args_", "_partial_", "dirpath", "filename", "save_dir", "name", "version", "prefix", "sub_dir",
+    "monitor", "src", "dst", "command", "images", "duration", "storage", "custom_search_space", "params", "sampler",
+    "n_jobs", "setup", "x", "a", "None", "0",
 )  # fmt: skip
 PLACES = (
-    "seed", "monitor", "sweep", "weights", "resume", "study", "quick", "checkpoint_every", "data", "data.root", "data.name",
-    "data.image_size", "data.augment", "model", "model.name", "model.width", "model.weights", "trainer", "trainer.plugins",
-    "trainer.profiler", "trainer.strategy", "trainer.max_time", "trainer.model_registry", "optimizer", "optimizer.lr",
-    "scheduler", "callbacks", "callbacks.x", "callbacks.gradcam", "callbacks.gradcam.images", "logger", "logger.x",
-    "logger.tensorboard", "hydra", "hydra.mode", "hydra.run", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir",
-    "hydra.output_subdir", "hydra.job.name", "hydra.job.num", "hydra.job.env_set", "hydra.job.chdir", "hydra.callbacks.x",
-    "hydra.sweeper", "hydra.sweeper.params", "hydra.launcher", "hydra.verbose", "hydra.overrides.task", "hydra.searchpath",
-    "hydra.job_logging.handlers.file.filename", "hydra.runtime.output_dir", "hydra.help.template", "payload", "payload.a",
+    "seed", "monitor", "sweep", "weights", "resume", "study", "quick", "checkpoint_every", "data", "data.root",
+    "data.name", "data.image_size", "data.augment", "model", "model.name", "model.width", "model.weights", "trainer",
+    "trainer.plugins", "trainer.profiler", "trainer.strategy", "trainer.max_time", "trainer.model_registry",
+    "optimizer", "optimizer.lr", "scheduler", "callbacks", "callbacks.x", "callbacks.gradcam",
+    "callbacks.gradcam.images", "logger", "logger.x", "logger.tensorboard", "hydra", "hydra.mode", "hydra.run",
+    "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.name",
+    "hydra.job.num", "hydra.job.env_set", "hydra.job.chdir", "hydra.callbacks.x", "hydra.sweeper",
+    "hydra.sweeper.params", "hydra.launcher", "hydra.verbose", "hydra.overrides.task", "hydra.searchpath",
+    "hydra.job_logging.handlers.file.filename", "hydra.runtime.output_dir", "hydra.help.template", "payload",
+    "payload.a",
 )  # fmt: skip
 PARTS = (
-    "${", "}", ":", ".", ",", "'", '"', "\\", "$", "{", "a", "payload", "oc.env", "oc.create", "oc.decode", "oc.select",
-    "HOME", "hydra", "now", "%Y", "hex", "4", "full_or_quick", "package", "settings", "hydra.output_subdir", "payload.a",
-    "\n", "\x1b[2J", " ", "../", "/", "canary", "_target_", "1e999", "*", "&", "~", "é", "\u202e",
+    "${", "}", ":", ".", ",", "'", '"', '\\', "$", "{", "a", "payload", "oc.env", "oc.create", "oc.decode",
+    "oc.select", "HOME", "hydra", "now", "%Y", "hex", "4", "full_or_quick", "package", "settings",
+    "hydra.output_subdir", "payload.a", "\n", "\x1b[2J", " ", "../", "/", "canary", "_target_", "1e999", "*", "&",
+    "~", "é", "\u202e",
 )  # fmt: skip
 
 references = st.sampled_from(
@@ -134,8 +138,8 @@ values = st.recursive(
     max_leaves=8,
 )
 choices = st.sampled_from(
-    ("override /hydra/sweeper: optuna", "override /model: resnet18", "override /logger: none", "override /callbacks: none",
-     "/../outside", "//OUTSIDE/outside", "override /hydra/job_logging: default", "/data: null", "override /data: mnist",
+    ("override /hydra/sweeper: optuna", "override /model: resnet18", "override /logger: none",
+     "override /callbacks: none", "/../outside", "//OUTSIDE/outside", "override /hydra/job_logging: default", "/data: null", "override /data: mnist",
      "override /scheduler: ${oc.env:HOME}")
 )  # fmt: skip
 experiments = st.fixed_dictionaries(
@@ -157,7 +161,7 @@ changes = st.one_of(
 )
 
 
-# Cases -----------------------------------------------------------------------------------------------------------------
+# Cases --------------------------------------------------------------------------------------------------------------
 
 
 def write_experiment(case: dict[str, Any], file: Path, outside: Path) -> str:
