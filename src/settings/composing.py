@@ -204,7 +204,7 @@ class Composer(ConfigLoaderImpl):
 
 def _check_words(cfg: DictConfig, words: Sequence[str]) -> None:
     """Raise `InputError` where a file says what was typed; it would be taken for that."""
-    if sorted([*typed_words(cfg, "task"), *typed_words(cfg, "hydra")]) != sorted(words):
+    if sorted(map(str, [*typed_words(cfg, "task"), *typed_words(cfg, "hydra")])) != sorted(words):
         raise InputError("hydra.overrides can't be set: leave it out")
 
 

@@ -24,13 +24,13 @@ def explain(loader: ConfigLoaderImpl, verb: str, overrides: Sequence[str], error
         typed = next((word for word in overrides if word.startswith(f"+{match[1]}=")), f"{match[1]}=…")
         return f"{match[1]!r} is a setting already: say {typed.lstrip('+')} without +"
     if match := re.match(r"Could not (?:override|append to config|delete from config\.) '([^']+)'", text):
-        return _explain_unknown(loader, verb, overrides, match[1]) or text.splitlines()[0]
+        return _explain_unknown(loader, verb, overrides, match[1]) or first_line(error)
     if match := re.match(r"Multiple values for (\S+)\.", text):
         return f"{match[1]} is chosen already: say {match[1]}=OPTION, once and without +"
     if isinstance(error, OverrideParseException):
         return explain_syntax(error)
     cause = f": {first_line(error.__cause__)}" if error.__cause__ is not None else ""
-    return text.splitlines()[0] + cause
+    return first_line(error) + cause
 
 
 def _explain_unknown(loader: ConfigLoaderImpl, verb: str, overrides: Sequence[str], name: str) -> str | None:

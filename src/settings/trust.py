@@ -48,6 +48,12 @@ def check_trust(cfg: DictConfig, own: DictConfig) -> None:
         hides = key == "hydra.output_subdir" and key not in hydras  # no .hydra/ at all, as the commands themselves say
         if ours.get(key) != hydras.get(key) and not hides and not _is_among(key, (*HYDRAS, *COMPUTED)):
             raise InputError(f"{key} can't be set: leave it out")
+    verbose = hydras.get("hydra.verbose", False)
+    names = verbose if isinstance(verbose, list) else [verbose]
+    if any(key.startswith("hydra.verbose.") for key in hydras) or not all(
+        isinstance(name, bool | str) for name in names
+    ):
+        raise InputError("hydra.verbose is not possible: take true, false, or names of loggers")
 
 
 def read_own(verb: str, repository: IConfigRepository) -> DictConfig:

@@ -78,8 +78,9 @@ class Watch:
             return
         if folder >= 0 and event != "os.truncate":
             path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)  # noqa: PTH115, PTH118
-        where = os.path.realpath(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120  # of the link itself
-        if not f"{where}/".startswith(f"{self.inside}/") or (os.path.islink(path) and event == "open"):  # noqa: PTH114
+        folder_of, name = os.path.split(os.path.abspath(path))  # noqa: PTH100  # of a link itself
+        where = f"{os.path.realpath(folder_of)}/{name}/"
+        if not where.startswith(f"{self.inside}/") or (os.path.islink(path) and event == "open"):  # noqa: PTH114
             self.seen.append(f"{event} {path}")
 
 
