@@ -132,6 +132,8 @@ def resolved(node: DictConfig, name: str = "") -> dict[Any, Any]:
             "${" in f"{key}{value}"
         ):  # escaped, or put together from parts: the next reader would take it for a reference
             raise InputError(f"{key}={value} is not allowed: write the value itself")
+        if type(value) is int and abs(value) >= 2**63:
+            raise InputError(f"{key} is a number of {len(str(value))} digits: take a smaller one")
     return content
 
 
@@ -202,14 +204,14 @@ def _targets(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the values of nested settings by their dotted keys; nothing for what is empty."""
-    if isinstance(content, dict):
+    """Return the values of nested settings by their dotted keys; nothing for null."""
+    if isinstance(content, dict) and content:
         return {
             key: value
             for name, inner in content.items()
             for key, value in flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()
         }
-    return {} if content in (None, []) else {prefix: content}
+    return {} if content is None else {prefix: content}
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
