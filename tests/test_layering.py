@@ -10,7 +10,9 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
-    {"errors", "files", "logs", "frames", "tables"},
+    {"errors", "frames", "tables"},
+    {"files"},
+    {"logs"},
     {"figures"},
     {"analysis"},
     {"settings"},
