@@ -11,11 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
-from ..runs.contents import UnusableError, read_config, read_yaml, refuse_foreign
+from ..runs.contents import UnusableError, read_config, read_yaml
 from ..runs.folder import RunFolder
 from ..runs.foreign import look_over
 from ..settings.check import plain
-from ..settings.expansion import refuse_expansion
+from ..settings.references import check_resolvers
 
 MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")
 """Settings that may change on resume: how long and on what hardware a run trains, not what it trains."""
@@ -79,25 +79,16 @@ def merge_words(run: RunFolder, typed: Sequence[str]) -> list[str]:
     return [*(word for word in before if _setting(word) not in now and not _is_hydras(run, word)), *typed]
 
 
-def refuse_costly(run: RunFolder, cfg: DictConfig) -> None:
-    """Raise `InputError` where the run's words stand for more than a configuration can be."""
-    own = [str(key) for key in cfg if key != "hydra"]
-    try:
-        refuse_expansion(OmegaConf.to_container(OmegaConf.masked_copy(cfg, own), resolve=False))
-    except ValueError as error:
-        raise InputError(f"{run.shown} was begun with overrides that can't be used ({error})") from None
-
-
 def _setting(word: str) -> str:
     return word.strip().lstrip("+~").partition("=")[0]
 
 
 def _is_hydras(run: RunFolder, word: str) -> bool:
     """Return whether an override of the run is for Hydra itself, as Hydra would understand it."""
+    check_resolvers(word, f"{run.shown} was begun with {word[:60]!r}, which")
     try:
-        refuse_foreign(word)
         override = OverridesParser.create().parse_override(word)
-    except (HydraException, ValueError, RecursionError) as error:
+    except (HydraException, RecursionError) as error:
         raise InputError(f"{run.shown} was begun with {word[:60]!r}: {first_line(error)[:200]}") from None
     names = (str(override.key_or_group), str(override.package or ""))
     return any("hydra" in re.split(r"[./@:]", name) for name in names)

@@ -5,7 +5,7 @@ What they cost is bounded before it is spent: a run folder may come from anywher
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
 from ..files import read_inside
-from ..settings.expansion import refuse_expansion
+from ..settings.references import check_references
 
 NAMES: Literal["surrogateescape"] = "surrogateescape"
 """How file names that are not UTF-8 pass through text files: byte by byte, as Python itself passes them."""
@@ -34,10 +34,6 @@ DEEPEST = 30
 
 LARGEST = 1e300
 """No figure of a run is larger. Python's integers can be too large for a float, or to be printed."""
-
-RESOLVERS = {"full_or_quick", "now", "hydra", "hex"}
-"""What our own configurations refer to. A run may come from a stranger: another resolver, such as `${oc.env:TOKEN}`,
-would put what is nobody's business into a message, a record or the web page."""
 
 LONG = re.compile(r"[-+]?(?:[\d_:.]{40}|0[xob]\w{40})")
 """How a number begins in YAML that would take thousands of digits to print."""
@@ -122,14 +118,12 @@ def parse_yaml(text: str, name: str, *, foreign: bool = False) -> Any:
         except yaml.YAMLError:  # libyaml refuses the escapes of names that are not UTF-8
             content = _load_yaml(text, yaml.SafeLoader)
         if foreign:
-            for said in _strings(content):
-                refuse_foreign(said)
-            refuse_expansion(content)
+            check_references(OmegaConf.create(content if isinstance(content, dict) else {name: content}))
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UnusableError(f"{name} is damaged ({where}{error.problem})") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UnusableError(f"{name} is damaged ({first_line(error)})") from None
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        raise UnusableError(f"{name} is damaged ({first_line(error)[:200]})") from None
     return content
 
 
@@ -145,17 +139,6 @@ def _load_yaml(text: str, loader: Any) -> Any:
     return yaml.load(text, Loader=loader)
 
 
-def _strings(content: Any) -> Iterator[str]:
-    """All text in plain settings. What YAML escapes, such as `\\x24{`, is in it as what it stands for."""
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, dict | list):
-        for part in content:
-            yield from _strings(part)
-        if isinstance(content, dict):
-            yield from _strings(list(content.values()))
-
-
 def read_config(folder: Path, name: str) -> Any:
     """Return a configuration of Hydra's, as OmegaConf reads it, that can be resolved at little cost."""
     text = read_text(folder, name, YAML)
@@ -164,17 +147,6 @@ def read_config(folder: Path, name: str) -> Any:
         return OmegaConf.create(text)
     except (OmegaConfBaseException, ValueError, TypeError, AttributeError, yaml.YAMLError, RecursionError) as error:
         raise UnusableError(f"{name} is damaged ({first_line(error)[:120]})") from None
-
-
-def refuse_foreign(text: str) -> None:
-    """Raise `ValueError` where text of a run folder refers to more than that run's own settings."""
-    named = {name.strip() for name in re.findall(r"\$\{([^{}:]*):", text)} - RESOLVERS
-    if named:
-        raise ValueError(f"it refers to ${{{min(named)[:60]}:…}}, which is not taken from a run: write the value there")
-    if re.search(r"\$\{[^{}:]*\$\{", text):
-        raise ValueError("it refers to ${…${…}…}, whose name is not known: write the value there")
-    if re.search(r"\$\{\s*hex\s*:(?!\s*\d\d?\s*\})", text):
-        raise ValueError("it refers to ${hex:…} of many digits: write the value there")
 
 
 def read_text(folder: Path, name: str, most: int) -> str:
