@@ -157,7 +157,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "settings, no date": (write(".hydra/config.yaml", b"seed: 2026-99-99"), ".hydra/config.yaml is damaged"),
     "settings, endless": (write(".hydra/config.yaml", b"a: &a [*a]"), ".hydra/config.yaml is damaged (Hydra writes no"),
     "settings, huge": (write(".hydra/config.yaml", ALIASES), ".hydra/config.yaml is damaged (Hydra writes no such"),
-    "environment": (replace(".hydra/config.yaml", "${weights}", "${oc.env:HOME}"), "it refers to ${oc.env:…}, wh"),
+    "environment": (replace(".hydra/config.yaml", "${weights}", "${oc.env:HOME}"), "refers to ${oc.env:…}, wh"),
     "settings, a word": (write(".hydra/config.yaml", b"seed"), ".hydra/config.yaml is damaged"),
     "no model": (replace(".hydra/config.yaml", "model:", "network:"), "has no model.name"),
     "no seed": (replace(".hydra/config.yaml", "seed: 1", "seed: one"), "seed, data.fold or data.folds is no whole"),
