@@ -31,16 +31,27 @@ VERBS = {
     "app": (),
 }
 
-QUICK = {"link, checkpoints/", "link, evaluate/", "pipe, run.json", "aliases, config.yaml", "bomb, images.npz"}
-"""Attacks that are tried on every verb each time. `make test` tries all."""
+REFUSED = ("link", "dangling", "pipe", "device", "environment")
+"""Kinds of attacks that a training which would write there refuses, at once."""
 
-SECONDS, MEBIBYTES = 30, 700  # generous: a verb that doesn't mind the attack does its work
+QUICK = {
+    "evaluate": {"link, evaluate/", "link, checkpoints/"},
+    "predict": {"link, predict/"},
+    "explain": {"link, explain/"},
+    "export": {"link, export/"},
+    "report": {"aliases, config.yaml", "pipe, run.json", "bomb, images.npz", "nothing, images.npz"},
+    "app": {"aliases, config.yaml", "pipe, run.json", "giant, metrics.json"},
+    "train": {"aliases, config.yaml", "aliases, overrides.yaml", "aliases, word", "growing, config.yaml"},
+}
+"""What is tried each time besides."""
+
+SECONDS, MEBIBYTES = 30, 400  # of the processor; generous: a verb that doesn't mind the attack does its work
 
 
 def cases() -> Iterator[Any]:
     for verb in VERBS:
         for name in ATTACKS:
-            quick = verb == "train" or name in QUICK
+            quick = name in QUICK[verb] or (verb == "train" and name.startswith(REFUSED))
             yield pytest.param(verb, name, marks=[] if quick else pytest.mark.slow)
 
 
@@ -69,7 +80,7 @@ def time_limit() -> Iterator[None]:
         raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    signal.alarm(10 * SECONDS)
     try:
         yield
     finally:
@@ -93,18 +104,18 @@ def test_no_verb_pays_for_it(verb: str, name: str, run: Path) -> None:
     folder = run.parent
     ATTACKS[name](run, folder / "outside")
     outside, there = state(folder / "outside"), {path.name for path in folder.iterdir()}
-    peak, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    peak, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with time_limit():
         result = look(folder) if verb == "app" else run_here(*VERBS[verb], cwd=folder, verb=verb)
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < MEBIBYTES * 1024
     assert state(folder / "outside") == outside
     assert {path.name for path in folder.iterdir()} - there <= {"outputs", "report"}
     assert result.returncode in (0, 2), result.stderr
     lines = result.stderr.splitlines()
     assert len(lines) == (1 if result.returncode else 0), result.stderr
-    if name.split(",")[0] in ("link", "dangling", "pipe", "device", "aliases", "environment") and verb == "train":
-        assert result.returncode == 2 or name == "aliases, hydra.yaml", "a training writes into it"
+    if verb == "train" and name.startswith(REFUSED):
+        assert result.returncode == 2
     if result.returncode:
         assert {path.name for path in folder.iterdir()} == there
 

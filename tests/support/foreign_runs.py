@@ -123,7 +123,7 @@ def growing(content: str) -> str:
 
 
 def big_array(name: str, key: str) -> Attack:
-    """An array of two gigabytes in two megabytes."""
+    """An array of half a gigabyte in half a megabyte."""
 
     def attack(run: Path, outside: Path) -> None:
         with np.load(run / name) as arrays:
@@ -131,8 +131,8 @@ def big_array(name: str, key: str) -> Attack:
         content.pop(key)
         np.savez_compressed(run / name, **content)
         with zipfile.ZipFile(run / name, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(f"{key}.npy", "w") as file:
-            _header(file, (2**11, 2**20))
-            for _ in range(2**11):
+            _header(file, (2**9, 2**20))
+            for _ in range(2**9):
                 file.write(bytes(2**20))
 
     return attack
@@ -190,7 +190,7 @@ ATTACKS: dict[str, Attack] = {
     "versions, run.json": record(versions={"torch": ["x\n" * 1000]}),
     "text, metrics.json": figures(epochs="many", **{"test/accuracy": "0.9"}),
     "digits, metrics.json": text("metrics.json", lambda _: '{"epochs": ' + "9" * 10_000_000 + "}"),
-    "infinite, metrics.json": text("metrics.json", lambda content: content.replace('"epochs": 3', '"epochs": 1e999999')),
+    "infinite, metrics.json": text("metrics.json", lambda old: old.replace('"epochs": 3', '"epochs": 1e999999')),
     "wide, predictions.csv": text("predictions.csv", lambda _: f"path{',a' * 3_000_000}\n{'1,' * 3_000_000}1\n"),
     "wide, metrics.csv": text("metrics.csv", lambda content: content + f"{'1,' * 3_000_000}1\n"),
     "quoted, predictions.csv": text("predictions.csv", lambda _: '"\n' + '"",a,"\n' * 300_000 + '"\n'),
