@@ -1,6 +1,6 @@
 """RunFolder: the one place that knows which files a run has, and writes and reads them.
 
-The names and columns are a contract with users, reports and later verbs; README.md lists them.
+The names and columns are a contract with users, reports and later verbs.
 """
 
 import csv
@@ -118,7 +118,8 @@ class RunFolder:
         try:
             self._write_json(self.record_file, record)
         except OSError as error:
-            raise self._unwritable(error) from None
+            why = f"{self.path} can't be written ({error.strerror})"
+            raise InputError(f"{why}: choose another hydra.run.dir") from None
         return changes
 
     def keep_settings(self, text: str) -> None:
@@ -213,18 +214,16 @@ class RunFolder:
     @property
     def status(self) -> Status | None:
         """What `run.json` says; None where there is none that can be read."""
-        try:
+        with suppress(OSError, ValueError, KeyError):
             return cast(Status, self.record()["status"])
-        except (OSError, ValueError, KeyError):
-            return None
+        return None
 
     @property
     def is_whole(self) -> bool:
         """Whether the run has finished and its figures can be read."""
-        try:
+        with suppress(OSError, ValueError):
             return self.status == "finished" and bool(self.metrics())
-        except (OSError, ValueError):
-            return False
+        return False
 
     def record(self) -> dict[str, Any]:
         """Return what `run.json` says; as all files of the folder, raise `UnusableError` where that can't be used."""
@@ -235,19 +234,16 @@ class RunFolder:
     @property
     def batch_size(self) -> int | None:
         """What `data.batch_size=auto` found for this run; None where it was a number, or `run.json` doesn't say."""
-        try:
+        with suppress(OSError, ValueError, KeyError):
             size = self.record()["batch_size"]
-        except (OSError, ValueError, KeyError):
-            return None
-        return size if isinstance(size, int) and problem("data.batch_size", size) is None else None
+            return size if isinstance(size, int) and problem("data.batch_size", size) is None else None
+        return None
 
     def overrides(self) -> list[str] | None:
         """Return what was typed, such as `model=resnet50`; None where `.hydra/overrides.yaml` can't be read."""
-        try:
-            words = self.typed()
-        except (OSError, ValueError):
-            return None
-        return words
+        with suppress(OSError, ValueError):
+            return self.typed()
+        return None
 
     def typed(self) -> list[str]:
         """As `overrides`, but raise `UnusableError` where they can't be read."""
@@ -276,14 +272,10 @@ class RunFolder:
         return cast("pd.DataFrame", table)
 
     def _read(self, reader: Callable[[Path, str], Any], file: Path) -> Any:
-        """Let a reader of `contents` read one of the files; say whose it is where that fails."""
         try:
             return reader(self.path, str(file.relative_to(self.path)))
         except UnusableError as error:
             raise type(error)(f"{self.shown}: {error}") from None
-
-    def _unwritable(self, error: OSError) -> InputError:
-        return InputError(f"{self.path} can't be written ({error.strerror}): choose another hydra.run.dir")
 
     @staticmethod
     def _write_json(path: Path, content: Mapping[str, Any]) -> None:

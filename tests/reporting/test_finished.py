@@ -164,7 +164,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "folds": (replace(".hydra/config.yaml", "folds: null", "folds: many"), "data.folds is no whole number"),
     "many folds": (replace(".hydra/config.yaml", "folds: null", f"folds: 1{'0' * 20}"), "000 is not possible"),
     "unknown": (replace(".hydra/config.yaml", "${weights}", "${nothing}"), ".hydra/config.yaml can't be resolved"),
-    "resolver": (replace(".hydra/config.yaml", "${weights}", "${no:1}"), "it refers to ${no:…}, which is not taken"),
+    "resolver": (replace(".hydra/config.yaml", "${weights}", "${no:1}"), "refers to ${no:…}, which"),
     "broken choices": (write(".hydra/hydra.yaml", b"\t{"), ".hydra/hydra.yaml is damaged"),
     "broken overrides": (write(".hydra/overrides.yaml", b"a: b"), ".hydra/overrides.yaml is damaged (it is no list)"),
     "no history": (remove("metrics.csv"), "metrics.csv is missing"),
