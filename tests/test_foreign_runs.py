@@ -45,7 +45,7 @@ QUICK = {
 }
 """What is tried each time besides."""
 
-SECONDS, MEBIBYTES = 30, 400  # of the processor; generous: a verb that doesn't mind the attack does its work
+SECONDS, MEBIBYTES = 30, 700  # of the processor; generous: a verb that doesn't mind the attack does its work
 
 
 def cases() -> Iterator[Any]:

@@ -123,16 +123,17 @@ def growing(content: str) -> str:
 
 
 def big_array(name: str, key: str) -> Attack:
-    """An array of half a gigabyte in half a megabyte."""
+    """An array of a gigabyte in five megabytes."""
 
     def attack(run: Path, outside: Path) -> None:
         with np.load(run / name) as arrays:
             content = dict(arrays)
         content.pop(key)
         np.savez_compressed(run / name, **content)
-        with zipfile.ZipFile(run / name, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(f"{key}.npy", "w") as file:
-            _header(file, (2**9, 2**20))
-            for _ in range(2**9):
+        packed = zipfile.ZipFile(run / name, "a", zipfile.ZIP_DEFLATED, compresslevel=1)
+        with packed as archive, archive.open(f"{key}.npy", "w") as file:
+            _header(file, (2**10, 2**20))
+            for _ in range(2**10):
                 file.write(bytes(2**20))
 
     return attack
