@@ -9,6 +9,7 @@ from .command.destination import hydra_folder
 from .command.main import checked, main
 from .errors import RunError
 from .files import write_text
+from .logs import say_lines
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -45,7 +46,8 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     write_text(path / "audit.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     written = ["audit.json", *draw(data, result, path, cfg.samples)]
     get_console().print(page(result), soft_wrap=True)
-    log.info("\nwritten: %s", ", ".join(str(path / name) for name in written))
+    say_lines(log, "")
+    log.info("written: %s", ", ".join(str(path / name) for name in written))
     if cfg.strict and not result.sound:
         raise RunError(f"the data set is not sound, see {path / 'audit.json'}; strict=false only reports")
     return content

@@ -15,6 +15,7 @@ from .command.destination import hydra_folder
 from .command.main import checked, main
 from .errors import InputError, RunError, ran_out
 from .files import write_text
+from .logs import say_lines
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -75,7 +76,7 @@ def show(costs: Sequence[dict[str, Any]]) -> None:
     """Print the costs of all networks as one table."""
     from .cost.cost_table import costs_text
 
-    log.info("\n%s\n", costs_text(costs))
+    say_lines(log, f"\n{costs_text(costs)}\n")
 
 
 def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Plan]":

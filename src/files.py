@@ -1,12 +1,26 @@
-"""Files that are either whole or not there, and folders that one process alone works in."""
+"""Files that are whole or not there, folders that one process alone works in, and nothing opened through a link.
 
+The one place that opens files for writing, and the files of a run folder. That may come from a stranger: git, tar and
+rsync carry links, pipes and sizes of any kind. And the folder that is written to may be one that others write to.
+"""
+
+import errno
 import fcntl
 import os
+import secrets
+import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+from .errors import InputError
 
 PARTIAL = ".partial"
+
+CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""No link is followed, and a pipe keeps nobody waiting (open(2))."""
 
 
 @contextmanager
@@ -15,10 +29,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The same folder means the same file system, so that the rename is atomic (POSIX rename(2)); without the fsync of the
     file before it, a power cut can leave an empty file under the final name, and without that of the folder behind it
-    the old one.
+    the old one. Nobody can guess the temporary name, and put a link there; a link at `path` is itself replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:60]}.{os.getpid()}{PARTIAL}{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(8)}{PARTIAL}{path.suffix}")
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | CAREFUL, 0o666))
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -42,9 +57,11 @@ def flush_folder(folder: Path) -> None:
 
 def remove_partial(folder: Path) -> None:
     """Take away what `replacing` left below a folder when its process was killed. Nobody else may be writing there."""
-    for path in folder.rglob(f".*{PARTIAL}*"):
-        if path.is_file():
-            path.unlink(missing_ok=True)
+    for at, folders, names in os.walk(folder):  # enters no link
+        links = [name for name in folders if Path(at, name).is_symlink()]
+        for name in (*names, *links):
+            if name.startswith(".") and PARTIAL in name:
+                Path(at, name).unlink(missing_ok=True)
 
 
 _held: set[int] = set()
@@ -77,3 +94,71 @@ def write_text(path: Path, text: str) -> None:
     """Put `text` into the file in one piece, as UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def append_text(path: Path, text: str) -> None:
+    """Put `text` at the end of the file, and behind nothing that a link there names."""
+    with os.fdopen(open_to_append(path), "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def open_to_append(path: Path) -> int:
+    """Return a descriptor of the regular file at `path` alone, made if need be; `OSError` for anything else there.
+
+    A file that has another name as well, somewhere, is copied first: that one stays as it is.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | CAREFUL, 0o666)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+        return descriptor
+    os.close(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    with replacing(path) as copy:
+        shutil.copyfile(path, copy)
+    return open_to_append(path)
+
+
+def refuse_links(folder: Path, path: Path) -> None:
+    """Raise `InputError` where a link lies on the way from `folder` to `path`; the folder's own path may have some."""
+    place = folder
+    for part in path.relative_to(folder).parts:
+        place /= part
+        if place.is_symlink():
+            raise InputError(f"{place} is a link, and may lead anywhere: put in its place what it leads to")
+
+
+def open_inside(folder: Path, name: str) -> BinaryIO:
+    """Open the regular file `name` below a folder for reading, without following a link below that.
+
+    `OSError`, whose `strerror` says it in words, where there is none.
+    """
+    *folders, last = Path(name).parts
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in folders:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | CAREFUL, dir_fd=at)
+            os.close(at)
+            at = inner
+        descriptor = os.open(last, os.O_RDONLY | CAREFUL, dir_fd=at)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise OSError(errno.ELOOP, "a link, or no folder, is in its place", str(folder / name)) from None
+        raise
+    finally:
+        os.close(at)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        why = os.strerror(errno.EISDIR) if stat.S_ISDIR(mode) else "it is no regular file"
+        raise OSError(errno.EINVAL, why, str(folder / name))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_inside(folder: Path, name: str, most: int) -> bytes:
+    """Return what is in a file, as `open_inside` finds it, if that are no more than so many bytes."""
+    with open_inside(folder, name) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"it is larger than {most >> 10:,} KiB", str(folder / name))
+        return file.read(size)

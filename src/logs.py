@@ -1,15 +1,24 @@
 """Where log records go: what ResLens says on screen, and all of it into train.log."""
 
+import copy
 import logging
 import os
 import re
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
 
 from rich import get_console
 
+from .files import open_to_append
+
 COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters (of C0 and C1, and those of Unicode that change the direction of writing)."""
+
+
+ODD = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What could begin a line in a file, or change how one is shown; tabs can't."""
 
 
 class ConsoleHandler(logging.Handler):
@@ -34,7 +43,20 @@ class ConsoleHandler(logging.Handler):
 
 
 class LogFile(logging.FileHandler):
-    """train.log. A disk that is full is no news in it, and must not drown the one line that says so in tracebacks."""
+    """train.log, which is no link, and where one record is one line, whatever words of a stranger's are in it.
+
+    A disk that is full is no news in it, and must not drown the one line that says so in tracebacks.
+    """
+
+    def _open(self) -> TextIOWrapper:
+        return os.fdopen(open_to_append(Path(self.baseFilename)), "a", encoding=self.encoding)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line, and a traceback indented below it."""
+        plain = copy.copy(record)
+        plain.msg, plain.args, plain.exc_text = escaped(record.getMessage()), None, None
+        line, *below = super().format(plain).split("\n")
+        return "\n".join([line, *(f"    {escaped(text)}" for text in below)])
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the base class's name
         """Leave the record out."""
@@ -56,6 +78,17 @@ def visible(text: str) -> str:
     Line breaks and tabs stay.
     """
     return COMMANDS.sub("�", text)
+
+
+def escaped(text: str) -> str:
+    """Text on one line, its line breaks and other signs without a shape as Python writes them: `\\n`."""
+    return ODD.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
+def say_lines(log: logging.Logger, text: str) -> None:
+    """Say several lines of ours, such as a table, each as a record of its own."""
+    for line in text.split("\n"):
+        log.info("%s", line)
 
 
 def is_follower() -> bool:

@@ -10,13 +10,15 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
-    {"errors", "files", "logs", "frames", "tables"},
+    {"errors", "frames", "tables"},
+    {"files"},
+    {"logs"},
     {"figures"},
     {"analysis"},
     {"settings"},
     {"data", "networks"},
-    {"attribution", "cost"},
     {"runs"},
+    {"attribution", "cost"},
     {"resuming"},
     {"callbacks"},
     {"training"},

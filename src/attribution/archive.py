@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..files import replacing
+from ..runs.arrays import read_arrays
 from .cam import Attribution
 
 
@@ -25,9 +26,9 @@ def save_attribution(path: Path, attribution: Attribution, **more: Any) -> None:
 
 
 def load_attribution(path: Path) -> Attribution:
-    """Read the attribution from a file that `save_attribution` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return Attribution(arrays["maps"], arrays["logits"], arrays["explained"], str(arrays["layer"]))
+    """Read the attribution from a file that `save_attribution` wrote; raise `UnusableError` where it can't be used."""
+    arrays = read_arrays(path.parent, path.name, ("maps", "logits", "explained", "layer"))
+    return Attribution(arrays["maps"], arrays["logits"], arrays["explained"], str(arrays["layer"]))
 
 
 def save_arrays(path: Path, **arrays: Any) -> None:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
+from ..runs.folder import RunFolder
 from ..runs.reserved import Reserved, reserved
 from ..settings.composing import set_hydras, typed_words
 
@@ -78,11 +79,16 @@ def reserve(folder: Destination, *, lock: bool = True) -> AbstractContextManager
 def refuse_taken(cfg: DictConfig, folder: Destination) -> None:
     """Raise `InputError` where a run would write over what is in the folder, or mix with it.
 
-    A training leaves a user's own files alone, and refuses Hydra's record and that of a run. The other verbs give
-    their files names that a user might have chosen as well, and take an empty folder only.
+    A training leaves a user's own files alone, and refuses Hydra's record and all names that it writes. The other verbs
+    give their files names that a user might have chosen as well, and take an empty folder only.
     """
     if "output" in cfg and any(folder.path.iterdir()):
         raise InputError(f"{folder.setting}={folder.named} is not empty: name another folder")
     names = ("run.json", cfg.hydra.output_subdir or ".hydra", f"{cfg.hydra.job.name}.log")
-    if any((folder.path / name).exists() for name in names):
+    if any(os.path.lexists(folder.path / name) for name in names):
         raise InputError(f"{folder.path} holds a run already: name another folder, or leave hydra.run.dir out")
+    if "output" not in cfg and (taken := RunFolder(folder.path).taken()):
+        raise InputError(
+            f"{folder.path} holds {taken[0]}, which a run would write over: name another folder, or leave "
+            "hydra.run.dir out"
+        )

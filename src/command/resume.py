@@ -1,17 +1,21 @@
 """Resuming a run: what was typed when it began, what is typed now, and whether both mean the same training."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from ..errors import InputError, first_line
+from ..runs.contents import UnusableError, read_config, read_yaml
 from ..runs.folder import RunFolder
+from ..runs.foreign import look_over
 from ..settings.check import plain
+from ..settings.references import check_resolvers
 
 MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")
 """Settings that may change on resume: how long and on what hardware a run trains, not what it trains."""
@@ -21,6 +25,9 @@ LIMITS = ("max_steps", "max_time")
 
 NAMES_ONLY = ("resume", "sweep", "study", "hydra")
 
+MOST_WORDS, LONGEST = 1_000, 10_000
+"""How many overrides a run may have, and their characters: Hydra's parser takes its time."""
+
 
 def find_run(path: str) -> RunFolder:
     """Return the run that `resume=` names. Raise `InputError` where there is none that can be resumed."""
@@ -28,20 +35,26 @@ def find_run(path: str) -> RunFolder:
     remedy = "name the folder of a run, such as outputs/DATA/MODEL/TIME"
     if not run.path.is_dir():
         raise InputError(f"resume={path} is no folder: {remedy}")
+    look_over(run.path)
     if (run.path / "multirun.yaml").exists():
         raise InputError(f"resume={path} is a sweep: give its command again, with its sweep=, or name one of its runs")
     known = run.record_file.exists() or _began(run)
-    if not known or run.overrides() is None or not (run.hydra / "config.yaml").exists():
+    files = (run.hydra / "overrides.yaml", run.hydra / "config.yaml")
+    if not known or not all(file.exists() for file in files):
         lacking = ".hydra/" if known else "run.json"
         raise InputError(f"resume={path} holds no run of src.train (no {lacking} in it): {remedy}")
+    try:
+        run.typed()
+    except UnusableError as error:
+        raise InputError(f"resume: {error}: repair it, or train a new run") from None
     return run
 
 
 def _began(run: RunFolder) -> bool:
     """Return whether Hydra started a training here: one killed before its data were read has no record yet."""
     try:
-        return bool(OmegaConf.select(OmegaConf.load(run.hydra / "hydra.yaml"), "hydra.job.name") == "train")
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        return bool(read_yaml(run.path, ".hydra/hydra.yaml", dict)["hydra"]["job"]["name"] == "train")
+    except (UnusableError, KeyError, TypeError):
         return False
 
 
@@ -61,15 +74,24 @@ def merge_words(run: RunFolder, typed: Sequence[str]) -> list[str]:
     record = run.record() if run.status else {}
     last = [entry["overrides"] for entry in record.get("resumed", []) if "overrides" in entry]
     before = last[-1] if last else run.overrides() or []
-    return [*(word for word in before if _setting(word) not in now and not _is_hydras(word)), *typed]
+    if len(before) > MOST_WORDS or sum(map(len, before)) > LONGEST:
+        raise InputError(f"{run.shown} was begun with more overrides than anybody types: train a new run")
+    return [*(word for word in before if _setting(word) not in now and not _is_hydras(run, word)), *typed]
 
 
 def _setting(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0]
+    return word.strip().lstrip("+~").partition("=")[0]
 
 
-def _is_hydras(word: str) -> bool:
-    return _setting(word).startswith(("hydra.", "hydra/"))
+def _is_hydras(run: RunFolder, word: str) -> bool:
+    """Return whether an override of the run is for Hydra itself, as Hydra would understand it."""
+    check_resolvers(word, f"{run.shown} was begun with {word[:60]!r}, which")
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except (HydraException, RecursionError) as error:
+        raise InputError(f"{run.shown} was begun with {word[:60]!r}: {first_line(error)[:200]}") from None
+    names = (str(override.key_or_group), str(override.package or ""))
+    return any("hydra" in re.split(r"[./@:]", name) for name in names)
 
 
 def check_same(
@@ -100,7 +122,9 @@ def what_is_done(run: RunFolder, cfg: DictConfig, usual: DictConfig) -> str | No
     """
     if not run.is_whole:
         return None
-    done, asked = int(run.metrics()["epochs"]), int(usual.trainer.max_epochs)
+    done, asked = run.metrics().get("epochs"), int(usual.trainer.max_epochs)
+    if not isinstance(done, int):
+        raise InputError(f"{run.metrics_file} is damaged (it doesn't say how many epochs): train a new run")
     others = [key for key in LIMITS if cfg.trainer[key] != usual.trainer[key]]
     if others or cfg.trainer.max_epochs > max(asked, done):
         return None
@@ -129,8 +153,10 @@ def _shown(key: str, settings: Mapping[str, Any]) -> str:
 def _settings_of(run: RunFolder) -> dict[str, Any]:
     file = run.hydra / "config.yaml"
     try:
-        settings = _settings(OmegaConf.load(file))
-    except (OSError, ValueError, AttributeError, TypeError, YAMLError, OmegaConfBaseException) as error:
+        settings = _settings(read_config(run.path, ".hydra/config.yaml"))
+    except UnusableError as error:
+        raise InputError(f"{run.shown}: {error}: repair it, or train a new run") from None
+    except (ValueError, AttributeError, TypeError, OmegaConfBaseException, RecursionError) as error:
         raise InputError(f"{file} can't be read ({first_line(error)}): repair it, or train a new run") from error
     if not any(settings):  # the only key is that of all of it, ""
         raise InputError(f"{file} is empty: repair it, or train a new run")

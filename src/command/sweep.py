@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import re
 import shlex
 import sys
 import time
@@ -17,8 +18,10 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from rich import get_console
 
 from ..errors import InputError, RunError
-from ..files import write_text
-from ..runs.folder import NAMES, RunFolder, Status
+from ..files import append_text, read_inside, write_text
+from ..runs.contents import NAMES
+from ..runs.folder import RunFolder, Status
+from ..runs.foreign import look_over
 from ..settings.composing import quote
 from ..tables import duration
 from .failures import one_line
@@ -28,6 +31,9 @@ log = logging.getLogger(__name__)
 
 SECONDS, ERROR = ".seconds", ".error_"
 """Notes in the sweep's folder: how many seconds each run took, and what ended a run, by its number."""
+
+LONGEST_NOTE = 2**22
+"""Bytes."""
 
 ENDED: Mapping[Status | None, str] = {None: "not begun", "running": "its process was killed"}
 """What is printed of a run that left no error."""
@@ -69,8 +75,8 @@ class Sweep:
     def check(self) -> None:
         """Raise `InputError` where the folder holds runs that are not those of this sweep."""
         remedy = "name another one with sweep=NAME"
-        numbered = [path for path in self.folder.iterdir() if path.name.isdigit()]
-        for run in (RunFolder(path) for path in sorted(numbered, key=lambda path: int(path.name))):
+        look_over(self.folder)
+        for run in (RunFolder(self.folder / str(number)) for number in self._numbers()):
             if not run.record_file.exists():
                 continue
             number, before = int(run.path.name), run.overrides()
@@ -83,6 +89,10 @@ class Sweep:
                     f"{self.folder} holds a sweep with other settings: its run {number + 1} is {' '.join(before)}, and "
                     f"{wanted}: repeat the settings that it began with, or {remedy}"
                 )
+
+    def _numbers(self) -> list[int]:
+        """Return the numbers of the runs that have a folder."""
+        return sorted(int(path.name) for path in self.folder.iterdir() if re.fullmatch("0|[1-9][0-9]{0,5}", path.name))
 
     def forget(self) -> None:
         """Remove the notes of this command's runs, which may be processes of their own."""
@@ -113,8 +123,8 @@ class Sweep:
                 check_same(run, cfg, cfg, NAMES_ONLY, "set it back, or name another sweep with sweep=NAME")
             with self._alone(run, resume):
                 metrics = train(cfg, resume=resume)
-            with suppress(OSError), (self.folder / SECONDS).open("a") as file:
-                file.write(f"{time.monotonic() - began}\n")
+            with suppress(OSError):
+                append_text(self.folder / SECONDS, f"{time.monotonic() - began}\n")
             return metrics
         except Exception as error:
             if not isinstance(error, InputError):
@@ -156,22 +166,28 @@ class Sweep:
 
     def outcomes(self) -> list[Outcome]:
         """Return all runs in order, read from their folders: they may have run in other processes, or earlier."""
-        found = [path for path in self.folder.iterdir() if path.name.isdigit() and RunFolder(path).status]
-        count = len(self.jobs) if self.jobs is not None else 1 + max((int(path.name) for path in found), default=-1)
+        found = [number for number in self._numbers() if RunFolder(self.folder / str(number)).status]
+        count = len(self.jobs) if self.jobs is not None else 1 + max(found, default=-1)
         return [self._outcome(number) for number in range(count)]
 
     def _outcome(self, number: int) -> Outcome:
         run = RunFolder(self.folder / str(number))
         words = (run.overrides() or []) if self.jobs is None else self.jobs[number]
         status = run.status
-        note = self.folder / f"{ERROR}{number}"
         said = (
-            (note.read_text(encoding="utf-8", errors=NAMES) if note.exists() else None)
+            self._note(f"{ERROR}{number}")
             or (run.record().get("error") if status else None)
             or ENDED.get(status)
             or str(status)
         )
         return Outcome(run, self._varied(words), status, said)
+
+    def _note(self, name: str) -> str:
+        """Return what one of the notes says; nothing without it."""
+        try:
+            return read_inside(self.folder, name, LONGEST_NOTE).decode("utf-8", NAMES)
+        except OSError:
+            return ""
 
     def _name(self, number: int, overrides: Sequence[str]) -> str:
         """Return `run 2 of 6, model=resnet18 seed=2`."""
@@ -185,8 +201,7 @@ class Sweep:
 
     def _time_left(self, number: int) -> str:
         """Return how long this run and those after it will take, from the mean so far; nothing before the first."""
-        file = self.folder / SECONDS
-        seconds = list(map(float, file.read_text().split())) if file.exists() else []
+        seconds = list(map(float, self._note(SECONDS).split()))
         if self.jobs is None or not seconds:
             return ""
         waiting = sum(not RunFolder(self.folder / str(n)).is_whole for n in range(number, len(self.jobs)))
@@ -204,7 +219,6 @@ def settings(overrides: Sequence[str]) -> dict[str, str]:
 def keep_settings(run: RunFolder, cfg: DictConfig) -> None:
     """Write `.hydra/` of a run that begins; Hydra would write it in resumed runs too."""
     hydra, folder = HydraConfig.get(), run.hydra
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, folder / "config.yaml")
-    OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
-    OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg))
+    write_text(folder / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})))
+    write_text(folder / "overrides.yaml", OmegaConf.to_yaml(hydra.overrides.task))

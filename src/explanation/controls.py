@@ -11,7 +11,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import InputError
+from ..files import refuse_links
 from ..runs.folder import RunFolder
+from ..runs.foreign import look_over
 from ..runs.saved_settings import run_settings
 from ..training.session import run_training
 
@@ -80,6 +82,9 @@ def train_beside(settings: DictConfig, target: RunFolder, word: str) -> None:
 
     Raise `InputError` where nothing can be written there; it names the setting called `word` as the way out.
     """
+    refuse_links(target.path.parents[1], target.path)  # RUN/explain/WORD
+    if target.path.is_dir():
+        look_over(target.path)
     try:
         target.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from types import TracebackType
 
-from ..runs.folder import NAMES
+from ..runs.contents import NAMES
 
 
 @dataclass(frozen=True)

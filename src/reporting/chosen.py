@@ -1,10 +1,11 @@
 """What a search chose: the run that a sweeper such as Optuna found best, by its best checkpoint's `monitor`."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..runs.contents import UnusableError, is_number, read_yaml
 from ..runs.folder import RunFolder
-from .contents import UnusableError, is_number, read_yaml
 
 RESULTS = "optimization_results.yaml"
 """What Hydra's Optuna sweeper leaves in the folder of a sweep."""
@@ -26,15 +27,15 @@ class Choice:
 def read_choice(sweep: Path) -> Choice | None:
     """Return the choice; None if the sweep is no search, or its results or the chosen run can't be read."""
     try:
-        results = read_yaml(sweep / RESULTS, dict)
+        results = read_yaml(sweep, RESULTS, dict)
         params, value = results.get("best_params"), results.get("best_value")
         if not isinstance(params, dict) or not is_number(value):
             return None
-        numbers = sorted(int(path.name) for path in sweep.iterdir() if path.name.isdigit())
+        numbers = sorted(int(path.name) for path in sweep.iterdir() if re.fullmatch("[0-9]{1,6}", path.name))
         for run in (RunFolder(sweep / str(number)) for number in numbers):
             if not run.is_whole:
                 continue
-            monitor = str(read_yaml(run.hydra / "config.yaml", dict).get("monitor"))
+            monitor = str(read_yaml(run.path, ".hydra/config.yaml", dict).get("monitor"))
             if run.metrics().get(monitor) == value:  # the first of several, as Optuna chooses
                 texts = ((key, f"{word:.4g}" if is_number(word) else word) for key, word in params.items())
                 words = [f"{key}={text}" for key, text in texts]

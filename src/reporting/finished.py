@@ -2,25 +2,24 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
 from ..frames import pd
+from ..runs.columns import read_csv, refuse_infinite
+from ..runs.contents import MissingError, UnusableError, is_number, parse_yaml, read_json, read_yaml
 from ..runs.folder import RunFolder
-from ..runs.saved_settings import refuse_unusual
 from ..settings import composing  # noqa: F401  # the resolvers that a configuration may use
 from ..settings.check import problem
-from .contents import UnusableError, is_number, read_csv, read_json, read_yaml, refuse_infinite
-from .found import find_runs
+from .found import REMEDY, find_runs
 
 Replicate = tuple[int, int | None]
 """Seed and fold; the fold is None without cross-validation."""
@@ -38,8 +37,6 @@ COSTS = ("parameters", "macs", "latency_ms_median")
 
 TOLERANCE = 1e-3
 """How far the accuracy in metrics.json, a float32 mean, may be from that of predictions.csv."""
-
-REMEDY = "name a folder of finished runs, such as outputs/sweeps/NAME"
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,28 +138,29 @@ def _name(path: Path, root: Path) -> str:
 
 def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
     """Return the run and what of it was left out. Raise `UnusableError` if it can't be in a report."""
-    record = read_json(folder.record_file)
+    path = folder.path
+    record = read_json(path, "run.json")
     _check_status(record)
-    metrics = read_json(folder.metrics_file)
+    metrics = read_json(path, "metrics.json")
     _check_metrics(metrics)
-    content = _as_trained_last(read_yaml(folder.hydra / "config.yaml", dict, refuse_unusual), record)
+    content = _as_trained_last(read_yaml(path, ".hydra/config.yaml", dict, foreign=True), record)
     config, settings = _resolve(content), _resolve(content, without=True)
     _check_config(config)
-    history = read_csv(folder.history_file, ("epoch", *(f"{s}/{f}" for s in ("train", "val") for f in FIGURES)))
+    history = read_csv(path, "metrics.csv", ("epoch", *(f"{s}/{f}" for s in ("train", "val") for f in FIGURES)))
     if len(history) != metrics["epochs"]:
         raise UnusableError(f"metrics.csv has {len(history)} epochs, and metrics.json says {metrics['epochs']}")
     figures = ("support", "precision", "recall", "f1")
-    per_class = read_csv(folder.per_class_file, ("class", *figures), text=("class",))
+    per_class = read_csv(path, "per_class.csv", ("class", *figures), text=("class",))
     refuse_infinite("per_class.csv", per_class, figures)
     words = ("path", "target", "predicted")
-    predictions = read_csv(folder.predictions_file, (*words, "confidence"), text=words)
+    predictions = read_csv(path, "predictions.csv", (*words, "confidence"), text=words)
     refuse_infinite("predictions.csv", predictions, ("confidence",))
     _check_predictions(predictions, per_class, metrics["test/accuracy"])
-    choices, at_once = _read_hydra(folder.hydra / "hydra.yaml")
-    overrides = _read_overrides(folder.hydra / "overrides.yaml")
+    choices, at_once = _read_hydra(path)
+    overrides = _read_overrides(path)
     remarks: list[Problem] = []
     try:
-        cost = _read_cost(folder.cost_file)
+        cost = _read_cost(path)
     except UnusableError as error:
         cost, remarks = None, [Problem(name, f"{error}: its costs are left out, its other figures are in")]
     run = Run(
@@ -232,8 +230,9 @@ def _as_trained_last(content: dict[str, Any], record: Mapping[str, Any]) -> dict
     if isinstance(words, list) and isinstance(trainer, dict):
         pairs = [str(word).lstrip("+").partition("=")[::2] for word in words]
         names = {key.removeprefix("trainer."): value for key, value in pairs if key.startswith("trainer.")}
-        with suppress(yaml.YAMLError):
-            content["trainer"] = trainer | {name: yaml.safe_load(value) for name, value in names.items()}
+        with suppress(UnusableError):
+            values = {name: parse_yaml(value, "run.json", foreign=True) for name, value in names.items()}
+            content["trainer"] = trainer | values
     return content
 
 
@@ -257,9 +256,9 @@ def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any
     return without_ignored(resolved) if without else resolved
 
 
-def _read_hydra(file: Path) -> tuple[dict[str, str], int]:
+def _read_hydra(folder: Path) -> tuple[dict[str, str], int]:
     """Return the chosen options, and how many runs the launcher trained at once."""
-    content = read_yaml(file, dict) if file.exists() else {}
+    content = _if_there(read_yaml, folder, ".hydra/hydra.yaml", dict) or {}
     chosen, n_jobs = _at(content, "hydra", "runtime", "choices"), _at(content, "hydra", "launcher", "n_jobs")
     options = chosen.items() if isinstance(chosen, dict) else ()
     at_once = n_jobs if type(n_jobs) is int and n_jobs > 0 else 1 if n_jobs is None else os.cpu_count() or 1
@@ -272,14 +271,22 @@ def _at(node: Any, *keys: str) -> Any:
     return node
 
 
-def _read_overrides(file: Path) -> dict[str, str]:
-    words = read_yaml(file, list) if file.exists() else []
+def _read_overrides(folder: Path) -> dict[str, str]:
+    words = _if_there(read_yaml, folder, ".hydra/overrides.yaml", list) or []
     pairs = [str(word).partition("=") for word in words]
     return {key.lstrip("+~").partition("@")[0]: value.strip("'\"") for key, _, value in pairs}
 
 
-def _read_cost(file: Path) -> dict[str, Any] | None:
-    cost = read_json(file) if file.exists() else None
+def _if_there(reader: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a reader of `contents` reads; None where there is no such file."""
+    try:
+        return reader(*arguments)
+    except MissingError:
+        return None
+
+
+def _read_cost(folder: Path) -> dict[str, Any] | None:
+    cost: dict[str, Any] | None = _if_there(read_json, folder, "cost.json")
     for key in COSTS:
         if cost is not None and key in cost and not is_number(cost[key]):
             raise UnusableError(f"cost.json: {key} is no finite number")

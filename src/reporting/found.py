@@ -3,7 +3,13 @@
 import os
 from pathlib import Path
 
-from .contents import UnusableError, read_yaml
+from ..errors import InputError
+from ..runs.contents import UnusableError, read_yaml
+
+MOST, DEEPEST = 20_000, 50
+"""Folders without a run that are looked into, and folders inside folders: `/` has more, and `/proc` no end."""
+
+REMEDY = "name a folder of finished runs, such as outputs/sweeps/NAME"
 
 RUN_FILES = {"metrics.json", "metrics.csv", "checkpoints"}
 """Any of them marks a run that has lost its run.json, unless there are runs below the folder."""
@@ -13,7 +19,7 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     """Return all run folders in `root` and below, and with reasons the topmost folders without any or that are closed.
 
     Run folders, hidden ones and those called `report` are not searched. A link is followed only if it leads out of
-    `root`: what is inside is found anyway.
+    `root`: what is inside is found anyway. Raises `InputError` where there are many more folders than runs have.
     """
     runs: list[Path] = []
     doubtful: list[Path] = []
@@ -23,6 +29,8 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     waiting = [root]
     while waiting:
         folder = waiting.pop()
+        if len(others) > MOST or len(folder.parts) - len(root.parts) > DEEPEST:
+            raise InputError(f"runs={root} is no folder of runs ({len(others):,} folders without one): {REMEDY}")
         try:
             with os.scandir(folder) as found:
                 entries = list(found)
@@ -65,7 +73,7 @@ def _is_run(folder: Path, names: set[str]) -> bool:
     if ".hydra" not in names:
         return False
     try:
-        job = read_yaml(folder / ".hydra" / "hydra.yaml", dict)["hydra"]["job"]["name"]
+        job = read_yaml(folder, ".hydra/hydra.yaml", dict)["hydra"]["job"]["name"]
     except (UnusableError, KeyError, TypeError):
         return True
     return bool(job == "train")

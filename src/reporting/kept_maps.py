@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from ..analysis.maps import half_energy_area, map_similarity
 from ..analysis.significance import paired_bootstrap
 from ..errors import first_line
+from ..runs.arrays import read_arrays
 from .finished import Problem, Replicate, Run
 from .groups import Group
+
+MOST = 2**29
+"""Bytes of all maps of a run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,21 +90,23 @@ def read_maps(label: str, run: Run) -> Maps | None:
     files = sorted(folder.glob("epoch_*.npz"))
     if not files:
         return None
-    with (folder / "images.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-        images, targets, paths = arrays["images"], arrays["targets"], arrays["paths"]
-        names = [str(name) for name in arrays["class_names"]]
+    kept = read_arrays(run.folder.path, "gradcam/images.npz", ("images", "targets", "paths", "class_names"))
+    images, targets, paths = kept["images"], kept["targets"], kept["paths"]
+    names = [str(name) for name in kept["class_names"]]
     if images.dtype != np.uint8 or images.ndim != 4 or not 0 < len(images) == len(targets) == len(paths):
         raise ValueError(f"images of {images.dtype} {images.shape}")
-    found = []
+    found, total = [], images.nbytes
     for file in files:
-        # np.load leaves a damaged file open if it has opened it itself.
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            said, of = ([names[i] for i in places] for places in (arrays["logits"].argmax(axis=1), arrays["explained"]))
-            found.append((int(arrays["epoch"]), arrays["maps"], said, of))
+        arrays = read_arrays(run.folder.path, f"gradcam/{file.name}", ("maps", "logits", "explained", "epoch"))
+        total += sum(array.nbytes for array in arrays.values())
+        if total > MOST:
+            raise ValueError(f"its maps would take more than {MOST >> 20:,} MiB")
+        said, of = ([names[i] for i in places] for places in (arrays["logits"].argmax(axis=1), arrays["explained"]))
+        found.append((int(arrays["epoch"]), arrays["maps"], said, of))
     found = [epoch for epoch in found if epoch[1].shape == found[-1][1].shape]
-    for _, maps, said, of in found:
-        if maps.dtype.kind != "f" or maps.shape[:-2] != (len(images),) or not len(said) == len(of) == len(images):
-            raise ValueError(f"maps of {maps.dtype} {maps.shape} for {len(images)} images")
+    for _, array, said, of in found:
+        if array.dtype.kind != "f" or array.shape[:-2] != (len(images),) or not len(said) == len(of) == len(images):
+            raise ValueError(f"maps of {array.dtype} {array.shape} for {len(images)} images")
     true, best = [names[i] for i in targets], int(run.metrics["best_epoch"])
     epochs, maps, predicted, explained = map(list, zip(*found, strict=True))
     return Maps(label, [str(path) for path in paths], images, true, epochs, maps, predicted, explained, best)

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from ..analysis.faithfulness import JUDGED
-from .contents import UnusableError, read_json
+from ..runs.contents import UnusableError, read_json
 from .document import Section, Table
 from .finished import Run
 from .groups import Group
@@ -55,12 +55,13 @@ def read_measured(run: Run) -> tuple[list[Measured], list[str]]:
     found, lost = [], []
     for file in sorted(run.folder.path.glob("explain/*/explain.json")):
         try:
-            record = read_json(file)
+            record = read_json(run.folder.path, str(file.relative_to(run.folder.path)))
             if record.get("faithfulness"):  # only maps have one, and only if it was asked for
                 found.append(_measured(record))
-        except (UnusableError, KeyError, TypeError, ValueError, AttributeError) as error:
-            why = error if isinstance(error, UnusableError) else f"{file.name} is damaged ({type(error).__name__})"
-            lost.append(f"run {run.name}, explain/{file.parent.name}: {why}")
+        except UnusableError as error:
+            lost.append(f"run {run.name}, {error}")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            lost.append(f"run {run.name}, explain/{file.parent.name}/{file.name} is damaged ({type(error).__name__})")
     return found, lost
 
 

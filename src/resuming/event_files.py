@@ -4,17 +4,23 @@ That would appear twice, as a second line behind the first. TensorBoard's own `p
 skip it, and assumes that all tags count in the same steps.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from ..errors import InputError, first_line
 from ..files import replacing
 
 WRITTEN_AGAIN = ("baseline/", "test/", "best_", "_hparams_/", "custom_scalars__config__")
 """How the tags begin that a resumed run writes again."""
+
+ROOM = 2**26
+"""Bytes that a record which a kill has cut may lack; a picture has a few million."""
 
 BY_EPOCH = "gradcam/"
 """How the tags begin whose steps are epochs; all others count optimizer steps, from 0."""
@@ -23,15 +29,33 @@ BY_EPOCH = "gradcam/"
 def cut_events(run: Path, steps: int, epochs: int) -> None:
     """Keep only the first `steps` steps and the first `epochs` epochs in the event files of `run`."""
     for file in run.glob("events.out.tfevents.*"):
-        # For every reader the file ends at a record that a kill has cut.
-        records = list(RawEventFileLoader(str(file)).Load())
-        kept = [record for record in records if _stays(Event.FromString(record), steps, epochs)]
+        try:
+            _check_lengths(file)
+            # For every reader the file ends at a record that a kill has cut.
+            records = list(RawEventFileLoader(str(file)).Load())
+            kept = [record for record in records if _stays(Event.FromString(record), steps, epochs)]
+        except (ValueError, DecodeError) as error:
+            raise InputError(f"resume: {file} is damaged ({first_line(error)}): move it away") from None
         if len(kept) == len(records):
             continue
         with replacing(file) as temporary, temporary.open("wb") as stream:
             writer = RecordWriter(stream)
             for record in kept:
                 writer.write(record)
+
+
+def _check_lengths(file: Path) -> None:
+    """Raise `ValueError` where a record is said to be far longer than the file: its reader would make room for it.
+
+    Each has its length before it, 8 bytes and a checksum of 4, and a checksum behind it (TFRecord).
+    """
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        while len(head := stream.read(12)) == 12:
+            length = int.from_bytes(head[:8], "little")
+            if length > size + ROOM:
+                raise ValueError(f"a record of {length:,} bytes in {size:,}")
+            stream.seek(length + 4, os.SEEK_CUR)
 
 
 def _stays(event: Any, steps: int, epochs: int) -> bool:

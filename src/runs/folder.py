@@ -1,21 +1,23 @@
 """RunFolder: the one place that knows which files a run has, and writes and reads them.
 
-The names and columns are a contract with users, reports and later verbs; README.md lists them.
+The names and columns are a contract with users, reports and later verbs.
 """
 
 import csv
 import json
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..errors import InputError, RunError
-from ..files import remove_partial, replacing, write_text
+from ..files import refuse_links, remove_partial, replacing, write_text
 from ..settings.check import problem
+from .columns import read_table
+from .contents import NAMES, UnusableError, check_figures, check_record, read_json, read_yaml
 from .provenance import describe_changes, provenance
 from .reserved import reserved
 
@@ -26,8 +28,8 @@ if TYPE_CHECKING:  # the command line knows run folders, and starts without pand
 Status = Literal["running", "finished", "failed", "interrupted", "refused"]
 """`refused`: the input was wrong, and nothing was trained. `running` is also what a killed run leaves behind."""
 
-NAMES: Literal["surrogateescape"] = "surrogateescape"
-"""How file names that are not UTF-8 pass through text files: byte by byte, as Python itself passes them."""
+EVENTS = "events.out.tfevents"
+"""How the names of TensorBoard's files begin."""
 
 
 def new_run_path(data: str, model: str, outputs: Path = Path("outputs")) -> Path:
@@ -53,6 +55,11 @@ class RunFolder:
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.gradcam = self.path / "gradcam"
         self.figures = self.path / "figures"
+        self.folders = (self.checkpoints, self.gradcam, self.figures)
+        self.tables = (
+            self.history_file, self.metrics_file, self.per_class_file, self.predictions_file, self.skipped_file,
+            self.cost_file,
+        )  # fmt: skip
 
     @property
     def shown(self) -> str:
@@ -64,6 +71,12 @@ class RunFolder:
     def logdir(self) -> str:
         """What TensorBoard should read: `outputs` with all its runs if this is one of them, else the run itself."""
         return "outputs" if self.path.absolute().is_relative_to(Path.cwd() / "outputs") else self.shown
+
+    def taken(self) -> list[str]:
+        """Return the names in the folder that a training would write, so that nothing of somebody's is lost."""
+        names = {path.name for path in (self.hydra, self.record_file, *self.tables, *self.folders)}
+        there = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
+        return sorted(name for name in there if name in names or name.startswith(EVENTS))
 
     # Writing -------------------------------------------------------------------------------------------------------
 
@@ -105,13 +118,15 @@ class RunFolder:
         try:
             self._write_json(self.record_file, record)
         except OSError as error:
-            raise self._unwritable(error) from None
+            why = f"{self.path} can't be written ({error.strerror})"
+            raise InputError(f"{why}: choose another hydra.run.dir") from None
         return changes
 
     def keep_settings(self, text: str) -> None:
         """Write `.hydra/config.yaml`, unless Hydra has written it."""
         file = self.hydra / "config.yaml"
         if not file.exists():
+            refuse_links(self.path, self.hydra)
             write_text(file, text)
 
     def refuse(self, *, command: str, error: str) -> None:
@@ -157,11 +172,10 @@ class RunFolder:
         remove_partial(self.path)
         if not all_of_it:
             return
-        for folder in (self.checkpoints, self.gradcam, self.figures):
+        for folder in self.folders:
             if folder.is_dir() and not folder.is_symlink():
                 shutil.rmtree(folder)
-        written = (self.history_file, self.metrics_file, self.per_class_file, self.predictions_file, self.skipped_file)
-        for file in (*written, self.cost_file, *self.path.glob("events.out.tfevents.*")):
+        for file in (*self.tables, *self.path.glob(f"{EVENTS}.*")):
             file.unlink(missing_ok=True)
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -200,60 +214,68 @@ class RunFolder:
     @property
     def status(self) -> Status | None:
         """What `run.json` says; None where there is none that can be read."""
-        try:
+        with suppress(OSError, ValueError, KeyError):
             return cast(Status, self.record()["status"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return None
 
     @property
     def is_whole(self) -> bool:
         """Whether the run has finished and its figures can be read."""
-        try:
+        with suppress(OSError, ValueError):
             return self.status == "finished" and bool(self.metrics())
-        except (OSError, ValueError):
-            return False
+        return False
 
     def record(self) -> dict[str, Any]:
-        return cast(dict[str, Any], json.loads(self.record_file.read_text(encoding="utf-8")))
+        """Return what `run.json` says; as all files of the folder, raise `UnusableError` where that can't be used."""
+        record = self._read(read_json, self.record_file)
+        check_record(record, self.record_file)
+        return cast(dict[str, Any], record)
 
     @property
     def batch_size(self) -> int | None:
         """What `data.batch_size=auto` found for this run; None where it was a number, or `run.json` doesn't say."""
-        try:
+        with suppress(OSError, ValueError, KeyError):
             size = self.record()["batch_size"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return size if isinstance(size, int) and problem("data.batch_size", size) is None else None
+            return size if isinstance(size, int) and problem("data.batch_size", size) is None else None
+        return None
 
     def overrides(self) -> list[str] | None:
         """Return what was typed, such as `model=resnet50`; None where `.hydra/overrides.yaml` can't be read."""
-        import yaml
+        with suppress(OSError, ValueError):
+            return self.typed()
+        return None
 
-        try:
-            words = yaml.safe_load((self.hydra / "overrides.yaml").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
-            return None
-        return [str(word) for word in words] if isinstance(words, list) else None
+    def typed(self) -> list[str]:
+        """As `overrides`, but raise `UnusableError` where they can't be read."""
+        file = self.hydra / "overrides.yaml"
+        words = self._read(lambda folder, name: read_yaml(folder, name, list, foreign=True), file)
+        if not all(isinstance(word, str) for word in words):
+            raise UnusableError(f"{file} is damaged (not all of it is text)")
+        return cast(list[str], words)
 
     def metrics(self) -> dict[str, float]:
-        return cast(dict[str, float], json.loads(self.metrics_file.read_text(encoding="utf-8")))
+        figures = self._read(read_json, self.metrics_file)
+        check_figures(figures, self.metrics_file)
+        return cast(dict[str, float], figures)
 
     def cost(self) -> dict[str, Any]:
-        return cast(dict[str, Any], json.loads(self.cost_file.read_text(encoding="utf-8")))
+        return cast(dict[str, Any], self._read(read_json, self.cost_file))
 
     def history(self) -> "pd.DataFrame":
-        from ..frames import pd
-
-        return pd.read_csv(self.history_file)
+        return cast("pd.DataFrame", self._read(read_table, self.history_file))
 
     def predictions(self) -> "pd.DataFrame":
-        from ..frames import pd
-
         # A class may be called NA or null; those are names here, not missing values.
-        return pd.read_csv(self.predictions_file, keep_default_na=False, encoding_errors=NAMES)
+        table = self._read(lambda folder, name: read_table(folder, name, keep_default_na=False), self.predictions_file)
+        if not {"path", "target", "predicted", "confidence"} <= set(table.columns):
+            raise UnusableError(f"{self.predictions_file} is damaged (it lacks columns)")
+        return cast("pd.DataFrame", table)
 
-    def _unwritable(self, error: OSError) -> InputError:
-        return InputError(f"{self.path} can't be written ({error.strerror}): choose another hydra.run.dir")
+    def _read(self, reader: Callable[[Path, str], Any], file: Path) -> Any:
+        try:
+            return reader(self.path, str(file.relative_to(self.path)))
+        except UnusableError as error:
+            raise type(error)(f"{self.shown}: {error}") from None
 
     @staticmethod
     def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import write_text
+from ..files import refuse_links, write_text
+from .contents import UnusableError, read_json
 from .folder import RunFolder
 from .reserved import reserved
 
@@ -69,7 +70,9 @@ def output_folder(output: str | None, run: RunFolder | None, verb: str, name: st
         return Path(output).expanduser()
     now = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     if run is not None:
-        return run.path / verb / (name or now)
+        folder = run.path / verb / (name or now)
+        refuse_links(run.path, folder)
+        return folder
     return Path("outputs") / verb / (f"{now}_{name}" if name else now)
 
 
@@ -84,7 +87,7 @@ def _files_of(output: Path, verb: str) -> list[str]:
     if not there:
         return []
     try:
-        files = json.loads((output / f"{verb}.json").read_text(encoding="utf-8"))["files"]
-        return [name for name in files if Path(name).name == name and name not in ("", "..")]
-    except (OSError, ValueError, KeyError, TypeError):
+        files = read_json(output, f"{verb}.json")["files"]
+        return [name for name in there if name in files and not (output / name).is_dir()]
+    except (UnusableError, KeyError, TypeError):
         raise InputError(f"output={output} holds {min(there)} and nothing of src.{verb}: name another folder") from None

@@ -18,10 +18,10 @@ def provenance() -> dict[str, Any]:
 
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what two records say differently of them: `torch went from 2.10 to 2.11`."""
-    versions = before.get("versions", {})
+    versions = before.get("versions", {})  # a stranger may have put anything there
     pairs = {name: (versions.get(name, version), version) for name, version in now["versions"].items()}
     pairs["the commit"] = (before.get("git_commit", now["git_commit"]), now["git_commit"])
-    return [f"{name} went from {old} to {new}" for name, (old, new) in pairs.items() if old != new]
+    return [f"{name} went from {str(old)[:60]} to {new}" for name, (old, new) in pairs.items() if old != new]
 
 
 def find_version(package: str) -> str | None:

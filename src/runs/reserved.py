@@ -85,4 +85,4 @@ def _comes_before_work(path: Path) -> bool:
 def _remove(path: Path) -> None:
     """Remove a file or an empty folder; leave a folder with something of another process in it."""
     with suppress(OSError):
-        path.rmdir() if path.is_dir() else path.unlink()
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -1,29 +1,21 @@
 """The configuration of a run, for what has to do with its data or its training again."""
 
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
 from ..settings import composing  # noqa: F401  # the resolvers that the configuration of a study needs
 from ..settings.check import check_config
+from .contents import MissingError, UnusableError, read_config
 from .folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 GROUPS = ("seed", "model", "data", "trainer")
-LARGEST = 2**17
-"""Bytes of a config.yaml; Hydra writes four thousand."""
-
-DEEPEST = 30
-RESOLVERS = {"full_or_quick", "now", "hydra", "hex"}
-"""What our own configurations refer to. A run may come from a stranger: another resolver, such as `${oc.env:TOKEN}`,
-would put what is nobody's business into a message, a record or the web page."""
 
 
 def run_settings(run: RunFolder) -> Any:
@@ -34,12 +26,11 @@ def run_settings(run: RunFolder) -> Any:
     """
     file = run.hydra / "config.yaml"
     try:
-        text = _read(file)
-        settings = OmegaConf.create(text)
-    except FileNotFoundError:
+        settings = read_config(run.path, str(file.relative_to(run.path)))
+    except MissingError:
         raise InputError(f"{file} is missing, which says what the run was trained on: name a whole run") from None
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"{file} can't be read ({first_line(error)[:120]}): name a whole run") from error
+    except UnusableError as error:
+        raise InputError(f"{run.shown}: {first_line(error)[:200]}: name a whole run") from error
     lacking = [key for key in GROUPS if key not in settings]
     if not isinstance(settings, DictConfig) or lacking:
         raise InputError(f"{file} is no configuration of src.train: name a whole run")
@@ -56,29 +47,6 @@ def known_settings(run: RunFolder | None) -> Any:
     except InputError as error:
         log.info("the settings of the run are unknown: %s", error)
         return {}
-
-
-def _read(file: Path) -> str:
-    """The text, if its YAML is of a usual size; an alias in it could stand for ten others, and so on."""
-    if file.exists() and not file.is_file():
-        raise ValueError("it is no regular file")
-    if file.stat().st_size > LARGEST:
-        raise ValueError("it is too large")
-    text = file.read_text(encoding="utf-8")
-    refuse_unusual(text)
-    return text
-
-
-def refuse_unusual(text: str) -> None:
-    """Raise `ValueError` or `yaml.YAMLError` where no Hydra has written the YAML of a configuration for us."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
-            raise ValueError("Hydra writes no such YAML")
-    named = set(re.findall(r"\$\{\s*([\w.]+)\s*:", text)) - RESOLVERS
-    if named:
-        raise ValueError(f"it refers to ${{{min(named)}:…}}, which is not taken from a run: write the value there")
 
 
 def _check(settings: DictConfig, file: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from ..data.transforms import Geometry
 from ..errors import InputError
+from ..files import refuse_links
 from ..networks.saved import SavedFileError, check_tensors, is_url, load_saved
 from ..runs.folder import RunFolder
 from ..training.classifier import ImageClassifier
@@ -95,13 +96,17 @@ def find_checkpoint(checkpoint: Path | str, word: str = "checkpoint") -> tuple[P
 def _find(path: Path, word: str) -> tuple[Path, RunFolder | None]:
     if path.is_file():
         run = RunFolder(path.parent.parent)
-        return path, run if path.parent == run.checkpoints and run.record_file.exists() else None
+        if path.parent != run.checkpoints or not run.record_file.exists():
+            return path, None
+        refuse_links(run.path, path)
+        return path, run
     if not path.exists():
         raise InputError(f"{word}={path} does not exist: {REMEDY}")
     if not path.is_dir():
         raise InputError(f"{word}={path} is a device or a pipe, not a file: {REMEDY}")
     run = RunFolder(path)
     if run.best_checkpoint.is_file():
+        refuse_links(run.path, run.best_checkpoint)
         return run.best_checkpoint, run
     runs = sorted(file.parent.parent for file in path.glob("*/checkpoints/best.ckpt"))
     if runs:

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import logging
-import math
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..files import write_text
+from ..runs.contents import UnusableError, is_number, read_json
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +48,14 @@ def write_calibration(checkpoint: Path, calibration: Calibration) -> Path:
 def read_calibration(checkpoint: Path) -> Calibration | None:
     """Read the file beside a checkpoint; None without one, or, with a warning, if it belongs to another."""
     file = calibration_file(checkpoint)
-    if not file.is_file():
+    if not os.path.lexists(file):
         return None
     try:
-        calibration = Calibration(**json.loads(file.read_text(encoding="utf-8")))
-        if not (math.isfinite(calibration.temperature) and calibration.temperature > 0):
-            raise ValueError
-    except (OSError, ValueError, TypeError, RecursionError):
+        calibration = Calibration(**read_json(file.parent, file.name))
+        figures = (calibration.temperature, calibration.images, calibration.nll_before, calibration.nll_after)
+        if not (all(map(is_number, figures)) and calibration.temperature > 0 and isinstance(calibration.split, str)):
+            raise TypeError
+    except (UnusableError, TypeError):
         log.warning("%s can't be read and is ignored: src.evaluate calibrate=true makes it again", file)
         return None
     if calibration.sha256 != digest(checkpoint):

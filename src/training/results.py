@@ -17,6 +17,7 @@ from ..callbacks.map_steps import steps
 from ..callbacks.tensorboard import log_picture
 from ..callbacks.test_outputs import Predictions
 from ..data import ImageDataModule
+from ..logs import say_lines
 from ..runs.folder import RunFolder
 from ..tables import as_text, metrics_table
 
@@ -79,7 +80,7 @@ def sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
     rows = (("baseline", "before training"), ("train", "train"), ("val", "validation"), ("test", "test"))
     table = metrics_table(metrics, rows, list(SHOWN))
     if table.row_count:
-        log.info("\n%s\n", as_text(table))
+        say_lines(log, f"\n{as_text(table)}\n")
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
     log.info("run folder   %s", folder.shown)
     log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))

@@ -18,6 +18,7 @@ import yaml
 from src.attribution.archive import save_arrays
 from src.errors import InputError
 from src.reporting.report import Report, write_report
+from src.runs.arrays import read_arrays
 from src.runs.folder import RunFolder
 from tests.reporting.conftest import MakeRun, edit_json
 from tests.support.command_line import run_here
@@ -102,9 +103,9 @@ def test_the_pictures_of_all_kinds_are_there(sweep: Path, reported: Report) -> N
 
 
 def test_each_archive_of_grad_cams_is_read_once(sweep: Path, blank: None, tmp_path: Path) -> None:
-    with patch("numpy.load", wraps=np.load) as load:
+    with patch("src.reporting.kept_maps.read_arrays", wraps=read_arrays) as read_them:
         write_report(sweep, tmp_path / "report")
-    read = [Path(call.args[0].name).relative_to(sweep).as_posix() for call in load.call_args_list]
+    read = [(call.args[0] / call.args[1]).relative_to(sweep).as_posix() for call in read_them.call_args_list]
     names = ["images", *(f"epoch_{epoch:03d}" for epoch in range(4))]
     assert sorted(read) == sorted(f"{number}/gradcam/{name}.npz" for number in range(4) for name in names)
 
@@ -118,7 +119,7 @@ def test_damaged_grad_cams_and_measurements_are_named(sweep: Path, blank: None, 
     assert [problem.name for problem in report.problems] == ["4", "5", "1"]
     text = (tmp_path / "report" / "report.md").read_text()
     assert "**1:** its Grad-CAMs can't be read (" in text
-    assert "Can't be read: run 2, explain/now: explain.json is damaged (line 1" in text
+    assert "Can't be read: run 2, explain/now/explain.json is damaged (line 1" in text
 
 
 def test_costs_of_several_machines_are_not_compared(tmp_path: Path, make_run: MakeRun, blank: None) -> None:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
+from src.errors import InputError
 from src.resuming.event_files import cut_events
 
 
@@ -50,3 +52,10 @@ def test_a_file_that_has_nothing_to_lose_stays_as_it_is(tmp_path: Path) -> None:
     before = file.stat()
     cut_events(tmp_path, steps=6, epochs=1)
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_record_that_claims_more_than_the_file_has_is_refused(tmp_path: Path) -> None:
+    """Its reader would make room for it first."""
+    (tmp_path / "events.out.tfevents.1.host").write_bytes((2**40).to_bytes(8, "little") + bytes(100))
+    with pytest.raises(InputError, match="events.out.tfevents.1.host is damaged"):
+        cut_events(tmp_path, steps=1, epochs=1)

@@ -191,8 +191,8 @@ SETTINGS = {
     "no group": ("seed: 1\n", "seed: 1\nmodel: 3\n", "config.yaml"),
     "aliases": ("seed: 1\n", "seed: 1\na: &a [1, 1]\nb: [*a, *a]\n", "Hydra writes no such YAML"),
     "deep": ("seed: 1\n", f"seed: 1\na: {'[' * 5000}{']' * 5000}\n", "Hydra writes no such YAML"),
-    "large": ("seed: 1\n", f"seed: 1\na: [{'1,' * 100_000}]\n", "too large"),
-    "object": ("seed: 1\n", "seed: 1\na: !!python/object/apply:os.system ['true']\n", "can't be read"),
+    "large": ("seed: 1\n", f"seed: 1\na: [{'1,' * 100_000}]\n", "larger than 128 KiB"),
+    "object": ("seed: 1\n", "seed: 1\na: !!python/object/apply:os.system ['true']\n", "is damaged"),
 }
 
 
