@@ -88,7 +88,7 @@ def _say_if_memory(error: Exception, path: Path) -> None:
 
 def check_tensors(tensors: Mapping[str, Any], path: Path) -> None:
     """Raise `SavedFileError` unless these are plain tensors, finite, and together no larger than their file."""
-    strange = [name for name, value in tensors.items() if not _is_plain(value)]
+    strange = [name for name, value in tensors.items() if not is_plain(value)]
     if strange:
         raise SavedFileError(f"its {strange[0]} is no plain tensor")
     if sum(value.numel() * value.element_size() for value in tensors.values()) > path.stat().st_size:
@@ -98,7 +98,7 @@ def check_tensors(tensors: Mapping[str, Any], path: Path) -> None:
         raise SavedFileError(f"it is not finite in {broken[0]}")
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     return (
         type(value) in (Tensor, nn.Parameter)
         and value.layout == torch.strided
