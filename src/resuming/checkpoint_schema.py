@@ -8,7 +8,16 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Interval, Len
-from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AllowInfNan,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from torch import Tensor
 
 from ..logs import visible
@@ -30,6 +39,11 @@ def _file(path: str) -> str:
     return path
 
 
+def _number(value: Any) -> Any:
+    _need(type(value) in (int, float), "is no number")  # pydantic takes tensors for numbers, too
+    return value
+
+
 def _figure(value: float) -> float:
     _need(abs(value) <= 1e39 or not math.isfinite(value), "is no figure")  # float32 ends at 3.4e38; NaN: not measured
     return value
@@ -47,9 +61,10 @@ def _need(fulfilled: bool, otherwise: str) -> None:
 
 
 Count = Annotated[int, Interval(ge=0, le=MOST)]
-Finite = Annotated[float, AllowInfNan(False)]
+Number = Annotated[float, BeforeValidator(_number)]
+Finite = Annotated[Number, AllowInfNan(False)]
 Seconds = Annotated[Finite, Interval(ge=0, le=MOST)]
-Figure = Annotated[float, AfterValidator(_figure)]
+Figure = Annotated[Number, AfterValidator(_figure)]
 Scalar = Annotated[Tensor, AfterValidator(_scalar)]
 Line = Annotated[str, Len(max_length=1000), AfterValidator(_plain_line)]
 File = Annotated[str, Len(max_length=5000), AfterValidator(_file)]

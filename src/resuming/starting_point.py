@@ -96,13 +96,18 @@ def check_fits(folder: RunFolder, own: Own) -> None:
         except SavedFileError:  # it is not there, or was passed over
             continue
         with _named(path):
-            check_content(content)
+            check_restorable(content, own)
             check_tensors(content["state_dict"], path)
-            check_state(content, own.module)
-            check_loops(content, own.trainer)
-            check_optimization(content, own.optimizer, own.schedule)
-            check_unfinished(content, own.module.network, own.module.figures_of_training())
         _check_images(content, own.data)
+
+
+def check_restorable(content: Any, own: Own) -> None:
+    """Raise `SavedFileError` unless this run could have written it, but for the images."""
+    check_content(content)
+    check_state(content, own.module)
+    check_loops(content, own.trainer)
+    check_optimization(content, own.optimizer, own.schedule)
+    check_unfinished(content, own.module.network, own.module.figures_of_training())
 
 
 @contextmanager
@@ -121,14 +126,14 @@ def _check_images(content: Any, data: ImageDataModule) -> None:
     if isinstance(names, list) and names != data.class_names:
         old, new = next(pair for pair in zip_longest(names, data.class_names) if pair[0] != pair[1])
         raise InputError(
-            f"resume: {data.data_root} has other classes than the run was begun with ({old}, now {new}): put them "
-            "back, or train a new run"
+            f"resume: {data.data_root} has other classes than the run was begun with ({str(old)[:60]}, now "
+            f"{str(new)[:60]}): put them back, or train a new run"
         )
     for split, images in data.census.items() if isinstance(census, dict) else ():
         if census.get(split) != images:
             raise InputError(
                 f"resume: the {split} images of {data.data_root} are not those that the run was begun with "
-                f"({str(census.get(split))[:60]}, now {images}): put them back, or train a new run"
+                f"({census.get(split)}, now {images}): put them back, or train a new run"
             )
 
 
