@@ -148,7 +148,9 @@ def _parts_of(path: Path) -> tuple[bytes, dict[str, int]]:
         names = [entry.filename.partition("/")[2] for entry in entries]
         if len({name.lower() for name in names}) < len(names):  # torch ignores case
             raise SavedFileError("two of its parts have one name", unsafe=True)
-        if "data.pkl" not in names or "constants.pkl" in names:  # that of a program in TorchScript
+        if "constants.pkl" in names:
+            raise SavedFileError("it asks for TorchScript, a program", unsafe=True)
+        if "data.pkl" not in names:
             raise SavedFileError("it is a zip archive of something else")
         pickled = entries[names.index("data.pkl")]
         if pickled.file_size > MOST_PICKLED:
