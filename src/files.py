@@ -4,16 +4,18 @@ The one place that opens files for writing, and the files of a run folder. That 
 rsync carry links, pipes and sizes of any kind. And the folder that is written to may be one that others write to.
 """
 
+import csv
 import errno
 import fcntl
 import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .errors import InputError
 
@@ -162,3 +164,13 @@ def read_inside(folder: Path, name: str, most: int) -> bytes:
         if size > most:
             raise OSError(errno.EFBIG, f"it is larger than {most >> 10:,} KiB", str(folder / name))
         return file.read(size)
+
+
+def csv_line(words: Iterable[Any]) -> str:
+    """Return a line of a CSV file that gives back the same words.
+
+    Python 3.11 quotes only those line breaks that end its lines, and a \\r in a name would end a row for a reader.
+    """
+    line = StringIO(newline="")
+    csv.writer(line, lineterminator="\r\n").writerow(words)
+    return line.getvalue().removesuffix("\r\n") + "\n"

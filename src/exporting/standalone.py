@@ -91,6 +91,12 @@ def central(picture: Image.Image, width: int, height: int) -> Image.Image:
     return picture.crop((left, top, left + width, top + height))
 
 
+def visible(text: str) -> str:
+    """The text on one line: characters that would steer a terminal, as in a name with a line break, as Python writes
+    them. The names themselves are what `json.loads(…["class_names"])` gives."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def main(pictures: list[str]) -> None:
     """One line a picture: its class, how sure the network is of it, and the file."""
     if not pictures:
@@ -104,13 +110,13 @@ def main(pictures: list[str]) -> None:
         try:
             image = load_image(file, *geometry)
         except Exception as error:  # Pillow raises nearly anything on what is no picture
-            print(f"{file} can't be read: {error}", file=sys.stderr)
+            print(visible(f"{file} can't be read: {error}"), file=sys.stderr)
             unread += 1
             continue
         logits = network(image[None])[0].astype(np.float64) / float(told.get("temperature", 1))
         shares = np.exp(logits - logits.max())
         shares /= shares.sum()
-        print(f"{names[shares.argmax()]}  {shares.max():.4f}  {file}")
+        print(visible(f"{names[shares.argmax()]}  {shares.max():.4f}  {file}"))
     sys.exit(unread > 0)
 
 

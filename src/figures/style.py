@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..files import replacing
+from ..logs import COMMANDS
 
 INK, GREY = "#222222", "#767676"
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe & Ito 2008: colour-blind readers can tell them apart
@@ -39,11 +40,12 @@ HINTING = 1.05  # small letters are drawn up to so much wider than their outline
 def printable(text: str) -> str:
     """Return `text` on one line, as pictures and terminals can show it: of the same length, without control characters.
 
-    White space becomes blanks. Other control characters (an escape sequence would clear the screen) and surrogates
-    (bytes of a file name that are not UTF-8, which matplotlib refuses) become U+FFFD.
+    White space becomes blanks. Other control characters (an escape sequence would clear the screen, another turn words
+    round) and surrogates (bytes of a file name that are not UTF-8, which matplotlib refuses) become U+FFFD.
     """
     return "".join(
-        " " if char.isspace() else "\ufffd" if unicodedata.category(char) in ("Cc", "Cs") else char for char in text
+        " " if char.isspace() else "\ufffd" if COMMANDS.match(char) or unicodedata.category(char) == "Cs" else char
+        for char in text
     )
 
 

@@ -8,6 +8,7 @@ import io
 import pickletools
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -24,7 +25,15 @@ LONGEST_KEY = 10_000
 
 MOST_DIMENSIONS = 64
 
-STORAGE = re.compile(r"torch \w+Storage")
+STORAGES = {
+    **dict.fromkeys(("Untyped", "Byte", "Char", "Bool"), 1),
+    **dict.fromkeys(("Short", "Half", "BFloat16"), 2),
+    **dict.fromkeys(("Int", "Float"), 4),
+    **dict.fromkeys(("Long", "Double", "ComplexFloat"), 8),
+    "ComplexDouble": 16,
+}
+"""Bytes of a number in each kind of storage; there are none for quantised numbers."""
+STORAGE = re.compile(rf"torch ({'|'.join(STORAGES)})Storage")
 DTYPE = re.compile(r"torch (b?float\w+|u?int\d+|bool|complex\d+)")
 CALLED = {
     "collections OrderedDict": "_ordered",
@@ -65,8 +74,12 @@ class Rebuilt:
     """A tensor, a parameter or a device."""
 
 
-def check_pickles(content: bytes, pickles: int, size: int) -> None:
+def check_pickles(content: bytes, pickles: int, size: int, parts: Mapping[str, int] | None = None) -> None:
     """Check so many pickles, one after the other, of a file of `size` bytes.
+
+    Args:
+        parts: how many bytes each storage has; torch reads on behind the end of one that has fewer than the pickle
+            says. None: they follow in the same file, and torch looks.
 
     Raises:
         UnsafePickleError: Torch must not read them.
@@ -74,7 +87,7 @@ def check_pickles(content: bytes, pickles: int, size: int) -> None:
     """
     file, count = io.BytesIO(content), 0
     for _ in range(pickles):
-        follower = Follower(size)
+        follower = Follower(size, parts)
         for operation, argument, _ in pickletools.genops(file):
             count += 1
             if count > MOST_OPERATIONS:
@@ -90,6 +103,7 @@ class Follower:
     """Stack and memo of torch's unpickler. Its lists stay empty, and its dictionaries have keys only."""
 
     left: int  # how many more numbers the file may have
+    parts: Mapping[str, int] | None  # bytes of its storages
     stack: list[Any] = field(default_factory=list)
     below: list[list[Any]] = field(default_factory=list)  # the stacks under the marks
     memo: dict[int, Any] = field(default_factory=dict)
@@ -164,7 +178,10 @@ class Follower:
         _need(type(name) is tuple and (len(name) == 5 or (len(name) == 6 and name[5] is None)), STRANGE)
         _, kind, key, _, numbers = name[:5]
         _need([type(value) for value in name[:5]] == [str, Named, str, str, int], STRANGE)
-        _need(STORAGE.fullmatch(kind.name) and len(key) <= LONGEST_KEY and numbers >= 0, STRANGE)
+        known = STORAGE.fullmatch(kind.name)
+        _need(known and len(key) <= LONGEST_KEY and numbers >= 0, STRANGE)
+        if known and self.parts is not None:
+            _need(key in self.parts and numbers * STORAGES[known[1]] <= self.parts[key], MORE)
         if key not in self.storages:
             self.storages[key] = Storage(numbers)
             self.left -= numbers

@@ -4,23 +4,36 @@
 a tensor of four bytes can claim 10^12 numbers. `src.networks.pickled` inspects the pickle inside.
 """
 
+import os
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from ..errors import RunError, ran_out
+from ..logs import visible
 from .pickled import UnsafePickleError, check_pickles
 
 MOST_PICKLED = 8 * 2**20
 """Bytes of the pickle, which holds everything but the numbers: 258 kB for ResNet-152 with AdamW and a thousand class
 names, 3.7 MB for a hundred thousand names and as many weights."""
+
+END = struct.Struct("<12x2L2x")
+"""The end of a zip archive: size and offset of its directory."""
+END_64 = struct.Struct("<4s36x2Q8xQ4x")
+"""What stands before it in one of 64 bits: its mark, size and offset, then, in the locator, its own offset."""
+LOCATOR = 20
+LARGE = 2**32 - 1  # see there
+
+MOST_NAMED = 2 * 2**20
+"""Bytes of the names and shapes in a `.safetensors` file: 0.1 MB for ResNet-152. 20 MB of empty tensors take 20 s."""
 
 ZIP = b"PK\x03\x04"
 LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch.save before 1.6, pickled
@@ -53,13 +66,15 @@ def load_saved(path: Path) -> Any:
         if path.exists() and not path.is_file():  # opening a pipe would block
             raise SavedFileError("it is no regular file")
         if path.suffix == ".safetensors":
+            _check_header(path)
             return safetensors.torch.load_file(path)
         with path.open("rb") as file:
             start = file.read(30)
             file.seek(0)
             archive = start.startswith(ZIP)
             if archive:
-                check_pickles(_pickle_of(path), 1, path.stat().st_size)
+                pickled, parts = _parts_of(path)
+                check_pickles(pickled, 1, path.stat().st_size, parts)
             elif LEGACY in start:
                 check_pickles(file.read(MOST_PICKLED), LEGACY_PICKLES, path.stat().st_size)
         if not (archive or LEGACY in start):
@@ -77,7 +92,7 @@ def load_saved(path: Path) -> Any:
     except Exception as error:  # each library raises its own, for each way a file can be broken
         _say_if_memory(error, path)
         sentence = str(error).partition(". ")[0].splitlines()[:1]
-        words = sentence[0][:100] if sentence and not sentence[0].isdigit() else type(error).__name__
+        words = visible(sentence[0])[:100] if sentence and not sentence[0].isdigit() else type(error).__name__
         raise SavedFileError(words) from error
 
 
@@ -88,7 +103,7 @@ def _say_if_memory(error: Exception, path: Path) -> None:
 
 def check_tensors(tensors: Mapping[str, Any], path: Path) -> None:
     """Raise `SavedFileError` unless these are plain tensors, finite, and together no larger than their file."""
-    strange = [name for name, value in tensors.items() if not _is_plain(value)]
+    strange = [name for name, value in tensors.items() if not is_plain(value)]
     if strange:
         raise SavedFileError(f"its {strange[0]} is no plain tensor")
     if sum(value.numel() * value.element_size() for value in tensors.values()) > path.stat().st_size:
@@ -98,19 +113,32 @@ def check_tensors(tensors: Mapping[str, Any], path: Path) -> None:
         raise SavedFileError(f"it is not finite in {broken[0]}")
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     return (
         type(value) in (Tensor, nn.Parameter)
         and value.layout == torch.strided
         and value.device.type == "cpu"
         and not value.is_quantized
+        and not value.is_complex()
     )
 
 
-def _pickle_of(path: Path) -> bytes:
-    """Return the pickle in a zip archive, which `torch.save` never compresses."""
-    with zipfile.ZipFile(path) as archive:
+def _check_header(path: Path) -> None:
+    """Raise `SavedFileError` for a `.safetensors` file whose header is far longer than that of a network."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > MOST_NAMED:
+        raise SavedFileError(f"it holds {length / 2**20:,.0f} MB besides the tensors", unsafe=True)
+
+
+def _parts_of(path: Path) -> tuple[bytes, dict[str, int]]:
+    """Return the pickle in a zip archive that torch will read, and how many bytes each storage has.
+
+    `torch.save` compresses nothing. In an ambiguous archive torch's library and Python's may see different files.
+    """
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
+        _check_directory(file, archive)
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise SavedFileError("it is compressed, which torch.save never does", unsafe=True)
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
@@ -118,9 +146,33 @@ def _pickle_of(path: Path) -> bytes:
         if len({entry.filename.partition("/")[0] for entry in entries}) != 1:
             raise SavedFileError("it is a zip archive of something else")
         names = [entry.filename.partition("/")[2] for entry in entries]
-        if names.count("data.pkl") != 1 or len(set(names)) < len(names):
+        if len({name.lower() for name in names}) < len(names):  # torch ignores case
+            raise SavedFileError("two of its parts have one name", unsafe=True)
+        if "constants.pkl" in names:
+            raise SavedFileError("it asks for TorchScript, a program", unsafe=True)
+        if "data.pkl" not in names:
             raise SavedFileError("it is a zip archive of something else")
         pickled = entries[names.index("data.pkl")]
         if pickled.file_size > MOST_PICKLED:
             raise SavedFileError(f"it holds {pickled.file_size / 2**20:,.0f} MB besides the tensors", unsafe=True)
-        return archive.read(pickled)
+        parts = {name.removeprefix("data/"): entry.file_size for name, entry in zip(names, entries, strict=True)}
+        return archive.read(pickled), parts
+
+
+def _check_directory(file: BinaryIO, archive: zipfile.ZipFile) -> None:
+    """Raise `SavedFileError` unless the archive's directory is where its end says, and ends there.
+
+    Python takes the bytes before the end for it, and torch those at the offset that the end names.
+    """
+    end = file.seek(0, os.SEEK_END) - END.size - len(archive.comment)
+    file.seek(max(0, end - END_64.size))
+    tail = file.read(END_64.size + END.size)
+    size, start = END.unpack(tail[-END.size :])
+    if tail[-END.size - LOCATOR :].startswith(b"PK\x06\x07"):
+        end -= END_64.size
+        of_64, size_64, start_64, named = END_64.unpack(tail[: END_64.size])
+        if (of_64, named) != (b"PK\x06\x06", end) or size not in (size_64, LARGE) or start not in (start_64, LARGE):
+            raise SavedFileError("its directory is ambiguous", unsafe=True)
+        size, start = size_64, start_64
+    if (start, start + size) != (archive.start_dir, end):
+        raise SavedFileError("its directory is ambiguous", unsafe=True)

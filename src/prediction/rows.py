@@ -1,14 +1,17 @@
 """Predictions as rows of a growing file: CSV, or a JSON object a line."""
 
-import csv
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from types import TracebackType
 
+from ..files import csv_line
 from ..runs.contents import NAMES
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet calculates, instead of showing it, begins with one of these."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +44,15 @@ class Columns:
 def csv_header(columns: Columns) -> str:
     """Begin like a run's predictions.csv (path, predicted, confidence), then class_2, confidence_2, …, error."""
     others = [word for place in range(2, columns.top_k + 1) for word in (f"class_{place}", f"confidence_{place}")]
-    return _csv_line(["path", "predicted", "confidence", *others, "error", *["overlay"] * columns.overlays])
+    return csv_line(["path", "predicted", "confidence", *others, "error", *["overlay"] * columns.overlays])
 
 
 def as_csv(row: Row, columns: Columns) -> str:
     said = [word for name, share in zip(row.classes, row.confidences, strict=True) for word in (name, f"{share:.6f}")]
     blank = [""] * (2 * columns.top_k - len(said))
-    return _csv_line([row.path, *said, *blank, row.error or "", *[row.overlay or ""] * columns.overlays])
-
-
-def _csv_line(words: Sequence[str]) -> str:
-    # Python 3.11 quotes only those line breaks that end its lines, and \r in a name would end a row for a reader.
-    line = StringIO(newline="")
-    csv.writer(line, lineterminator="\r\n").writerow(words)
-    return line.getvalue().removesuffix("\r\n") + "\n"
+    # The same file, and no formula to a spreadsheet.
+    path = os.path.join(".", row.path) if row.path.startswith(FORMULA) else row.path  # noqa: PTH118  # pathlib drops ./
+    return csv_line([path, *said, *blank, row.error or "", *[row.overlay or ""] * columns.overlays])
 
 
 def as_json(row: Row, columns: Columns) -> str:

@@ -35,7 +35,8 @@ class RunCheckpoint(ModelCheckpoint):
     """Lightning's ModelCheckpoint, for runs that resume exactly, even after their folder was moved.
 
     Its state names files, which are looked for in the folder's present place; otherwise Lightning forgets how good the
-    best one is. And if the validation after an epoch's last batch finds a new best, it is written when the epoch has
+    best one is. Only the one file that it writes itself may be named, as Lightning removes what a better one replaces.
+    And if the validation after an epoch's last batch finds a new best, it is written when the epoch has
     ended: an earlier checkpoint could not resume, because the epoch's own figures are lost.
     """
 
@@ -50,13 +51,14 @@ class RunCheckpoint(ModelCheckpoint):
         moved = {
             key: self._here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")
         }
-        best = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
+        best = {here: score for path, score in state_dict["best_k_models"].items() if (here := self._here(path))}
         super().load_state_dict(state_dict | moved | {"dirpath": self.dirpath, "best_k_models": best})
         for path in list(best):
             self._forget_unless_whole(Path(path))
 
     def _here(self, path: str) -> str:
-        return str(Path(self.dirpath or "") / Path(path).name) if path else ""
+        own = f"{self.filename}{self.FILE_EXTENSION}"
+        return str(Path(self.dirpath or "") / own) if Path(path).name == own else ""
 
     def _forget_unless_whole(self, path: Path) -> None:
         """Let the next best take the place of a file that is damaged or was removed."""

@@ -4,32 +4,26 @@
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import lightning as L
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from ..data import ImageDataModule
 from ..errors import InputError
 from ..networks.saved import SavedFileError, check_tensors, load_saved
 from ..runs.folder import RunFolder
 from .checkpoint_files import load_whole
+from .checkpoint_schema import check_content
+from .fitting import check_loops, check_optimization, check_state, check_unfinished
 
 log = logging.getLogger(__name__)
-
-PARTS: dict[str, type] = {
-    "epoch": int,
-    "global_step": int,
-    "state_dict": dict,
-    "loops": dict,
-    "callbacks": dict,
-    "optimizer_states": list,
-    "lr_schedulers": list,
-}
-"""What Lightning needs to restore a training."""
-
-COUNTS = ("epoch", "global_step")
 
 
 def last_whole(folder: RunFolder) -> Path | None:
@@ -44,16 +38,16 @@ def last_whole(folder: RunFolder) -> Path | None:
                 continue
             if path.is_dir():  # nothing could be written in its place
                 raise InputError(f"resume: {path} is a folder: move it away, and the run goes on from the one before")
-            content = load_whole(path)
-            if not isinstance(content, dict) or not all(isinstance(content.get(key), int) for key in COUNTS):
-                raise SavedFileError("it is no checkpoint of src.train")
-            whole[path] = content
+            whole[path] = load_whole(path)
         except SavedFileError as error:
             if error.unsafe:
                 raise InputError(f"resume: {path} is not safe to load ({error}): remove it, or train anew") from error
             if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:  # it may be whole
                 raise InputError(f"resume: {path} can't be read ({error}): see to that, or remove it") from error
             log.warning("%s is passed over: %s", path, error)
+    for path, content in whole.items():
+        with _named(path):
+            check_content(content)
     if not whole:
         log.info("there is no whole checkpoint: the run begins again")
         return None
@@ -70,31 +64,59 @@ def progress(path: Path) -> tuple[int, int]:
 
 def _say_where(checkpoint: dict[str, Any]) -> None:
     unfinished = checkpoint.get("unfinished")
-    if isinstance(unfinished, dict):
-        log.info("goes on in epoch %d, after batch %s", checkpoint["epoch"] + 1, unfinished.get("batches"))
+    if unfinished is not None:
+        log.info("goes on in epoch %d, after batch %d", checkpoint["epoch"] + 1, unfinished["batches"])
     else:
         log.info("goes on after epoch %d", checkpoint["epoch"] + 1)
 
 
-def check_fits(path: Path, module: nn.Module, data: ImageDataModule) -> None:
-    """Raise `InputError` unless the checkpoint is of a training of this module on these images.
+@dataclass(frozen=True)
+class Own:
+    """A run that is set up, but has not begun: what its checkpoints are compared with.
 
-    Lightning would find out half-way, or not at all.
+    Attributes:
+        module: has a `network`, and `figures_of_training` with the epoch's torchmetrics at any depth.
     """
-    content = load_saved(path)
-    wrong = [key for key, kind in PARTS.items() if not isinstance(content.get(key), kind)]
+
+    module: Any
+    data: ImageDataModule
+    trainer: L.Trainer
+    optimizer: Optimizer
+    schedule: LRScheduler | None
+
+
+def check_fits(folder: RunFolder, own: Own) -> None:
+    """Raise `InputError` unless all that Lightning will restore is of a training of this module on these images.
+
+    It would find out half-way, or not at all. After the training it restores the best checkpoint, too.
+    """
+    for path in (folder.last_checkpoint, folder.best_checkpoint):
+        try:
+            content = load_whole(path)
+        except SavedFileError:  # it is not there, or was passed over
+            continue
+        with _named(path):
+            check_restorable(content, own)
+            check_tensors(content["state_dict"], path)
+        _check_images(content, own.data)
+
+
+def check_restorable(content: Any, own: Own) -> None:
+    """Raise `SavedFileError` unless this run could have written it, but for the images."""
+    check_content(content)
+    check_state(content, own.module)
+    check_loops(content, own.trainer)
+    check_optimization(content, own.optimizer, own.schedule)
+    check_unfinished(content, own.module.network, own.module.figures_of_training())
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Raise an `InputError` that names the checkpoint for a `SavedFileError`."""
     try:
-        if wrong:
-            raise SavedFileError(f"it has no {wrong[0]} of src.train")
-        own, given = module.state_dict(), content["state_dict"]
-        check_tensors(given, path)
-        differing = [name for name in own.keys() | given.keys() if name not in own or name not in given]
-        differing += [name for name in own.keys() & given.keys() if own[name].shape != given[name].shape]
-        if differing:
-            raise SavedFileError(f"{min(map(str, differing))[:60]} is not in both, or of another shape")
+        yield
     except SavedFileError as error:
         raise InputError(f"resume: {path} does not fit this run ({error}): remove it, or train anew") from error
-    _check_images(content, data)
 
 
 def _check_images(content: Any, data: ImageDataModule) -> None:
@@ -104,14 +126,14 @@ def _check_images(content: Any, data: ImageDataModule) -> None:
     if isinstance(names, list) and names != data.class_names:
         old, new = next(pair for pair in zip_longest(names, data.class_names) if pair[0] != pair[1])
         raise InputError(
-            f"resume: {data.data_root} has other classes than the run was begun with ({old}, now {new}): put them "
-            "back, or train a new run"
+            f"resume: {data.data_root} has other classes than the run was begun with ({str(old)[:60]}, now "
+            f"{str(new)[:60]}): put them back, or train a new run"
         )
     for split, images in data.census.items() if isinstance(census, dict) else ():
         if census.get(split) != images:
             raise InputError(
                 f"resume: the {split} images of {data.data_root} are not those that the run was begun with "
-                f"({str(census.get(split))[:60]}, now {images}): put them back, or train a new run"
+                f"({census.get(split)}, now {images}): put them back, or train a new run"
             )
 
 

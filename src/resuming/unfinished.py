@@ -88,6 +88,11 @@ def put_back(unfinished: dict[str, Any], trainer: L.Trainer, network: nn.Module,
         parameters[name].grad = gradient.to(parameters[name].device, memory_format=torch.preserve_format)
 
 
+def states(figures: nn.Module) -> dict[str, dict[str, Any]]:
+    """Return what each metric has added up in this process, by its name."""
+    return {name: dict(metric.metric_state) for name, metric in _metrics(figures)}
+
+
 def _metrics(figures: nn.Module) -> list[tuple[str, Metric]]:
     return [(name, module) for name, module in figures.named_modules() if isinstance(module, Metric)]
 

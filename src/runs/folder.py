@@ -3,18 +3,18 @@
 The names and columns are a contract with users, reports and later verbs.
 """
 
-import csv
 import json
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..errors import InputError, RunError
-from ..files import refuse_links, remove_partial, replacing, write_text
+from ..files import csv_line, refuse_links, remove_partial, replacing, write_text
 from ..settings.check import problem
 from .columns import read_table
 from .contents import NAMES, UnusableError, check_figures, check_record, read_json, read_yaml
@@ -193,8 +193,7 @@ class RunFolder:
         self._write_json(self.cost_file, cost)
 
     def write_per_class(self, table: "pd.DataFrame") -> None:
-        with replacing(self.per_class_file) as temporary:
-            table.to_csv(temporary, index=False, errors=NAMES)
+        _write_csv(self.per_class_file, list(table.columns), zip(*(table[name] for name in table.columns), strict=True))
 
     def write_predictions(
         self, paths: Sequence[str], targets: "np.ndarray", probabilities: "np.ndarray", class_names: Sequence[str]
@@ -284,9 +283,7 @@ class RunFolder:
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors=NAMES) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        file.writelines(csv_line(row) for row in chain((header,), rows))
 
 
 def _typed_overrides() -> list[str]:

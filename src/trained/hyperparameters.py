@@ -19,6 +19,16 @@ MOST_VALUES = 400_000
 LONGEST_NAME = 1_000
 """Characters of a class name, which is the name of a folder: file systems allow 255 bytes."""
 
+GROUPS = {
+    "architecture": ("model", "data"),
+    "preprocessing": ("model", "data"),
+    "optimizer": ("optimizer",),
+    "scheduler": ("scheduler",),
+}
+"""The groups of hyper-parameters, and where their settings stand in the schema."""
+
+ALONE = {"label_smoothing", "freeze"}
+
 
 def check_hyperparameters(settings: Any) -> None:
     """Raise `ValueError`, in a few words, for settings from which `ImageClassifier` can't be built safely.
@@ -27,20 +37,19 @@ def check_hyperparameters(settings: Any) -> None:
     """
     _check_plain(settings)
     architecture, preprocessing = (_mapping(settings, key) for key in ("architecture", "preprocessing"))
-    for key in ("optimizer", "scheduler"):
-        _mapping(settings, key)
-    for name, group in (("architecture", architecture), ("preprocessing", preprocessing)):
-        for key, value in group.items():
-            if wrong := problem(f"model.{key}", value) or problem(f"data.{key}", value):
-                raise ValueError(f"{name}.{key}={str(value)[:40]}: {wrong}")
+    for group, names in GROUPS.items():
+        for key, value in _mapping(settings, group).items():
+            _check(f"{group}.{key}", value, [f"{name}.{key}" for name in names])
+    for key in settings.keys() & ALONE:
+        _check(key, settings[key], [key])
     size, channels = preprocessing["image_size"], preprocessing["in_channels"]
     if (architecture.get("image_size", size), architecture.get("in_channels", channels)) != (size, channels):
         raise ValueError("network and preprocessing disagree on the image")
     names = settings["class_names"]
     if not _are(names, str) or len(names) != architecture["num_classes"] or len(set(names)) < len(names):
         raise ValueError(f"class_names are not the names of {architecture['num_classes']} classes")
-    if max(map(len, names)) > LONGEST_NAME:
-        raise ValueError(f"class_names have one of more than {LONGEST_NAME:,} characters")
+    if max(map(len, names)) > LONGEST_NAME or any("\0" in name for name in names):
+        raise ValueError(f"class_names have one of more than {LONGEST_NAME:,} characters, or with a zero in it")
     for key in ("mean", "std"):
         values = preprocessing[key]
         if not _are(values, int | float) or len(values) != channels or not all(map(math.isfinite, values)):
@@ -52,6 +61,8 @@ def check_hyperparameters(settings: Any) -> None:
     weights = settings.get("class_weights")
     if weights is not None and not (_are(weights, float) and len(weights) == len(names)):
         raise ValueError(f"class_weights are not {len(names)} numbers")
+    if not all(0 <= weight < math.inf for weight in weights or ()):
+        raise ValueError("class_weights are not finite, or below 0")
 
 
 def check_shapes(architecture: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> None:
@@ -83,6 +94,13 @@ def _check_plain(settings: Any) -> None:
             raise ValueError(f"hyper_parameters hold a {type(value).__name__}")
         elif type(value) is int and abs(value) >= 2**63:
             raise ValueError("hyper_parameters hold a number without end")
+
+
+def _check(name: str, value: Any, keys: list[str]) -> None:
+    """Raise `ValueError` if the schema of settings has one of these keys, and not this value for it."""
+    for key in keys:
+        if wrong := problem(key, value):
+            raise ValueError(f"{name}={str(value)[:40]}: {wrong}")
 
 
 def _mapping(settings: dict[str, Any], key: str) -> dict[str, Any]:

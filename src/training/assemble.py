@@ -31,14 +31,14 @@ from ..logs import is_follower
 from ..networks import build_network
 from ..networks.pretrained import Fit, check_fit, fit_weights
 from ..resuming.checkpoint_files import WholeCheckpointIO
-from ..resuming.starting_point import check_fits, check_length
+from ..resuming.starting_point import Own, check_fits, check_length
 from ..resuming.stopping import Stop
 from ..runs.folder import RunFolder
 from .batch_size import settle_batch_size
 from .classifier import ImageClassifier
 from .configured import run_callbacks, run_loggers
 from .hardware import uses_cuda
-from .optimizers import check_optimization
+from .optimizers import check_optimization, plan_optimization
 from .precision import choose_memory_format, choose_precision, weight_uses
 from .transfer import features_stay_the_same, read_pretrained, resolve_architecture
 
@@ -129,7 +129,12 @@ def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None)
         freeze=cfg.model.freeze,
     )
     if checkpoint is not None:
-        check_fits(checkpoint, module, data)
+        check_fits(
+            folder,
+            Own(
+                module, data, trainer, *plan_optimization(module.network, settings["optimizer"], settings["scheduler"])
+            ),
+        )
     fit = None if plan.pretrained is None else fit_weights(module.network, plan.pretrained, cfg.model.weights)
     module.network.to(memory_format=plan.memory_format)
     _look_at_freeze(cfg.model.freeze, plan.pretrained is not None, trainer.max_epochs)

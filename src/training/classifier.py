@@ -106,7 +106,7 @@ class ImageClassifier(L.LightningModule):
         """Continue in the middle of an epoch if the checkpoint is from there; `on_train_epoch_start` isn't called."""
         if self._unfinished is not None:
             self._freeze(self.current_epoch)
-            put_back(self._unfinished, self.trainer, self.network, self._figures_of_training())
+            put_back(self._unfinished, self.trainer, self.network, self.figures_of_training())
             self._unfinished = None
 
     def on_train_epoch_start(self) -> None:
@@ -225,14 +225,14 @@ class ImageClassifier(L.LightningModule):
         values = [tensor for tensor in checkpoint["state_dict"].values() if tensor.is_floating_point()]
         if not torch.stack([value.isfinite().all() for value in values]).all():
             raise RunError(self._advice(f"a weight is not finite (epoch {self.current_epoch + 1})"))
-        checkpoint["unfinished"] = gather(self.trainer, self.network, self._figures_of_training())
+        checkpoint["unfinished"] = gather(self.trainer, self.network, self.figures_of_training())
         if checkpoint["unfinished"] is not None:
             stay_in_epoch(checkpoint["loops"], self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._unfinished = checkpoint.get("unfinished")
 
-    def _figures_of_training(self) -> nn.ModuleList:
+    def figures_of_training(self) -> nn.ModuleList:
         return nn.ModuleList([self.losses["train_"], self.figures["train_"]])
 
     def _advice(self, what: str) -> str:

@@ -104,13 +104,20 @@ def check_optimization(optimizer: dict[str, Any], scheduler: dict[str, Any]) -> 
     Scheduler.read(scheduler, "scheduler")
     try:
         with torch.random.fork_rng(devices=[]):  # the layer's weights must not shift those of the network to come
-            made = build_optimizer(nn.Sequential(nn.Linear(1, 1)), **optimizer)
-        build_schedule(made, steps=2, steps_per_epoch=1, **scheduler)
+            plan_optimization(nn.Sequential(nn.Linear(1, 1)), optimizer, scheduler)
     except InputError:
         raise
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         what = f"has no setting {error}" if isinstance(error, KeyError) else first_line(error)
         raise InputError(f"optimizer or scheduler: {what}") from error
+
+
+def plan_optimization(
+    network: nn.Module, optimizer: dict[str, Any], scheduler: dict[str, Any]
+) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
+    """Return optimizer and schedule as they are before the length of a run is known: of two steps."""
+    made = build_optimizer(network, **optimizer)
+    return made, build_schedule(made, steps=2, steps_per_epoch=1, **scheduler)
 
 
 def cosine_factor(step: int, *, warmup: int, steps: int, final: float) -> float:

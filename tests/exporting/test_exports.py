@@ -2,6 +2,9 @@
 
 import io
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from src.data.transforms import Geometry, load_image
 from src.errors import RunError
 from src.exporting import proof, standalone
 from src.exporting.exports import Runner, describe, open_export, write_export
+from src.exporting.formats import FORMATS
 from src.networks import NETWORKS
 from src.trained.checkpoint import Trained, load_trained
 from src.trained.pictures import Pictures, open_pictures
@@ -96,6 +100,40 @@ def test_an_onnx_file_gives_the_logits_and_holds_all_that_is_needed(tmp_path: Pa
     assert same == told
     images = np.zeros((1, 3, 16, 16), np.uint8)
     np.testing.assert_array_equal(network(images), open_export(file)(images))
+
+
+NASTY = [
+    '"""\n__import__("pathlib").Path("canary").touch()\n"""',
+    "\\\n'); open('canary', 'w') #",
+    "\x1b[2Jclear\rover",
+    "right \u202e to left\u2028",
+    "not UTF-8 \udcff",
+]
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch_export"])
+def test_nasty_names_of_classes_stay_names(kind: str, tmp_path: Path) -> None:
+    """The example runs as a program of its own: it prints a line a picture, and nothing else happens."""
+    trained = untrained(tmp_path / "x.ckpt", "simple_cnn", class_names=NASTY)
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    file = folder / f"x{FORMATS[kind].suffix}"
+    write_export(trained, kind, describe(trained, kind), file)
+    assert json.loads(standalone.open_network(file)[1]["class_names"]) == NASTY
+    shutil.copy(standalone.__file__, folder / "example.py")
+    # so many that each class comes first
+    pictures = [folder / f"{number}\n\x1b[2J.png" for number in range(12)]
+    for number, picture in enumerate(pictures):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels // (1 + number % 4) + 40 * (number % 4)).save(picture)
+    command = [sys.executable, "example.py", *(picture.name for picture in pictures), "\x1b[2Jabsent"]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    lines = answer.stdout.splitlines()
+    assert (len(lines), len(answer.stderr.splitlines()), answer.returncode) == (12, 1, 1)
+    assert (answer.stdout + answer.stderr).replace("\n", "").isprintable()
+    said = {line.partition("  0.")[0] for line in lines}
+    assert said <= {"".join(c if c.isprintable() else ascii(c)[1:-1] for c in name) for name in NASTY}
+    assert not list(tmp_path.rglob("canary"))
 
 
 def test_a_file_of_torch_export_does_too(tmp_path: Path) -> None:

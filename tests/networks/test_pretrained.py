@@ -1,6 +1,8 @@
 """Pretrained weights: what is loaded, adapted, listed and refused. The files are made here; nothing is downloaded."""
 
+import json
 import os
+import struct
 import urllib.request
 from itertools import combinations
 from pathlib import Path
@@ -244,3 +246,12 @@ class TestImageNet:
     def test_a_network_without_any_is_told_so(self) -> None:
         with pytest.raises(InputError, match="there are none for model=simple_cnn; take one of resnet18, resnet34, "):
             imagenet_weights("simple_cnn")
+
+
+def test_a_file_of_countless_empty_tensors_is_refused_at_once(tmp_path: Path) -> None:
+    header = json.dumps(
+        {f"layer{i}.weight": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(40_000)}
+    )
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode())
+    with pytest.raises(InputError, match="it holds 3 MB besides the tensors"):
+        read_weights(tmp_path / "x.safetensors")

@@ -2,9 +2,12 @@
 
 import errno
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from src.errors import InputError
@@ -42,6 +45,27 @@ def test_a_folder_that_cannot_be_made_is_said_in_a_line(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"can't be written .{why}.: choose another"), run.locked():
             pass
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+NAMES = ["=1+1", "-dog", "@x", "a,b", "a\nb", "a\rb", 'a "b"', "01", "NA"]
+
+
+def test_names_and_numbers_in_tables_come_back(tmp_path: Path) -> None:
+    """Also those that a spreadsheet would calculate, and numbers below zero stay numbers."""
+    run, count = RunFolder(tmp_path), len(NAMES)
+    shares = np.eye(count) * 0.75
+    run.write_predictions([f"{name}.png" for name in NAMES], np.arange(count), shares, NAMES)
+    run.write_per_class(pd.DataFrame({"class": NAMES, "support": range(count), "f1": np.linspace(-0.5, 1 / 3, count)}))
+    run.write_skipped([(name, "broken") for name in NAMES])
+    read = partial(pd.read_csv, dtype={"class": str}, keep_default_na=False)
+    for table in (run.predictions(), read(run.predictions_file)):
+        assert table["path"].tolist() == [f"{name}.png" for name in NAMES]
+        assert table["target"].tolist() == table["predicted"].tolist() == NAMES
+        assert table["confidence"].tolist() == [0.75] * count
+    table = read(run.per_class_file)
+    assert table["class"].tolist() == NAMES
+    assert table["f1"].tolist() == np.linspace(-0.5, 1 / 3, count).tolist()
+    assert read(run.skipped_file)["path"].tolist() == NAMES
 
 
 def full(*_: Any, **__: Any) -> None:

@@ -198,6 +198,45 @@ def overlapping(path: Path, content: Content) -> None:
         file._didModify = True  # type: ignore[attr-defined]
 
 
+def two_directories(path: Path, content: Content) -> None:
+    """Python takes the bytes before the end for the archive's directory, torch those at the offset that is told."""
+    good, bad = io.BytesIO(), io.BytesIO()
+    for file, pickled in ((good, b"\x80\x02}."), (bad, b"\x80\x02cbuiltins\nbytearray\n" + long(2**31) + b"\x85R.")):
+        with zipfile.ZipFile(file, "w") as writer:
+            writer.writestr("archive/data.pkl", pickled)
+            writer.writestr("archive/version", "3\n")
+    parts, directories = [], []
+    for file in (bad, good):
+        whole = file.getvalue()
+        end = whole.rindex(b"PK\x05\x06")
+        size, start = struct.unpack("<2L", whole[end + 12 : end + 20])
+        parts.append(whole[:start])
+        directories.append(bytearray(whole[start : start + size]))
+    front, entry = parts[0] + directories[0] + parts[1], 0
+    while entry < len(directories[1]):
+        name, extra, comment = struct.unpack("<3H", directories[1][entry + 28 : entry + 34])
+        (start,) = struct.unpack("<L", directories[1][entry + 42 : entry + 46])
+        # Python adds how far the directory is behind the offset: here the length of all that is of the good one
+        directories[1][entry + 42 : entry + 46] = struct.pack("<L", start + len(parts[0]) - len(parts[1]))
+        entry += 46 + name + extra + comment
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 2, 2, len(directories[0]), len(parts[0]), 0)
+    path.write_bytes(front + directories[1] + end)
+
+
+def in_capitals(path: Path, content: Content) -> None:
+    """Torch looks for the names in an archive without regard to case."""
+    archive(path, b"\x80\x02}.", **{"DATA.PKL": b"\x80\x02cbuiltins\nbytearray\n" + long(2**31) + b"\x85R."})
+
+
+def short_storage(path: Path, content: Content) -> None:
+    """A storage of four bytes that is to be 100,000 numbers; others make the file large enough."""
+    torch.save(content | {"more": torch.arange(100_000.0)}, path)
+    with zipfile.ZipFile(path) as file:
+        parts = {name.partition("/")[2]: file.read(name) for name in file.namelist()}
+    largest = max(parts, key=lambda name: len(parts[name]))
+    archive(path, parts.pop("data.pkl"), **parts | {largest: b"1234", "padding": bytes(500_000)})
+
+
 def written(content: bytes) -> Make:
     return lambda path, _: path.write_bytes(content)  # type: ignore[return-value]
 
@@ -286,6 +325,9 @@ FILES: dict[str, Make] = {
         path, b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
         + long(2**32) + b"NtQ."
     ),
+    "bomb, two directories": two_directories,
+    "bomb, in capitals": in_capitals,
+    "bomb, short storage": short_storage,
     "bomb, operations": lambda path, _: archive(path, b"\x80\x02](" + b"N" * 7_000_000 + b"e."),
     "bomb, deep": lambda path, _: archive(path, b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b"."),
     "bomb, large pickle": lambda path, _: archive(path, b"\x80\x02U\x00" + b"0N" * 5_000_000 + b"."),
@@ -331,6 +373,12 @@ FILES: dict[str, Make] = {
     "unknown network": changed("architecture", "name", to="os.system"),
     "a network to instantiate": changed("architecture", to={"_target_": "os.system", "command": "true"}),
     "a setting to instantiate": changed("architecture", "_target_", to="os.system"),
+    "smoothing is a word": changed("label_smoothing", to="a\nb"),
+    "freezes less than nothing": changed("freeze", to=-1),
+    "endless learning rate": changed("optimizer", "lr", to=float("inf")),
+    "final is a list": changed("scheduler", "final", to=[1]),
+    "a weight of NaN": changed("class_weights", to=[float("nan")] * 10),
+    "a zero in a name": changed("class_names", to=[*"123456789", "a\0b"]),
     "no preprocessing": changed("preprocessing", to=None),
     "a setting more": changed("callback", to={"_target_": "os.system"}),
 }  # fmt: skip
