@@ -5,7 +5,7 @@ import errno
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -14,15 +14,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError, _imaging
 
 from ..errors import InputError
+from .decoding_cost import reason_against, reason_against_opened
+from .jpeg_cost import MAX_PIXELS
 
 # What may be opened. By default Pillow also tries formats that start other programs (EPS runs Ghostscript) and some
 # without a signature, which take any bytes for a picture.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
-# Pillow's own limit against decompression bombs (it raises at this many pixels and merely warns at half of it).
-MAX_PIXELS = 178_956_970
-
-BLOCK = 2**20  # grey values that are scaled at once
+BLOCK = 2**20  # pixels that are converted at once
 
 EXIF_ORIENTATION = 0x0112
 # EXIF 2.32, tag 274: what undoes each orientation. 1 is upright.
@@ -66,9 +65,12 @@ def read_image(source: Path | str | BinaryIO, in_channels: int = 3, shorter_side
     """
     name = source if isinstance(source, str | Path) else getattr(source, "name", "the image")
     try:
-        with opened(source) as file, Image.open(file, formats=FORMATS) as image:
+        with opened(source) as file:
+            refuse(reason_against(file))
+            image = Image.open(file, formats=FORMATS)
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
+            refuse(reason_against_opened(image, file))
             if shorter_side is not None:
                 image.draft(None, (2 * shorter_side, 2 * shorter_side))
             image.load()
@@ -78,6 +80,12 @@ def read_image(source: Path | str | BinaryIO, in_channels: int = 3, shorter_side
         reason = reason_of(error, source)
         raise UnreadableImageError(f"{str(name)!r} cannot be read: {reason}. Give another image.", reason) from error
     return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
+
+
+def refuse(reason: str | None) -> None:
+    """Raise `UnreadableImageError` if there is a reason."""
+    if reason is not None:
+        raise UnreadableImageError(reason)
 
 
 @contextmanager
@@ -137,10 +145,28 @@ def exif_orientation(image: Image.Image) -> int:
 
 
 def to_channels(image: Image.Image, in_channels: int) -> Image.Image:
-    """Convert any of Pillow's modes to L (1 channel) or RGB (3), with transparency on white."""
+    """Convert any of Pillow's modes to L (1 channel) or RGB (3), with transparency on white.
+
+    In bands: of the largest pictures each copy takes 0.7 GB, and transparency needs four.
+    """
     mode = "L" if in_channels == 1 else "RGB"
-    if image.mode.startswith(("I", "F")):
-        return Image.fromarray(to_8_bits(np.asarray(image), image.mode)).convert(mode)
+    if image.mode == mode and not image.has_transparency_data:
+        return image
+    convert = _grey_conversion(image) if image.mode.startswith(("I", "F")) else _on_white
+    rows = max(1, BLOCK // image.width)
+    if image.height <= rows:
+        return convert(image, mode)
+    picture = Image.new(mode, image.size)
+    for top in range(0, image.height, rows):
+        picture.paste(convert(_band(image, top, rows), mode), (0, top))
+    return picture
+
+
+def _band(image: Image.Image, top: int, rows: int) -> Image.Image:
+    return image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _on_white(image: Image.Image, mode: str) -> Image.Image:
     if image.has_transparency_data:
         page = Image.new("RGBA", image.size, "white")
         page.alpha_composite(image.convert("RGBA"))
@@ -150,26 +176,26 @@ def to_channels(image: Image.Image, in_channels: int) -> Image.Image:
     return image.convert(mode)
 
 
-def to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
-    """Convert grey values of 16 bits (modes I;16 and I), 32 bits (I) or floats (F) to uint8 of the same shape.
+def _grey_conversion(image: Image.Image) -> Callable[[Image.Image, str], Image.Image]:
+    """Return what converts bands of grey values of 16 bits (modes I;16 and I), 32 bits (I) or floats (F).
 
     16 bits: 0…65535 becomes 0…255, rounded. Floats within 0…1 are fractions, within 0…255 they stay as they are.
     Anything else has no agreed range and is stretched from its own minimum to its own maximum.
     """
-    flat = values.reshape(-1)
-    # In blocks: all 50 million pixels of a scan in float64, in several copies, would be 1.3 GB.
-    blocks = [slice(start, start + BLOCK) for start in range(0, flat.size, BLOCK)]
-    limits = [(grey.min(), grey.max()) for grey in (_finite(flat[block]) for block in blocks)]
+    rows = max(1, BLOCK // image.width)
+    bands = (_finite(_band(image, top, rows)) for top in range(0, image.height, rows))
+    limits = [(grey.min(), grey.max()) for grey in bands]
     low, high = float(min(low for low, _ in limits)), float(max(high for _, high in limits))
-    narrow, wide = (65535.0, 65535.0) if mode.startswith("I") else (1.0, 255.0)
+    narrow, wide = (65535.0, 65535.0) if image.mode.startswith("I") else (1.0, 255.0)
     origin, top = 0.0, narrow if high <= narrow else wide
     if low < 0 or high > top:
         origin, top = low, (high - low) or 1.0
-    result = np.empty(flat.size, np.uint8)
-    for block in blocks:
-        result[block] = np.rint((_finite(flat[block]) - origin) * (255.0 / top))
-    return result.reshape(values.shape)
+
+    def convert(band: Image.Image, mode: str) -> Image.Image:
+        return Image.fromarray(np.rint((_finite(band) - origin) * (255.0 / top)).astype(np.uint8)).convert(mode)
+
+    return convert
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+def _finite(image: Image.Image) -> np.ndarray:
+    return np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)

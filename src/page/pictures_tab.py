@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -17,7 +18,7 @@ from ..figures.style import shorten
 from . import markup
 from .ask import OFFERED, Question, ask, digest
 from .exhibits import Examples, Exhibit, Exhibition
-from .uploads import to_input
+from .uploads import apart, to_input
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ def _read(file: UploadedFile, name: str, geometries: set[Geometry]) -> Picture |
 def _take(examples: Examples, index: int, geometries: set[Geometry]) -> Picture | Refused:
     name = examples.pictures.names[index]
     try:
-        inputs = {geometry: examples.input(index, geometry) for geometry in geometries}
+        inputs = {geometry: apart(partial(examples.input, index, geometry)) for geometry in geometries}
     except Exception:  # its file is gone, or has changed
         log.exception("test image %s could not be read", name)
         return Refused(name, "This test image can no longer be read: choose another.")

@@ -2,11 +2,13 @@
 
 import math
 import threading
+from collections.abc import Callable
 from io import BytesIO
 
 import torch
 from PIL import Image
 
+from ..data.apart import decoded_apart
 from ..data.images import UnreadableImageError
 from ..data.transforms import Geometry, load_image
 from ..errors import InputError
@@ -18,8 +20,14 @@ MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """By content, not by file name. `read_image` takes all of them."""
 
+SECONDS = 10
+"""For one picture. 50 megapixels take two or three, and a process that other programs keep waiting may take longer."""
+
+MEMORY = 3 << 29
+"""Bytes for one picture: 50 megapixels take up to 0.8 GB."""
+
 _one_at_a_time = threading.Lock()
-"""50 megapixels with transparency briefly take 0.8 GB, and each visitor has a thread."""
+"""Each visitor has a thread, and several pictures at once would take as much memory as all of them."""
 
 
 def to_input(content: bytes, geometry: Geometry) -> torch.Tensor:
@@ -28,9 +36,17 @@ def to_input(content: bytes, geometry: Geometry) -> torch.Tensor:
     Raise `InputError` with a sentence for the visitor.
     """
     check_upload(content)
+    return apart(lambda: load_image(BytesIO(content), geometry))
+
+
+def apart(work: Callable[[], torch.Tensor]) -> torch.Tensor:
+    """Return what `work` makes of a picture in a process of its own, one picture at a time.
+
+    Raise `InputError` with a sentence for the visitor.
+    """
     with _one_at_a_time:
         try:
-            return load_image(BytesIO(content), geometry)
+            return torch.from_numpy(decoded_apart(lambda: work().numpy(), SECONDS, MEMORY))
         except UnreadableImageError as error:
             raise InputError(_sentence(error)) from error
 
@@ -67,4 +83,6 @@ def _sentence(error: UnreadableImageError) -> str:
         return "This picture ends in the middle: the file was cut off; upload the whole of it."
     if error.reason.startswith("too large"):
         return "This picture is too large for the memory here: make it smaller."
+    if error.reason.startswith(("too costly", "takes over")):
+        return "This picture takes too long to decode: save it again as JPEG or PNG, or choose another."
     return "This picture is damaged and can't be decoded: save it again as JPEG or PNG, or choose another."
