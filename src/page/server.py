@@ -89,6 +89,7 @@ def page_server(shown: "Exhibition", port: int, browser: bool) -> "uvicorn.Serve
     from starlette.formparsers import MultiPartParser
     from streamlit.web.bootstrap import load_config_options
 
+    from .connections import Impatient, Pinged
     from .guard import Guard
     from .uploads import MAX_BYTES
 
@@ -112,7 +113,8 @@ def page_server(shown: "Exhibition", port: int, browser: bool) -> "uvicorn.Serve
             log_config=None,
             log_level="warning",
             access_log=False,
-            ws="websockets-sansio",
+            http=Impatient,
+            ws=Pinged,
             timeout_graceful_shutdown=GRACE,
         )
     )
