@@ -13,6 +13,9 @@ MOST_SEGMENTS = 10_000
 MOST_EXIF = 16
 """Segments with EXIF data. There is one, of 64 kB at most; Pillow joins several, in a time that is their square."""
 
+MOST_FILLING = 2**16
+"""Bytes between segments, which Pillow passes over one by one."""
+
 MOST_SCANNED = 32 * MAX_PIXELS
 """Pixels that all scans together go through. Encoders write about ten scans, and the longest scripts forty."""
 
@@ -32,6 +35,7 @@ class Header:
     height: int = 0
     segments: int = 0
     exif: int = 0
+    filling: int = 0
     scans: int | None = None
 
     @property
@@ -41,6 +45,8 @@ class Header:
             return f"too costly to decode (over {MOST_SEGMENTS:,} segments)"
         if self.exif > MOST_EXIF:
             return f"too costly to decode ({self.exif:,} pieces of EXIF)"
+        if self.filling > MOST_FILLING:
+            return "too costly to decode (filling between segments)"
         if (self.scans or 1) * self.width * self.height > MOST_SCANNED:
             return f"too costly to decode ({self.scans:,} scans)"
         return None
@@ -99,6 +105,8 @@ def walk(data: bytes) -> Header:
     """Look at all markers as libjpeg finds them, which passes over whatever lies between, up to the EOI."""
     header, place, scans = Header(), 2, 0
     while (found := MARKER.search(data, place)) is not None:
+        if not scans:
+            header.filling += found.end() - 2 - place
         marker, place = found[1][0], found.end()
         if marker == EOI:
             break

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from .style import DPI, INK, shorten
 
 
-def confusion_matrix(counts: NDArray[np.integer], class_names: Sequence[str]) -> Figure:
+def confusion_matrix(counts: NDArray[np.integer], class_names: Sequence[str], of: int = 0) -> Figure:
     """Draw `counts` (K, K): rows are true classes, columns predicted ones, colour the share of the row.
 
     Colours follow the square root, or rare confusions would be as white as none. Up to 20 classes have the counts in
-    the cells, up to 40 are all named, and of more every n-th.
+    the cells, up to 40 are all named, and of more every n-th. `of` is the number of classes, where more are left out.
     """
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -30,7 +30,8 @@ def confusion_matrix(counts: NDArray[np.integer], class_names: Sequence[str]) ->
     axes.set_xticks(ticks, names, size=size, parse_math=False)
     if max(map(len, names)) * classes > 40:
         axes.tick_params("x", rotation=90)
-    axes.set_xlabel("predicted", size=11, color=INK)
+    left_out = f" ({classes:,} of {of:,} classes: those with most mistakes)" if of > classes else ""
+    axes.set_xlabel(f"predicted{left_out}", size=11, color=INK)
     axes.set_ylabel("true", size=11, color=INK)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0 if step == 1 else 3)

@@ -14,7 +14,10 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..analysis.classification import confusion_among, most_mistaken
 from ..analysis.metrics import SHOWN
+from ..data.decoding_cost import reason_against
+from ..data.images import opened, refuse
 from ..figures.confusion import confusion_matrix
 from ..figures.style import BLUE, GREY, VERMILLION, to_image
 from ..frames import pd
@@ -40,6 +43,12 @@ COSTS = {
     "device": ("Measured on", "{}"),
 }
 """Key of cost.json -> name and unit for people."""
+
+MOST_BYTES, MOST_PIXELS = 50 * 10**6, 50_000_000
+"""Of a picture of a run: the sheets of Grad-CAMs are the largest, and have some 5 million pixels."""
+
+MOST_EPOCHS = 2000
+"""In a chart, which the browser gets with every point as text."""
 
 LEAST_SCALE = 0.68
 """Pictures of a run shrink no further, or small letters would be illegible: a phone scrolls them sideways."""
@@ -103,6 +112,10 @@ def _best_epoch(run: RunFolder) -> int | None:
 def _show_curves(history: pd.DataFrame, best: int | None) -> None:
     """Draw a chart for each figure: training dashed, validation solid, the best epoch marked."""
     charts, remarks = [], []
+    if len(history) > MOST_EPOCHS:
+        step = -(-len(history) // MOST_EPOCHS)
+        history = history.iloc[::step]
+        remarks.append(f"Of {step} epochs one is shown.")
     best = best if best in set(history["epoch"]) else None
     for figure, title in CURVES.items():
         splits = {f"train/{figure}": "train", f"val/{figure}": "validation"}
@@ -159,10 +172,12 @@ def _show_confusion(run: RunFolder) -> None:
         picture, width = _whole_png(run.figures / "confusion_matrix.png")
     except Exception:
         predictions = run.predictions()
-        pairs = predictions[["target", "predicted"]].astype(str)
-        names = sorted(set(pairs.to_numpy().ravel()))
-        counts = pd.crosstab(pairs["target"], pairs["predicted"]).reindex(index=names, columns=names, fill_value=0)
-        pixels = to_image(confusion_matrix(counts.to_numpy(), names))
+        pairs = predictions[["target", "predicted"]].astype(str).to_numpy()
+        names, places = np.unique(pairs.astype(object), return_inverse=True)
+        targets, predicted = places.reshape(pairs.shape).T
+        classes = most_mistaken(targets, predicted, len(names))
+        counts = confusion_among(targets, predicted, classes, len(names))
+        pixels = to_image(confusion_matrix(counts, names[classes], len(names)))
         picture, width = _png(pixels), pixels.shape[1]
     _show_picture(picture, width, "confusion matrix", run)
 
@@ -199,10 +214,17 @@ def _show_picture(png: bytes, width: int, name: str, run: RunFolder) -> None:
 
 
 def _whole_png(path: Path) -> tuple[bytes, int]:
-    """Return the bytes and the width of a PNG file, whose checksums must be right: half a file is a broken picture."""
-    with Image.open(path, formats=("PNG",)) as image:
+    """Return the bytes and the width of a PNG file, whose checksums must be right: half a file is a broken picture.
+
+    Raise `UnreadableImageError` for one that is too large for Streamlit, which may decode it to fit it to the page.
+    """
+    with opened(path) as file:
+        content = file.read(MOST_BYTES + 1)
+    refuse("too large" if len(content) > MOST_BYTES else reason_against(BytesIO(content)))
+    with Image.open(BytesIO(content), formats=("PNG",)) as image:
+        refuse("too large" if image.width * image.height > MOST_PIXELS else None)
         image.verify()
-        return path.read_bytes(), image.width
+        return content, image.width
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

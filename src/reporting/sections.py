@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .. import figures
-from ..analysis.classification import confusion_matrix
+from ..analysis.classification import MOST_CLASSES, confusion_among, most_mistaken
 from ..analysis.metrics import METRICS, SCORES, Metric
 from ..errors import InputError, RunError, first_line
 from ..frames import pd
@@ -159,13 +159,19 @@ def _curves(groups: Sequence[Group], draw: Drawing) -> list[Picture]:
 
 def _classes(test_set: TestSet, draw: Drawing) -> list[Picture]:
     f1 = pd.DataFrame({group.label: _mean_f1(group) for group in test_set.groups})
-    counts = {group.label: _confusions(group, test_set.class_names) for group in test_set.groups}
+    names = test_set.class_names
+    said = {group.label: _indices(group, names) for group in test_set.groups}
+    targets, predicted = map(np.concatenate, zip(*said.values(), strict=True))
+    shown = most_mistaken(targets, predicted, len(names))
+    counts = {label: confusion_among(*pair, shown, len(names)) for label, pair in said.items()}
+    note = f"; of {len(names):,} classes the {MOST_CLASSES:,} with most mistakes" if len(shown) < len(names) else ""
     return [
         *draw(figures.class_heat_map(f1), "class_f1", "F1 of each class, mean over the runs"),
         *draw(
-            figures.confusion_matrices(counts, test_set.class_names),
+            figures.confusion_matrices(counts, [names[place] for place in shown]),
             "confusion_matrices",
-            "Confusion matrices of all runs of a group together: rows are the true classes, columns the predicted",
+            "Confusion matrices of all runs of a group together: rows are the true classes, columns the "
+            f"predicted{note}" + note,
         ),
     ]
 
@@ -174,10 +180,11 @@ def _mean_f1(group: Group) -> pd.Series:
     return pd.concat([run.per_class.set_index("class")["f1"] for run in group.runs], axis=1).mean(axis=1)
 
 
-def _confusions(group: Group, names: Sequence[str]) -> np.ndarray:
+def _indices(group: Group, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the true and the predicted class of the test images in all runs of a group, as indices."""
     places = {name: place for place, name in enumerate(names)}
     said = pd.concat([run.predictions for run in group.runs])
-    return confusion_matrix(said["target"].map(places).to_numpy(), said["predicted"].map(places).to_numpy(), len(names))
+    return said["target"].map(places).to_numpy(), said["predicted"].map(places).to_numpy()
 
 
 def _disagreements(result: Result, draw: Drawing) -> Section:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .. import figures
-from ..analysis.classification import confusion_matrix, per_class
+from ..analysis.classification import confusion_among, most_mistaken, per_class
 from ..analysis.metrics import METRICS, SHOWN
 from ..callbacks.map_steps import steps
 from ..callbacks.tensorboard import log_picture
@@ -70,7 +70,9 @@ def write_answers(
     predicted = probabilities.argmax(axis=1)
     folder.write_predictions(paths[: len(targets)], targets, probabilities, names)
     folder.write_per_class(per_class(targets, predicted, names))
-    matrix = figures.confusion_matrix(confusion_matrix(targets, predicted, len(names)), names)
+    shown = most_mistaken(targets, predicted, len(names))
+    counts = confusion_among(targets, predicted, shown, len(names))
+    matrix = figures.confusion_matrix(counts, [names[place] for place in shown], len(names))
     figures.save(matrix, picture)
     return matrix
 
