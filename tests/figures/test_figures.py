@@ -171,6 +171,7 @@ def test_pyplot_is_never_asked() -> None:
 
 def test_names_of_any_characters_are_drawn() -> None:
     name = "w\udcfc\x1b[2J\nx"
+    assert figures.shorten("a\u202eb") == "a\ufffdb"
     assert figures.shorten(name) == "w\ufffd\ufffd[2J x"
     figure = figures.confusion_matrix(np.eye(2, dtype=int), [name, "b"])
     figures.to_image(figure)

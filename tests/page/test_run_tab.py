@@ -1,7 +1,9 @@
 """The tab of a run shows all that there is, and a line for what is missing or damaged."""
 
 import json
+import os
 import shutil
+import tracemalloc
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from src.analysis.metrics import SHOWN
 from src.runs.folder import RunFolder
+from tests.data.bombs import large_png
 from tests.page.visitor import EVIL
 
 COST = {"parameters": 11_172_810, "latency_ms_median": 19.29, "training_images_per_second": None, "device": EVIL}
@@ -177,3 +180,34 @@ def test_nothing_stays_behind_in_matplotlib(run: RunFolder) -> None:
     for _ in range(2):
         shown(run)
     assert not _pylab_helpers.Gcf.figs
+
+
+def test_a_matrix_of_many_classes_shows_some_and_stays_small(run: RunFolder) -> None:
+    (run.figures / "confusion_matrix.png").unlink()
+    rows = "".join(f"{n},c{n},c{n + 1}\n" for n in range(15_000))
+    run.predictions_file.write_text("path,target,predicted\n" + rows)
+    tracemalloc.start()
+    app = shown(run)
+    assert tracemalloc.get_traced_memory()[1] < 300e6  # a matrix of 15,000² would be 1,800 MB
+    tracemalloc.stop()
+    assert len(app.get("image")) == 2
+
+
+def test_a_picture_that_is_a_bomb_or_a_pipe_is_not_waited_for(run: RunFolder) -> None:
+    bomb = large_png(12_000, 12_000)
+    for epoch in range(3):
+        (run.gradcam / f"epoch_{epoch:03d}.png").write_bytes(bomb)
+    pipe = run.figures / "confusion_matrix.png"
+    pipe.unlink()
+    os.mkfifo(pipe)
+    app = shown(run)
+    assert "gradcam of this run is damaged and can't be shown." in lines(app)
+    assert len(app.get("image")) == 1  # the matrix, drawn anew
+
+
+def test_a_chart_of_many_epochs_has_every_nth(run: RunFolder) -> None:
+    history = pd.concat([run.history().head(1)] * 9000, ignore_index=True)
+    history["epoch"] = range(1, 9001)
+    history.to_csv(run.history_file, index=False)
+    app = shown(run)
+    assert "Of 5 epochs one is shown." in lines(app)

@@ -15,6 +15,7 @@ from PIL import Image, ImageFile
 from src.data.transforms import Geometry, load_image
 from src.errors import InputError
 from src.page.uploads import MAX_BYTES, MAX_PIXELS, check_upload, to_input
+from tests.data import bombs
 
 
 def noise(mode: str = "RGB", size: tuple[int, int] = (150, 90)) -> Image.Image:
@@ -143,3 +144,21 @@ def test_many_at_once_are_not_mixed_up() -> None:
     with ThreadPoolExecutor(8) as pool:
         inputs = list(pool.map(lambda content: to_input(content, Geometry(8, 3)), contents))
     assert [int(image[0, 0, 0]) for image in inputs] == list(range(0, 240, 5))
+
+
+def test_a_picture_that_takes_too_long_or_too_much_gets_a_sentence_and_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    geometry = Geometry(8, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("src.page.uploads.SECONDS", 0.5)
+        patch.setattr("src.page.uploads.load_image", lambda *_: time.sleep(60))
+        with pytest.raises(InputError, match="takes too long to decode"):
+            to_input(CONTENTS["PNG"], geometry)
+    with monkeypatch.context() as patch:
+        patch.setattr("src.page.uploads.load_image", lambda *_: torch.from_numpy(np.ones(2**30)))
+        with pytest.raises(InputError, match="too large for the memory"):
+            to_input(CONTENTS["PNG"], geometry)
+    with pytest.raises(InputError, match="takes too long to decode"):
+        to_input(bombs.scans((7000, 7000), 2000), geometry)
+    assert to_input(CONTENTS["PNG"], geometry).shape == (3, 8, 8)

@@ -1,0 +1,32 @@
+"""A confusion matrix of many classes shows those with most mistakes."""
+
+import numpy as np
+from sklearn.metrics import confusion_matrix as expected
+
+from src.analysis import classification
+from src.analysis.classification import confusion_among, confusion_matrix, most_mistaken
+
+
+def test_few_classes_are_all_there() -> None:
+    random = np.random.default_rng(1)
+    targets, predicted = random.integers(0, 7, (2, 500))
+    shown = most_mistaken(targets, predicted, 7)
+    assert np.array_equal(shown, np.arange(7))
+    counts = confusion_among(targets, predicted, shown, 7)
+    assert np.array_equal(counts, expected(targets, predicted))
+    assert np.array_equal(counts, confusion_matrix(targets, predicted, 7))
+
+
+def test_of_many_those_with_most_mistakes_are(monkeypatch) -> None:
+    monkeypatch.setattr(classification, "MOST_CLASSES", 3)
+    targets, predicted = np.array([0, 0, 1, 2, 2, 4, 4, 3, 3]), np.array([0, 0, 4, 2, 4, 2, 2, 3, 1])
+    shown = most_mistaken(targets, predicted, 5)
+    assert shown.tolist() == [1, 2, 4]
+    whole = expected(targets, predicted)
+    assert np.array_equal(confusion_among(targets, predicted, shown, 5), whole[np.ix_(shown, shown)])
+
+
+def test_fifty_thousand_classes_take_no_square() -> None:
+    places = np.arange(50_000)
+    shown = most_mistaken(places, (places + 1) % 50_000, 50_000)
+    assert confusion_among(places, places, shown, 50_000).shape == (1000, 1000)
