@@ -32,6 +32,9 @@ MOST_PIXELS_IN_PYTHON = 40_000_000
 MOST_AVIF_PIXELS = 100_000_000
 """libavif and Pillow take up to 13 bytes for a pixel. The AVIF profiles end at 36 million, larger ones are grids."""
 
+MOST_WEBP_PIXELS = 90_000_000
+"""libwebp's decoder of animations, which Pillow uses for all, keeps two canvases, and Pillow two copies of one."""
+
 MOST_AVIF_ITEMS = 128
 """libavif decodes each, whatever size the file says that it has."""
 
@@ -154,9 +157,16 @@ def _ppm(image: ImageFile, file: BinaryIO) -> str | None:
 
 
 def _avif(image: ImageFile, _: BinaryIO) -> str | None:
-    if image.size[0] * image.size[1] > MOST_AVIF_PIXELS:
-        return f"too large (over {MOST_AVIF_PIXELS / 1e6:.0f} million pixels in an AVIF)"
-    return None
+    return _more_pixels(image, MOST_AVIF_PIXELS)
+
+
+def _webp(image: ImageFile, _: BinaryIO) -> str | None:
+    return _more_pixels(image, MOST_WEBP_PIXELS)
+
+
+def _more_pixels(image: ImageFile, most: int) -> str | None:
+    many = image.width * image.height > most
+    return f"too large (over {most / 1e6:.0f} million pixels in a file of {image.format})" if many else None
 
 
 def _jpeg2000(_: ImageFile, file: BinaryIO) -> str | None:
@@ -168,5 +178,6 @@ JUDGES: dict[str, Callable[..., str | None]] = {
     "BMP": _bmp,
     "PPM": _ppm,
     "AVIF": _avif,
+    "WEBP": _webp,
     "JPEG2000": _jpeg2000,
 }

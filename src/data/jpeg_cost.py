@@ -47,7 +47,8 @@ class Header:
             return f"too costly to decode ({self.exif:,} pieces of EXIF)"
         if self.filling > MOST_FILLING:
             return "too costly to decode (filling between segments)"
-        if (self.scans or 1) * self.width * self.height > MOST_SCANNED:
+        pixels = self.width * self.height
+        if pixels <= MAX_PIXELS and (self.scans or 1) * pixels > MOST_SCANNED:  # of more pixels that is the reason
             return f"too costly to decode ({self.scans:,} scans)"
         return None
 

@@ -214,8 +214,8 @@ def read_parts(parent: int, work: Callable[[Item], T], files: Sequence[Item], pi
         pipe.send((results, error))
 
 
-def guard(parent: int, memory: int = MEMORY) -> None:
-    """Limit the harm a decoder can do to the end of this process: no core file, no output, some bytes of `memory`.
+def guard(parent: int, memory: int | None = None) -> None:
+    """Limit the harm a decoder can do to the end of this process: no core file, no output, `memory` or `MEMORY`.
 
     The process also dies with its parent; otherwise it would wait for work forever.
     """
@@ -230,7 +230,7 @@ def guard(parent: int, memory: int = MEMORY) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     _, most = resource.getrlimit(resource.RLIMIT_AS)
-    limit = used + memory
+    limit = used + (memory or MEMORY)
     resource.setrlimit(resource.RLIMIT_AS, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
 
 

@@ -88,6 +88,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "icon of many": (lambda: b"\0\0\1\0\xff\xff" + bytes(16 * 300), "65,535 icons"),
     "AVIF": (lambda: renamed(bombs.encoded(NOISE, "AVIF")), "100 million pixels"),
+    "WebP": (lambda: bombs.encoded(Image.new("L", (9600, 9600)), "WEBP", method=0, quality=1), "90 million pixels"),
     "JPEG 2000 in one tile": (lambda: bombs.codestream((13_000, 13_000), (13_000, 13_000)), "one tile"),
     "JPEG 2000 in many tiles": (lambda: bombs.codestream((6000, 6000), (10, 10)), "360,000 tiles"),
     "JPEG 2000 in small blocks": (lambda: bombs.codestream((8000, 8000), (8000, 8000), block=0), "pieces"),
