@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
@@ -10,6 +11,9 @@ import numpy as np
 from .images import UnreadableImageError, reason_of
 from .processes import FAULTS, fork_context, guard, quiet_fork
 from .workers import shielded
+
+_one_at_a_time = threading.Lock()
+"""Several would take the memory of all, and `multiprocessing` mixes up processes that threads start at once."""
 
 
 def decoded_apart(work: Callable[[], np.ndarray], seconds: float, memory: int) -> np.ndarray:
@@ -21,8 +25,15 @@ def decoded_apart(work: Callable[[], np.ndarray], seconds: float, memory: int) -
     Raises:
         UnreadableImageError: whatever `work` raises, or the process crashes or exceeds a limit.
     """
-    if fork_context() is None:
-        return work()
+    with _one_at_a_time:
+        found = work() if fork_context() is None else _ask(work, seconds, memory)
+    if isinstance(found, str):
+        raise UnreadableImageError(found)
+    return found
+
+
+def _ask(work: Callable[[], np.ndarray], seconds: float, memory: int) -> np.ndarray | str:
+    """Return the array from a new process, or why there is none."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(os.getpid(), work, theirs, memory), daemon=True)
@@ -31,22 +42,19 @@ def decoded_apart(work: Callable[[], np.ndarray], seconds: float, memory: int) -
             process.start()
         theirs.close()  # so that the pipe ends when the process does
         if not ours.poll(seconds):
-            raise UnreadableImageError(f"takes over {seconds:g} s to decode")
-        found = ours.recv()
+            return f"takes over {seconds:g} s to decode"
+        found: np.ndarray | str = ours.recv()
+        return found
     except EOFError:
         process.join()
         number = -(process.exitcode or 0)
-        raise UnreadableImageError(FAULTS.get(number, f"its process was killed (signal {number})")) from None
+        return FAULTS.get(number, f"its process was killed (signal {number})")
     finally:
         if process.pid is not None:
             process.kill()
             process.join()
         process.close()
         ours.close()
-    if isinstance(found, str):
-        raise UnreadableImageError(found)
-    result: np.ndarray = found
-    return result
 
 
 def _answer(parent: int, work: Callable[[], np.ndarray], pipe: Connection, memory: int) -> None:

@@ -1,7 +1,6 @@
 """What a visitor uploads: checked before it is decoded, then read as training and prediction read a file."""
 
 import math
-import threading
 from collections.abc import Callable
 from io import BytesIO
 
@@ -26,9 +25,6 @@ SECONDS = 10
 MEMORY = 3 << 29
 """Bytes for one picture: 50 megapixels take up to 0.8 GB."""
 
-_one_at_a_time = threading.Lock()
-"""Each visitor has a thread, and several pictures at once would take as much memory as all of them."""
-
 
 def to_input(content: bytes, geometry: Geometry) -> torch.Tensor:
     """Return the picture as the network sees it, uint8 (C, S, S), just as `load_image` reads the same file.
@@ -40,15 +36,14 @@ def to_input(content: bytes, geometry: Geometry) -> torch.Tensor:
 
 
 def apart(work: Callable[[], torch.Tensor]) -> torch.Tensor:
-    """Return what `work` makes of a picture in a process of its own, one picture at a time.
+    """Return what `work` makes of a picture in a process of its own.
 
     Raise `InputError` with a sentence for the visitor.
     """
-    with _one_at_a_time:
-        try:
-            return torch.from_numpy(decoded_apart(lambda: work().numpy(), SECONDS, MEMORY))
-        except UnreadableImageError as error:
-            raise InputError(_sentence(error)) from error
+    try:
+        return torch.from_numpy(decoded_apart(lambda: work().numpy(), SECONDS, MEMORY))
+    except UnreadableImageError as error:
+        raise InputError(_sentence(error)) from error
 
 
 def check_upload(content: bytes) -> tuple[int, int]:
