@@ -76,6 +76,8 @@ def main(
 
 def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep | None, argv: Sequence[str]) -> int:
     argv = quote_paths(argv)
+    if is_follower():  # Lightning starts them with a name for a log, which they don't write
+        argv = [word for word in argv if not word.startswith("hydra.job.name=")]
     args = get_args_parser().parse_args(argv)
     for flag in ("config_path", "config_name", "config_dir", "experimental_rerun"):
         if getattr(args, flag) is not None:
