@@ -184,8 +184,8 @@ def test_nothing_stays_behind_in_matplotlib(run: RunFolder) -> None:
 
 def test_a_matrix_of_many_classes_shows_some_and_stays_small(run: RunFolder) -> None:
     (run.figures / "confusion_matrix.png").unlink()
-    rows = "".join(f"{n},c{n},c{n + 1}\n" for n in range(15_000))
-    run.predictions_file.write_text("path,target,predicted\n" + rows)
+    rows = "".join(f"{n},c{n},c{n + 1},0.5\n" for n in range(15_000))
+    run.predictions_file.write_text("path,target,predicted,confidence\n" + rows)
     tracemalloc.start()
     app = shown(run)
     assert tracemalloc.get_traced_memory()[1] < 300e6  # a matrix of 15,000² would be 1,800 MB
