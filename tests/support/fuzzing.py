@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,6 @@ WRITES = (
     "os.symlink",
     "os.truncate",
     "os.chmod",
-    "shutil.",
 )
 
 
@@ -66,10 +65,11 @@ class Watch:
             if writes:
                 self._look(event, path)
         elif event.startswith(WRITES):
-            count = 2 if event in ("os.rename", "os.link", "os.symlink") else 1
-            folders = [number for number in args[count:] if isinstance(number, int)][-count:]  # dir_fd, or -1
-            for path, folder in zip(args[:count], folders or [-1] * count, strict=False):
-                self._look(event, path, folder if event != "os.chmod" else -1)
+            made = args[1:2] if event in ("os.link", "os.symlink") else args[: 2 if event == "os.rename" else 1]
+            numbers = [number for number in args[2 if event == "os.rename" else 1 :] if isinstance(number, int)]
+            for number, path in enumerate(made):  # the last numbers are descriptors of folders, or -1
+                folder = numbers[number - len(made)] if len(numbers) >= len(made) and event != "os.chmod" else -1
+                self._look(event, path, folder)
 
     def _look(self, event: str, path: Any, folder: int = -1) -> None:
         if isinstance(path, bytes):
@@ -181,7 +181,7 @@ def write_experiment(case: dict[str, Any], file: Path, outside: Path) -> str:
 def change(file: Path, how: tuple[Any, ...], outside: Path) -> None:
     """Change a file of a run folder as a stranger might."""
     kind, *rest = how
-    content = file.read_bytes()
+    content = file.read_bytes() if file.stat().st_size < 2**26 else b""  # one that was made large before
     if kind == "bytes":
         at = int(rest[0] * len(content))
         file.write_bytes(content[:at] + rest[1] + content[at + len(rest[1]) :])
@@ -279,7 +279,8 @@ class Fuzzer:
         result = run_here(*TINY, f"hydra.run.dir={self.template}", cwd=self.work)
         assert result.returncode == 0, result.stderr
         for verb in ("report", "evaluate", "predict", "explain", "export", "weights", "resume"):  # imports, caches
-            self.try_run([], verb)
+            name, arguments = self.prepare_run([], verb)
+            run_here(*arguments, cwd=self.work, verb=name)
         self.before = snapshot(self.outside)
         self.watch = Watch(self.work)
         self.base = self._memory()
@@ -289,10 +290,10 @@ class Fuzzer:
     def _memory(self) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-    def judge(self, case: str, act: Callable[[], Any]) -> None:
+    def judge(self, case: str, verb: str, arguments: Sequence[str]) -> None:
         began, self.watch.on, self.watch.seen = time.monotonic(), True, []
         try:
-            result = act()
+            result = self.run_here(*arguments, cwd=self.work, verb=verb)
         finally:
             self.watch.on = False
         self.cases += 1
@@ -312,7 +313,7 @@ class Fuzzer:
             self.tracebacks.setdefault(result.stderr.strip().splitlines()[-1][:160], case[:400])
         assert not wrong, f"{case}\n{wrong}\n{result.stderr[-600:]}"
 
-    def try_experiment(self, case: dict[str, Any], verb: str) -> Any:
+    def prepare_experiment(self, case: dict[str, Any], verb: str) -> tuple[str, list[str]]:
         file = self.work / "conf" / "experiment" / "evil.yaml"
         write_experiment(case, file, self.outside)
         extra = {
@@ -322,9 +323,9 @@ class Fuzzer:
         }
         for left in ("outputs", "out"):
             shutil.rmtree(self.work / left, ignore_errors=True)
-        return self.run_here(*extra[verb], cwd=self.work, verb=verb)
+        return verb, extra[verb]
 
-    def try_run(self, case: list[tuple[int, tuple[Any, ...]]], verb: str) -> Any:
+    def prepare_run(self, case: list[tuple[int, tuple[Any, ...]]], verb: str) -> tuple[str, list[str]]:
         place = self.work / "runs"
         shutil.rmtree(place, ignore_errors=True)
         run = place / "run"
@@ -334,8 +335,7 @@ class Fuzzer:
             file = files[number % len(files)]
             if file.is_file() and not file.is_symlink():
                 change(file, how, self.outside)
-        name, arguments = commands(run, verb)
-        return self.run_here(*arguments, cwd=self.work, verb=name)
+        return commands(run, verb)
 
 
 def main(seconds: float) -> int:
@@ -363,8 +363,8 @@ def main(seconds: float) -> int:
             if time.monotonic() > until:
                 raise TimeIsUpError
             kind, case, verb = drawn
-            attempt = fuzzer.try_experiment if kind == "experiment" else fuzzer.try_run
-            fuzzer.judge(f"{kind} {verb} {case!r}", lambda: attempt(case, verb))
+            prepare: Any = fuzzer.prepare_experiment if kind == "experiment" else fuzzer.prepare_run
+            fuzzer.judge(f"{kind} {verb} {case!r}", *prepare(case, verb))
 
         try:
             fuzz()
