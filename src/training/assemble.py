@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, cast
 
 import lightning as L
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
@@ -193,14 +192,12 @@ def build_trainer(
     # With deterministic algorithms torch fills memory that it takes with NaN, to show who reads what nobody wrote:
     # nothing here does, and it costs 8 % of the speed (tests/benchmarks/bench_exactness.py).
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    settings = {
-        **settings,
-        "plugins": [WholeCheckpointIO(), *(settings["plugins"] or [])],
-        "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in callbacks),  # none off a terminal
-    }
+    bar = any(isinstance(callback, ProgressBar) for callback in callbacks)  # none off a terminal
     try:
+        plugins = [WholeCheckpointIO(), *(settings["plugins"] or [])]
+        settings = {**settings, "plugins": plugins, "enable_progress_bar": bar}
         return L.Trainer(**settings, callbacks=list(callbacks), logger=list(loggers), default_root_dir=folder)
-    except (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError) as error:
+    except Exception as error:  # Lightning has no error of its own for a setting that it can't use
         raise InputError(f"trainer: {first_line(error)}") from error
 
 

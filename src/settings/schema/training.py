@@ -87,7 +87,7 @@ class Trainer(Settings):
     use_distributed_sampler: Any = setting(
         "leave it false: the data module deals out the images, the same after a resume"
     )
-    profiler: Any = setting("simple or advanced: where the time goes")
+    profiler: Annotated[str | None, Takes("simple, advanced, or null")] = setting("where the time goes")
     detect_anomaly: Any = setting("name the operation that made a NaN")
     barebones: Any = setting("Lightning's mode for measuring its own overhead")
     plugins: Any = setting("Lightning's plugins")
