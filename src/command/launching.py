@@ -2,10 +2,10 @@
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from typing import Any
 
-import hydra
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
 from ..logs import is_follower
-from ..settings.composing import CONF, Composer, typed_words
+from ..settings.composing import Composer, typed_words
 
 
 def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]) -> None:
@@ -51,7 +51,23 @@ def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]
         raise done._return_value
 
 
-def show(verb: str, argv: Sequence[str]) -> None:
-    """Let Hydra answer `--cfg`, `--help`, `--info` and the like."""
-    sys.argv = [sys.argv[0], *argv]
-    hydra.main(config_path=str(CONF), config_name=verb, version_base="1.3")(lambda _: None)()
+def show(composer: Composer, parser: ArgumentParser, args: Namespace) -> None:
+    """Let Hydra answer `--cfg`, `--help`, `--info` and the like as `hydra.main` does, of what the composer gives it."""
+    hydra_, verb, words = GlobalHydra.instance().hydra, composer.verb, args.overrides
+    assert hydra_ is not None
+    if args.hydra_help:
+        args.overrides = []  # they have no say in it, and nobody looks at them
+        hydra_.hydra_help(config_name=verb, args_parser=parser, args=args)
+    elif args.shell_completion:
+        try:
+            hydra_.shell_completion(config_name=verb, overrides=words)
+        except ValueError as error:
+            raise InputError(f"--shell-completion: {first_line(error)}") from error
+    else:
+        composer.compose(words)  # with one line for what is wrong
+        if args.help:
+            hydra_.app_help(config_name=verb, args_parser=parser, args=args)
+        elif args.cfg:
+            hydra_.show_cfg(verb, words, args.cfg, args.package, args.resolve)
+        else:
+            hydra_.show_info(args.info, config_name=verb, overrides=words)

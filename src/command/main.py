@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..logs import is_follower, say_interrupted
 from ..runs.folder import RunFolder
 from ..settings.check import check_config
-from ..settings.composing import Composer, compose_overrides, composing, quote, quote_paths
+from ..settings.composing import Composer, composing, quote, quote_paths
 from .destination import choose_destination, writes_itself
 from .failures import report, report_all
 from .launching import show
@@ -78,7 +78,8 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
     argv = quote_paths(argv)
     if is_follower():  # Lightning starts them with a name for a log, which they don't write
         argv = [word for word in argv if not word.startswith("hydra.job.name=")]
-    args = get_args_parser().parse_args(argv)
+    parser = get_args_parser()
+    args = parser.parse_args(argv)
     for flag in ("config_path", "config_name", "config_dir", "experimental_rerun"):
         if getattr(args, flag) is not None:
             word = flag.replace("_", "-")
@@ -88,9 +89,8 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
     if args.resolve and args.cfg != "job":
         raise InputError("--resolve goes with --cfg job: say so too, or leave it out")
     if args.cfg or args.help or args.hydra_help or args.info or args.shell_completion:
-        if args.cfg or args.help or args.info:
-            compose_overrides(verb, args.overrides, multirun=args.multirun)  # with one line for what is wrong
-        show(verb, argv)
+        with composing(verb) as composer:
+            show(composer, parser, args)
         return 0
     # The first process of a distributed run tells the others what to do.
     run = run_to_resume(args.overrides) if after_sweep is not None and not is_follower() else None

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -27,7 +27,8 @@ from .check import check_config
 from .defaults import CONF as CONF
 from .references import CheckedRepository
 from .refusals import explain, explain_syntax
-from .trust import check_trust, flat, read_own, read_plugins, settle, without_hydra
+from .sweeps import check_length, check_size
+from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle, without_hydra
 
 PACKAGE = __package__.partition(".")[0]
 """`src` in the repository; `reslens` where it is installed, with `conf/` in it."""
@@ -37,6 +38,9 @@ RAW_PATHS = (
     "target",
 )  # fmt: skip
 """Overrides whose value is a path or a class's name, not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
+
+BY_WORD = ["output", "resume"]
+"""Settings that a file doesn't have a say in: a command would write to any folder that a stranger names."""
 
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
 
@@ -95,6 +99,8 @@ class Composer(ConfigLoaderImpl):
         self.repository = CheckedRepository(search_path)
         self.verb = verb
         self._own = read_own(verb, self.repository)
+        self._verbs = read_verbs(verb, self.repository)
+        self._plugins = read_plugins(self.repository)
         self._typed: frozenset[str] = frozenset()
         """Settings that were typed just now, by dotted keys: not those that a group, a file or a run brings."""
 
@@ -131,7 +137,7 @@ class Composer(ConfigLoaderImpl):
         for override in parsed:
             if override.is_delete() and "." not in override.key_or_group:
                 raise InputError(f"{override.input_line}: the configuration needs it")
-        check_trust(cfg, self._own)
+        self._check_origin(cfg)
         _check_words(cfg, words)
         try:
             if multirun or cfg.hydra.mode is None:
@@ -150,11 +156,11 @@ class Composer(ConfigLoaderImpl):
         run only, or where a sweeper of its own kind finds them one by one. Raises `InputError` for a value that is not
         possible.
         """
-        settle(cfg, read_plugins(cfg, self.repository), self._typed)
-        if cfg.hydra.mode != RunMode.MULTIRUN or cfg.hydra.sweeper._target_ != BASIC_SWEEPER:
+        settle(cfg, self._plugins, self._typed)
+        jobs = self._jobs(cfg) if cfg.hydra.mode == RunMode.MULTIRUN else None
+        if jobs is None:
             check_config(without_hydra(cfg))
             return None
-        jobs = self._jobs(cfg)
         for job in jobs:
             run = self.load_sweep_config(cfg, job)
             check_config(without_hydra(run))
@@ -173,17 +179,27 @@ class Composer(ConfigLoaderImpl):
             run = super().load_sweep_config(master_config, sweep_overrides)
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(explain(self, self.verb, sweep_overrides, error)) from error
-        check_trust(run, self._own)
+        self._check_origin(run)
         _check_words(run, [*typed_words(master_config, "hydra"), *sweep_overrides])
         for key in ("run", "sweep", "launcher", "sweeper", "mode", "verbose", "output_subdir"):  # an option may differ
             run.hydra[key] = master_config.hydra[key]
-        settle(run, read_plugins(run, self.repository), self._typed)
+        settle(run, self._plugins, self._typed)
         return run
 
-    def _jobs(self, cfg: DictConfig) -> list[list[str]]:
-        """Return the overrides of each run, made as Hydra's own sweeper makes them: its params, then what was typed."""
-        params = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
+    def _jobs(self, cfg: DictConfig) -> list[list[str]] | None:
+        """Return the overrides of each run, made as Hydra's own sweeper makes them: its params, then what was typed.
+
+        None for a sweeper of its own kind.
+        """
+        sweeper = cfg.hydra.sweeper
+        params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+        check_length(params)
         parsed = self._parse([*params, *typed_words(cfg, "task")])
+        sampler = OmegaConf.select(sweeper, "sampler._target_", default="")
+        own_kind = sweeper._target_ != BASIC_SWEEPER
+        check_size(parsed, every=not own_kind or sampler == "optuna.samplers.GridSampler")
+        if own_kind:
+            return None
         try:
             jobs = BasicSweeper.split_arguments(parsed, None)[0]
         except HydraException as error:
@@ -193,11 +209,25 @@ class Composer(ConfigLoaderImpl):
             raise InputError(f"{' '.join(twice)} would be run twice: name each value once")
         return jobs
 
+    def _check_origin(self, cfg: DictConfig) -> None:
+        """Raise `InputError` where a configuration has more from elsewhere than it may."""
+        check_trust(cfg, self._own)
+        ours, now = (
+            cast(dict[str, Any], OmegaConf.to_container(OmegaConf.masked_copy(node, BY_WORD)))
+            for node in (self._verbs, cfg)
+        )
+        for key in (key for key in BY_WORD if key not in self._typed):
+            if ours.get(key) != now.get(key):  # as they are written
+                raise InputError(f"{key} is not taken from a file in conf/: say {key}=… on the command line")
+
+    def _process_config_searchpath(self, *_: object) -> None:
+        """Leave the search path as it is: a package on it would be imported before `check_trust` refuses it."""
+
     def _parse(self, words: Sequence[str]) -> list[Override]:
         try:
             parsed = OverridesParser.create(config_loader=self).parse_overrides(list(words))
             self.validate_sweep_overrides_legal(parsed, RunMode.MULTIRUN, from_shell=True)
-        except HydraException as error:
+        except (HydraException, RecursionError) as error:
             raise InputError(explain_syntax(error)) from error
         return parsed
 

@@ -90,5 +90,8 @@ PLUGINS: Mapping[str, Mapping[str, Nameable]] = {
     "hydra.launcher": LAUNCHERS,
 }
 
+MOST: Mapping[str, int] = {"n_jobs": 256, "n_ei_candidates": 1_000_000, "n_ehvi_candidates": 1_000_000}
+"""Largest values of what takes processes or memory by the number."""
+
 GROUPS: Mapping[str, Mapping[str, Nameable]] = {"callbacks": CALLBACKS, "logger": LOGGERS}
 """Groups in which each node is one of these, whatever it is called."""

@@ -4,7 +4,7 @@ OmegaConf resolves when a value is read. Until then nobody sees what `${oc.creat
 gives away, or that thirty lines of `a1: ${a0}${a0}` stand for gigabytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,12 @@ RESOLVERS = frozenset(
     {"full_or_quick", "groups", "hex", "hydra", "methods", "now", "package", "python_version", "settings"}
 )
 """Ours and Hydra's. OmegaConf's own read the environment, and make settings out of text: `oc.env`, `oc.decode`, …"""
+
+OF_HELP = frozenset({"groups", "methods", "settings"})
+"""Those that say something of the whole configuration or of files: for the text of `--help` alone."""
+
+LONGEST = 2_000
+"""Characters of a value with references in it, which a parser reads again and again; ours have seventy."""
 
 MOST = 1_000_000
 """Characters and values of a configuration in which each reference is replaced by what it refers to."""
@@ -76,7 +82,7 @@ def _size(node: Any, sizes: dict[int, int], depth: int) -> int:
 
 def _targets(node: Any, text: str) -> Iterator[Any]:
     """Yield the nodes that a value refers to; raise `InputError` for a reference that isn't plain."""
-    check_resolvers(text, _name(node))
+    check_resolvers(text, _name(node), RESOLVERS if _name(node).startswith("hydra.help.") else RESOLVERS - OF_HELP)
     for words in (reference for reference in _references(text) if not reference.resolver):
         if "${" in words.text[2:]:
             raise InputError(f"{_name(node)}: {words.text} is not a plain reference: write the value there")
@@ -85,10 +91,14 @@ def _targets(node: Any, text: str) -> Iterator[Any]:
             yield target
 
 
-def check_resolvers(text: str, name: str) -> None:
-    """Raise `InputError`, which calls the text `name`, for a reference by another resolver than `RESOLVERS`."""
+def check_resolvers(text: str, name: str, allowed: Set[str] = RESOLVERS) -> None:
+    """Raise `InputError`, which calls the text `name`, for a reference by another resolver than those allowed."""
+    if "${" in text and len(text) > LONGEST:
+        raise InputError(
+            f"{name} has references in a text of {len(text):,} characters: write less, or the value itself"
+        )
     try:
-        refused = {reference.resolver for reference in _references(text)} - RESOLVERS - {""}
+        refused = {reference.resolver for reference in _references(text)} - allowed - {""}
     except OmegaConfBaseException as error:
         raise InputError(f"{name}: {first_line(error)}") from error
     if refused:
@@ -150,13 +160,20 @@ class CheckedRepository(ConfigRepository):
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """Load a file or an option of a plugin. Raise `InputError` for a file elsewhere, or one that is no settings."""
+        if config_path.startswith("//") or ".." in config_path.split("/"):  # out of Hydra's own folder, too
+            raise InputError(f"{config_path} is not in conf/: put it there")
         for source in self.sources:
             # by its scheme: Hydra imports its own plugins a second time, with other classes
             if source.scheme() == "file" and source.is_config(config_path):
                 name = source._normalize_file_name(config_path)
                 file = Path(source.path) / name
-                if name.startswith("/") or ".." in name.split("/"):
-                    raise InputError(f"{file} is not in conf/: put it there")
+                if config_path.startswith("hydra/") and any(
+                    other.is_config(config_path) for other in self.sources if other is not source
+                ):
+                    raise InputError(f"{file} has the name of one of Hydra's own: call it something else")
+                # where a package manager has put links to all of our files, theirs lead to one folder
+                if file.resolve() != Path(source.path, "train.yaml").resolve().parent / name:
+                    raise InputError(f"{file} is a link: put in its place what it leads to")
                 state = file.stat()
                 if self._checked.get(name) != (state.st_mtime_ns, state.st_size):  # those of a sweep are read again
                     _check_file(file, name)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -40,7 +40,10 @@ def _explain_unknown(loader: ConfigLoaderImpl, verb: str, overrides: Sequence[st
         cfg = loader.load_configuration(verb, words, RunMode.RUN, from_shell=False, validate_sweep_overrides=False)
         return cfg, [key for key in keys(cfg) if key != "hydra" and not key.startswith("hydra.")]
 
-    cfg, known = load([word for word in overrides if loader.repository.group_exists(word.partition("=")[0])])
+    try:
+        cfg, known = load([word for word in overrides if loader.repository.group_exists(word.partition("=")[0])])
+    except HydraException:  # one of the options is unknown itself
+        return None
     if name in known:
         return None
     group, _, setting = name.partition(".")

@@ -11,12 +11,13 @@ from typing import Any, cast
 
 from hydra._internal.config_repository import IConfigRepository
 from hydra.core.default_element import GroupDefault
+from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
-from .nameable import GROUPS, PLUGINS, SAMPLERS, Nameable
+from .nameable import GROUPS, MOST, PLUGINS, SAMPLERS, Nameable
 from .references import check_references
 
 HYDRAS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweeper", "hydra.launcher", "hydra.mode", "hydra.verbose")
@@ -45,7 +46,8 @@ def check_trust(cfg: DictConfig, own: DictConfig) -> None:
     check_references(cfg)
     ours, hydras = (flat(OmegaConf.to_container(node, resolve=False), "hydra") for node in (own, cfg.hydra))
     for key in sorted(ours.keys() | hydras.keys()):
-        hides = key == "hydra.output_subdir" and key not in hydras  # no .hydra/ at all, as the commands themselves say
+        # no .hydra/ at all, as the commands themselves say
+        hides = key == "hydra.output_subdir" and hydras.get(key) is None
         if ours.get(key) != hydras.get(key) and not hides and not _is_among(key, (*HYDRAS, *COMPUTED)):
             raise InputError(f"{key} can't be set: leave it out")
     verbose = hydras.get("hydra.verbose", False)
@@ -76,19 +78,23 @@ def read_own(verb: str, repository: IConfigRepository) -> DictConfig:
     return cast(DictConfig, OmegaConf.merge(own.hydra, OmegaConf.select(primary.config, "hydra", default={})))
 
 
-def read_plugins(cfg: DictConfig, repository: IConfigRepository) -> dict[str, Any]:
-    """Return what the chosen sweeper, its sampler and the launcher are by default, by dotted keys."""
-    defaults: dict[str, Any] = {}
-    for name in PLUGINS:
-        group = name.replace(".", "/")
-        option = cfg.hydra.runtime.choices.get(group)
-        if option is not None:
-            content = OmegaConf.to_container(_load(repository, f"{group}/{option}").config, resolve=False)
-            defaults |= flat(content, name)
-    return defaults
+def read_verbs(verb: str, repository: IConfigRepository) -> DictConfig:
+    """Return the settings in the verb's own file, before anything is chosen or typed."""
+    return cast(DictConfig, _load(repository, verb).config)
 
 
-def settle(cfg: DictConfig, plugins: Mapping[str, Any], typed: Collection[str] = ()) -> None:
+def read_plugins(repository: IConfigRepository) -> dict[str, DictConfig]:
+    """Return what each class of `PLUGINS` that is installed takes, with types and defaults, as its plugin says it."""
+    source = repository.get_schema_source()  # never a file
+    plugins = {}
+    for group in (name.replace(".", "/") for name in PLUGINS):
+        for option in source.list(group, ObjectType.CONFIG) if source.is_group(group) else ():
+            config = cast(DictConfig, source.load_config(f"{group}/{option}").config)
+            plugins[str(config._target_)] = config
+    return plugins
+
+
+def settle(cfg: DictConfig, plugins: Mapping[str, DictConfig], typed: Collection[str] = ()) -> None:
     """Replace each reference in a configuration by its value, in Hydra's sweeper and launcher too, for good.
 
     Args:
@@ -99,15 +105,12 @@ def settle(cfg: DictConfig, plugins: Mapping[str, Any], typed: Collection[str] =
         InputError: It names what `nameable.py` doesn't list, or a value can't be told before it is used.
     """
     for name in ("hydra.sweeper", "hydra.launcher"):
-        node = OmegaConf.select(cfg, name)
-        raw = flat(OmegaConf.to_container(node, resolve=False), name)
-        unchanged = [key for key, value in raw.items() if key in plugins and plugins[key] == value]
-        content = resolved(node, name)
+        content = resolved(OmegaConf.select(cfg, name), name)
         OmegaConf.update(cfg, name, dict(content), merge=False)
         sampler = content.pop("sampler", None)
-        _check_node(name, content, PLUGINS[name], typed, unchanged)
+        _check_node(name, content, PLUGINS[name], typed, plugins)
         if sampler is not None:
-            _check_node(f"{name}.sampler", sampler, SAMPLERS, typed, unchanged)
+            _check_node(f"{name}.sampler", sampler, SAMPLERS, typed, plugins)
     verbs = without_hydra(cfg)
     OmegaConf.copy_cache(from_config=cfg, to_config=verbs)  # one `${now:}`, in the folder's name and in the settings
     content = resolved(verbs)
@@ -161,21 +164,23 @@ def _check_node(
     node: Any,
     table: Mapping[str, Nameable],
     typed: Collection[str] | None,
-    unchanged: Collection[str] = (),
+    plugins: Mapping[str, DictConfig] | None = None,
 ) -> None:
     """Raise `InputError` unless the node names a row of the table and has no other settings than its row.
 
     Args:
-        unchanged: keys of values that are those of the plugin itself.
+        plugins: see `read_plugins`; what a plugin has by default may stay.
     """
     target = node.get("_target_") if isinstance(node, dict) else node
     row = table.get(_as_ours(target)) if isinstance(target, str) else None
     if row is None or not isinstance(target, str):
         names = ", ".join(table)
         raise InputError(f"{key}._target_={target} is not allowed; a configuration may name {names}")
+    usual = {} if plugins is None else _usual(key, node, plugins)
     for leaf, value in flat(node, key).items():
         name, *inner = leaf.removeprefix(f"{key}.").split(".")
-        if leaf in unchanged or (name == "_target_" and name not in row.by_hand):
+        unchanged = value is None or (leaf in usual and usual[leaf] == value)
+        if unchanged or (name == "_target_" and name not in row.by_hand):
             continue
         if name in row.by_hand:
             if typed is not None and leaf not in typed:
@@ -183,9 +188,35 @@ def _check_node(
         elif name not in row.takes:
             taken = ", ".join(sorted(row.takes | row.by_hand)) or "no settings"
             raise InputError(f"{leaf} can't be set: {target.rpartition('.')[2]} takes {taken}")
-        words = [*inner, *(value if isinstance(value, list) else [value])]
-        if any(isinstance(word, str) and (word.startswith("_") or UNPRINTABLE.search(word)) for word in words):
+        if any(word.startswith("_") or UNPRINTABLE.search(word) for word in (*inner, *_words(value))):
             raise InputError(f"{leaf}={value!r} is not allowed: write it in one line, without a leading _")
+        if name in MOST and isinstance(value, int) and value > MOST[name]:
+            raise InputError(f"{leaf}={value} is not possible: take at most {MOST[name]}")
+
+
+def _usual(key: str, node: Mapping[Any, Any], plugins: Mapping[str, DictConfig]) -> dict[str, Any]:
+    """Return what a plugin has by default, by dotted keys; raise `InputError` where it isn't installed or takes others.
+
+    An option of the user's own, conf/hydra/launcher/mine.yaml, has none of the plugin's types.
+    """
+    plugin = plugins.get(node["_target_"])
+    if plugin is None:
+        raise InputError(f"{key}._target_={node['_target_']} is not installed: see pyproject.toml, or leave it out")
+    try:
+        OmegaConf.merge(plugin, dict(node))
+    except OmegaConfBaseException as error:
+        raise InputError(f"{key}: {first_line(error)}") from error
+    return flat(OmegaConf.to_container(plugin, resolve=False), key)
+
+
+def _words(content: Any) -> Iterator[str]:
+    """Yield all words in a value, keys included, at any depth."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict | list):
+        for inner in content:
+            yield from _words(inner)
+        yield from _words(list(content.values())) if isinstance(content, dict) else ()
 
 
 def _as_ours(target: str) -> str:
@@ -204,14 +235,19 @@ def _targets(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the values of nested settings by their dotted keys; nothing for null."""
-    if isinstance(content, dict) and content:
-        return {
-            key: value
-            for name, inner in content.items()
-            for key, value in flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()
-        }
-    return {} if content is None else {prefix: content}
+    """Return the values of nested settings by their dotted keys; raise `InputError` where two have the same.
+
+    With `{a: {b: 1}, a.b: 2}` one would hide what the other is.
+    """
+    if not isinstance(content, dict) or not content:
+        return {prefix: content}
+    found: dict[str, Any] = {}
+    for name, inner in content.items():
+        for key, value in flat(inner, f"{prefix}.{name}" if prefix else str(name)).items():
+            if key in found:
+                raise InputError(f"{key} is there twice: write it once, without dots in its name")
+            found[key] = value
+    return found
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
