@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
@@ -25,7 +26,7 @@ from ..errors import InputError, first_line
 from . import help  # noqa: F401  # its resolvers
 from .check import check_config
 from .defaults import CONF as CONF
-from .references import CheckedRepository
+from .references import CheckedRepository, CountingRepository
 from .refusals import explain, explain_syntax
 from .sweeps import check_length, check_size
 from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle, without_hydra
@@ -134,6 +135,12 @@ class Composer(ConfigLoaderImpl):
             )
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(explain(self, self.verb, words, error)) from error
+        except (AssertionError, RecursionError, TypeError, ValueError) as error:  # of what Hydra takes for granted
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"a file in conf/ that is chosen can't be used ({first_line(error)}): see to it"
+            ) from error
         for override in parsed:
             if override.is_delete() and "." not in override.key_or_group:
                 raise InputError(f"{override.input_line}: the configuration needs it")
@@ -220,8 +227,13 @@ class Composer(ConfigLoaderImpl):
             if ours.get(key) != now.get(key):  # as they are written
                 raise InputError(f"{key} is not taken from a file in conf/: say {key}=… on the command line")
 
-    def _process_config_searchpath(self, *_: object) -> None:
-        """Leave the search path as it is: a package on it would be imported before `check_trust` refuses it."""
+    def _parse_overrides_and_create_caching_repo(
+        self,
+        config_name: str | None,  # noqa: ARG002
+        overrides: list[str],
+    ) -> tuple[list[Override], CachingConfigRepository]:
+        """Do as Hydra does, and leave the search path as it is: a package on it would be imported at once."""
+        return OverridesParser.create().parse_overrides(overrides), CountingRepository(self.repository)
 
     def _parse(self, words: Sequence[str]) -> list[Override]:
         try:

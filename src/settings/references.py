@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from antlr4 import ParserRuleContext  # type: ignore[import-untyped]
-from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, ListConfig
@@ -39,8 +39,9 @@ LONGEST = 2_000
 MOST = 1_000_000
 """Characters and values of a configuration in which each reference is replaced by what it refers to."""
 
-LARGEST = 2**20
-"""Bytes of a file in conf/; ours have three thousand."""
+LARGEST, MOST_OF_FILE, MOST_LOADED = 2**20, 5_000, 20_000
+"""Bytes and values of a file in conf/, and values of all files that one configuration is composed of, each as often as
+it is named; ours have 3,000, 100 and 1,000."""
 
 DEEPEST = 40
 """Levels of nodes and references; ours have ten."""
@@ -157,6 +158,8 @@ class CheckedRepository(ConfigRepository):
     def __init__(self, search_path: ConfigSearchPath) -> None:
         super().__init__(search_path)
         self._checked: dict[str, tuple[int, int]] = {}
+        self.sizes: dict[str, int] = {}
+        """Values in each file that was read, by its name without .yaml."""
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """Load a file or an option of a plugin. Raise `InputError` for a file elsewhere, or one that is no settings."""
@@ -176,20 +179,38 @@ class CheckedRepository(ConfigRepository):
                     raise InputError(f"{file} is a link: put in its place what it leads to")
                 state = file.stat()
                 if self._checked.get(name) != (state.st_mtime_ns, state.st_size):  # those of a sweep are read again
-                    _check_file(file, name)
+                    self.sizes[name.removesuffix(".yaml")] = _check_file(file, name)
                     self._checked[name] = (state.st_mtime_ns, state.st_size)
         return super().load_config(config_path)
 
 
-def _check_file(file: Path, name: str) -> None:
-    """Raise `InputError` for a file that stands for too much, or uses another resolver than `RESOLVERS`.
+class CountingRepository(CachingConfigRepository):
+    """What is composed once: ten files that name each other ten times stand for gigabytes, as aliases do."""
+
+    delegate: CheckedRepository
+    loaded = 0
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """Load as `CheckedRepository` does; raise `InputError` where it becomes too much."""
+        result = super().load_config(config_path)
+        self.loaded += self.delegate.sizes.get(config_path.removesuffix(".yaml"), 1)
+        if self.loaded > MOST_LOADED:
+            raise InputError(f"{config_path} and what it names stand for more than {MOST_LOADED:,} values: write fewer")
+        return result
+
+
+def _check_file(file: Path, name: str) -> int:
+    """Return how many values a file stands for.
+
+    Raises `InputError` where they are too many, or one uses another resolver than `RESOLVERS`.
 
     The composed configuration says nothing of the defaults list, which Hydra resolves while it composes.
     """
     try:
         if file.stat().st_size > LARGEST:
             raise InputError(f"{name} is larger than {LARGEST // 2**20} MiB: is it a file of settings?")
-        for text in _scalars(file.read_text(encoding="utf-8"), name):
+        count, texts = _read_scalars(file.read_text(encoding="utf-8"), name)
+        for text in texts:
             check_resolvers(text, name)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         if isinstance(error, InputError):
@@ -198,10 +219,15 @@ def _check_file(file: Path, name: str) -> None:
         if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
             where = f"line {error.problem_mark.line + 1}: {error.problem}"
         raise InputError(f"{name} can't be read ({where}): see to that") from error
+    return count
 
 
-def _scalars(text: str, name: str) -> Iterator[str]:
-    """Yield the words of a YAML file; raise `InputError` where it stands for too much with its aliases replaced."""
+def _read_scalars(text: str, name: str) -> tuple[int, list[str]]:
+    """Return how many values a YAML file stands for with its aliases replaced, and its words.
+
+    Raises `InputError` where there are too many.
+    """
+    texts: list[str] = []
     sizes: dict[str, int] = {}
     count, open_ = 0, list[tuple[str | None, int]]()
     for event in yaml.parse(text, Loader=LOADER):
@@ -215,6 +241,9 @@ def _scalars(text: str, name: str) -> Iterator[str]:
             sizes |= {} if anchor is None else {anchor: count - before + 1}
         elif isinstance(event, yaml.ScalarEvent):
             sizes |= {} if event.anchor is None else {event.anchor: 1}
-            yield event.value
-        if count > MOST // 10 or len(open_) > DEEPEST:
-            raise InputError(f"{name} stands for more than {MOST // 10:,} values, or for too many levels: write fewer")
+            texts.append(event.value)
+        if count > MOST_OF_FILE or len(open_) > DEEPEST:
+            raise InputError(
+                f"{name} stands for more than {MOST_OF_FILE:,} values, or for too many levels: write fewer"
+            )
+    return count, texts
