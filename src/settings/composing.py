@@ -128,19 +128,11 @@ class Composer(ConfigLoaderImpl):
                 raise InputError(f"{override.input_line} names several sweeps: give it one name, without a comma")
             if isinstance(override.value(), list) and (CONF / override.key_or_group).is_dir():
                 raise InputError(f"{override.input_line} names several options: choose one, or sweep over them with -m")
-        try:
+        with self._explained(words):
             # What is swept over is left out of a sweep's own configuration, so that the mode makes no difference.
             cfg = self.load_configuration(
                 self.verb, list(words), RunMode.RUN, from_shell=False, validate_sweep_overrides=False
             )
-        except (HydraException, OmegaConfBaseException) as error:
-            raise InputError(explain(self, self.verb, words, error)) from error
-        except (AssertionError, RecursionError, TypeError, ValueError) as error:  # of what Hydra takes for granted
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"a file in conf/ that is chosen can't be used ({first_line(error)}): see to it"
-            ) from error
         for override in parsed:
             if override.is_delete() and "." not in override.key_or_group:
                 raise InputError(f"{override.input_line}: the configuration needs it")
@@ -182,10 +174,8 @@ class Composer(ConfigLoaderImpl):
         hydras = next((word for word in self._parse(sweep_overrides) if word.is_hydra_override()), None)
         if hydras is not None:  # of a sweeper's params: another folder, say, than that which was looked at
             raise InputError(f"{hydras.input_line} can't be swept over: it is the same for all runs")
-        try:
+        with self._explained(sweep_overrides):
             run = super().load_sweep_config(master_config, sweep_overrides)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise InputError(explain(self, self.verb, sweep_overrides, error)) from error
         self._check_origin(run)
         _check_words(run, [*typed_words(master_config, "hydra"), *sweep_overrides])
         for key in ("run", "sweep", "launcher", "sweeper", "mode", "verbose", "output_subdir"):  # an option may differ
@@ -215,6 +205,18 @@ class Composer(ConfigLoaderImpl):
         if twice is not None:
             raise InputError(f"{' '.join(twice)} would be run twice: name each value once")
         return jobs
+
+    @contextmanager
+    def _explained(self, words: Sequence[str]) -> Iterator[None]:
+        """Say in one line why a configuration can't be composed."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (HydraException, OmegaConfBaseException) as error:
+            raise InputError(explain(self, self.verb, words, error)) from error
+        except (AssertionError, RecursionError, TypeError, ValueError) as error:  # of what Hydra takes for granted
+            raise InputError(f"a chosen setting or file can't be used ({first_line(error)}): see to it") from error
 
     def _check_origin(self, cfg: DictConfig) -> None:
         """Raise `InputError` where a configuration has more from elsewhere than it may."""

@@ -4,6 +4,7 @@ OmegaConf resolves when a value is read. Until then nobody sees what `${oc.creat
 gives away, or that thirty lines of `a1: ${a0}${a0}` stand for gigabytes.
 """
 
+import re
 from collections.abc import Iterator, Set
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +43,9 @@ MOST = 1_000_000
 LARGEST, MOST_OF_FILE, MOST_LOADED = 2**20, 5_000, 20_000
 """Bytes and values of a file in conf/, and values of all files that one configuration is composed of, each as often as
 it is named; ours have 3,000, 100 and 1,000."""
+
+LONG_NUMBER = re.compile("[-+]?[0-9][0-9a-fA-FxX_:.]{999,}")
+"""What Python takes its time to read, and refuses to print."""
 
 DEEPEST = 40
 """Levels of nodes and references; ours have ten."""
@@ -181,7 +185,10 @@ class CheckedRepository(ConfigRepository):
                 if self._checked.get(name) != (state.st_mtime_ns, state.st_size):  # those of a sweep are read again
                     self.sizes[name.removesuffix(".yaml")] = _check_file(file, name)
                     self._checked[name] = (state.st_mtime_ns, state.st_size)
-        return super().load_config(config_path)
+        try:
+            return super().load_config(config_path)
+        except yaml.YAMLError as error:  # a key that is there twice, say
+            raise _unreadable(config_path, error) from error
 
 
 class CountingRepository(CachingConfigRepository):
@@ -215,11 +222,15 @@ def _check_file(file: Path, name: str) -> int:
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         if isinstance(error, InputError):
             raise
-        where = first_line(error)
-        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-            where = f"line {error.problem_mark.line + 1}: {error.problem}"
-        raise InputError(f"{name} can't be read ({where}): see to that") from error
+        raise _unreadable(name, error) from error
     return count
+
+
+def _unreadable(name: str, error: Exception) -> InputError:
+    where = first_line(error)
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        where = f"line {error.problem_mark.line + 1}: {error.problem}"
+    return InputError(f"{name} can't be read ({where}): see to that")
 
 
 def _read_scalars(text: str, name: str) -> tuple[int, list[str]]:
@@ -242,6 +253,8 @@ def _read_scalars(text: str, name: str) -> tuple[int, list[str]]:
         elif isinstance(event, yaml.ScalarEvent):
             sizes |= {} if event.anchor is None else {event.anchor: 1}
             texts.append(event.value)
+            if LONG_NUMBER.fullmatch(event.value):
+                raise InputError(f"{name} has a number of {len(event.value):,} digits: take a smaller one")
         if count > MOST_OF_FILE or len(open_) > DEEPEST:
             raise InputError(
                 f"{name} stands for more than {MOST_OF_FILE:,} values, or for too many levels: write fewer"

@@ -78,6 +78,7 @@ DOUBLED = ["a0: xxxxxxxxxx", *(f"a{n}: ${{a{n - 1}}}${{a{n - 1}}}" for n in rang
 
 OPTUNA = "defaults: [override /hydra/sweeper: optuna]\nhydra: {mode: MULTIRUN, sweeper: {study_name: x, n_trials: 1, "
 JOBLIB = "defaults: [override /hydra/launcher: joblib]\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}, "
+SWEPT_OVER = "hydra: {mode: MULTIRUN, sweeper: {params: "
 TIMER = "callbacks: {x: {_target_: lightning.pytorch.callbacks.Timer, "
 
 REFUSED = {
@@ -144,6 +145,34 @@ REFUSED = {
     "joblib's folder": (JOBLIB + "launcher: {temp_folder: /x}}", "temp_folder can't be set"),
     "a mode": ("hydra: {mode: '${hydra.output_subdir}'}", "hydra.mode"),
     "a launcher from elsewhere": ("p: {_target_: os.system}\nhydra: {launcher: '${p}'}", ""),
+    "code in a list": (OPTUNA + "direction: [{_target_: shutil.copy, src: a, dst: b}]}}", "sweeper.direction=["),
+    "a handler behind a name with dots": (
+        "hydra: {job_logging: {handlers: {file: {class: logging.FileHandler, filename: x}, "
+        "file.class: '${package:logs.LogFile}', "
+        "file.filename: '${hydra.runtime.output_dir}/${hydra.job.name}.log'}}}",
+        "is there twice",
+    ),
+    "another run": ("resume: x", "resume is not taken from a file"),
+    # small, and stand for much
+    "a long range": (SWEPT_OVER + "{seed: 'range(0,1000000000)'}}}", "more than 1,000,000 values"),
+    "a product": (SWEPT_OVER + "{seed: 'range(0,99)', data.batch_size: 'range(2,99)'}}}", "more than 1,000 runs"),
+    "brackets": (SWEPT_OVER + f"{{seed: '{'[' * 300}{']' * 300}'}}}}}}", ""),
+    "a long list": (SWEPT_OVER + f"{{seed: '{','.join(map(str, range(9999)))}'}}}}}}", "characters"),
+    "a grid": (
+        "defaults: [{override /hydra/sweeper: optuna}, {override /hydra/sweeper/sampler: grid}]\n"
+        + SWEPT_OVER
+        + "{seed: 'range(0,99999)'}}}",
+        "more than 1,000 runs",
+    ),
+    "jobs at once": (OPTUNA + "n_jobs: 1000000000}}", "take at most 256"),
+    "itself twice": ("defaults: [evil@a, evil@b]", ""),
+    "all settings": ("a: '${settings:}'", "${settings:…}"),
+    "many references": (f"a: '{'${seed}' * 1000}'", "references in a text of 7,000"),
+    "a long number": (f"seed: 0x{'f' * 5000}", "a number of 5,002 digits"),
+    "many values": (f"a: [{'1,' * 5000}]", "more than 5,000 values"),
+    "a key twice": ("seed: 1\nseed: 2", "duplicate key"),
+    "a tag": ("seed: !!python/object/apply:os.system [x]", "line 2"),
+    "a list as a key": ("? [a, b]\n: 1", "unhashable key"),
     # other machines
     "W&B": ("logger: {x: {_target_: lightning.pytorch.loggers.WandbLogger, project: x}}", "on the command line"),
     "MLflow": (

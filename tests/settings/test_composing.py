@@ -1,0 +1,131 @@
+"""Options, folders and words of a stranger's: nothing of theirs runs, leads elsewhere, or grows without limit."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from src.errors import InputError
+from src.settings import composing
+from tests.support.command_line import run_here
+
+COPY = "{_target_: shutil.copy, src: /etc/hostname, dst: canary}"
+JOBLIB = "_target_: hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher\n"
+OPTUNA = "_target_: hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper\nparams: {seed: '1,2'}\n"
+HANDLER = "# @package _global_\nhydra: {hydra_logging: {handlers: {x: {'()': shutil.copy, src: a, dst: canary}}}}"
+
+OPTIONS = {
+    "a launcher's argument": ("hydra/launcher/x", JOBLIB + f"n_jobs: [{COPY}]", "Integer"),
+    "a launcher's expression": (
+        "hydra/launcher/x",
+        JOBLIB + "pre_dispatch: __import__(1)",
+        "pre_dispatch can't be set",
+    ),
+    "a sweeper's code": ("hydra/sweeper/x", OPTUNA + "custom_search_space: planted.f", "search_space can't be set"),
+    "a sweeper's list": ("hydra/sweeper/x", OPTUNA + f"direction: [{COPY}]", "sweeper.direction=["),
+    "a sampler's argument": (
+        "hydra/sweeper/sampler/x",
+        f"_target_: optuna.samplers.TPESampler\ngamma: {COPY}",
+        "gamma",
+    ),
+    "the name of Hydra's launcher": ("hydra/launcher/basic", f"x: {COPY}", "the name of one of Hydra's own"),
+    "the name of Hydra's schema": ("hydra/config", "mode: null", "the name of one of Hydra's own"),
+}
+"""Files in conf/ and what is said of each."""
+
+
+@pytest.fixture
+def conf(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("theirs") / "conf"
+    shutil.copytree(composing.CONF, folder)
+    monkeypatch.setattr(composing, "CONF", folder)
+    return folder
+
+
+def add(conf: Path, name: str, text: str) -> None:
+    file = conf / f"{name}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def refuse(tmp_path: Path, *words: str, verb: str = "train") -> str:
+    result = run_here(*words, cwd=tmp_path, verb=verb)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+    return result.stderr
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_of_hydras_groups_is_checked_as_what_its_class_takes(name: str, conf: Path, tmp_path: Path) -> None:
+    option, text, said = OPTIONS[name]
+    add(conf, option, text)
+    group, _, chosen = option.rpartition("/")
+    words = [f"{group}={chosen}"] if chosen == "x" else []
+    if "sampler" in group:
+        words.insert(0, "hydra/sweeper=optuna")
+    assert said in refuse(tmp_path, "-m", *words, "seed=1,2")
+
+
+def test_an_option_of_ones_own_may_set_what_its_class_takes(conf: Path) -> None:
+    add(conf, "hydra/launcher/mine", "defaults: [joblib]\nn_jobs: 3\n")
+    cfg = composing.check_overrides("train", ["hydra/launcher=mine", "seed=1,2"], multirun=True)
+    assert cfg.hydra.launcher.n_jobs == 3
+
+
+@pytest.mark.parametrize("flags", [["--help"], ["--info", "all"], ["--cfg", "all"]], ids=" ".join)
+def test_flags_refuse_what_a_run_refuses(flags: list[str], conf: Path, tmp_path: Path) -> None:
+    add(conf, "experiment/evil", HANDLER)
+    assert "can't be set" in refuse(tmp_path, *flags, "experiment=evil")
+
+
+def test_hydras_own_help_composes_nothing_of_a_strangers(conf: Path, tmp_path: Path) -> None:
+    add(conf, "experiment/evil", HANDLER)
+    assert run_here("--hydra-help", "+experiment=evil", cwd=tmp_path).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flags", [[], ["--info", "searchpath"]], ids=["run", "info"])
+def test_a_search_path_is_refused_before_its_package_is_imported(
+    flags: list[str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path_factory.mktemp("packages") / "planted_by_a_stranger"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit(7)")
+    monkeypatch.syspath_prepend(package.parent)
+    assert "hydra.searchpath can't be set" in refuse(tmp_path, *flags, f"hydra.searchpath=[pkg://{package.name}]")
+
+
+@pytest.mark.parametrize("verb", ["audit", "benchmark", "evaluate", "report"])
+def test_a_file_does_not_say_where_a_verb_writes(verb: str, conf: Path) -> None:
+    add(conf, "experiment/evil", "# @package _global_\noutput: ../x\n")
+    needed = {"evaluate": ["checkpoint=x"], "report": ["runs=x"]}.get(verb, [])
+    with pytest.raises(InputError, match="output is not taken from a file"):
+        composing.check_overrides(verb, ["+experiment=evil", *needed])
+    composing.check_overrides(verb, ["+experiment=evil", "output=mine", *needed])
+
+
+def test_a_link_that_leads_out_of_conf_is_refused(conf: Path, tmp_path: Path) -> None:
+    secret = conf.parent / "secret.yaml"
+    secret.write_text("token: x")
+    (conf / "experiment" / "evil.yaml").symlink_to(secret)
+    assert "is a link" in refuse(tmp_path, "experiment=evil")
+
+
+def test_links_of_a_package_manager_are_followed(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = conf.with_name("installed")
+    shutil.copytree(conf, installed, copy_function=lambda file, at: Path(at).symlink_to(file))
+    monkeypatch.setattr(composing, "CONF", installed)
+    assert composing.check_overrides("train", ["experiment=digits"]).study.answer == "levels"
+
+
+def test_files_that_name_each_other_count_as_often_as_they_are_named(conf: Path, tmp_path: Path) -> None:
+    add(conf, "experiment/e0", "a: 1\n")
+    for level in range(1, 8):
+        names = ", ".join(f"e{level - 1}@p{number}" for number in range(10))
+        add(conf, f"experiment/e{level}", f"defaults: [{names}]\n")
+    assert "more than 20,000 values" in refuse(tmp_path, "+experiment@x=e7")
+
+
+def test_an_experiment_for_a_verb_without_experiments_takes_one_line(tmp_path: Path) -> None:
+    assert "experiment" in refuse(tmp_path, "experiment=digits", verb="audit")
