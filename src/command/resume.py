@@ -88,7 +88,7 @@ def _is_hydras(run: RunFolder, word: str) -> bool:
     check_resolvers(word, f"{run.shown} was begun with {word[:60]!r}, which")
     try:
         override = OverridesParser.create().parse_override(word)
-    except (HydraException, RecursionError) as error:
+    except (HydraException, RecursionError, ValueError) as error:
         raise InputError(f"{run.shown} was begun with {word[:60]!r}: {first_line(error)[:200]}") from None
     names = (str(override.key_or_group), str(override.package or ""))
     return any("hydra" in re.split(r"[./@:]", name) for name in names)

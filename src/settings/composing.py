@@ -241,7 +241,7 @@ class Composer(ConfigLoaderImpl):
         try:
             parsed = OverridesParser.create(config_loader=self).parse_overrides(list(words))
             self.validate_sweep_overrides_legal(parsed, RunMode.MULTIRUN, from_shell=True)
-        except (HydraException, RecursionError) as error:
+        except (HydraException, RecursionError, ValueError) as error:
             raise InputError(explain_syntax(error)) from error
         return parsed
 

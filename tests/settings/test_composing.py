@@ -129,3 +129,11 @@ def test_files_that_name_each_other_count_as_often_as_they_are_named(conf: Path,
 
 def test_an_experiment_for_a_verb_without_experiments_takes_one_line(tmp_path: Path) -> None:
     assert "experiment" in refuse(tmp_path, "experiment=digits", verb="audit")
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["trainer.detect_anomaly=x", "trainer.num_sanity_val_steps=x", "trainer.profiler={a:1}", f"seed={'9' * 5000}"],
+)
+def test_a_value_of_another_kind_takes_one_line(word: str, tmp_path: Path) -> None:
+    refuse(tmp_path, word)
