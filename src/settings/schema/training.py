@@ -73,7 +73,9 @@ class Trainer(Settings):
     overfit_batches: Any = setting("overfit on so many training batches on purpose, the same ones every epoch")
     val_check_interval: Any = setting("validate more often than once an epoch")
     check_val_every_n_epoch: Count = setting("validate every so many epochs")
-    num_sanity_val_steps: Any = setting("validation batches to try before training; null: 2")
+    num_sanity_val_steps: Annotated[int, Interval(ge=-1, le=1_000_000)] | None = setting(
+        "validation batches to try before training; null: 2"
+    )
     log_every_n_steps: Count | None = setting("steps between two values of a training curve; null: 50")
     enable_checkpointing: Any = setting("write checkpoints")
     enable_progress_bar: Any = setting("a bar on a terminal, plain lines elsewhere")
@@ -88,7 +90,7 @@ class Trainer(Settings):
         "leave it false: the data module deals out the images, the same after a resume"
     )
     profiler: Annotated[str | None, Takes("simple, advanced, or null")] = setting("where the time goes")
-    detect_anomaly: Any = setting("name the operation that made a NaN")
+    detect_anomaly: bool = setting("name the operation that made a NaN")
     barebones: Any = setting("Lightning's mode for measuring its own overhead")
     plugins: Any = setting("Lightning's plugins")
     sync_batchnorm: Any = setting("share batch statistics between processes")
