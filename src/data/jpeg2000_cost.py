@@ -1,11 +1,15 @@
 """What decoding a JPEG 2000 will cost, as the headers of its codestream say (ITU-T T.800, annex A)."""
 
 import math
+import re
 import struct
 from typing import BinaryIO
 
-START = b"\xff\x4f\xff\x51"  # SOC and SIZ, with which a codestream begins, wherever in the file it is
+START = b"\xff\x4f\xff\x51"  # SOC and SIZ, with which a codestream begins
+BOX = b"jp2c"  # which holds one
 COD, COC, SOT, SOD = 0xFF52, 0xFF53, 0xFF90, 0xFF93
+KNOWN = {0xFF00 | n for n in bytes.fromhex("50 51 52 53 55 57 58 59 5C 5D 5E 5F 60 61 63 64 74 75 77 78 90 93")}
+"""Markers that OpenJPEG knows (j2k.c, j2k_memory_marker_handler_tab). It looks into others for known ones."""
 
 MOST_SAMPLES = 225_000_000
 """Of one tile: OpenJPEG keeps a tile's samples in 4 bytes each, and Pillow has the picture beside them."""
@@ -20,22 +24,28 @@ MOST_PACKETS = 3_000_000
 """Quality layers times precincts, of all tiles. OpenJPEG goes through them even where they are empty."""
 
 MOST_COMPONENTS = 4
-MOST_MARKERS = 100_000
+MOST_CODESTREAMS = 4
+MOST_MARKERS = 500_000
+UNUSUAL = "cannot be decoded: unusual JPEG 2000"
 
 
 def reason_against_jpeg2000(file: BinaryIO) -> str | None:
     """Return why decoding costs too much; None if it doesn't."""
     file.seek(0)
     data = file.read()
-    place = data.find(START)
-    while place >= 0:
+    places = [0] if data.startswith(START) else [found.end() for found in re.finditer(BOX, data)]
+    if len(places) > MOST_CODESTREAMS:
+        return f"too costly to decode ({len(places):,} codestreams)"
+    for place in places:
+        start = next((at for at in (place, place + 8) if data.startswith(START, at)), None)  # a length may lie between
+        if start is None:
+            return UNUSUAL if place + 12 <= len(data) else "truncated"
         try:
-            reason = _against_codestream(data, place)
+            reason = _against_codestream(data, start)
         except (struct.error, IndexError):
             reason = "truncated"
         if reason is not None:
             return reason
-        place = data.find(START, place + 1)
     return None
 
 
@@ -55,7 +65,10 @@ def _against_codestream(data: bytes, place: int) -> str | None:
     width, height = min(width, x1 - x0), min(height, y1 - y0)
     if width * height * components > MOST_SAMPLES:
         return f"too costly to decode (one tile of {width:,} × {height:,} pixels)"
-    for layers, style in _styles(data, place + 2, components):
+    styles = _styles(data, place + 2, components)
+    if styles is None:
+        return UNUSUAL
+    for layers, style in styles:
         precincts, blocks = _parts(width, height, style)
         if components * (precincts + blocks) > MOST_BLOCKS:
             return f"too costly to decode (a tile in {components * (precincts + blocks):,} pieces)"
@@ -64,13 +77,16 @@ def _against_codestream(data: bytes, place: int) -> str | None:
     return None
 
 
-def _styles(data: bytes, place: int, components: int) -> list[tuple[int, bytes]]:
-    """Return the number of layers with each style of coding (SPcod, SPcoc), of the main header and of all tiles'."""
+def _styles(data: bytes, place: int, components: int) -> list[tuple[int, bytes]] | None:
+    """Return the number of layers with each style of coding (SPcod, SPcoc), of the main header and of all tiles'.
+
+    None where OpenJPEG may find others: beyond a marker that it doesn't know, or that is one too many for us.
+    """
     found: list[tuple[int, bytes]] = []
     layers, part = 1, len(data)
     for _ in range(MOST_MARKERS):
         if place + 4 > len(data):
-            break
+            return found
         marker, length = struct.unpack_from(">HH", data, place)
         segment = data[place + 4 : place + 2 + length]
         if marker == SOT:
@@ -85,10 +101,10 @@ def _styles(data: bytes, place: int, components: int) -> list[tuple[int, bytes]]
         elif marker == COC:
             segment = segment[1 if components < 257 else 2 :]
             found.append((layers, segment[1:] if segment[0] & 1 else segment[1:6]))
-        elif marker < 0xFF30:
-            break
+        elif marker not in KNOWN:
+            return found if part < len(data) and place >= part else None  # whatever follows the tiles
         place += 2 + max(length, 2)
-    return found
+    return None
 
 
 def _parts(width: int, height: int, style: bytes) -> tuple[int, int]:

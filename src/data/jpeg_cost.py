@@ -19,6 +19,9 @@ MOST_FILLING = 2**16
 MOST_SCANNED = 32 * MAX_PIXELS
 """Pixels that all scans together go through. Encoders write about ten scans, and the longest scripts forty."""
 
+LARGEST_MCU = 32
+"""Pixels to a side: a picture one pixel high is filled up to so many before it is decoded."""
+
 CHUNK = 2**20
 SOI, EOI, SOS, APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -47,8 +50,8 @@ class Header:
             return f"too costly to decode ({self.exif:,} pieces of EXIF)"
         if self.filling > MOST_FILLING:
             return "too costly to decode (filling between segments)"
-        pixels = self.width * self.height
-        if pixels <= MAX_PIXELS and (self.scans or 1) * pixels > MOST_SCANNED:  # of more pixels that is the reason
+        passed = (self.scans or 1) * (self.width + LARGEST_MCU) * (self.height + LARGEST_MCU)
+        if self.width * self.height <= MAX_PIXELS and passed > MOST_SCANNED:  # of more pixels that is the reason
             return f"too costly to decode ({self.scans:,} scans)"
         return None
 

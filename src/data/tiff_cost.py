@@ -21,6 +21,9 @@ MOST_VALUES = 100_000
 SPARE = 2**24
 """Pixels outside of the image that tiles may cover, beside a quarter of those within."""
 
+MOST_SEGMENTS = 2_000_000
+"""Of the JPEGs in all tiles; each has three to eight, and looking at one takes 2 µs."""
+
 MOST_JPEG_SCANS = 100  # libtiff 4.7, tif_jpeg.c: max_allowed_scan_number
 
 WIDTH, HEIGHT, BITS, COMPRESSION, SAMPLES, ROWS, PLANES = 256, 257, 258, 259, 277, 278, 284
@@ -115,11 +118,14 @@ def _against_jpegs(
     file: BinaryIO, layout: Layout, places: Entry | None, piece: tuple[int, int], pixels: int
 ) -> str | None:
     """Weigh the JPEGs in the tiles: libtiff decodes one in the last strip whole, however high it is."""
-    most = 2 * piece[0] * piece[1] + SPARE
+    most, segments = 2 * piece[0] * piece[1] + SPARE, 0
     for place in set(_numbers(file, layout, places, MOST_PIECES)):
         header = read_header(file, place)
         if header is None or header.width * header.height > most:
             return "too costly to decode (a JPEG larger than its tile)"
+        segments += header.segments
+        if segments > MOST_SEGMENTS:  # the same ones may belong to every tile
+            return f"too costly to decode (over {MOST_SEGMENTS:,} segments)"
         if header.scans is not None and MOST_JPEG_SCANS * pixels > MOST_SCANNED:
             return "too costly to decode (progressive tiles)"
     return None

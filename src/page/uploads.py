@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from ..data.apart import decoded_apart
-from ..data.images import UnreadableImageError
+from ..data.decoding_cost import reason_against
+from ..data.images import UnreadableImageError, refuse
 from ..data.transforms import Geometry, load_image
 from ..errors import InputError
 
@@ -31,8 +32,13 @@ def to_input(content: bytes, geometry: Geometry) -> torch.Tensor:
 
     Raise `InputError` with a sentence for the visitor.
     """
-    check_upload(content)
-    return apart(lambda: load_image(BytesIO(content), geometry))
+    check_size(content)
+
+    def work() -> torch.Tensor:
+        check_upload(content)
+        return load_image(BytesIO(content), geometry)
+
+    return apart(work)
 
 
 def apart(work: Callable[[], torch.Tensor]) -> torch.Tensor:
@@ -46,8 +52,7 @@ def apart(work: Callable[[], torch.Tensor]) -> torch.Tensor:
         raise InputError(_sentence(error)) from error
 
 
-def check_upload(content: bytes) -> tuple[int, int]:
-    """Return width and height from the header: a refused file is never decoded and takes no memory."""
+def check_size(content: bytes) -> None:
     if not content:
         raise InputError("This file is empty: choose another picture.")
     if len(content) > MAX_BYTES:
@@ -55,17 +60,28 @@ def check_upload(content: bytes) -> tuple[int, int]:
         raise InputError(
             f"This file has {size:.1f} MB, more than the {MAX_BYTES // 10**6} MB allowed: make it smaller."
         )
+
+
+def check_upload(content: bytes) -> tuple[int, int]:
+    """Return width and height from the header: a refused file is never decoded and takes no memory.
+
+    The header may be the costly part, so this is for the picture's own process. `UnreadableImageError` has the sentence
+    for the visitor.
+    """
+    file = BytesIO(content)
+    refuse(reason_against(file))
+    file.seek(0)
     try:
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own limits are higher
-        raise InputError(_too_large("")) from error
+        raise UnreadableImageError(_too_large("")) from error
     except Exception as error:  # a broken header, for which each format has its own
-        raise InputError(
+        raise UnreadableImageError(
             "This file is no JPEG, PNG, WebP, BMP, GIF or TIFF picture, or its beginning is damaged: choose another."
         ) from error
     if width * height > MAX_PIXELS:
-        raise InputError(_too_large(f"{width:,} × {height:,} pixels, "))
+        raise UnreadableImageError(_too_large(f"{width:,} × {height:,} pixels, "))
     return width, height
 
 
@@ -74,6 +90,8 @@ def _too_large(size: str) -> str:
 
 
 def _sentence(error: UnreadableImageError) -> str:
+    if error.reason.startswith("This "):
+        return error.reason
     if error.reason == "truncated":
         return "This picture ends in the middle: the file was cut off; upload the whole of it."
     if error.reason.startswith("too large"):

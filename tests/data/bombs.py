@@ -74,6 +74,14 @@ def strips(size: tuple[int, int], tags: Mapping[int, Value], data: bytes, rows: 
     return tiff(size, {259: (3, [8]), 278: (4, [rows])} | where | tags, data)
 
 
+def chained(number: int, chain: int) -> bytes:
+    """A TIFF whose tiles begin in one chain of comments, and so are one JPEG, looked at as often as there are tiles."""
+    data = b"\xff\xfe\0\2" * chain + encoded(Image.new("L", (8, 8)), "JPEG")[2:]
+    places: Value = (4, lambda place: [max(place - 2, 0) + 4 * (i % chain) for i in range(number)])
+    tags: dict[int, Value] = {259: (3, [7]), 322: (4, [16]), 323: (4, [16]), 324: places, 325: (4, [9] * number)}
+    return tiff((16 * 500, 16 * number // 500), tags, data, bits=[8])
+
+
 def scans(size: tuple[int, int], copies: int, *, progressive: bool = True, filling: bytes = b"") -> bytes:
     """A JPEG with scans of no data; one that isn't progressive has a scan for each colour, over and over."""
     data = encoded(Image.new("RGB", size, "teal"), "JPEG", progressive=progressive, subsampling=0)

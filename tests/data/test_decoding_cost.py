@@ -2,6 +2,7 @@
 
 import io
 import time
+import weakref
 import zlib
 from collections.abc import Callable
 
@@ -25,6 +26,12 @@ def renamed(avif: bytes) -> bytes:
     """The same, with another size in its header."""
     place = avif.index(b"ispe") + 8
     return avif[:place] + (11_000).to_bytes(4) * 2 + avif[place + 8 :]
+
+
+def styled(hiding: bytes) -> bytes:
+    """A costly JPEG 2000 with something before its style of coding."""
+    code = bombs.codestream((8000, 8000), (8000, 8000), block=0)
+    return code.replace(b"\xff\x52", hiding + b"\xff\x52", 1)
 
 
 NOISE = Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8))
@@ -65,10 +72,13 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: jpeg_in_tiff((8000, 8000), bombs.encoded(Image.new("RGB", (8000, 8000)), "JPEG", progressive=True)),
         "progressive tiles",
     ),
+    "tiles that share a JPEG of many segments": (lambda: bombs.chained(200_000, 9000), "2,000,000 segments"),
     "progressive scans": (lambda: bombs.scans(SCANS, MANY), "5,010 scans"),
     "sequential scans": (lambda: bombs.scans(SCANS, MANY, progressive=False), "scans"),
     "scans behind filling": (lambda: bombs.scans(SCANS, MANY, filling=b"\xff\xff\0"), "not an image|scans"),
     "scans behind filled markers": (lambda: bombs.scans(SCANS, MANY, filling=b"\xff\xff"), "5,010 scans"),
+    "scans of one row": (lambda: bombs.scans((65_500, 1), 80_000), "80,010 scans"),
+    "scans of one column": (lambda: bombs.scans((1, 65_500), 80_000), "80,010 scans"),
     "EXIF in pieces": (lambda: bombs.segments(0xE1, EXIF, 1000), "1,000 pieces of EXIF"),
     "segments": (lambda: bombs.segments(0xFE, b"", 20_000), "10,000 segments"),
     "filling": (lambda: b"\xff\xd8" + b"\xff" * 10**5 + bombs.segments(0xFE, b"", 1)[2:], "filling"),
@@ -102,6 +112,17 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: bombs.boxed((8, 8), bombs.codestream((60_000, 60_000), (60_000, 60_000))),
         "one tile",
     ),
+    "JP2 behind an unknown marker": (
+        lambda: bombs.boxed((8, 8), b"\xff\x4f\xff\x30" + bombs.codestream((60_000, 60_000), (60_000, 60_000))[2:]),
+        "unusual JPEG 2000",
+    ),
+    "JPEG 2000 style behind an unknown marker": (
+        lambda: styled(b"\xff\x30"),
+        "unusual JPEG 2000",
+    ),
+    "JPEG 2000 style behind many markers": (lambda: styled(b"\xff\x64\0\4\0\0" * 110_000), "pieces"),
+    "JPEG 2000 of more markers": (lambda: styled(b"\xff\x64\0\4\0\0" * 510_000), "unusual JPEG 2000"),
+    "JP2 of many codestreams": (lambda: bombs.boxed((8, 8), b"jp2c" * 9), "10 codestreams"),
     "JP2 of many components": (
         lambda: bombs.boxed((9, 9), bombs.codestream((9, 9), (9, 9), components=16_384)),
         "16,384 components",
@@ -159,6 +180,26 @@ LARGE: dict[str, tuple[Callable[[], bytes], tuple[int, int]]] = {
 def test_a_large_picture_is_read(name: str) -> None:
     make, size = LARGE[name]
     assert read_image(io.BytesIO(make()), 3, 224).size == size
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_picture_is_turned_without_a_third_copy(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    opened: list[weakref.ref[Image.Image]] = []
+    loaded, turn = ImageFile.ImageFile.load, Image.Image.transpose
+
+    def load(image: ImageFile.ImageFile) -> object:
+        opened.append(weakref.ref(image))
+        return loaded(image)
+
+    def transpose(picture: Image.Image, method: Image.Transpose) -> Image.Image:
+        assert mode == "RGB" or opened[0]() is None
+        return turn(picture, method)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    monkeypatch.setattr(Image.Image, "transpose", transpose)
+    assert read_image(io.BytesIO(bombs.encoded(NOISE.convert(mode), "PNG", exif=exif))).size == (90, 120)
 
 
 def exif_of(image: Image.Image) -> bytes:
