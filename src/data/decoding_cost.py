@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 
 from .jpeg2000_cost import reason_against_jpeg2000
 from .jpeg_cost import reason_against_jpeg
-from .tiff_cost import reason_against_tiff
+from .tiff_cost import reason_against_tags, reason_against_tiff
 
 MOST_TEXTS = 100
 """Compressed texts and profiles in a PNG. Pillow unpacks up to 1 MB of each, and doesn't add up all of them."""
@@ -58,6 +58,8 @@ def reason_against(file: BinaryIO) -> str | None:
         return reason_against_png(file)
     if start.startswith(b"\0\0\1\0"):
         return reason_against_ico(file)
+    if start[:2] in (b"II", b"MM"):
+        return reason_against_tags(file)
     if start[4:] == b"ftyp":
         return reason_against_avif(file)
     return reason_against_ppm(file) if start.startswith(b"P") else None

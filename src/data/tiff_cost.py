@@ -54,6 +54,24 @@ class Layout(NamedTuple):
         return int(struct.unpack_from(self.order + letter, data)[0])
 
 
+def reason_against_tags(file: BinaryIO) -> str | None:
+    """Return why the tags alone cost too much, of which Pillow makes objects as soon as it opens a file."""
+    file.seek(0)
+    layout, first = _layout(file.read(16))
+    if first is None:
+        return None
+    try:
+        entries = _directory(file, layout, first)
+    except (struct.error, OSError, OverflowError, ValueError):  # too short, or a place that no file has
+        return None
+    if isinstance(entries, str):
+        return entries
+    pieces = max((entries[tag].values for tag in (*STRIPS, *TILES) if tag in entries), default=0)
+    if pieces > MOST_PIECES:
+        return f"too costly to decode ({pieces:,} tiles or strips)"
+    return _against_values(entries)
+
+
 def reason_against_tiff(file: BinaryIO, offset: int, size: tuple[int, int]) -> str | None:
     """Return why decoding costs too much; None if it doesn't.
 
@@ -65,9 +83,8 @@ def reason_against_tiff(file: BinaryIO, offset: int, size: tuple[int, int]) -> s
         size: as Pillow understands it, width and height in either order.
     """
     file.seek(0)
-    start = file.read(16)
-    layout = Layout("<" if start[:2] == b"II" else ">", 43 in start[2:4])
-    if offset != layout.number(start[8:] if layout.big else start[4:], 16 if layout.big else 4):
+    layout, first = _layout(file.read(16))
+    if offset != first:
         return "cannot be decoded: unusual TIFF (its first directory)"
     entries = _directory(file, layout, offset)
     if isinstance(entries, str):
@@ -81,14 +98,7 @@ def reason_against_tiff(file: BinaryIO, offset: int, size: tuple[int, int]) -> s
             known[tag] = value
     if {known.get(WIDTH), known.get(HEIGHT)} != set(size):
         return "cannot be decoded: unusual TIFF (its size)"
-    pieces = max((entries[tag].values for tag in (*STRIPS, *TILES) if tag in entries), default=0)
-    if pieces > MOST_PIECES:
-        return f"too costly to decode ({pieces:,} tiles or strips)"
-    return (
-        _against_pieces(file, layout, entries, known)
-        or _against_values(entries)
-        or _against_subdirectories(file, layout, entries)
-    )
+    return _against_pieces(file, layout, entries, known) or _against_subdirectories(file, layout, entries)
 
 
 def _against_pieces(file: BinaryIO, layout: Layout, entries: dict[int, Entry], known: dict[int, int]) -> str | None:
@@ -167,6 +177,14 @@ def _directory(file: BinaryIO, layout: Layout, offset: int) -> dict[int, Entry] 
         if kind in SIZES:
             entries[tag] = Entry(kind, count, field)
     return entries
+
+
+def _layout(start: bytes) -> tuple[Layout, int | None]:
+    """Return how the file is written, and where its first directory is; None where it is too short to say."""
+    layout = Layout("<" if start[:2] == b"II" else ">", 43 in start[2:4])
+    if len(start) < 16:
+        return layout, None
+    return layout, layout.number(start[8:] if layout.big else start[4:], 16 if layout.big else 4)
 
 
 def _single(layout: Layout, entry: Entry) -> int | None:
