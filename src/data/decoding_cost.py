@@ -35,7 +35,7 @@ MOST_AVIF_PIXELS = 100_000_000
 MOST_WEBP_PIXELS = 90_000_000
 """libwebp's decoder of animations, which Pillow uses for all, keeps two canvases, and Pillow two copies of one."""
 
-MOST_AVIF_ITEMS = 128
+MOST_AVIF_ITEMS = 64
 """libavif decodes each, whatever size the file says that it has."""
 
 MOST_ICONS = 256
