@@ -130,6 +130,20 @@ def refuse_links(folder: Path, path: Path) -> None:
             raise InputError(f"{place} is a link, and may lead anywhere: put in its place what it leads to")
 
 
+def move_files(source: Path, target: Path) -> set[str]:
+    """Move all files of a folder into another one, where they replace others and links; return their names.
+
+    Raise `InputError`, and move none, where a folder has the name of one.
+    """
+    names = {path.name for path in source.iterdir()}
+    for name in sorted(names):
+        if (target / name).is_dir() and not (target / name).is_symlink():
+            raise InputError(f"{target / name} is a folder, in the place of a file: remove it, or name another folder")
+    for name in names:
+        (source / name).replace(target / name)
+    return names
+
+
 def open_inside(folder: Path, name: str) -> BinaryIO:
     """Open the regular file `name` below a folder for reading, without following a link below that.
 

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LambdaCallback
 from numpy.typing import NDArray
 
@@ -16,15 +17,20 @@ from ..analysis.metrics import read_figures
 from ..callbacks.test_outputs import Predictions
 from ..data.datasets import ImageLoader
 from ..data.processes import file_progress
+from ..errors import InputError, first_line
 from ..runs.folder import RunFolder
 from ..runs.saved_settings import known_settings
 from ..trained.checkpoint import Trained
+from ..training.assemble import build_trainer
 from ..training.precision import choose_memory_format, choose_precision, weight_uses
 
 log = logging.getLogger(__name__)
 
 AS_TRAINED = ("deterministic", "benchmark")
 """Settings of the Trainer that the figures depend on, besides its precision and `limit_test_batches`."""
+
+MOST_THREADS = 1024
+"""The largest machines have about as many cores; of far more, OpenMP would end the process."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,20 +92,22 @@ class Meter:
                 done += len(hook[3][1])  # trainer, module, outputs, (images, targets), …
                 advance(done)
 
-            trainer = L.Trainer(
-                accelerator="gpu" if self.device.type == "cuda" else "cpu",
-                devices=1,
-                precision=self.precision,  # type: ignore[arg-type]  # checked by Lightning
-                callbacks=[predictions, LambdaCallback(on_test_batch_end=tell)],
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                limit_test_batches=self.limit if limited else None,
+            settings = {
+                "accelerator": "gpu" if self.device.type == "cuda" else "cpu",
+                "devices": 1,
+                "precision": self.precision,
+                "plugins": None,
+                "enable_checkpointing": False,
+                "enable_model_summary": False,
+                "limit_test_batches": self.limit if limited else None,
                 **self.settings,
-            )
-            with _on_threads(self.threads):
-                trainer.test(module, dataloaders=[loader], verbose=False)
+            }
+            trainer = build_trainer(settings, Path(), [predictions, LambdaCallback(on_test_batch_end=tell)], [])
+            try:
+                with _on_threads(self.threads):
+                    trainer.test(module, dataloaders=[loader], verbose=False)
+            except MisconfigurationException as error:  # such as a share of the batches that is less than one
+                raise InputError(f"the run's trainer: {first_line(error)}") from error
         module.to(self.device)  # Lightning leaves it on the CPU
         figures = read_figures(trainer.callback_metrics, "test")
         return Measured(figures, predictions.logits, predictions.probabilities, predictions.targets)
@@ -111,7 +119,7 @@ def _threads_of(run: RunFolder | None) -> int | None:
         threads = None if run is None else run.record()["hardware"]["threads"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return threads if isinstance(threads, int) and threads > 0 else None
+    return threads if type(threads) is int and 0 < threads <= MOST_THREADS else None
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from ..files import refuse_links
 from ..runs.folder import RunFolder
 from ..runs.foreign import look_over
 from ..runs.saved_settings import run_settings
+from ..settings.check import check_config
+from ..training.assemble import all_settings_needed
 from ..training.session import run_training
 
 STEM = {"stem", "stem_pool"}
@@ -24,6 +26,14 @@ log = logging.getLogger(__name__)
 EPOCHS, IMAGES = 50, 400
 """Of a training on shuffled labels: learning by heart takes many epochs, and works for few images. A ResNet-18 on
 photographs of 128 px knew 57 % of 1,000 labels after 7 of 20 epochs, which cost the same."""
+
+
+ALONE = {
+    **{"devices": 1, "num_nodes": 1, "strategy": "auto", "enable_checkpointing": True},
+    **{"min_epochs": None, "min_steps": None, "plugins": None, "profiler": None, "model_registry": None},
+}
+"""Settings of the Trainer for a network beside a run, which may be a stranger's: nothing keeps it training for ever,
+and nothing of it is sent anywhere."""
 
 
 def train_shuffled(
@@ -82,6 +92,7 @@ def train_beside(settings: DictConfig, target: RunFolder, word: str) -> None:
 
     Raise `InputError` where nothing can be written there; it names the setting called `word` as the way out.
     """
+    check_config(settings)
     refuse_links(target.path.parents[1], target.path)  # RUN/explain/WORD
     if target.path.is_dir():
         look_over(target.path)
@@ -98,6 +109,7 @@ def train_beside(settings: DictConfig, target: RunFolder, word: str) -> None:
         raise
 
 
+@all_settings_needed()
 def shuffled_settings(run: RunFolder, *, epochs: int, images: int) -> DictConfig:
     """Return the settings of `run` with shuffled labels, without what such a training does not need."""
     settings: DictConfig = run_settings(run)
@@ -111,8 +123,8 @@ def shuffled_settings(run: RunFolder, *, epochs: int, images: int) -> DictConfig
     settings.data.update({"shuffle_labels": True, "augment": None, "max_images": min(images, limit or images)})
     # No setting of Lightning's may cut it short. Validation is by the true labels: one batch of it is enough.
     settings.trainer.update(
-        {"max_epochs": epochs, "min_epochs": None, "max_steps": -1, "min_steps": None, "max_time": None}
+        ALONE
+        | {"max_epochs": epochs, "max_steps": -1, "max_time": None}
         | {"fast_dev_run": False, "overfit_batches": 0.0, "limit_train_batches": None, "limit_val_batches": 1}
-        | {"enable_checkpointing": True, "devices": 1, "num_nodes": 1, "strategy": "auto"}
     )
     return settings

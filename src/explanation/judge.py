@@ -5,6 +5,7 @@ whether it shows the class or just the first one's weakness.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,11 @@ from ..errors import InputError
 from ..runs.folder import RunFolder
 from ..runs.saved_settings import run_settings
 from ..settings.composing import CONF
+from ..trained.checkpoint import load_trained
 from ..trained.pictures import open_data
+from ..training.assemble import all_settings_needed
 from ..training.classifier import ImageClassifier
-from .controls import train_beside
+from .controls import ALONE, train_beside
 
 log = logging.getLogger(__name__)
 
@@ -168,9 +171,9 @@ def read_judge(folder: Path) -> Judge:
     run = RunFolder(folder)
     if not run.is_whole or not run.best_checkpoint.exists():
         raise InputError(f"{folder} holds no trained judge: train one, or name a judge=CHECKPOINT")
-    module = ImageClassifier.load_from_checkpoint(run.best_checkpoint, map_location="cpu")
-    metrics = run.metrics()
-    return Judge(module.eval(), run.best_checkpoint, metrics["test/accuracy"], metrics["train_seconds"])
+    trained, figures = load_trained(folder, word="judge"), run.metrics()  # it may have come with a stranger's run
+    accuracy, seconds = (figures.get(key, math.nan) for key in ("test/accuracy", "train_seconds"))
+    return Judge(trained.module, trained.path, accuracy, seconds)
 
 
 def unseen_images(folder: Path, n: int, data_root: str | None = None) -> tuple[Tensor, NDArray[np.int64]]:
@@ -182,6 +185,7 @@ def unseen_images(folder: Path, n: int, data_root: str | None = None) -> tuple[T
     return images, targets
 
 
+@all_settings_needed()
 def judge_settings(run: RunFolder, *, model: str | None, epochs: int, images: int) -> DictConfig:
     """Return the settings of a judge for `run`: the run's own, with another network and only what a judge needs."""
     settings: DictConfig = run_settings(run)
@@ -193,8 +197,7 @@ def judge_settings(run: RunFolder, *, model: str | None, epochs: int, images: in
     settings.update({"weights": None, "freeze": "none", "compile": False, "test": True, "seed": settings.seed + 1})
     settings.model = OmegaConf.load(description)
     settings.data.max_images = min(images, settings.data.get("max_images") or images)
-    settings.trainer.max_epochs = min(epochs, settings.trainer.max_epochs)
-    settings.trainer.update({"devices": 1, "num_nodes": 1, "strategy": "auto", "enable_checkpointing": True})
+    settings.trainer.update(ALONE | {"max_epochs": min(epochs, settings.trainer.max_epochs)})
     settings.optimizer.layer_decay = 1.0  # of fine-tuning; a judge begins with random weights
     return settings
 

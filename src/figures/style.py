@@ -34,6 +34,7 @@ GROUP_LINES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
 )
 GROUP_MARKERS = ("o", "s", "^", "D", "v", "X")
 DPI = 100
+LONGEST = 10_000  # letters of which any are drawn; a name may have as many as somebody likes
 HINTING = 1.05  # small letters are drawn up to so much wider than their outlines
 
 
@@ -76,11 +77,18 @@ def fit(text: str, width: float, size: float = 9, lines: int = 1, weight: str = 
 
     It is broken between words if that is enough, otherwise also after a sign such as `_`.
     """
-    for length in range(len(text), 0, -1):
+    text = shorten(text, LONGEST)
+    room = lines * (width + text_width(" ", size, weight))  # a blank at the end of a row takes none
+    widest = max((text_width(character, size, weight) for character in set(text)), default=1.0) or 1.0
+    length = len(text)
+    while length > 0:
+        short = shorten(text, length)
         for breaks in (" ", " _/=,-"):
-            rows = _broken(shorten(text, length), width, size, weight, breaks)
-            if len(rows) <= lines and max(text_width(row, size, weight) for row in rows) <= width:
+            rows = _broken(short, width, size, weight, breaks) if text_width(short, size, weight) <= room else []
+            if rows and len(rows) <= lines and max(text_width(row, size, weight) for row in rows) <= width:
                 return "\n".join(rows)
+        # As many letters as can't fit are passed over at once.
+        length -= max(1, int((text_width(short, size, weight) - room) / widest) - 1)
     return ""
 
 

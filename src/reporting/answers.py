@@ -89,8 +89,12 @@ def gap(result: Result) -> str:
         most = max(rows, key=overfits)
         does = "overfits most" if most["gap_accuracy"] > 0 else "is nearest to overfitting"
         return f"{most['label']} {does}: train accuracy minus validation accuracy is {_gap(most)}; {best(result)}"
+    try:
+        shares = sorted({row[fraction] for row in rows}, key=float)
+    except ValueError:  # one run doesn't say, or says what is no number
+        return best(result)
     worst, winners, lead = [], [], None
-    for share in sorted({row[fraction] for row in rows}, key=float):
+    for share in shares:
         alike, size = [row for row in rows if row[fraction] == share], f"{100 * float(share):g} %"
         most, first = max(alike, key=overfits), max(alike, key=wins)
         worst.append(f"{most['model']} on {size} of the images ({_gap(most)})")

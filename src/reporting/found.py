@@ -25,7 +25,7 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     doubtful: list[Path] = []
     others: list[tuple[Path, bool]] = []
     closed: list[tuple[Path, str]] = []
-    known = [root.resolve()]
+    known = {root.resolve()}
     waiting = [root]
     while waiting:
         folder = waiting.pop()
@@ -48,15 +48,14 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
                 continue
             if entry.is_symlink():
                 target = Path(entry.path).resolve()
-                if any(target.is_relative_to(place) for place in known):
+                if not known.isdisjoint((target, *target.parents)):
                     continue
-                known.append(target)
+                known.add(target)
             waiting.append(folder / entry.name)
     above = {parent for path in runs for parent in path.parents}
-    lost = [path for path in doubtful if path not in above]
-    lost = [path for path in lost if not set(path.parents) & set(lost)]
-    runs += lost
-    others = [(path, nothing) for path, nothing in others if not {path, *path.parents} & set(lost)]
+    lost = {path for path in doubtful if path not in above}
+    runs += [path for path in doubtful if path in lost and lost.isdisjoint(path.parents)]
+    others = [(path, nothing) for path, nothing in others if lost.isdisjoint((path, *path.parents))]
     holders = {parent for path in [*runs, *(path for path, _ in closed)] for parent in path.parents}
     empty = [
         (path, "empty folder: no run in it" if nothing else "no run in it")

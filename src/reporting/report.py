@@ -15,7 +15,7 @@ from rich.text import Text
 from ..analysis.metrics import SCORES
 from ..errors import InputError
 from ..figures.style import printable
-from ..files import write_text
+from ..files import move_files, refuse_links, write_text
 from ..frames import pd
 from ..logs import visible
 from ..runs.folder import RunFolder
@@ -58,6 +58,8 @@ def write_report(runs: Path, output: Path) -> Report:
     Raises:
         InputError: there is no finished run in `runs`, or `output` holds something else.
     """
+    if output.is_relative_to(runs):  # runs/report came with the runs, perhaps
+        refuse_links(runs, output)
     _refuse_other(output)
     found, problems = read_runs(runs)
     groups, doubles = group_runs(found)
@@ -142,9 +144,7 @@ def _refuse_other(output: Path) -> None:
 
 def _replace(output: Path, folder: Path) -> None:
     """Move the files of `folder` into `output`, and remove pictures that only an earlier report had."""
-    written = {path.name for path in folder.iterdir()}
-    for path in folder.iterdir():
-        path.replace(output / path.name)
+    written = move_files(folder, output)
     for path in output.glob("*.png"):
         if path.stem.lstrip("0123456789_") in PICTURES and path.name not in written:
             path.unlink()

@@ -19,8 +19,8 @@ from ..files import replacing
 WRITTEN_AGAIN = ("baseline/", "test/", "best_", "_hparams_/", "custom_scalars__config__")
 """How the tags begin that a resumed run writes again."""
 
-ROOM = 2**26
-"""Bytes that a record which a kill has cut may lack; a picture has a few million."""
+LARGEST = 2**26
+"""Bytes of a record; a picture has a few million."""
 
 BY_EPOCH = "gradcam/"
 """How the tags begin whose steps are epochs; all others count optimizer steps, from 0."""
@@ -34,7 +34,7 @@ def cut_events(run: Path, steps: int, epochs: int) -> None:
             # For every reader the file ends at a record that a kill has cut.
             records = list(RawEventFileLoader(str(file)).Load())
             kept = [record for record in records if _stays(Event.FromString(record), steps, epochs)]
-        except (ValueError, DecodeError) as error:
+        except (ValueError, DecodeError, OSError) as error:
             raise InputError(f"resume: {file} is damaged ({first_line(error)}): move it away") from None
         if len(kept) == len(records):
             continue
@@ -45,16 +45,15 @@ def cut_events(run: Path, steps: int, epochs: int) -> None:
 
 
 def _check_lengths(file: Path) -> None:
-    """Raise `ValueError` where a record is said to be far longer than the file: its reader would make room for it.
+    """Raise `ValueError` where a record is far longer than ours: its reader would make room for it; nor is one empty.
 
     Each has its length before it, 8 bytes and a checksum of 4, and a checksum behind it (TFRecord).
     """
-    size = file.stat().st_size
     with file.open("rb") as stream:
         while len(head := stream.read(12)) == 12:
             length = int.from_bytes(head[:8], "little")
-            if length > size + ROOM:
-                raise ValueError(f"a record of {length:,} bytes in {size:,}")
+            if not 0 < length <= LARGEST:  # a hole in a file reads as millions of empty ones
+                raise ValueError(f"a record of {length:,} bytes")
             stream.seek(length + 4, os.SEEK_CUR)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import refuse_links, write_text
+from ..files import move_files, refuse_links, write_text
 from .contents import UnusableError, read_json
 from .folder import RunFolder
 from .reserved import reserved
@@ -31,10 +31,7 @@ def filled(output: Path, verb: str) -> Iterator[Path]:
     ):
         folder = Path(path)
         yield folder
-        written = sorted(folder.iterdir())
-        for file in written:
-            file.replace(output / file.name)
-        for name in set(earlier) - {file.name for file in written}:
+        for name in set(earlier) - move_files(folder, output):
             (output / name).unlink(missing_ok=True)
 
 

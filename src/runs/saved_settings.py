@@ -15,7 +15,10 @@ from .folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-GROUPS = ("seed", "model", "data", "trainer")
+GROUPS = ("seed", "model", "data", "trainer", "optimizer", "scheduler")
+
+OTHERS = ("monitor", "mode", "checkpoint_every", "label_smoothing", "memory_format", "compile")
+"""What a measurement or a training beside the run takes over, besides."""
 
 
 def run_settings(run: RunFolder) -> Any:
@@ -52,7 +55,7 @@ def known_settings(run: RunFolder | None) -> Any:
 def _check(settings: DictConfig, file: Path) -> None:
     """Raise `InputError` where a group has another type, refers to nothing, or says what `check_config` refuses."""
     try:
-        nodes = {key: settings[key] for key in GROUPS}
+        nodes = {key: settings[key] for key in (*GROUPS, *OTHERS) if key in settings}
         plain: dict[Any, Any] = {
             key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
             for key, node in nodes.items()
