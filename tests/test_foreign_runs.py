@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from src.errors import InputError
+from src.explanation.judge import judge_settings
 from src.runs.folder import RunFolder
 from tests.support.command_line import run_here
 from tests.support.foreign_runs import ATTACKS
@@ -31,15 +32,27 @@ VERBS = {
     "app": (),
 }
 
-REFUSED = ("link", "dangling", "pipe", "device", "environment")
+REFUSED = ("link", "dangling", "pipe", "device", "environment", "other kind", "hole", "long record")
 """Kinds of attacks that a training which would write there refuses, at once."""
 
 QUICK = {
-    "evaluate": {"link, evaluate/", "link, checkpoints/"},
+    "evaluate": {
+        "link, evaluate/",
+        "link, checkpoints/",
+        "threads, run.json",
+        "precision, config.yaml",
+        "share, config.yaml",
+    },
     "predict": {"link, predict/"},
     "explain": {"link, explain/"},
     "export": {"link, export/"},
-    "report": {"aliases, config.yaml", "pipe, run.json", "bomb, images.npz", "nothing, images.npz"},
+    "report": {
+        "aliases, config.yaml",
+        "pipe, run.json",
+        "bomb, images.npz",
+        "nothing, images.npz",
+        "long name, config.yaml",
+    },
     "app": {"aliases, config.yaml", "pipe, run.json", "giant, metrics.json"},
     "train": {"aliases, config.yaml", "aliases, overrides.yaml", "aliases, word", "growing, config.yaml"},
 }
@@ -171,3 +184,39 @@ def test_a_walk_for_runs_ends(tmp_path: Path) -> None:
     result = run_here("runs=/", "output=report", cwd=tmp_path, verb="report")
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
     assert "runs=/ is no folder of runs" in result.stderr
+
+
+def test_a_judge_that_came_with_a_run_is_loaded_as_any_checkpoint(run: Path) -> None:
+    ATTACKS["giant judge"](run, run.parent / "outside")
+    result = run_here("checkpoint=run", "method=class_image", "per_class=1", "steps=2", cwd=run.parent, verb="explain")
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert "architecture.width=20000" in result.stderr
+
+
+def test_a_report_goes_nowhere_through_a_link_beside_the_runs(run: Path) -> None:
+    (run / "report").symlink_to(run.parent / "outside")
+    (run.parent / "outside" / ".bashrc").unlink()
+    result = run_here("runs=run", cwd=run.parent, verb="report")
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert "is a link" in result.stderr
+    assert not list((run.parent / "outside").iterdir())
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(run: Path) -> None:
+    for name in ("report.html", "report.md", "table.csv", "comparisons.csv"):
+        (run / "report" / name).mkdir(parents=True)
+    result = run_here("runs=run", cwd=run.parent, verb="report")
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert "in the place of a file" in result.stderr
+
+
+def test_a_network_beside_a_run_trains_no_longer_than_it_needs(run: Path) -> None:
+    ATTACKS["smoothing, config.yaml"](run, run)
+    with pytest.raises(InputError, match="label_smoothing=5"):
+        judge_settings(RunFolder(run), model=None, epochs=3, images=9)
+    file = run / ".hydra" / "config.yaml"
+    file.write_text(file.read_text().replace("label_smoothing: 5", "label_smoothing: 0.0"))
+    file.write_text(file.read_text().replace("min_epochs: null", "min_epochs: 1000000000\n  model_registry: a/b"))
+    file.write_text(file.read_text().replace("  model_registry: null\n", ""))
+    trainer = judge_settings(RunFolder(run), model=None, epochs=3, images=9).trainer
+    assert (trainer.min_epochs, trainer.model_registry, trainer.max_epochs) == (None, None, 3)

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
 from ..runs.contents import UnusableError, read_config, read_yaml
-from ..runs.folder import RunFolder
+from ..runs.folder import EVENTS, RunFolder
 from ..runs.foreign import look_over
 from ..settings.check import plain
 from ..settings.references import check_resolvers
@@ -36,6 +36,7 @@ def find_run(path: str) -> RunFolder:
     if not run.path.is_dir():
         raise InputError(f"resume={path} is no folder: {remedy}")
     look_over(run.path)
+    _refuse_other_kinds(run)
     if (run.path / "multirun.yaml").exists():
         raise InputError(f"resume={path} is a sweep: give its command again, with its sweep=, or name one of its runs")
     known = run.record_file.exists() or _began(run)
@@ -48,6 +49,15 @@ def find_run(path: str) -> RunFolder:
     except UnusableError as error:
         raise InputError(f"resume: {error}: repair it, or train a new run") from None
     return run
+
+
+def _refuse_other_kinds(run: RunFolder) -> None:
+    """Raise `InputError` where a folder is in the place of a file that a resumed run writes, or the other way round."""
+    files = [run.record_file, *run.tables, run.path / "train.log", *run.path.glob(f"{EVENTS}*")]
+    for path in (path for path in files if path.is_dir()):
+        raise InputError(f"resume: {path} is a folder, and the run writes a file there: move it away")
+    for path in (path for path in (*run.folders, run.hydra) if path.is_file()):
+        raise InputError(f"resume: {path} is a file, and the run writes a folder there: move it away")
 
 
 def _began(run: RunFolder) -> bool:

@@ -17,9 +17,10 @@ from PIL import Image
 from ..analysis.classification import confusion_among, most_mistaken
 from ..analysis.metrics import SHOWN
 from ..data.decoding_cost import reason_against
-from ..data.images import opened, refuse
+from ..data.images import refuse
 from ..figures.confusion import confusion_matrix
 from ..figures.style import BLUE, GREY, VERMILLION, to_image
+from ..files import open_inside
 from ..frames import pd
 from ..runs.folder import RunFolder
 from . import markup
@@ -169,7 +170,7 @@ def _chart(rows: pd.DataFrame, title: str, best: int | None) -> alt.LayerChart |
 def _show_confusion(run: RunFolder) -> None:
     """Show the run's own picture or, where it is missing or broken, one drawn from predictions.csv."""
     try:
-        picture, width = _whole_png(run.figures / "confusion_matrix.png")
+        picture, width = _whole_png(run, "figures/confusion_matrix.png")
     except Exception:
         predictions = run.predictions()
         pairs = predictions[["target", "predicted"]].astype(str).to_numpy()
@@ -183,13 +184,13 @@ def _show_confusion(run: RunFolder) -> None:
 
 
 def _show_gradcam(run: RunFolder) -> None:
-    sheets = {int(path.stem.removeprefix("epoch_")): path for path in sorted(run.gradcam.glob("epoch_[0-9]*.png"))}
+    sheets = {int(path.stem.removeprefix("epoch_")): path.name for path in sorted(run.gradcam.glob("epoch_[0-9]*.png"))}
     if not sheets:
         raise FileNotFoundError
     epoch = max(sheets)
     if len(sheets) > 1:  # a slider needs two ends
         epoch = st.select_slider("Epoch", list(sheets), value=epoch, key=f"epoch of {run.path}")
-    _show_picture(*_whole_png(sheets[epoch]), "Grad-CAM", run)
+    _show_picture(*_whole_png(run, f"gradcam/{sheets[epoch]}"), "Grad-CAM", run)
     if 0 in sheets:
         st.caption("Epoch 0 is the untrained network.")
 
@@ -213,12 +214,12 @@ def _show_picture(png: bytes, width: int, name: str, run: RunFolder) -> None:
         st.image(png, alt=name)
 
 
-def _whole_png(path: Path) -> tuple[bytes, int]:
+def _whole_png(run: RunFolder, name: str) -> tuple[bytes, int]:
     """Return the bytes and the width of a PNG file, whose checksums must be right: half a file is a broken picture.
 
     Raise `UnreadableImageError` for one that is too large for Streamlit, which may decode it to fit it to the page.
     """
-    with opened(path) as file:
+    with open_inside(run.path, name) as file:
         content = file.read(MOST_BYTES + 1)
     refuse("too large" if len(content) > MOST_BYTES else reason_against(BytesIO(content)))
     with Image.open(BytesIO(content), formats=("PNG",)) as image:

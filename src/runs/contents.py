@@ -26,8 +26,8 @@ RECORD: Mapping[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 """What `run.json` says in which type, where somebody relies on it."""
 
-YAML, JSON = 2**17, 2**25
-"""Bytes of a file of each kind. Hydra writes a few thousand."""
+YAML, JSON = 2**17, 2**23
+"""Bytes of a file of each kind. Hydra writes a few thousand; JSON may take a hundred times as much memory."""
 
 DEEPEST = 30
 """Brackets inside brackets; ours have five."""

@@ -61,8 +61,8 @@ def _check(settings: DictConfig, file: Path) -> None:
             for key, node in nodes.items()
         }
         if not all(isinstance(plain[key], dict) for key in GROUPS[1:]):
-            raise InputError("model, data and trainer have to be groups of settings")
+            raise InputError(f"{', '.join(GROUPS[1:])} have to be groups of settings")
         # Not the model: its weights may lie elsewhere by now.
-        check_config(OmegaConf.create({key: plain[key] for key in GROUPS if key != "model"}))
+        check_config(OmegaConf.create({key: value for key, value in plain.items() if key != "model"}))
     except (InputError, OmegaConfBaseException, RecursionError) as error:
         raise InputError(f"{file}: {first_line(error)[:200]}") from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 Attack = Callable[[Path, Path], Any]
@@ -24,6 +25,9 @@ FILES = (
 )  # fmt: skip
 FOLDERS = (".hydra", "checkpoints", "gradcam", "evaluate", "explain", "export", "predict", "figures")
 """`evaluate` and so on are not there, and are where a verb writes to unless it is told otherwise."""
+
+
+OTHER_KINDS = ("metrics.csv", "metrics.json", "train.log", "events.out.tfevents.1.x", "figures")
 
 
 def link_file(name: str) -> Attack:
@@ -70,6 +74,42 @@ def device(name: str) -> Attack:
     def attack(run: Path, outside: Path) -> None:
         (run / name).unlink()
         (run / name).symlink_to("/dev/zero")
+
+    return attack
+
+
+def other_kind(name: str) -> Attack:
+    """A folder in the place of a file, or a file in that of a folder."""
+
+    def attack(run: Path, outside: Path) -> None:
+        (run / name).unlink(missing_ok=True)
+        (run / name).mkdir() if "." in name else (run / name).write_text("mine")
+
+    return attack
+
+
+def hole(name: str, beginning: bytes = b"") -> Attack:
+    """Ten gigabytes of nothing behind a few bytes."""
+
+    def attack(run: Path, outside: Path) -> None:
+        with (run / name).open("wb") as file:
+            file.write(beginning)
+            file.truncate(10_000_000_000)
+
+    return attack
+
+
+def judge(change: Callable[[dict[str, Any]], Any]) -> Attack:
+    """A judge of class images beside the run, whose checkpoint is another."""
+
+    def attack(run: Path, outside: Path) -> None:
+        shutil.copytree(run, run.with_name("judge"))
+        (run / "explain").mkdir()
+        run.with_name("judge").rename(run / "explain" / "judge")
+        file = run / "explain" / "judge" / "checkpoints" / "best.ckpt"
+        content = torch.load(file, weights_only=True)
+        change(content)
+        torch.save(content, file)
 
     return attack
 
@@ -165,6 +205,22 @@ ATTACKS: dict[str, Attack] = {
     **{f"pipe, {name}": pipe(name) for name in (*FILES, "train.log")},
     **{f"device, {name}": device(name) for name in ("run.json", ".hydra/config.yaml", "predictions.csv")},
     **{f"giant, {name}": giant(name) for name in FILES if not name.startswith("checkpoints")},
+    **{f"other kind, {name}": other_kind(name) for name in OTHER_KINDS},
+    "hole, events": hole("events.out.tfevents.1.x"),
+    "long record, events": hole("events.out.tfevents.1.x", (3 * 10**9).to_bytes(8, "little") + bytes(4)),
+    "giant judge": judge(lambda content: content["hyper_parameters"]["architecture"].update(width=20_000)),
+    "threads, run.json": record(hardware={"threads": 10**9}),
+    "true threads, run.json": record(hardware={"threads": True}),
+    "precision, config.yaml": text(".hydra/config.yaml", lambda old: old.replace("32-true", "transformer-engine")),
+    "share, config.yaml": text(
+        ".hydra/config.yaml", lambda old: old.replace("limit_test_batches: null", "limit_test_batches: 0.000001")
+    ),
+    "smoothing, config.yaml": text(
+        ".hydra/config.yaml", lambda old: old.replace("label_smoothing: 0.0", "label_smoothing: 5")
+    ),
+    "long name, config.yaml": text(
+        ".hydra/config.yaml", lambda old: old.replace("name: simple_cnn", f"name: {'x_' * 20_000}")
+    ),
     "aliases, config.yaml": text(".hydra/config.yaml", lambda content: content + laughs()),
     "aliases, overrides.yaml": text(".hydra/overrides.yaml", lambda content: content + laughs("- ")),
     "aliases, hydra.yaml": text(".hydra/hydra.yaml", lambda content: content + laughs()),
