@@ -15,6 +15,7 @@ def log(tmp_path: Path) -> Iterator[logging.Logger]:
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # pytest-xdist can't send what pytest would capture
     yield logger
     logger.removeHandler(handler)
     handler.close()
