@@ -198,7 +198,7 @@ def change(file: Path, how: tuple[Any, ...], outside: Path) -> None:
     elif kind == "sparse":
         os.truncate(file, rest[0])
     elif kind == "twice":
-        file.write_bytes((content * rest[0])[: 2**26])
+        file.write_bytes(content * min(rest[0], 2**26 // max(len(content), 1)))
     else:
         file.unlink()
         if kind == "link":
