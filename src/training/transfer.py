@@ -11,6 +11,7 @@ from rich.progress import track
 from torch import Tensor
 
 from ..errors import InputError
+from ..files import refuse_links
 from ..networks import architecture
 from ..networks.pretrained import imagenet_weights, read_weights, stem_of
 from ..runs.folder import RunFolder
@@ -28,7 +29,9 @@ def read_pretrained(weights: str | None, name: str) -> dict[str, Tensor] | None:
         return imagenet_weights(name)
     path = Path(weights).expanduser()
     if path.is_dir():
-        path = RunFolder(path).best_checkpoint
+        run = RunFolder(path)
+        path = run.best_checkpoint
+        refuse_links(run.path, path)
         if not path.is_file():
             raise InputError(
                 f"weights={weights} is a folder without {path.parent.name}/{path.name}: name a run or a file"

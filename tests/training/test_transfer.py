@@ -134,6 +134,14 @@ def test_a_training_on_a_few_batches_does_not_look_at_all_images() -> None:
     assert features_stay_the_same(True, **settings) is True  # type: ignore[arg-type]
 
 
+def test_the_checkpoint_of_a_run_is_no_link(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "mine.ckpt").write_bytes(b"mine")
+    (tmp_path / "run" / "checkpoints" / "best.ckpt").symlink_to(tmp_path / "mine.ckpt")
+    with pytest.raises(InputError, match=r"best\.ckpt is a link"):
+        read_pretrained(str(tmp_path / "run"), "resnet18")
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is a folder without checkpoints/best\.ckpt: name a run or a file"):
         read_pretrained(str(tmp_path), "resnet18")
