@@ -76,7 +76,11 @@ def show(costs: Sequence[dict[str, Any]]) -> None:
     """Print the costs of all networks as one table."""
     from .cost.cost_table import costs_text
 
-    say_lines(log, f"\n{costs_text(costs)}\n")
+    text = f"\n{costs_text(costs)}\n"
+    if len(costs) > 1:  # behind a sweep there is no benchmark.log, and Hydra's own lines begin with the time
+        log.info("%s", text)
+    else:
+        say_lines(log, text)
 
 
 def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Plan]":

@@ -176,7 +176,7 @@ def test_precision_is_the_runs(digits_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     (run / ".hydra").mkdir()
-    (run / "checkpoints/best.ckpt").symlink_to(digits_run / "checkpoints/best.ckpt")
+    (run / "checkpoints/best.ckpt").hardlink_to(digits_run / "checkpoints/best.ckpt")
     (run / "run.json").write_text("{}")
     settings = (digits_run / ".hydra/config.yaml").read_text()
     (run / ".hydra/config.yaml").write_text(settings.replace("precision: 32-true", "precision: bf16-mixed"))
