@@ -10,7 +10,8 @@ import pytest
 
 from src.command.console import list_verbs
 from src.networks import NETWORKS
-from src.settings.composing import check_overrides, quote_paths
+from src.settings.composing import quote_paths
+from tests.support.composed import check_overrides
 
 ROOT = Path(__file__).parent.parent
 PAPERS = sorted(

@@ -16,6 +16,7 @@ from ..runs.folder import EVENTS, RunFolder
 from ..runs.foreign import look_over
 from ..settings.check import plain
 from ..settings.references import check_resolvers
+from ..settings.trust import flat
 
 MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")
 """Settings that may change on resume: how long and on what hardware a run trains, not what it trains."""
@@ -177,13 +178,3 @@ def _settings(content: Any) -> dict[str, Any]:
     """Return settings by their dotted keys, resolved."""
     content = OmegaConf.create({key: content._get_node(key) for key in content if key not in NAMES_ONLY})
     return flat(OmegaConf.to_container(content, resolve=True))
-
-
-def flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by their dotted keys."""
-    if not isinstance(content, dict) or not content:
-        return {prefix: content}
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return found

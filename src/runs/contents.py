@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
 from ..files import read_inside
+from ..settings.conf_files import LOADER
 from ..settings.references import check_references
 
 NAMES: Literal["surrogateescape"] = "surrogateescape"
@@ -37,8 +38,6 @@ LARGEST = 1e300
 
 LONG = re.compile(r"[-+]?(?:[\d_:.]{40}|0[xob]\w{40})")
 """How a number begins in YAML that would take thousands of digits to print."""
-
-YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 30 times faster, if libyaml is installed
 
 
 class UnusableError(InputError):
@@ -114,7 +113,7 @@ def parse_yaml(text: str, name: str, *, foreign: bool = False) -> Any:
     """As `read_yaml`, of any kind, from the text itself; `name` is for messages."""
     try:
         try:
-            content = _load_yaml(text, YAML_LOADER)
+            content = _load_yaml(text, LOADER)
         except yaml.YAMLError:  # libyaml refuses the escapes of names that are not UTF-8
             content = _load_yaml(text, yaml.SafeLoader)
         if foreign:

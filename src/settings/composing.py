@@ -25,8 +25,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ..errors import InputError, first_line
 from . import help  # noqa: F401  # its resolvers
 from .check import check_config
+from .conf_files import CheckedRepository, CountingRepository
 from .defaults import CONF as CONF
-from .references import CheckedRepository, CountingRepository
 from .refusals import explain, explain_syntax
 from .sweeps import check_length, check_size
 from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle, without_hydra
@@ -278,17 +278,3 @@ def composing(verb: str) -> Iterator[Composer]:
         composer = Composer(verb, hydra.config_loader.get_search_path())
         hydra.config_loader = composer
         yield composer
-
-
-def check_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
-    """Compose and check what these overrides ask for, as a command does, and do no more."""
-    with composing(verb) as composer:
-        cfg = composer.compose(overrides, multirun=multirun)
-        composer.check(cfg)
-        return cfg
-
-
-def compose_overrides(verb: str, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
-    """Return the verb's configuration with these overrides, its values unchecked, Hydra's own part included."""
-    with composing(verb) as composer:
-        return composer.compose(overrides, multirun=multirun)

@@ -22,9 +22,9 @@ from src.errors import InputError
 from src.reporting.report import write_report
 from src.runs.folder import RunFolder
 from src.runs.reserved import reserved
-from src.settings.composing import compose_overrides
 from src.train import train
 from tests.support.command_line import run_here
+from tests.support.composed import compose_overrides
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("model=simple_cnn", "trainer=cpu", "logger=none", "cost=false", "baseline=false")

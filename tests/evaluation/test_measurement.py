@@ -18,10 +18,10 @@ from src.data.in_memory import in_memory
 from src.data.sources import SOURCES, Source
 from src.errors import InputError
 from src.evaluation.measurement import Meter, compare
-from src.settings.composing import compose_overrides
 from src.trained.checkpoint import Trained, load_trained
 from src.trained.examples import find_examples
 from src.training.classifier import ImageClassifier
+from tests.support.composed import compose_overrides
 
 
 def group(name: str) -> dict[str, Any]:

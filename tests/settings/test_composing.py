@@ -8,6 +8,7 @@ import pytest
 from src.errors import InputError
 from src.settings import composing
 from tests.support.command_line import run_here
+from tests.support.composed import check_overrides
 
 COPY = "{_target_: shutil.copy, src: /etc/hostname, dst: canary}"
 JOBLIB = "_target_: hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher\n"
@@ -69,7 +70,7 @@ def test_an_option_of_hydras_groups_is_checked_as_what_its_class_takes(name: str
 
 def test_an_option_of_ones_own_may_set_what_its_class_takes(conf: Path) -> None:
     add(conf, "hydra/launcher/mine", "defaults: [joblib]\nn_jobs: 3\n")
-    cfg = composing.check_overrides("train", ["hydra/launcher=mine", "seed=1,2"], multirun=True)
+    cfg = check_overrides("train", ["hydra/launcher=mine", "seed=1,2"], multirun=True)
     assert cfg.hydra.launcher.n_jobs == 3
 
 
@@ -101,8 +102,8 @@ def test_a_file_does_not_say_where_a_verb_writes(verb: str, conf: Path) -> None:
     add(conf, "experiment/evil", "# @package _global_\noutput: ../x\n")
     needed = {"evaluate": ["checkpoint=x"], "report": ["runs=x"]}.get(verb, [])
     with pytest.raises(InputError, match="output is not taken from a file"):
-        composing.check_overrides(verb, ["+experiment=evil", *needed])
-    composing.check_overrides(verb, ["+experiment=evil", "output=mine", *needed])
+        check_overrides(verb, ["+experiment=evil", *needed])
+    check_overrides(verb, ["+experiment=evil", "output=mine", *needed])
 
 
 def test_a_link_that_leads_out_of_conf_is_refused(conf: Path, tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_links_of_a_package_manager_are_followed(conf: Path, monkeypatch: pytest
     installed = conf.with_name("installed")
     shutil.copytree(conf, installed, copy_function=lambda file, at: Path(at).symlink_to(file))
     monkeypatch.setattr(composing, "CONF", installed)
-    assert composing.check_overrides("train", ["experiment=digits"]).study.answer == "levels"
+    assert check_overrides("train", ["experiment=digits"]).study.answer == "levels"
 
 
 def test_files_that_name_each_other_count_as_often_as_they_are_named(conf: Path, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from src.errors import InputError
 from src.networks import NETWORKS, architecture, build_network
 from src.reporting.answers import ANSWERS
 from src.settings.check import check_config, keys, nearest, problem, schema_of
-from src.settings.composing import compose_overrides
 from src.settings.schema.data import Data, channel_values
 from src.settings.schema.kinds import Settings, group_of, kinds, takes
 from src.settings.schema.training import ANSWERS as SCHEMA_ANSWERS
@@ -26,6 +25,7 @@ from src.settings.schema.verbs import VERBS
 from src.training.assemble import to_dict
 from src.training.configured import build
 from src.training.optimizers import build_optimizer, build_schedule
+from tests.support.composed import compose_overrides
 
 CONF = Path(__file__).parents[2] / "conf"
 Config = Callable[..., DictConfig]

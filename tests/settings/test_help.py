@@ -3,10 +3,10 @@
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from src.settings.composing import compose_overrides
 from src.settings.help import list_groups, list_settings, rows
 from src.settings.schema.training import Train
 from src.settings.schema.verbs import VERBS
+from tests.support.composed import compose_overrides
 from tests.support.settings_tables import MARKED, README, tables
 
 

@@ -12,6 +12,7 @@ from src.errors import InputError
 from src.settings import composing as overrides
 from src.settings.trust import COMPUTED, HYDRAS, flat, read_own
 from tests.support.command_line import run_here
+from tests.support.composed import check_overrides
 
 TOUCH = "'touch canary'"
 OVERRIDES = [
@@ -241,7 +242,7 @@ def test_an_experiment_from_elsewhere_is_refused(name: str, tmp_path: Path, monk
 def test_one_that_is_swept_over_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overrides, "CONF", evil(name, tmp_path / "conf"))
     with pytest.raises(InputError, match=re.escape(REFUSED[name][1])):
-        overrides.check_overrides("train", ["experiment=digits,evil", *TINY], multirun=True)
+        check_overrides("train", ["experiment=digits,evil", *TINY], multirun=True)
 
 
 @pytest.mark.parametrize("name", EVERY_VERB)
@@ -250,7 +251,7 @@ def test_every_verb_refuses_it(verb: str, name: str, tmp_path: Path, monkeypatch
     monkeypatch.setattr(overrides, "CONF", evil(name, tmp_path / "conf"))
     needed = {"report": ["runs=x"], "predict": ["checkpoint=x", "images=x"], "audit": [], "benchmark": []}
     with pytest.raises(InputError, match=re.escape(REFUSED[name][1])):
-        overrides.check_overrides(verb, ["+experiment=evil", *needed.get(verb, ["checkpoint=x"])])
+        check_overrides(verb, ["+experiment=evil", *needed.get(verb, ["checkpoint=x"])])
 
 
 TYPED = ["+logger.w={_target_:lightning.pytorch.loggers.WandbLogger,project:mine}", "+trainer.max_steps=5"]

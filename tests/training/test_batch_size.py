@@ -13,13 +13,13 @@ import torch
 from src.cost.memory import peak_memory
 from src.errors import InputError
 from src.runs.folder import RunFolder
-from src.settings.composing import check_overrides
 from src.trained.pictures import open_data
 from src.training.batch_size import _work, largest_batch, power_of_two, step_memory, useful
 from src.training.classifier import ImageClassifier
 from src.training.classifier_cost import private_copy
 from src.training.free_memory import cgroup_rooms, free_memory
 from tests.support.command_line import run_here
+from tests.support.composed import check_overrides
 
 CPU = torch.device("cpu")
 RUN = (
