@@ -71,11 +71,15 @@ _held: set[int] = set()
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a folder for this process; `BlockingIOError` where another one keeps it. The lock dies with its owner."""
+    """Keep a folder for this process; `BlockingIOError` where another one keeps it. The lock dies with its owner.
+
+    What this process keeps already stays its own until the outermost block ends.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _held.add(descriptor)
+        if not any(os.path.sameopenfile(descriptor, held) for held in _held):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _held.add(descriptor)
         yield
     finally:
         _held.discard(descriptor)

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich import get_console
 
 from .files import open_to_append
+from .ranks.place import is_follower
 
 COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters (of C0 and C1, and those of Unicode that change the direction of writing)."""
@@ -89,8 +90,3 @@ def say_lines(log: logging.Logger, text: str) -> None:
     """Say several lines of ours, such as a table, each as a record of its own."""
     for line in text.split("\n"):
         log.info("%s", line)
-
-
-def is_follower() -> bool:
-    """Whether this is a distributed run's second or later process: the first speaks and writes for all."""
-    return os.environ.get("LOCAL_RANK", "0") != "0"

@@ -21,17 +21,23 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
     Args:
         folder: The run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`.
         resume: The folder, or `cfg.resume`, holds a run that ended early. It continues after its newest whole
-            checkpoint, or starts again without one.
+            checkpoint, or starts again without one. With `cfg.resume="auto"` the `folder` decides.
 
     Raises:
         InputError: The configuration or the data are wrong; nothing has begun.
         RunError: The loss diverges.
     """
-    resume = resume or cfg.resume is not None
     from .training.session import run_training  # torch and Lightning, only now
 
-    folder = folder or hydra_folder() or cfg.resume or new_run_path(cfg.data.name, cfg.model.name)
-    return run_training(cfg, RunFolder(folder), command=shlex.join(sys.orig_argv), resume=resume)
+    auto = cfg.resume == "auto"
+    named = folder or hydra_folder() or (None if auto else cfg.resume)
+    if auto and named is None:
+        raise InputError("resume=auto needs to know where: name the folder")
+    run = RunFolder(named or new_run_path(cfg.data.name, cfg.model.name))
+    if auto and run.is_whole:
+        return run.metrics()
+    resume = resume or (run.record_file.exists() if auto else cfg.resume is not None)
+    return run_training(cfg, run, command=shlex.join(sys.orig_argv), resume=resume)
 
 
 def compare(sweep: Path) -> None:

@@ -11,7 +11,7 @@ SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
     {"errors", "frames", "tables"},
-    {"files"},
+    {"files", "ranks"},
     {"logs"},
     {"figures"},
     {"analysis"},

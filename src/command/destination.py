@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
 from ..runs.folder import RunFolder
-from ..runs.reserved import Reserved, reserved
+from ..runs.reserved import Reserved, refuse_remote, reserved
 from ..settings.composing import set_hydras, typed_words
 
 
@@ -32,11 +32,10 @@ def hydra_folder() -> str | None:
 def choose_destination(cfg: DictConfig) -> Destination | None:
     """Return the folder of a run or a sweep, and settle Hydra on it.
 
-    None for a distributed run's processes (`LOCAL_RANK` is set), which the first tells their folder, and for a verb
-    that makes its folder itself. Raises `InputError` where the setting names none.
+    None for a verb that makes its folder itself. Raises `InputError` where the setting names none on this machine.
     """
     multirun = cfg.hydra.mode == RunMode.MULTIRUN
-    if "LOCAL_RANK" in os.environ or (writes_itself(cfg) and not multirun):
+    if writes_itself(cfg) and not multirun:
         return None
     key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
     setting = _setting_of(cfg, key)
@@ -45,6 +44,7 @@ def choose_destination(cfg: DictConfig) -> Destination | None:
         if named is None or not str(named).strip():
             said = f"{setting}={'null' if named is None else named}"
             raise InputError(f"{said} names no folder: name one, or leave {setting} out")
+        refuse_remote(str(OmegaConf.select(cfg, key)), f"{setting}={named}")
         path = os.path.abspath(str(OmegaConf.select(cfg, key)))  # noqa: PTH100  # as Hydra makes it, without ..
     except OmegaConfBaseException as error:
         raise InputError(f"{setting}: {first_line(error)}") from error
@@ -70,10 +70,10 @@ def _is_typed(cfg: DictConfig, setting: str) -> bool:
     return any(word.lstrip("+").partition("=")[0] == setting for word in words)
 
 
-def reserve(folder: Destination, *, lock: bool = True) -> AbstractContextManager[Reserved]:
+def reserve(folder: Destination) -> AbstractContextManager[Reserved]:
     """Make it or take it while a block runs, see `reserved`."""
     value = "NAME" if folder.setting == "sweep" else "FOLDER"
-    return reserved(folder.path, str(folder.path), f"name another folder with {folder.setting}={value}", lock=lock)
+    return reserved(folder.path, str(folder.path), f"name another folder with {folder.setting}={value}")
 
 
 def refuse_taken(cfg: DictConfig, folder: Destination) -> None:

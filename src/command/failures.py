@@ -37,6 +37,11 @@ def report(error: BaseException) -> int:
         traceback.print_exception(error)
     if expected:
         print(f"error: {one_line(error)}", file=sys.stderr)
+    return exit_code(error)
+
+
+def exit_code(error: BaseException) -> int:
+    """Return 2 where nothing was begun, for the input was wrong, else 1."""
     return 2 if isinstance(error, InputError) else 1
 
 

@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
-from ..logs import is_follower
+from ..ranks.joining import crew
+from ..ranks.place import is_follower
 from ..settings.composing import Composer, typed_words
 
 
@@ -32,6 +33,8 @@ def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]
 
     words = [*typed_words(cfg, "task"), *typed_words(cfg, "hydra")]
     sys.argv = [sys.argv[0], *words]  # with which Lightning starts the other processes of a distributed run
+    if cfg.hydra.mode == RunMode.RUN and not is_follower():  # the others compose them again, and find the folder there
+        crew().share("words", lambda: [*words, "hydra.output_subdir=null"])
     configure_log(cfg.hydra.hydra_logging, cfg.hydra.verbose)
     hydra_ = GlobalHydra.instance().hydra
     if hydra_ and logging.getLogger("hydra").isEnabledFor(logging.DEBUG):  # hydra.verbose=true: it tells all it knows

@@ -7,6 +7,7 @@ made, and then lets Hydra create a folder and call the task, or the tasks of a s
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, NoReturn, TypeVar, cast
@@ -16,14 +17,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ..errors import InputError
-from ..logs import is_follower, say_interrupted
+from ..logs import say_interrupted
+from ..ranks.joining import crew, join
+from ..ranks.place import is_follower
 from ..runs.folder import RunFolder
 from ..settings.check import check_config
 from ..settings.composing import Composer, composing, quote, quote_paths
 from .destination import choose_destination, writes_itself
-from .failures import report, report_all
+from .failures import exit_code, one_line, report, report_all
 from .launching import show
-from .resume import check_same, merge_words, run_to_resume, what_is_done
+from .resume import begin_or_go_on, check_same, merge_words, what_is_done
 from .signals import answer_signals
 from .tasks import AfterSweep, Task, run_each, run_sweep
 
@@ -63,21 +66,27 @@ def main(
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     answer_signals()
+    code, said, details = 1, "", ""
     try:
-        code = _run(verb, task, summary, after_sweep, sys.argv[1:])
+        with join().answering():
+            code = _run(verb, task, summary, after_sweep, sys.argv[1:])
     except Exception as error:
-        code = report(error)
+        said, details = one_line(error), "".join(traceback.format_exception(error))
+        code = exit_code(error) if crew().place.rank else report(error)
     except KeyboardInterrupt as error:
-        if not error.args:  # else it has been said already, with what to do
+        if not error.args and not is_follower():  # else it has been said already, with what to do
             say_interrupted()
         code = 130
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    crew().end(code, said, details)
     sys.exit(code)
 
 
 def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep | None, argv: Sequence[str]) -> int:
+    if is_follower():
+        return _follow(verb, task, argv)
     argv = quote_paths(argv)
-    if is_follower():  # Lightning starts them with a name for a log, which they don't write
-        argv = [word for word in argv if not word.startswith("hydra.job.name=")]
     parser = get_args_parser()
     args = parser.parse_args(argv)
     for flag in ("config_path", "config_name", "config_dir", "experimental_rerun"):
@@ -92,17 +101,22 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
         with composing(verb) as composer:
             show(composer, parser, args)
         return 0
-    # The first process of a distributed run tells the others what to do.
-    run = run_to_resume(args.overrides) if after_sweep is not None and not is_follower() else None
+    if after_sweep is None and crew().place.size > 1:
+        raise InputError(f"src.{verb} is the work of one process: start it without torchrun or srun")
+    words = list(args.overrides)
     with composing(verb) as composer:
-        if run is not None:
-            return _resume(composer, task, run, args.overrides, multirun=args.multirun)
-        cfg = composer.compose(args.overrides, multirun=args.multirun)
+        if after_sweep is not None:
+            run, words = begin_or_go_on(composer, words, multirun=args.multirun)
+            if run is not None:
+                return _resume(composer, task, run, words, multirun=args.multirun)
+        cfg = composer.compose(words, multirun=args.multirun)
         multirun = cfg.hydra.mode == RunMode.MULTIRUN
         if multirun and writes_itself(cfg):
             raise InputError(f"src.{verb} does one thing at a time: leave -m out")
+        if multirun and crew().place.size > 1:
+            raise InputError("a sweep starts the processes of its runs by itself: start it without torchrun or srun")
         folder = choose_destination(cfg)
-        if multirun and after_sweep is not None:
+        if multirun and after_sweep is not None and folder is not None:
             return run_sweep(composer, cfg, task, after_sweep, folder)
         if multirun and not cfg.hydra.launcher._target_.startswith("hydra._internal."):
             raise InputError(f"hydra/launcher={cfg.hydra.runtime.choices['hydra/launcher']} is for src.train alone")
@@ -111,6 +125,21 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
     if summary is not None and results:
         summary(results)
     return report_all(failures, some_done=bool(results))
+
+
+def _follow(verb: str, task: Task, argv: Sequence[str]) -> int:
+    """Do what the first process has decided on: in its folder, with its settings, without a word."""
+    if crew().place.environment is None:  # Lightning starts them with what it needs, and a name for a log
+        words = [word for word in quote_paths(argv) if not word.startswith("hydra.job.name=")]
+    else:
+        words = crew().share("words", list[str])
+    with composing(verb) as composer:
+        cfg = composer.compose(words)
+        composer.check(cfg)
+        _, failures = run_each(composer, cfg, task, None)
+    for _, error in failures:
+        raise error
+    return 0
 
 
 def _resume(composer: Composer, task: Task, run: RunFolder, typed: Sequence[str], *, multirun: bool) -> int:

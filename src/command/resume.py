@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from ..runs.contents import UnusableError, read_config, read_yaml
 from ..runs.folder import EVENTS, RunFolder
 from ..runs.foreign import look_over
 from ..settings.check import plain
+from ..settings.composing import Composer
 from ..settings.references import check_resolvers
 from ..settings.trust import flat
+from .destination import choose_destination
 
-MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")
+MAY_CHANGE = (
+    *("trainer", "checkpoint_every", "cost", "requeue", "data.root", "data.num_workers", "resume", "sweep", "study"),
+)
 """Settings that may change on resume: how long and on what hardware a run trains, not what it trains."""
 
 LIMITS = ("max_steps", "max_time")
@@ -69,14 +74,55 @@ def _began(run: RunFolder) -> bool:
         return False
 
 
+def begin_or_go_on(composer: Composer, words: Sequence[str], *, multirun: bool) -> tuple[RunFolder | None, list[str]]:
+    """Return the run to go on with, None where one begins, and the overrides without what has been decided.
+
+    `resume=RUN` goes on. `resume=auto` does where the folder that `hydra.run.dir` names holds a run, and else begins
+    there: the same command may be given again and again, by a person, a scheduler or a launcher.
+    """
+    others = [word for word in words if _setting(word) != "resume"]
+    if _named(words) != "auto":
+        return run_to_resume(words), list(words)
+    if multirun:
+        raise InputError("resume=auto is for one run: a sweep goes on by itself when its command is given again")
+    if not any(_setting(word) == "hydra.run.dir" for word in words):
+        raise InputError("resume=auto needs to know where: name the folder with hydra.run.dir=FOLDER")
+    folder = choose_destination(composer.compose(others))
+    assert folder is not None
+    run = RunFolder(folder.path)
+    if run.path.is_dir():
+        look_over(run.path)
+    if run.record_file.exists() or run.checkpoints.exists():
+        return find_run(str(run.path)), [word for word in others if _setting(word) != "hydra.run.dir"]
+    if run.path.is_dir():
+        _forget_start(run)
+    return None, others
+
+
+def _forget_start(run: RunFolder) -> None:
+    """Remove what a process has left that was ended before it had read its images: Hydra's record and a log."""
+    files = (run.path / "train.log", *(run.hydra / f"{name}.yaml" for name in ("config", "hydra", "overrides")))
+    with run.locked():
+        for file in files:
+            file.unlink(missing_ok=True)
+        with suppress(OSError):
+            run.hydra.rmdir()
+
+
 def run_to_resume(words: Sequence[str]) -> RunFolder | None:
     """Return the run that a `resume=` among overrides names; None without one."""
-    named = [word.partition("=")[2] for word in words if _setting(word) == "resume"]
-    if not named or named[-1] == "null":
+    named = _named(words)
+    if named in (None, "null"):
         return None
-    if named[-1] in ("", "''", '""'):  # such as resume=$RUN of a variable that isn't set
+    if named in ("", "''", '""'):  # such as resume=$RUN of a variable that isn't set
         raise InputError("resume= names no run: name its folder, or leave resume= out")
-    return find_run(str(OverridesParser.create().parse_override(f"resume={named[-1]}").value()))
+    return find_run(str(OverridesParser.create().parse_override(f"resume={named}").value()))
+
+
+def _named(words: Sequence[str]) -> str | None:
+    """Return what `resume` is set to, as it was typed but for the quotes around `auto`; None where it isn't."""
+    named = [word.partition("=")[2] for word in words if _setting(word) == "resume"]
+    return None if not named else "auto" if named[-1].strip("'\"") == "auto" else named[-1]
 
 
 def merge_words(run: RunFolder, typed: Sequence[str]) -> list[str]:

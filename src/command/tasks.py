@@ -31,8 +31,7 @@ def run_each(
     """Do the task, or in a sweep each; return what they returned and what failed."""
     results: list[Any] = []
     failures: list[Failure] = []
-    # A training locks its folder itself.
-    with reserve(folder, lock=False) if folder else nullcontext() as mine:
+    with reserve(folder) if folder else nullcontext() as mine:
         if folder is not None:
             refuse_taken(cfg, folder)
 
@@ -56,12 +55,8 @@ def run_each(
     return results, failures
 
 
-def run_sweep(
-    composer: Composer, cfg: DictConfig, task: Task, after_sweep: AfterSweep, folder: Destination | None
-) -> int:
+def run_sweep(composer: Composer, cfg: DictConfig, task: Task, after_sweep: AfterSweep, folder: Destination) -> int:
     """Run what a sweep still lacks, whatever fails, and let `after_sweep` look at it; return the exit code."""
-    if folder is None:
-        raise InputError("LOCAL_RANK is set: a sweep starts the processes of its distributed runs by itself")
     set_hydras(cfg, "hydra.output_subdir", None)  # `Sweep.run` writes .hydra/, of a run that is begun alone
     sweep = Sweep(folder.path, composer.check(cfg))
     code, outcomes = 0, list[Outcome]()

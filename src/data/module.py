@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from socket import gethostname
 from typing import Any, cast
 
 import numpy as np
@@ -69,6 +70,20 @@ class ImageDataModule(LightningDataModule):
         """Download what is missing and check every file once. In a distributed run one process does it for all."""
         if self.collection is None:
             self.collection = self.find(download=True)
+
+    def take(self, found: ImageCollection) -> None:
+        """Take what `find` has returned, here or in another process."""
+        self.collection = found
+
+    def look_at(self, found: ImageCollection) -> None:
+        """Look whether this machine has the images that another one has found; download them, or raise `InputError`."""
+        if found.images is not None or all(
+            (found.root / path).exists() for path in found.paths[:: max(1, len(found.paths) // 100)]
+        ):
+            return
+        own = self.find(download=True)
+        if census(own.paths, own.targets) != census(found.paths, found.targets):
+            raise InputError(f"{found.root} on {gethostname()} has other images than on the first machine: copy them")
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
         """Find and divide the images, once. Without a trainer this also downloads what is missing."""

@@ -19,14 +19,12 @@ from torch import Tensor
 from ..errors import InputError
 from ..networks.saved import SavedFileError
 from ..runs.folder import RunFolder
+from .agreement import Agreement
 from .checkpoint_files import load_whole
 from .stopping import Stop
 from .unfinished import batches_done, validates
 
 log = logging.getLogger(__name__)
-
-STEPS_BETWEEN_CLOCKS = 64
-"""How often the processes of a distributed run agree on the time."""
 
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -98,6 +96,7 @@ class StepCheckpoints(Checkpoint):
         self._stop = stop
         self._steps, self._seconds = steps, seconds
         self._saved_step, self._saved_at = 0, 0.0
+        self._agreement = Agreement(stop)
         self._may_leave = False
         self._is_over = False
 
@@ -116,15 +115,15 @@ class StepCheckpoints(Checkpoint):
         self._is_over = checkpoint.get("stopped_early_of") == trainer.max_epochs
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Replace Lightning's handlers, which would end the run without a checkpoint; it restores older ones later.
-
-        Several processes are left to Lightning, which tells all of them.
-        """
-        if trainer.world_size == 1:
-            self._stop.listen()
+        """Replace Lightning's handlers, which would end the run without a checkpoint; it restores older ones later."""
+        self._stop.listen()
         trainer.should_stop |= self._is_over
         self._note(trainer)
-        self._stop.leave_if_asked()
+        self._leave_if_asked(trainer)
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Replace them here, too: in one of several processes they would wait for the others."""
+        self._stop.listen()
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: tuple[Tensor, Tensor], batch_idx: int
@@ -151,10 +150,10 @@ class StepCheckpoints(Checkpoint):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Leave if asked during the last batch or validation of the epoch before: its checkpoint is written now."""
         self._note(trainer)
-        self._stop.leave_if_asked()
+        self._leave_if_asked(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._stop.leave_if_asked()
+        self._leave_if_asked(trainer)
 
     def on_test_batch_end(
         self,
@@ -167,6 +166,11 @@ class StepCheckpoints(Checkpoint):
     ) -> None:
         self._stop.leave_if_asked()
 
+    def _leave_if_asked(self, trainer: L.Trainer) -> None:
+        if trainer.world_size > 1:
+            self._agreement.reach()
+        self._stop.leave_if_asked()
+
     def _save_if_due(self, trainer: L.Trainer) -> None:
         done = batches_done(trainer)
         if done == 0 or trainer.should_stop or not self._is_due(trainer, done):  # the epoch's end writes another
@@ -176,17 +180,18 @@ class StepCheckpoints(Checkpoint):
         self._may_leave = bool(self._stop)
 
     def _is_due(self, trainer: L.Trainer, done: int) -> bool:
-        if self._stop:
-            return True
+        if trainer.world_size == 1:
+            return bool(self._stop) or self._has_waited(trainer)
+        # What each process has accumulated by itself is in no checkpoint: it waits for the step.
+        if done % trainer.accumulate_grad_batches != 0:
+            return False
+        return self._agreement.is_due(self._has_waited(trainer)) or bool(self._stop)
+
+    def _has_waited(self, trainer: L.Trainer) -> bool:
+        """Return whether it is time for a checkpoint by the settings."""
         if self._steps is not None:
             return trainer.global_step - self._saved_step >= self._steps
-        if self._seconds is None:
-            return False
-        due = time.monotonic() - self._saved_at >= self._seconds
-        if trainer.world_size == 1:
-            return due
-        # All processes write together, by the first one's clock; asking for it makes all of them wait.
-        return done % STEPS_BETWEEN_CLOCKS == 0 and bool(trainer.strategy.broadcast(due))
+        return self._seconds is not None and time.monotonic() - self._saved_at >= self._seconds
 
     def _note(self, trainer: L.Trainer) -> None:
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()

@@ -140,6 +140,10 @@ class RunFolder:
         why = {} if error is None else {"error": error}
         self._write_json(self.record_file, self.record() | {"status": status, "end": _now()} | why)
 
+    def fail(self, error: str) -> None:
+        """Set the status of a run that is ended from outside, by another thread."""
+        self.end("failed", error)
+
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """Keep the status in `run.json` true, however the block ends.

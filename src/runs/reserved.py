@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -43,16 +44,16 @@ class Reserved:
 
 
 @contextmanager
-def reserved(path: Path, name: str, remedy: str = "name another folder", *, lock: bool = True) -> Iterator[Reserved]:
+def reserved(path: Path, name: str, remedy: str = "name another folder") -> Iterator[Reserved]:
     """Make the folder or take the one that is there, and tidy it up and its new parents at the end.
 
     Args:
         name: what an error calls it, such as `output=FOLDER`.
-        lock: refuse a folder in which another process is at work. False where the block itself locks it.
 
     Raises:
         InputError: it can't be written, or another process has it.
     """
+    refuse_remote(str(path), name)
     path = Path(os.path.abspath(path))  # noqa: PTH100  # without .. as well
     made: list[Path] = []
     with ExitStack() as stack:
@@ -60,8 +61,7 @@ def reserved(path: Path, name: str, remedy: str = "name another folder", *, lock
             made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=path).close()  # permissions don't tell: root has them on a read-only disk too
-            if lock:
-                stack.enter_context(locked(path))
+            stack.enter_context(locked(path))
         except BlockingIOError:  # what was made is the other one's by now
             raise InputError(f"{name} is at work in another process: wait for it, stop it, or {remedy}") from None
         except OSError as error:
@@ -75,6 +75,12 @@ def reserved(path: Path, name: str, remedy: str = "name another folder", *, lock
             mine.tidy(path)
             for folder in made:  # those that are empty
                 _remove(folder)
+
+
+def refuse_remote(path: str, name: str) -> None:
+    """Raise `InputError` for an address such as s3://bucket/folder, which would become a folder called `s3:`."""
+    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", path):
+        raise InputError(f"{name}: {scheme[0]}/ is on no disk of this machine: name a folder here, and copy it later")
 
 
 def _comes_before_work(path: Path) -> bool:

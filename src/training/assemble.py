@@ -26,9 +26,9 @@ from ..callbacks.test_outputs import Predictions
 from ..callbacks.throughput import Throughput
 from ..data import ImageDataModule
 from ..errors import InputError, first_line
-from ..logs import is_follower
 from ..networks import build_network
 from ..networks.pretrained import Fit, check_fit, fit_weights
+from ..ranks.joining import crew, lead
 from ..resuming.checkpoint_files import WholeCheckpointIO
 from ..resuming.starting_point import Own, check_fits, check_length
 from ..resuming.stopping import Stop
@@ -39,6 +39,7 @@ from .configured import run_callbacks, run_loggers
 from .hardware import uses_cuda
 from .optimizers import check_optimization, plan_optimization
 from .precision import choose_memory_format, choose_precision, weight_uses
+from .processes import leave_signals_to_us, settle_processes
 from .transfer import features_stay_the_same, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,9 @@ def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None)
     check_optimization(settings["optimizer"], settings["scheduler"])
     watching = (Throughput(), History(folder, cfg.monitor, cfg.mode), Predictions(), Stop())
     callbacks, loggers = run_callbacks(cfg, folder, *watching), run_loggers(cfg, folder)
-    trainer = build_trainer(settings["trainer"] | {"precision": plan.precision}, folder.path, callbacks, loggers)
+    processes = settle_processes(settings["trainer"])
+    trainer = build_trainer(processes | {"precision": plan.precision}, folder.path, callbacks, loggers)
+    lead(trainer.world_size)
     data = ImageDataModule(**settings["data"], seed=cfg.seed)
     caches_features = features_stay_the_same(
         data.cache_features,
@@ -141,7 +144,7 @@ def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None)
         module.network.compile()
     found = None
     if cfg.data.batch_size == "auto":
-        found = settle_batch_size(module, data, trainer, folder, begun=checkpoint is not None or is_follower())
+        found = settle_batch_size(module, data, trainer, folder, begun=checkpoint is not None)
     if checkpoint is not None:
         check_length(checkpoint, count_batches(data, trainer), trainer.max_epochs)
     return Parts(cfg, folder, checkpoint, data, module, trainer, *watching, caches_features, fit, found)
@@ -196,14 +199,19 @@ def build_trainer(
     try:
         plugins = [WholeCheckpointIO(), *(settings["plugins"] or [])]
         settings = {**settings, "plugins": plugins, "enable_progress_bar": bar}
-        return L.Trainer(**settings, callbacks=list(callbacks), logger=list(loggers), default_root_dir=folder)
+        trainer = L.Trainer(**settings, callbacks=list(callbacks), logger=list(loggers), default_root_dir=folder)
     except Exception as error:  # Lightning has no error of its own for a setting that it can't use
         raise InputError(f"trainer: {first_line(error)}") from error
+    leave_signals_to_us(trainer)
+    return trainer
 
 
 def find_images(data: ImageDataModule, num_classes: int | None) -> None:
-    """Find, check and divide the images; raise `InputError` unless they have so many classes (None: any number)."""
-    data.prepare_data()
+    """Find, check and divide the images; raise `InputError` unless they have so many classes (None: any number).
+
+    Of several processes the first finds and checks them for all.
+    """
+    data.take(crew().share("images", lambda: data.find(download=True), data.look_at))
     data.setup()
     if num_classes not in (None, data.num_classes):
         raise InputError(f"model.num_classes={num_classes}, but data={data.source} has {data.num_classes} classes")

@@ -21,6 +21,7 @@ from ..cost.network import PRECISIONS, autocast
 from ..data import ImageDataModule
 from ..data.processes import fork_context, quiet_fork
 from ..errors import InputError, ran_out
+from ..ranks.joining import crew
 from ..runs.folder import RunFolder
 from .classifier import ImageClassifier
 from .classifier_cost import private_copy, training_step
@@ -55,8 +56,7 @@ def settle_batch_size(
     A run keeps the size that it began with, even if less memory is free now: another size is another training.
 
     Args:
-        begun: Whether run.json has one already. It has in a resumed run, and in all processes of a distributed run but
-            the first, which starts them later.
+        begun: Whether run.json has one already.
     """
     size = folder.batch_size
     if size is None and begun:
@@ -64,7 +64,7 @@ def settle_batch_size(
             f"{folder.record_file} lacks the batch_size that data.batch_size=auto has found: write it there, or train "
             "anew with a number"
         )
-    data.batch_size = size or find_batch_size(module, data, trainer)
+    data.batch_size = crew().share("batch_size", lambda: size or find_batch_size(module, data, trainer))
     return data.batch_size
 
 

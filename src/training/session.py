@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -16,8 +17,9 @@ from ..callbacks.tensorboard import log_result, tensorboards
 from ..cost.network import count_parameters
 from ..data.workers import deaths_named
 from ..errors import InputError, RunError, first_line
-from ..logs import is_follower
 from ..networks.pretrained import describe_fit
+from ..ranks.joining import crew, leading
+from ..ranks.place import is_follower
 from ..resuming.starting_point import last_whole
 from ..runs.folder import RunFolder
 from ..tables import duration
@@ -52,21 +54,26 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bo
         InputError: Nothing was begun.
         RunError: The loss is not finite, the memory or the disk too small, or a process was killed.
     """
-    lightning_log = logging.getLogger("lightning")
-    lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours
-    lightning_log.propagate = True
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        lightning_log = logging.getLogger(name)
+        lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours
+        lightning_log.propagate = True
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    # A distributed run's other processes are started by the first, which is in the folder already.
-    with nullcontext() if is_follower() else folder.locked():
-        checkpoint = last_whole(folder) if resume else None
-        if resume and checkpoint is None and folder.is_whole:
-            raise InputError(f"{folder.shown} is finished and has no whole checkpoint left: train a new run")
+    with nullcontext() if is_follower() else folder.locked(), leading():
+        checkpoint = crew().share("checkpoint", lambda: _newest(folder)) if resume else None
         parts = assemble(cfg, folder, checkpoint)
-        with on_record(parts, command, resumed=resume), deaths_named():
+        with on_record(parts, command, resumed=resume), crew().answering(folder.fail), deaths_named():
             metrics = _train_and_measure(parts)
         if parts.trainer.is_global_zero:
             sum_up(metrics, folder)
         return metrics
+
+
+def _newest(folder: RunFolder) -> Path | None:
+    checkpoint = last_whole(folder)
+    if checkpoint is None and folder.is_whole:
+        raise InputError(f"{folder.shown} is finished and has no whole checkpoint left: train a new run")
+    return checkpoint
 
 
 def _train_and_measure(parts: Parts) -> dict[str, float]:
@@ -133,9 +140,8 @@ def _fit(parts: Parts, module: ImageClassifier) -> float:
 
 
 def patience(parts: Parts) -> AbstractContextManager[None]:
-    """Return what lets a batch end before a signal stops the run; of several processes Lightning tells all to stop."""
-    asks = parts.cfg.trainer.enable_checkpointing and parts.trainer.world_size == 1
-    return parts.stop.patience() if asks else nullcontext()
+    """Return what lets a batch end before a signal stops the run."""
+    return parts.stop.patience() if parts.cfg.trainer.enable_checkpointing else nullcontext()
 
 
 def keep_features(parts: Parts) -> None:

@@ -1,0 +1,67 @@
+"""How Lightning's Trainer meets the processes that are there: those of a launcher, or those that it starts itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
+from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+
+from ..errors import InputError
+from ..ranks.joining import crew
+
+
+def settle_processes(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the group `trainer` for the processes that torchrun, srun or the like have started.
+
+    One process has one device. Raise `InputError` where other numbers were asked for. A process that nobody has started
+    as one of several keeps its settings, and looks for no scheduler: a shell within Slurm's allocation is one.
+    """
+    here, machines = crew().place, crew().machines
+    plugins = list(trainer["plugins"] or [])
+    if here.environment is None:
+        if trainer["num_nodes"] not in (1, "1"):
+            raise InputError(
+                f"trainer.num_nodes={trainer['num_nodes']} needs a process for each device of each machine: start them "
+                "with torchrun or srun"
+            )
+        return {**trainer, "plugins": [LightningEnvironment(), *plugins]}
+    each = here.size // machines
+    if each * machines != here.size:
+        raise InputError(f"{here.size} processes on {machines} machines: start as many on each of them")
+    for key, there, usual in (("devices", each, ("auto", -1, "-1")), ("num_nodes", machines, (1, "1"))):
+        asked = trainer[key]
+        if asked not in usual and (len(asked) if isinstance(asked, list) else str(asked)) not in (there, str(there)):
+            raise InputError(
+                f"trainer.{key}={asked}, but {here.size} processes on {machines} "
+                f"{'machine' if machines == 1 else 'machines'} were started: leave it out, or start others"
+            )
+    devices = trainer["devices"] if isinstance(trainer["devices"], list) else each
+    strategy = "ddp" if trainer["strategy"] == "auto" and here.size > 1 else trainer["strategy"]
+    places = {"devices": devices, "num_nodes": machines, "strategy": strategy}
+    return {**trainer, **places, "plugins": [here.environment, *plugins]}
+
+
+def leave_signals_to_us(trainer: L.Trainer) -> None:
+    """Keep Lightning from ending processes: `src.ranks.crew` ends all with one, `src.resuming` answers signals.
+
+    Lightning 2.6.6 kills all processes, the first as well, when one that it started has died: nobody says why. And
+    after each batch it broadcasts whether SIGTERM has come, and waits for the device to hear of it.
+    """
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        launcher.__class__ = _Unobserved
+    if trainer.world_size > 1:
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+
+class _Unobserved(_SubprocessScriptLauncher):
+    """Starts the processes without a thread that looks after them."""
+
+    def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002
+        self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
+        if not self.cluster_environment.creates_processes_externally:
+            self._call_children_scripts()
+        _set_num_threads_if_needed(num_processes=self.num_processes)
+        return function(*args, **kwargs)
