@@ -70,14 +70,14 @@ _held: set[int] = set()
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, again: bool = False) -> Iterator[None]:
     """Keep a folder for this process; `BlockingIOError` where another one keeps it. The lock dies with its owner.
 
-    What this process keeps already stays its own until the outermost block ends.
+    With `again` a folder that this process keeps already stays kept until the outer block ends.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        if not any(os.path.sameopenfile(descriptor, held) for held in _held):
+        if not (again and any(os.path.sameopenfile(descriptor, held) for held in _held)):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _held.add(descriptor)
         yield

@@ -16,7 +16,7 @@ from ..runs.contents import UnusableError, read_config, read_yaml
 from ..runs.folder import EVENTS, RunFolder
 from ..runs.foreign import look_over
 from ..settings.check import plain
-from ..settings.composing import Composer
+from ..settings.composing import Composer, quote
 from ..settings.references import check_resolvers
 from ..settings.trust import flat
 from .destination import choose_destination
@@ -93,7 +93,8 @@ def begin_or_go_on(composer: Composer, words: Sequence[str], *, multirun: bool) 
     if run.path.is_dir():
         look_over(run.path)
     if run.record_file.exists() or run.checkpoints.exists():
-        return find_run(str(run.path)), [word for word in others if _setting(word) != "hydra.run.dir"]
+        words = [word for word in others if _setting(word) != "hydra.run.dir"]
+        return find_run(str(run.path)), [*words, f"resume={quote(str(run.path))}"]
     if run.path.is_dir():
         _forget_start(run)
     return None, others

@@ -30,6 +30,7 @@ from .place import Place
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
+GiveUp = Callable[["Ended"], None]
 
 SECONDS_TO_MEET = 300
 """How long processes wait for each other at the start: Python and torch may lie on a slow, shared disk."""
@@ -47,6 +48,11 @@ class Ended(NamedTuple):
     code: int
     message: str
     traceback: str = ""
+
+    @property
+    def told(self) -> bool:
+        """Whether somebody told that process to stop."""
+        return self.code in (130, 143)
 
     def error(self) -> BaseException:
         """Return the error that this makes here."""
@@ -85,7 +91,7 @@ class Crew:
         """Part: what is left of the crew ends with this exit code."""
 
     @contextmanager
-    def answering(self, give_up: Callable[[str], None] | None = None) -> Iterator[None]:  # noqa: ARG002
+    def answering(self, give_up: GiveUp | None = None) -> Iterator[None]:  # noqa: ARG002
         """Raise what ended another process, in place of an error that only follows from it.
 
         Args:
@@ -112,7 +118,7 @@ class Leader(Crew):
         self._ready: set[tuple[str, Place]] = set()
         self._shared: list[tuple[str, Any]] = []
         self._ended: Ended | None = None
-        self._give_up: list[Callable[[str], None]] = []
+        self._give_up: list[GiveUp] = []
         self._over = False
         self.store: Any = None  # in which the others look for the address
         threading.Thread(target=self._accept, daemon=True, name="crew").start()
@@ -160,7 +166,7 @@ class Leader(Crew):
             self._listener.close()
 
     @contextmanager
-    def answering(self, give_up: Callable[[str], None] | None = None) -> Iterator[None]:
+    def answering(self, give_up: GiveUp | None = None) -> Iterator[None]:
         hooks = [] if give_up is None else [give_up]
         self._give_up += hooks
         try:
@@ -171,9 +177,9 @@ class Leader(Crew):
             # A launcher ends all when one has died: its SIGTERM comes together with the news.
             with self._change:
                 self._change.wait_for(lambda: self._ended, SECONDS_TO_KNOW if follows(error) else 0.5)
-            if self._ended is None:
-                raise
             self._over = True
+            if self._ended is None or (self._ended.told and isinstance(error, (KeyboardInterrupt, SystemExit))):
+                raise
             if self._ended.traceback:
                 logging.getLogger("traceback").warning("another process failed: %s", self._ended.traceback)
             raise self._ended.error() from error
@@ -217,7 +223,7 @@ class Leader(Crew):
         except (OSError, EOFError):
             with self._change:
                 if other not in self._parted:
-                    self._note(Ended(1, f"{other.name} ({process}) was killed or has crashed"))
+                    self._note(Ended(1, f"{other.name} ({process}) was killed, or has crashed: see why, then resume"))
                 self._change.notify_all()
 
     def _note(self, ended: Ended) -> None:
@@ -234,10 +240,10 @@ class Leader(Crew):
             return
         for give_up in self._give_up:
             with suppress(Exception):
-                give_up(self._ended.message)
-        print(f"error: {self._ended.message}", file=sys.stderr, flush=True)
-        self.end(1)
-        os._exit(1)
+                give_up(self._ended)
+        print("interrupted" if self._ended.told else f"error: {self._ended.message}", file=sys.stderr, flush=True)
+        self.end(self._ended.code)
+        os._exit(self._ended.code)
 
     def _send(self, other: Place, *words: Any) -> None:
         """Send to a process; whether it is still there, its own thread finds out."""
@@ -272,7 +278,7 @@ class Follower(Crew):
             _send(self._first, ("end", Ended(code, message, traceback)))
 
     @contextmanager
-    def answering(self, give_up: Callable[[str], None] | None = None) -> Iterator[None]:  # noqa: ARG002
+    def answering(self, give_up: GiveUp | None = None) -> Iterator[None]:  # noqa: ARG002
         """An error that only follows from another process's end is not told: the first knows better, and ends this."""
         try:
             yield

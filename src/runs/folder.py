@@ -140,35 +140,28 @@ class RunFolder:
         why = {} if error is None else {"error": error}
         self._write_json(self.record_file, self.record() | {"status": status, "end": _now()} | why)
 
-    def fail(self, error: str) -> None:
-        """Set the status of a run that is ended from outside, by another thread."""
-        self.end("failed", error)
-
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Keep the status in `run.json` true, however the block ends.
-
-        Ctrl-C leaves it as `KeyboardInterrupt`, SIGTERM as `SystemExit(143)`. Lightning answers both with a
-        `SystemExit` of its own, the first with a KeyboardInterrupt behind it.
-        """
+        """Keep the status in `run.json` true, however the block ends."""
         try:
             yield
             self.end("finished")
-        except (KeyboardInterrupt, SystemExit) as error:
+        except (KeyboardInterrupt, SystemExit):
             with suppress(OSError):  # of a full disk: that somebody wants it to end is what counts
                 self.end("interrupted")
-            if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
-                raise KeyboardInterrupt from error
-            raise SystemExit(143) from error
+            raise
         except BaseException as error:
             with suppress(OSError):  # of a full disk: what is raised says it
                 self.end("failed", error=str(error) or type(error).__name__)
             raise
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep the folder for this process; raise `InputError` where another one has it, or it can't be made."""
-        with reserved(self.path, self.shown, "choose another hydra.run.dir"):
+    def locked(self, *, again: bool = False) -> Iterator[None]:
+        """Keep the folder for this process; raise `InputError` where another one has it, or it can't be made.
+
+        With `again` the command line of this process may have it already.
+        """
+        with reserved(self.path, self.shown, "choose another hydra.run.dir", again=again):
             yield
 
     def clear(self, *, all_of_it: bool) -> None:

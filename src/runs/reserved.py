@@ -44,11 +44,12 @@ class Reserved:
 
 
 @contextmanager
-def reserved(path: Path, name: str, remedy: str = "name another folder") -> Iterator[Reserved]:
+def reserved(path: Path, name: str, remedy: str = "name another folder", *, again: bool = False) -> Iterator[Reserved]:
     """Make the folder or take the one that is there, and tidy it up and its new parents at the end.
 
     Args:
         name: what an error calls it, such as `output=FOLDER`.
+        again: whether a folder that this process has reserved already will do.
 
     Raises:
         InputError: it can't be written, or another process has it.
@@ -61,7 +62,7 @@ def reserved(path: Path, name: str, remedy: str = "name another folder") -> Iter
             made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=path).close()  # permissions don't tell: root has them on a read-only disk too
-            stack.enter_context(locked(path))
+            stack.enter_context(locked(path, again=again))
         except BlockingIOError:  # what was made is the other one's by now
             raise InputError(f"{name} is at work in another process: wait for it, stop it, or {remedy}") from None
         except OSError as error:

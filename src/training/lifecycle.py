@@ -4,12 +4,15 @@ import logging
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from ..logs import say_interrupted
+from ..ranks.crew import Ended
+from ..ranks.joining import crew
 from ..resuming.event_files import cut_events
 from ..resuming.starting_point import progress
 from ..runs.folder import RunFolder
@@ -27,7 +30,8 @@ def on_record(parts: Parts, command: str, *, resumed: bool) -> Iterator[None]:
     """
     folder = parts.folder
     if not parts.trainer.is_global_zero:
-        yield
+        with as_told():
+            yield
         return
     if resumed:
         folder.clear(all_of_it=parts.checkpoint is None)
@@ -45,10 +49,30 @@ def on_record(parts: Parts, command: str, *, resumed: bool) -> Iterator[None]:
             folder.keep_settings(OmegaConf.to_yaml(parts.cfg))
             if parts.checkpoint is not None:
                 cut_events(folder.path, *progress(parts.checkpoint))
-            yield
+            with crew().answering(partial(_give_up, folder)), as_told():
+                yield
     except (KeyboardInterrupt, SystemExit) as error:
         _say_how_to_go_on(folder, error)
         raise
+
+
+@contextmanager
+def as_told() -> Iterator[None]:
+    """Let Ctrl-C leave the block as `KeyboardInterrupt`, and SIGTERM as `SystemExit(143)`.
+
+    Lightning answers both with a `SystemExit` of its own, the first with a KeyboardInterrupt behind it.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise SystemExit(143) from error
+
+
+def _give_up(folder: RunFolder, ended: Ended) -> None:
+    """Record what has ended another process, where it is about to end this one as well."""
+    folder.end("interrupted" if ended.told else "failed", None if ended.told else ended.message)
 
 
 def _say_how_to_go_on(folder: RunFolder, error: BaseException) -> None:

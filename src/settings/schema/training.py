@@ -16,6 +16,11 @@ from .kinds import Classes, Count, Layer, OneOf, Part, Seed, Settings, Share, Ta
 ANSWERS = ("best", "cost", "levels", "pretraining", "gap", "sharpness", "depth")
 """How a study can be answered: `src.reporting.answers` has the words."""
 
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
+"""Lightning's, of processes that each have an interpreter of their own. Those that fork or spawn them (ddp_spawn,
+ddp_fork, ddp_notebook) would leave the answers to the test set in the children; the others shard what a residual
+network doesn't need to shard."""
+
 Text = Annotated[str, Takes("text")]
 Weights = Annotated[str | None, Takes("imagenet, a FILE, or null")]
 Freeze = Annotated[int, Interval(ge=1, le=1_000_000)] | Literal["none", "backbone"]
@@ -56,7 +61,7 @@ class Trainer(Settings):
     """The arguments of Lightning's `Trainer`; those without a range of ours are checked by Lightning."""
 
     accelerator: Any = setting("auto, cpu or gpu")
-    strategy: Any = setting("how processes share the work: auto, ddp, …")
+    strategy: Annotated[Any, OneOf(*STRATEGIES)] = setting("how processes share the work")
     devices: Any = setting("how many devices, or which; auto: all")
     num_nodes: Any = setting("number of machines")
     precision: Any = setting("auto: bf16-mixed where the hardware has it and the network gains from it, else 32-true")
@@ -178,9 +183,11 @@ class Train(Settings):
     freeze: Freeze = setting(
         "what pretrained weights stay: none, backbone (all but the head), or N: backbone for N epochs"
     )
-    resume: Annotated[Any, Takes("a run folder, or null")] = setting(
-        "go on with a run that was stopped, in its folder, or give a finished one more epochs"
+    resume: Annotated[Any, Takes("a run folder, auto, or null")] = setting(
+        "go on with a run that was stopped, in its folder, or give a finished one more epochs; auto: begin or go on in "
+        "the folder that hydra.run.dir names"
     )
+    requeue: bool = setting("with resume=auto: a Slurm job that SIGUSR1 stops asks to be run again")
     checkpoint_every: Annotated[
         int | float | str | bool | None, Takes("steps such as 500, a time such as 10min, or null")
     ] = setting("write last.ckpt this often within an epoch, besides at its end")
