@@ -26,7 +26,7 @@ from ..settings.composing import Composer, composing, quote, quote_paths
 from .destination import choose_destination, writes_itself
 from .failures import exit_code, one_line, report, report_all
 from .launching import show
-from .resume import begin_or_go_on, check_same, merge_words, what_is_done
+from .resume import begin_or_go_on, check_requeue, check_same, merge_words, what_is_done
 from .signals import answer_signals
 from .tasks import AfterSweep, Task, run_each, run_sweep
 
@@ -111,6 +111,8 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
                 return _resume(composer, task, run, words, multirun=args.multirun)
         cfg = composer.compose(words, multirun=args.multirun)
         multirun = cfg.hydra.mode == RunMode.MULTIRUN
+        if after_sweep is not None:
+            check_requeue(cfg, args.overrides, multirun=multirun)
         if multirun and writes_itself(cfg):
             raise InputError(f"src.{verb} does one thing at a time: leave -m out")
         if multirun and crew().place.size > 1:

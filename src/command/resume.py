@@ -100,6 +100,14 @@ def begin_or_go_on(composer: Composer, words: Sequence[str], *, multirun: bool) 
     return None, others
 
 
+def check_requeue(cfg: DictConfig, words: Sequence[str], *, multirun: bool) -> None:
+    """Raise `InputError` where a job that is run again would not go on: its command must be one to repeat."""
+    if cfg.get("requeue") and multirun and not any(_setting(word) == "sweep" for word in words):
+        raise InputError("requeue=true repeats this command, which would begin another sweep: name it with sweep=NAME")
+    if cfg.get("requeue") and not multirun and _named(words) != "auto":
+        raise InputError("requeue=true repeats this command: say resume=auto hydra.run.dir=FOLDER, so that it goes on")
+
+
 def _forget_start(run: RunFolder) -> None:
     """Remove what a process has left that was ended before it had read its images: Hydra's record and a log."""
     files = (run.path / "train.log", *(run.hydra / f"{name}.yaml" for name in ("config", "hydra", "overrides")))

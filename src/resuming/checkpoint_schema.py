@@ -153,12 +153,16 @@ class Scaler(Part):
     growth_tracker: Count = Field(alias="_growth_tracker")
 
 
+MOST_PROCESSES = 4096
+
+
 class Unfinished(Part):
     """Of `src.resuming.unfinished`: the middle of an epoch."""
 
     batches: Annotated[int, Interval(ge=1, le=MOST)]
     of: Annotated[int, Interval(ge=1, le=MOST)]
     figures: dict[str, tuple[Count, dict[str, Tensor]]]
+    shares: Annotated[list[dict[str, dict[str, Tensor]]], Len(max_length=MOST_PROCESSES)] | None = None
     gradients: dict[str, Tensor]
 
     @model_validator(mode="after")

@@ -75,10 +75,13 @@ def check_unfinished(content: dict[str, Any], network: nn.Module, figures: nn.Mo
     if unfinished is None:
         return
     own, weights = states(figures), {name: weight.detach() for name, weight in network.named_parameters()}
-    for name, (_, state) in unfinished["figures"].items():
-        _need(name in own and state.keys() == own[name].keys(), f"its figures of {named(name)} are strange")
-        for key, value in state.items():
-            _check_tensor(value, own[name][key], f"figures.{name}.{key}")
+    all_together = {name: state for name, (_, state) in unfinished["figures"].items()}
+    for share in [all_together, *(unfinished.get("shares") or [])]:
+        _need(share.keys() == all_together.keys(), "its shares of the figures are strange")
+        for name, state in share.items():
+            _need(name in own and state.keys() == own[name].keys(), f"its figures of {named(name)} are strange")
+            for key, value in state.items():
+                _check_tensor(value, own[name][key], f"figures.{name}.{key}")
     for name, gradient in unfinished["gradients"].items():
         _need(name in weights, f"its gradient of {named(name)} is of no weight")
         _check_tensor(gradient, weights[name], f"gradient of {name}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import nn
+from torch import distributed, nn
 from torchmetrics import Metric
 
 
@@ -44,6 +44,7 @@ def gather(trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> dict[s
             for name, parameter in network.named_parameters()
             if accumulating and parameter.grad is not None
         },
+        **({"shares": _shares(figures)} if trainer.world_size > 1 else {}),
     }
 
 
@@ -74,14 +75,20 @@ def stay_in_epoch(loops: dict[str, Any], trainer: L.Trainer) -> None:
 def put_back(unfinished: dict[str, Any], trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> None:
     """Continue where `gather` was called: with the next batch, and the figures and gradients so far.
 
-    Of several processes, the first takes the figures of all: they are added up again at the end of the epoch.
+    Of several processes each takes its own figures: the same sums of the same numbers, in the same order. Where there
+    were others, the first takes the figures of all, which are added up again at the end of the epoch.
     """
     trainer.train_dataloader.batch_sampler.skip = unfinished["batches"]  # type: ignore[union-attr]
     metrics = dict(_metrics(figures))
+    shares = unfinished.get("shares") or []
     for name, (count, state) in unfinished["figures"].items():
         metric = metrics[name]
         metric._update_count = count
-        for key, value in state.items() if trainer.is_global_zero else ():
+        if len(shares) == trainer.world_size:
+            state = shares[trainer.global_rank][name]
+        elif not trainer.is_global_zero:
+            continue
+        for key, value in state.items():
             setattr(metric, key, value.to(metric.device))
     parameters = dict(network.named_parameters())
     for name, gradient in unfinished["gradients"].items():
@@ -91,6 +98,14 @@ def put_back(unfinished: dict[str, Any], trainer: L.Trainer, network: nn.Module,
 def states(figures: nn.Module) -> dict[str, dict[str, Any]]:
     """Return what each metric has added up in this process, by its name."""
     return {name: dict(metric.metric_state) for name, metric in _metrics(figures)}
+
+
+def _shares(figures: nn.Module) -> list[dict[str, dict[str, torch.Tensor]]]:
+    """Return what each process has added up, in their order. All call this together: each writes the same."""
+    own = {name: {key: value.cpu() for key, value in state.items()} for name, state in states(figures).items()}
+    shares: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(shares, own)
+    return shares
 
 
 def _metrics(figures: nn.Module) -> list[tuple[str, Metric]]:

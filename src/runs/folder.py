@@ -87,9 +87,12 @@ class RunFolder:
         seed: int,
         hardware: Mapping[str, Any],
         resumed: bool = False,
+        processes: int = 1,
         batch_size: int | None = None,
     ) -> list[str]:
-        """Create the folder and `run.json` with status `running`; `batch_size` is what `data.batch_size=auto` found.
+        """Create the folder and `run.json` with status `running`.
+
+        Of a run that begins it keeps the number of `processes`, and the `batch_size` that `data.batch_size=auto` found.
 
         The record of a `resumed` run is continued: its `resumed` lists when and how. Return what has changed since its
         last training, such as "torch went from 2.10 to 2.11". Raise `InputError` where the folder holds another run
@@ -104,6 +107,7 @@ class RunFolder:
             "end": None,
             **provenance(),
             "hardware": dict(hardware),
+            "processes": processes,
         }
         if batch_size is not None:
             record["batch_size"] = batch_size
@@ -111,7 +115,7 @@ class RunFolder:
             before = self.record() if self.status else {}  # a record that was cut in half says nothing
             changes = describe_changes(before, record)
             entry = {"time": _now(), "command": command, "overrides": _typed_overrides(), "changes": changes}
-            record |= {key: before.get(key, record[key]) for key in ("command", "start")}
+            record |= {key: before.get(key, record[key]) for key in ("command", "start", "processes")}
             record["resumed"] = [*before.get("resumed", []), entry]
         elif self.record_file.exists():
             raise InputError(f"{self.path} holds a run already: name another folder, or leave hydra.run.dir out")
@@ -233,6 +237,14 @@ class RunFolder:
         with suppress(OSError, ValueError, KeyError):
             size = self.record()["batch_size"]
             return size if isinstance(size, int) and problem("data.batch_size", size) is None else None
+        return None
+
+    @property
+    def processes(self) -> int | None:
+        """How many processes the run began with; None where `run.json` doesn't say, as those of earlier versions."""
+        with suppress(OSError, ValueError, KeyError):
+            number = self.record()["processes"]
+            return number if isinstance(number, int) and number >= 1 else None
         return None
 
     def overrides(self) -> list[str] | None:

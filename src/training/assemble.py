@@ -39,7 +39,7 @@ from .configured import run_callbacks, run_loggers
 from .hardware import uses_cuda
 from .optimizers import check_optimization, plan_optimization
 from .precision import choose_memory_format, choose_precision, weight_uses
-from .processes import leave_signals_to_us, settle_processes
+from .processes import keep_global_batch, leave_signals_to_us, settle_processes
 from .transfer import features_stay_the_same, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)
@@ -146,6 +146,7 @@ def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None)
     if cfg.data.batch_size == "auto":
         found = settle_batch_size(module, data, trainer, folder, begun=checkpoint is not None)
     if checkpoint is not None:
+        keep_global_batch(data, folder, trainer.world_size)
         check_length(checkpoint, count_batches(data, trainer), trainer.max_epochs)
     return Parts(cfg, folder, checkpoint, data, module, trainer, *watching, caches_features, fit, found)
 

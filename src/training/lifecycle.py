@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 from ..logs import say_interrupted
 from ..ranks.crew import Ended
 from ..ranks.joining import crew
+from ..ranks.slurm import job_id, requeue
 from ..resuming.event_files import cut_events
 from ..resuming.starting_point import progress
 from ..runs.folder import RunFolder
@@ -40,6 +42,7 @@ def on_record(parts: Parts, command: str, *, resumed: bool) -> Iterator[None]:
         seed=parts.cfg.seed,
         hardware=describe_hardware(),
         resumed=resumed,
+        processes=parts.trainer.world_size,
         batch_size=parts.found_batch_size,
     )
     try:
@@ -52,7 +55,7 @@ def on_record(parts: Parts, command: str, *, resumed: bool) -> Iterator[None]:
             with crew().answering(partial(_give_up, folder)), as_told():
                 yield
     except (KeyboardInterrupt, SystemExit) as error:
-        _say_how_to_go_on(folder, error)
+        _say_how_to_go_on(folder, error, requeued=_requeue(parts))
         raise
 
 
@@ -75,8 +78,24 @@ def _give_up(folder: RunFolder, ended: Ended) -> None:
     folder.end("interrupted" if ended.told else "failed", None if ended.told else ended.message)
 
 
-def _say_how_to_go_on(folder: RunFolder, error: BaseException) -> None:
+def _requeue(parts: Parts) -> bool:
+    """Ask Slurm to run the job again where that was wanted and SIGUSR1 has come; return whether it will.
+
+    SIGTERM also comes to a job that its owner cancels, and after a preemption Slurm requeues by itself.
+    """
+    if not parts.cfg.get("requeue") or parts.stop.signal != signal.SIGUSR1:
+        return False
+    job = job_id()
+    if job is None:
+        log.warning("requeue=true does nothing here: this is no job of Slurm's")
+    return job is not None and requeue(job)
+
+
+def _say_how_to_go_on(folder: RunFolder, error: BaseException, *, requeued: bool) -> None:
     """Print how to resume, one line on stderr; for a sweep, the command line prints it."""
+    if requeued:
+        say_interrupted(f": job {job_id()} is queued again, and goes on then")
+        return
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         return
     does = "goes on" if folder.last_checkpoint.exists() else "begins it again: there is no checkpoint yet"

@@ -1,5 +1,6 @@
 """How Lightning's Trainer meets the processes that are there: those of a launcher, or those that it starts itself."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,8 +9,12 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
+from ..data import ImageDataModule
 from ..errors import InputError
 from ..ranks.joining import crew
+from ..runs.folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 
 def settle_processes(trainer: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,6 +46,29 @@ def settle_processes(trainer: Mapping[str, Any]) -> dict[str, Any]:
     strategy = "ddp" if trainer["strategy"] == "auto" and here.size > 1 else trainer["strategy"]
     places = {"devices": devices, "num_nodes": machines, "strategy": strategy}
     return {**trainer, **places, "plugins": [here.environment, *plugins]}
+
+
+def keep_global_batch(data: ImageDataModule, folder: RunFolder, processes: int) -> None:
+    """Let the batches of a run that goes on with another number of processes hold the images that they would have held.
+
+    Batch k of all processes together is the same then, and so are the steps of an epoch and the learning rates. Raise
+    `InputError` where the processes can't share it evenly: the mean of their gradients would not be that of the images.
+    """
+    began = crew().share("processes", lambda: folder.processes) or processes
+    if began == processes:
+        return
+    together = data.batch_size * began
+    if together % processes:
+        raise InputError(
+            f"{folder.shown} was begun with batches of {together} images ({began} × {data.batch_size}), which "
+            f"{processes} processes can't share evenly: take a number that divides {together}"
+        )
+    data.batch_size = together // processes
+    log.warning(
+        "goes on with %d × %d images a batch instead of %d × %d: weights will differ in rounding, and where batch norm "
+        "sees other batches by more than that",
+        *(processes, data.batch_size, began, together // began),
+    )
 
 
 def leave_signals_to_us(trainer: L.Trainer) -> None:
