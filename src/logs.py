@@ -29,7 +29,7 @@ class ConsoleHandler(logging.Handler):
     """
 
     gone = False
-    """Whether the reader of a pipe has left (`| head`): the run goes on, and train.log still has everything."""
+    """Whether the reader has left (`| head`, a closed terminal): the run goes on, and train.log still has everything."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if self.gone or is_follower():
@@ -40,6 +40,8 @@ class ConsoleHandler(logging.Handler):
             except SystemExit as error:
                 if error.code != 1:  # not Rich's answer to a broken pipe, but SIGTERM while it was printing
                     raise
+                self.gone = True
+            except OSError:
                 self.gone = True
 
 
@@ -70,7 +72,8 @@ class LogFile(logging.FileHandler):
 def say_interrupted(remedy: str = "") -> None:
     """The one line on stderr for a run that was told to stop. At a terminal it takes the place of the ^C there."""
     start = "\r" if sys.stderr.isatty() else ""
-    print(f"{start}interrupted{remedy}", file=sys.stderr)
+    with suppress(OSError):  # of a terminal that has been closed
+        print(f"{start}interrupted{remedy}", file=sys.stderr)
 
 
 def visible(text: str) -> str:

@@ -10,11 +10,11 @@ SECONDS = 0.1  # until the next look at what must not be interrupted
 
 
 def answer_signals() -> None:
-    """Make Ctrl-C raise KeyboardInterrupt, and SIGTERM or SLURM's notice of it (SIGUSR1) SystemExit(143).
+    """Make Ctrl-C raise KeyboardInterrupt, and SIGTERM, SLURM's notice of it (SIGUSR1) or SIGHUP SystemExit(143).
 
     An import is never interrupted: C extensions, torch's above all, turn what is raised in them into another error or
     into none. Nor is OmegaConf, which fails while it tidies up. The signal waits until the outermost of them is done.
-    Where Ctrl-C is ignored, as in the background, it stays ignored.
+    What is ignored stays ignored: Ctrl-C in the background, and by nohup the end of the terminal (SIGHUP).
     """
     told = 0
 
@@ -31,7 +31,7 @@ def answer_signals() -> None:
 
     # Windows has neither a timer nor SIGUSR1.
     alarm: Any = getattr(signal, "SIGALRM", None)
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGALRM"):
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP", "SIGALRM"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)

@@ -14,8 +14,8 @@ from multiprocessing.queues import Queue
 
 from ..errors import RunError
 
-# A terminal sends Ctrl-C, and a batch system SIGTERM and SIGUSR1, to all processes of a command at once.
-PARENTS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
+# A terminal sends Ctrl-C and SIGHUP, a batch system SIGTERM and SIGUSR1, to all processes of a command at once.
+PARENTS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)}
 
 SECONDS_BETWEEN_LOOKS = 1.0
 

@@ -13,8 +13,9 @@ from types import FrameType
 
 log = logging.getLogger(__name__)
 
-# SLURM sends SIGUSR1 some time before it ends a job (sbatch --signal), any system SIGTERM.
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+# SLURM sends SIGUSR1 some time before it ends a job (sbatch --signal), any system SIGTERM; SIGHUP says that the terminal
+# is closed, or the connection to it lost.
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
 
 SECONDS_UNTIL_SAID = 1.0
 """How long the run waits before it says that it is stopping: most batches end sooner, and the last line is enough."""
@@ -73,10 +74,14 @@ class Stop:
         self.leave_if_asked()
 
     def listen(self) -> None:
-        """Handle the signals from now on; do nothing outside the main thread, which alone gets them."""
+        """Handle the signals from now on; do nothing outside the main thread, which alone gets them.
+
+        One that is ignored stays ignored, as by nohup.
+        """
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                signal.signal(number, self.ask)
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, self.ask)
 
     def _say_nothing_more(self) -> None:
         """Cancel the notice: the line about an error, for one, must come last."""

@@ -1,6 +1,7 @@
 """How Lightning's Trainer meets the processes that are there: those of a launcher, or those that it starts itself."""
 
 import logging
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ def settle_processes(trainer: Mapping[str, Any]) -> dict[str, Any]:
     One process has one device. Raise `InputError` where other numbers were asked for. A process that nobody has started
     as one of several keeps its settings, and looks for no scheduler: a shell within Slurm's allocation is one.
     """
+    # Lightning looks for Slurm whatever it is given, and complains where there is one that nobody has asked for.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
     here, machines = crew().place, crew().machines
     plugins = list(trainer["plugins"] or [])
     if here.environment is None:
@@ -35,7 +38,7 @@ def settle_processes(trainer: Mapping[str, Any]) -> dict[str, Any]:
     each = here.size // machines
     if each * machines != here.size:
         raise InputError(f"{here.size} processes on {machines} machines: start as many on each of them")
-    for key, there, usual in (("devices", each, ("auto", -1, "-1")), ("num_nodes", machines, (1, "1"))):
+    for key, there, usual in (("devices", each, ("auto", -1, "-1", 1, "1")), ("num_nodes", machines, (1, "1"))):
         asked = trainer[key]
         if asked not in usual and (len(asked) if isinstance(asked, list) else str(asked)) not in (there, str(there)):
             raise InputError(

@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from src.command.main import main
 
-ANSWERED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM)
+ANSWERED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGALRM)
 
 
 def start(*arguments: str, cwd: Path, log: Path, verb: str = "train") -> BaseProcess:
