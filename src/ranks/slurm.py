@@ -37,6 +37,10 @@ class SlurmStep(SLURMEnvironment):
         """Nothing: `src.training.processes` has made them from the step itself."""
 
     @staticmethod
+    def _validate_srun_used() -> None:
+        """Nothing: it has been."""
+
+    @staticmethod
     def _validate_srun_variables() -> None:
         """Nothing: see `validate_settings`."""
 

@@ -53,7 +53,7 @@ def test_data_that_cannot_be_trained_on(tmp_path: Path, config: Callable[..., Di
     [
         (["trainer=gpu"], ["trainer.accelerator=gpu: torch finds no GPU"]),
         (["trainer.precision=17"], ["trainer:", "17"]),
-        (["trainer.strategy=dpp"], ["trainer:", "dpp"]),
+        (["trainer.strategy=dpp"], ["trainer.strategy=dpp", "take auto or ddp"]),
         (["model.num_classes=7"], ["model.num_classes=7", "10 classes"]),
         (["data.num_classes=7"], ["data.num_classes=7", "10 classes"]),
         (["model.in_channels=3"], ["model.in_channels=3 and data.in_channels=1 differ"]),
