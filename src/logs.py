@@ -29,7 +29,7 @@ class ConsoleHandler(logging.Handler):
     """
 
     gone = False
-    """Whether the reader has left (`| head`, a closed terminal): the run goes on, and train.log still has everything."""
+    """Whether the reader has left (`| head`, a closed terminal): train.log still has everything."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if self.gone or is_follower():

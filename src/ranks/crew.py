@@ -74,6 +74,7 @@ class Crew:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self.shared: list[tuple[str, Any]] = []  # also for those that Lightning starts later
 
     def share(self, name: str, make: Callable[[], Value], adopt: Callable[[Value], None] | None = None) -> Value:  # noqa: ARG002
         """Return what the first process makes, in all of them.
@@ -81,7 +82,9 @@ class Crew:
         `adopt` is called with it in one process of every other machine, before the others there go on: what lies on a
         disk may have to come to theirs, too. An error that the first one raises ends all.
         """
-        return make()
+        value = make()
+        self.shared.append((name, value))
+        return value
 
     def ended(self) -> Ended | None:
         """Return what ended another process; None while all are there."""
@@ -116,7 +119,6 @@ class Leader(Crew):
         self._others: dict[Place, Connection] = {}
         self._parted: set[Place] = set()
         self._ready: set[tuple[str, Place]] = set()
-        self._shared: list[tuple[str, Any]] = []
         self._ended: Ended | None = None
         self._give_up: list[GiveUp] = []
         self._over = False
@@ -143,7 +145,7 @@ class Leader(Crew):
     def share(self, name: str, make: Callable[[], Value], adopt: Callable[[Value], None] | None = None) -> Value:
         value = make()
         with self._change:
-            self._shared.append((name, value))  # also for those that Lightning starts later
+            self.shared.append((name, value))
             chiefs = [other for other in self._others if adopt and other.machine > 0 and other.local_rank == 0]
             for chief in chiefs:
                 self._send(chief, "share", name, value)
@@ -206,7 +208,7 @@ class Leader(Crew):
             return
         with self._change:
             self._others[other] = connection
-            for name, value in self._shared:
+            for name, value in self.shared:
                 self._send(other, "share", name, value)
             self._change.notify_all()
         try:
@@ -259,12 +261,12 @@ class Follower(Crew):
         host, port, key = address.split()
         self._first = _connect(host, int(port), bytes.fromhex(key))
         _send(self._first, (place._replace(environment=None), f"pid {os.getpid()} on {socket.gethostname()}"))
-        self._shared = queue.Queue[tuple[str, Any]]()
+        self._handed_out = queue.Queue[tuple[str, Any]]()
         self._over = False
         threading.Thread(target=self._listen, daemon=True, name="crew").start()
 
     def share(self, name: str, make: Callable[[], Value], adopt: Callable[[Value], None] | None = None) -> Value:  # noqa: ARG002
-        came, value = self._shared.get()
+        came, value = self._handed_out.get()
         if came != name:
             raise RuntimeError(f"{self.place.name} waits for {name}, and the first hands out {came}")
         if adopt is not None and self.place.local_rank == 0:
@@ -293,7 +295,7 @@ class Follower(Crew):
                 word, *rest = _receive(self._first)
                 if word == "end":
                     _leave_silently(rest[0])
-                self._shared.put((rest[0], rest[1]))
+                self._handed_out.put((rest[0], rest[1]))
         except (OSError, EOFError):
             if not self._over:
                 _leave_silently(1)

@@ -22,12 +22,15 @@ def crew() -> Crew:
 
 
 def join() -> Crew:
-    """Join the others that have been started together with this process, if any; return the crew.
+    """Join the others that have been started together with this process, if any, once; return the crew.
 
     Raises:
+        InputError: the environment is strange.
         RunError: they can't be reached, or don't come.
     """
     global _crew  # a process has one place
+    if type(_crew) is not Crew:
+        return _crew
     here = place()
     if here.environment is not None and here.size > 1:
         _crew = _meet(here)
@@ -39,24 +42,33 @@ def join() -> Crew:
 
 
 def lead(size: int) -> None:
-    """Lead the processes that Lightning will start, `size` together with this one, until `leading` ends."""
+    """Lead the processes that Lightning will start, `size` together with this one, until `leading` ends.
+
+    They get what has been shared in its block before.
+    """
     global _crew
     if size > 1 and type(_crew) is Crew:  # else they have been started from outside, and are here already
-        _crew = leader = Leader(Place(size=size), "127.0.0.1")
+        shared, _crew = _crew.shared, (leader := Leader(Place(size=size), "127.0.0.1"))
+        leader.shared = [*shared]
         os.environ[ADDRESS] = leader.address
 
 
 @contextmanager
 def leading() -> Iterator[None]:
-    """Part at the end of the block: from those that `lead` was called for, or as one of the others from the first."""
+    """One training: join the others for it, and part at its end from those that `lead` was called for.
+
+    A process that isn't the first has no more to do then.
+    """
     global _crew
-    before, code = _crew, 1
+    before, code = join(), 1
+    before.shared.clear()
     try:
         yield
         code = 0
         if isinstance(_crew, Follower):
             _crew.end(0)
     finally:
+        before.shared.clear()
         if _crew is not before:
             _crew.end(code)
             os.environ.pop(ADDRESS, None)
@@ -65,25 +77,31 @@ def leading() -> Iterator[None]:
 
 def _meet(here: Place) -> Crew:
     """Meet where the launcher says; the first process tells there where it listens."""
+    from lightning.fabric.plugins.environments.lightning import find_free_network_port
     from torch.distributed import DistError, PrefixStore  # type: ignore[attr-defined]
     from torch.distributed.rendezvous import rendezvous
 
     assert here.environment is not None
-    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = (
-        here.environment.main_address,
-        str(here.environment.main_port),
-    )
-    at = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    address, port = here.environment.main_address, here.environment.main_port
+    os.environ |= {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
+    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
     try:
         meeting = rendezvous("env://", here.rank, here.size, timeout=timedelta(seconds=SECONDS_TO_MEET))
-        store = PrefixStore("reslens", next(meeting)[0])
-        if here.rank > 0:
-            return Follower(here, store.get(ADDRESS).decode())
-        leader = Leader(here, os.environ["MASTER_ADDR"])
-        leader.store = store
-        store.set(ADDRESS, leader.address)
+        store = PrefixStore(f"reslens {again}", next(meeting)[0])
+        found = Follower(here, store.get(ADDRESS).decode()) if here.rank > 0 else Leader(here, address)
+        if isinstance(found, Leader):
+            found.store = store
+            store.set(ADDRESS, found.address)
     except (DistError, OSError, RuntimeError) as error:
         said = str(error).splitlines()[0]
-        raise RunError(f"{here.name} can't meet the others at {at} (MASTER_ADDR, MASTER_PORT): {said}") from error
-    leader.meet()
-    return leader
+        raise RunError(
+            f"{here.name} can't meet the others at {address}:{port} (MASTER_ADDR, MASTER_PORT): {said}"
+        ) from error
+    if isinstance(found, Leader):
+        found.meet()
+    if again:  # torchrun keeps its store, in which torch would find the addresses of those that have died
+        os.environ |= {
+            "MASTER_PORT": str(found.share("port", find_free_network_port)),
+            "TORCHELASTIC_USE_AGENT_STORE": "False",
+        }
+    return found

@@ -52,7 +52,8 @@ def _environment() -> "ClusterEnvironment | None":
     """Return Lightning's environment of the launcher that started this process as one of several; None without one.
 
     Lightning would look for Slurm's variables alone. In a shell or a notebook within an allocation they are there, too,
-    and one process is meant: only a step (srun) of several tasks has started several.
+    and one process is meant: only a step (srun) of several tasks has started several. Its own way out is kept: a job
+    called bash, as that of `srun --pty bash` is, has started shells.
     """
     there = os.environ.keys()
     if "RANK" in there and "WORLD_SIZE" in there:
@@ -61,7 +62,7 @@ def _environment() -> "ClusterEnvironment | None":
 
         # Kubeflow's operator tells no local rank: it starts a process a machine.
         return TorchElasticEnvironment() if "LOCAL_RANK" in there else KubeflowEnvironment()
-    if _number("SLURM_STEP_NUM_TASKS", 1) > 1 and "SLURM_PROCID" in there:
+    if _number("SLURM_STEP_NUM_TASKS", 1) > 1 and os.environ.get("SLURM_JOB_NAME") != "bash":
         from .slurm import SlurmStep
 
         return SlurmStep()

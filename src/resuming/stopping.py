@@ -13,8 +13,8 @@ from types import FrameType
 
 log = logging.getLogger(__name__)
 
-# SLURM sends SIGUSR1 some time before it ends a job (sbatch --signal), any system SIGTERM; SIGHUP says that the terminal
-# is closed, or the connection to it lost.
+# SLURM sends SIGUSR1 some time before it ends a job (sbatch --signal), any system SIGTERM; SIGHUP comes when a
+# terminal is closed, or the connection to it lost.
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
 
 SECONDS_UNTIL_SAID = 1.0

@@ -59,14 +59,16 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bo
         lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours
         lightning_log.propagate = True
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    with nullcontext() if is_follower() else folder.locked(again=True), leading():
-        checkpoint = crew().share("checkpoint", lambda: _newest(folder)) if resume else None
-        parts = assemble(cfg, folder, checkpoint)
-        with on_record(parts, command, resumed=resume), deaths_named():
-            metrics = _train_and_measure(parts)
-        if parts.trainer.is_global_zero:
-            sum_up(metrics, folder)
-        return metrics
+    with leading():
+        folder = RunFolder(crew().share("folder", lambda: folder.path))
+        with nullcontext() if is_follower() else folder.locked(again=True):
+            checkpoint = crew().share("checkpoint", lambda: _newest(folder)) if resume else None
+            parts = assemble(cfg, folder, checkpoint)
+            with on_record(parts, command, resumed=resume), deaths_named():
+                metrics = _train_and_measure(parts)
+            if parts.trainer.is_global_zero:
+                sum_up(metrics, folder)
+            return metrics
 
 
 def _newest(folder: RunFolder) -> Path | None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from src.runs.folder import RunFolder
-from tests.support.started import Started, agents, by_hand, torchrun
+from tests.support.started import TORCHRUN, Started, agents, by_hand, by_hand_meeting, torchrun
 
 TINY = (
     "model=simple_cnn", "data=digits", "data.max_images=300", "trainer.max_epochs=2", "trainer.accelerator=cpu",
@@ -138,6 +138,99 @@ def test_a_signal_to_one_stops_all_after_the_same_step(name: str, rank: int, how
         assert not started.processes()
     assert run.record()["status"] == "interrupted"
     assert torch.load(run.last_checkpoint, weights_only=True)["unfinished"] is not None
+
+
+@pytest.mark.slow
+def test_processes_that_lightning_starts_go_on_too(tmp_path: Path) -> None:
+    run, words = RunFolder(tmp_path / "run"), ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    for more in ((*TINY, "hydra.run.dir=run"), ("resume=run", "trainer.max_epochs=3")):
+        with Started(tmp_path, ("-m", "src.train", *more, *words)) as started:
+            assert started.codes() == [0], started.said
+    assert len(run.history()) == 3
+    assert run.record()["processes"] == 2
+    alone(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_torchrun_that_starts_them_again_needs_no_other_command(tmp_path: Path) -> None:
+    run, words = RunFolder(tmp_path / "run"), (*TINY, "trainer.max_epochs=30", "hydra.run.dir=run", "resume=auto")
+    again = torchrun(*words)
+    with Started(tmp_path, (*again[:2], "--max-restarts", "2", *again[2:])) as started:
+        for epochs in (1, 5):
+            wait_for(lambda: _rows(run) >= epochs, started)  # noqa: B023
+            os.kill(started.ranks()[1], signal.SIGKILL)
+            wait_for(lambda: run.record()["status"] == "failed", started)
+        assert started.codes() == [0], started.said
+    assert len(run.history()) == 30
+    assert len(run.record()["resumed"]) == 2
+
+
+FROM_PYTHON = """
+from hydra import compose, initialize_config_dir
+from src.settings.composing import CONF
+from src.train import train
+
+with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+    cfg = compose("train", overrides=WORDS)
+if __name__ == "__main__":
+    print("accuracy", train(cfg)["test/accuracy"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["torchrun", "Lightning"])
+def test_a_program_of_ones_own_leaves_one_run(how: str, tmp_path: Path) -> None:
+    """Each process would draw a folder of its own, and measure another network than the first."""
+    words = [*TINY, *(["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"] if how == "Lightning" else [])]
+    (tmp_path / "own.py").write_text(FROM_PYTHON.replace("WORDS", repr(words)))
+    start = ("own.py",) if how == "Lightning" else (*TORCHRUN, "--nproc_per_node", "2", "own.py")
+    with Started(tmp_path, start) as started:
+        assert started.codes() == [0], started.said
+        said = [line for line in started.said.splitlines() if line.startswith("accuracy")]
+    (run,) = (tmp_path / "outputs" / "digits" / "simple_cnn").iterdir()
+    assert set(said) == {f"accuracy {RunFolder(run).metrics()['test/accuracy']}"}
+    assert len(said) == 2
+
+
+FAILS_ALONE = """
+import os, torch
+from src.training import classifier
+from src.train import compare, main, train
+
+whole = classifier.ImageClassifier.training_step
+
+def step(self, batch, batch_idx):
+    if os.environ["RANK"] == "1" and self.trainer.global_step == 3:
+        FAILURE
+    return whole(self, batch, batch_idx)
+
+classifier.ImageClassifier.training_step = step
+main("train", train, after_sweep=compare)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("failure", "line"),
+    [
+        ("batch = [batch[0].float() * float('nan'), batch[1]]", "error: the training loss is not finite"),
+        ("raise ZeroDivisionError('a bug of ours')", "error: a bug of ours"),
+    ],
+)
+def test_what_one_of_them_meets_ends_all_with_its_words(failure: str, line: str, tmp_path: Path) -> None:
+    """The others wait for its gradients; their own errors, of gloo, are no news."""
+    code, meeting = FAILS_ALONE.replace("FAILURE", failure), by_hand_meeting(2)
+    words = ("-c", code, *TINY, "hydra.run.dir=run")
+    with Started(tmp_path, words, words, variables=meeting) as started:
+        assert started.codes(60) == [1, 1], started.said
+        assert started.said.splitlines()[-1].startswith(line)
+        assert started.said.count("error: ") == 1
+        assert "Traceback" not in started.said
+        assert "gloo" not in started.said
+    record = RunFolder(tmp_path / "run").record()
+    assert record["status"] == "failed"
+    assert record["error"].startswith(line.removeprefix("error: "))
+    assert "Traceback" in (tmp_path / "run" / "train.log").read_text()
 
 
 MOMENTS = [0.5, 2, 4, 6, "baseline", "0", "0 and a bit", "1", "1 and a bit", "2 and more"]

@@ -37,6 +37,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         (TORCHRUN | STEP, (3, 4, 1, 1)),  # torchrun within a job
         (STEP, (2, 4, 1, 0)),
         (STEP | {"SLURM_JOB_NAME": "interactive"}, (2, 4, 1, 0)),  # srun within salloc
+        (STEP | {"SLURM_JOB_NAME": "bash", "SLURM_PROCID": "0"}, (0, 1, 0, 0)),  # a shell: srun -n4 --pty bash
         (SHELL, (0, 1, 0, 0)),
         (SHELL | {"SLURM_STEP_ID": "4294967290", "SLURM_STEP_NUM_TASKS": "1"}, (0, 1, 0, 0)),
         (MEETING | {"RANK": "2", "WORLD_SIZE": "3"}, (2, 3, 2, 0)),  # Kubeflow: a process a machine

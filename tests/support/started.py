@@ -100,13 +100,13 @@ def agents(*words: str, processes: int = 1) -> list[tuple[str, ...]]:
 
 def by_hand(cwd: Path, *words: str, processes: int = 2) -> Started:
     """Processes that nobody looks after: what ends one ends the others by itself."""
-    port = str(free_port())
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
-    return Started(
-        cwd,
-        *[("-m", "src.train", *words)] * processes,
-        variables=tuple(meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)),
-    )
+    return Started(cwd, *[("-m", "src.train", *words)] * processes, variables=by_hand_meeting(processes))
+
+
+def by_hand_meeting(processes: int) -> tuple[dict[str, str], ...]:
+    """The variables of each."""
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
+    return tuple(shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes))
 
 
 def free_port() -> int:
