@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -260,3 +261,27 @@ def test_two_processes_share_the_images_and_agree(tmp_path: Path) -> None:
     assert run.history()["step"].tolist() == [12, 24, 36]  # 1,455 images in batches of 2 × 64
     assert not list(run.path.glob("train_ddp*"))
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.slow
+def test_three_processes_measure_fewer_images_than_they_are(photos: Path, tmp_path: Path) -> None:
+    """Two for validation, two for the test: `evaluate`, one process, finds the same figures and the same answers."""
+    for split, numbers in {"train": range(2, 10), "val": range(1), "test": range(1, 2)}.items():
+        for name in ("high", "low"):
+            (tmp_path / "few" / split / name).mkdir(parents=True)
+            for number in numbers:
+                shutil.copy(photos / name / f"{number}.png", tmp_path / "few" / split / name)
+    settings = (
+        "data=folder", "data.root=few", "data.image_size=16", "data.batch_size=2", "data.num_workers=1", "cost=false",
+        "model=simple_cnn", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=3", "trainer.max_epochs=1",
+    )  # fmt: skip
+    for words in (("train", *settings, "hydra.run.dir=run"), ("evaluate", "checkpoint=run", "output=evaluated")):
+        command = [sys.executable, "-m", f"src.{words[0]}", *words[1:]]
+        subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300, check=True)
+    run, evaluated = RunFolder(tmp_path / "run"), json.loads((tmp_path / "evaluated" / "evaluate.json").read_text())
+    assert len(run.predictions()) == 2
+    assert run.predictions_file.read_bytes() == (tmp_path / "evaluated" / "predictions.csv").read_bytes()
+    assert run.history()["val/accuracy"].tolist() == [run.metrics()["val/accuracy"]]
+    for name, value in run.metrics().items():
+        if name.startswith("test/"):
+            assert evaluated[name] == pytest.approx(value, rel=0, abs=1e-6 if name == "test/loss" else 0)

@@ -1,15 +1,21 @@
 """The logits of each test image, kept for tables and pictures."""
 
-from typing import cast
+from collections.abc import Iterable
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+
+from ..data.batches import Batch
 
 
 class Predictions(L.Callback):
-    """Keeps logits and targets of the data loader measured as `test`, in its order."""
+    """Keeps logits and targets of the data loader measured as `test`, in the order of its data set.
+
+    Of several processes each has seen a share; when all is seen, the first gets those of all, and the others none.
+    """
 
     def __init__(self) -> None:
         self._logits: list[Tensor] = []
@@ -30,6 +36,28 @@ class Predictions(L.Callback):
         if cast("tuple[str, ...]", pl_module.evaluated)[dataloader_idx] == "test":
             self._logits.append(outputs.float().cpu())
             self._targets.append(batch[1].cpu())
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        evaluated = cast("tuple[str, ...]", pl_module.evaluated)
+        if trainer.world_size > 1 and "test" in evaluated:
+            loaders: Any = trainer.test_dataloaders
+            loader = loaders[evaluated.index("test")] if isinstance(loaders, list) else loaders
+            self._gather(trainer, loader.batch_sampler)
+
+    def _gather(self, trainer: L.Trainer, batches: Iterable[Batch]) -> None:
+        """Give the first process the shares of all, and put the images in the order of the data set.
+
+        `trainer.limit_test_batches` may have cut the shares off.
+        """
+        logits, targets = torch.cat(self._logits), torch.cat(self._targets)
+        indices = torch.from_numpy(np.concatenate([batch.indices for batch in batches]))[: len(targets)]
+        shares: list[tuple[Tensor, ...]] | None = [()] * trainer.world_size if trainer.is_global_zero else None
+        distributed.gather_object((indices, logits, targets), shares)
+        self._logits, self._targets = [], []
+        if shares is not None:
+            indices, logits, targets = (torch.cat(parts) for parts in zip(*shares, strict=True))
+            order = indices.argsort()
+            self._logits, self._targets = [logits[order]], [targets[order]]
 
     @property
     def targets(self) -> np.ndarray:

@@ -27,8 +27,9 @@ class EpochBatchSampler(Sampler[Batch]):
 
     Batch k of all processes together is `batch_size * world_size` consecutive images of the epoch's order; process
     `rank` takes every `world_size`-th of them. So every process has the same number of batches, and no image is shown
-    twice to fill one up. A remainder of fewer than `smallest * world_size` images joins the batch before: batch norm
-    cannot train on a single image.
+    twice to fill one up: where there are too few images for all, the last batch of some processes is empty. Training
+    can't have that, nor can batch norm train on a single image: a remainder of fewer than `smallest * world_size`
+    images joins the batch before.
 
     The order is drawn from (seed, epoch), never from a global generator; `set_epoch` moves on. Lightning calls it at
     the start of each epoch if it finds it under `batch_sampler.sampler`.
@@ -37,7 +38,10 @@ class EpochBatchSampler(Sampler[Batch]):
         shuffle: False: every epoch in the order of the data set, `balanced` or not.
         balanced: the targets (size,): an epoch has as many draws as there are images, but as many of each class, within
             one; see `balanced_draws`. None: each image once.
-        smallest: the images that a batch has at least.
+        smallest: the images that a batch has at least, in each process.
+
+    Raises:
+        InputError: there are too few images for one such batch.
     """
 
     def __init__(
@@ -48,11 +52,11 @@ class EpochBatchSampler(Sampler[Batch]):
         shuffle: bool,
         seed: int = 0,
         balanced: np.ndarray | None = None,
-        smallest: int = 1,
+        smallest: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if size < world_size * smallest:
+        if size < max(1, world_size * smallest):
             raise InputError(f"{size} images are too few for {world_size} processes: use fewer devices or more images.")
         self.size = size
         self.shuffle = shuffle

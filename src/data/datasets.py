@@ -95,8 +95,11 @@ class FileDataset(ImageDataset):
         self.paths = [paths[i] for i in indices]
 
     def images(self, batch: Batch) -> torch.Tensor:
-        draws = zip(batch.indices.tolist(), batch.repeats.tolist(), strict=True)
-        return torch.stack([self.image(batch.epoch, index, repeat) for index, repeat in draws])
+        size, draws = self.geometry.image_size, zip(batch.indices.tolist(), batch.repeats.tolist(), strict=True)
+        images = [self.image(batch.epoch, index, repeat) for index, repeat in draws]
+        if not images:  # one process's share of a few
+            return torch.empty(0, self.geometry.in_channels, size, size, dtype=torch.uint8)
+        return torch.stack(images)
 
     def image(self, epoch: int, index: int, repeat: int) -> torch.Tensor:
         path = self.root / self.paths[index]

@@ -218,18 +218,19 @@ class ImageDataModule(LightningDataModule):
     def test_dataloader(self) -> ImageLoader:
         return self.evaluation_dataloader("test")
 
-    def evaluation_dataloader(self, split: str, limit: int | None = None, *, whole: bool = False) -> ImageLoader:
+    def evaluation_dataloader(self, split: str, limit: int | None = None) -> ImageLoader:
         """Return images without augmentation, in the order of `paths(split)`; distributed, one process's share.
+
+        A share's last batch is empty where there are fewer images left than processes.
 
         Args:
             limit: at most so many images, a seeded choice with the classes in the split's proportions.
-            whole: every process gets all images. All do the same work then, and each has the predictions of all.
         """
         chosen = None
         if limit is not None and limit < self.size(split):
             chosen = stratified_subset(self.targets(split), limit, self.seed)
         # without gradients twice as many images fit
-        return self.loader(self.dataset(split, None, chosen), 2 * self.batch_size, training=False, whole=whole)
+        return self.loader(self.dataset(split, None, chosen), 2 * self.batch_size, training=False)
 
     def sample(self, split: str, n: int) -> tuple[torch.Tensor, np.ndarray, list[str]]:
         """Return at most `n` images as evaluation sees them, the classes in turn; the same ones every time.
@@ -256,8 +257,7 @@ class ImageDataModule(LightningDataModule):
             return None
         return FeatureDataset(self.features[split], self.targets(split), self.geometry, self.seed)
 
-    def loader(self, dataset: ImageDataset, batch_size: int, *, training: bool, whole: bool = False) -> ImageLoader:
-        alone = whole or self.trainer is None
+    def loader(self, dataset: ImageDataset, batch_size: int, *, training: bool) -> ImageLoader:
         # Lightning's switch for overfitting on purpose wants the same batches every epoch
         overfit = getattr(self.trainer, "overfit_batches", 0) > 0
         batches = EpochBatchSampler(
@@ -266,9 +266,9 @@ class ImageDataModule(LightningDataModule):
             shuffle=training and not overfit,
             seed=self.seed,
             balanced=dataset.targets if training and self.balance == "sampler" else None,
-            smallest=2 if training else 1,
-            rank=0 if alone else self.trainer.global_rank,  # type: ignore[union-attr]
-            world_size=1 if alone else self.trainer.world_size,  # type: ignore[union-attr]
+            smallest=2 if training else 0,
+            rank=0 if self.trainer is None else self.trainer.global_rank,
+            world_size=1 if self.trainer is None else self.trainer.world_size,
         )
         return ImageLoader(dataset, batches, 0 if isinstance(dataset, FeatureDataset) else self.worker_count())
 

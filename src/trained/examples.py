@@ -73,7 +73,7 @@ class Examples:
 
     def loader(self) -> ImageLoader:
         """Serve the batches in which a training measures them."""
-        return self.data.evaluation_dataloader(self.split, self.limit, whole=True)
+        return self.data.evaluation_dataloader(self.split, self.limit)
 
     def dataset(self, indices: NDArray[np.int64]) -> ImageDataset:
         """Pick some of them, by their place in `paths`."""

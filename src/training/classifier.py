@@ -1,6 +1,7 @@
 """ImageClassifier: the LightningModule around any network of the table."""
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -171,11 +172,17 @@ class ImageClassifier(L.LightningModule):
         return logits
 
     def _measure(self, split: str, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
-        """Add a batch to the split's metrics, which live on the device and are read once an epoch: no sync here."""
+        """Add a batch to the split's metrics, which live on the device and are read once an epoch: no sync here.
+
+        An empty batch adds nothing, but is logged: every process takes part in summing up over all of them.
+        """
         mean_loss = cast(MeanMetric, self.losses[f"{split}_"])
         figures = cast(MetricCollection, self.figures[f"{split}_"])
-        mean_loss.update(loss, weight=len(targets))
-        figures.update(logits.argmax(dim=1), targets)
+        if len(targets) > 0:
+            mean_loss.update(loss, weight=len(targets))
+            figures.update(logits.argmax(dim=1), targets)
+        else:  # maybe the only batch of this process
+            warnings.filterwarnings("ignore", "The ``compute`` method of metric .* was called before the ``update``")
         self.log(f"{split}/loss", mean_loss, on_step=False, on_epoch=True, add_dataloader_idx=False)
         self.log_dict(figures, on_step=False, on_epoch=True, add_dataloader_idx=False)
 

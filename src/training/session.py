@@ -166,7 +166,8 @@ def keep_features(parts: Parts) -> None:
 
 def _measure_baseline(parts: Parts) -> dict[str, float]:
     """Return the untrained network's figures on the test set."""
-    metrics = _measure(parts, {"baseline": parts.data.evaluation_dataloader("test", whole=True)})
+    parts.data.trainer = parts.trainer  # which divides the images among its processes
+    metrics = _measure(parts, {"baseline": parts.data.evaluation_dataloader("test")})
     log.info("before training: test accuracy %.3f", metrics["baseline/accuracy"])
     return metrics
 
@@ -175,11 +176,11 @@ def _measure_best(parts: Parts) -> dict[str, float]:
     """Return the best checkpoint's figures on training, validation and, where asked for, test images, unaugmented."""
     best = parts.folder.best_checkpoint
     loaders = {
-        "best_train": parts.data.evaluation_dataloader("train", limit=TRAIN_IMAGES_MEASURED, whole=True),
-        "best_val": parts.data.evaluation_dataloader("val", whole=True),
+        "best_train": parts.data.evaluation_dataloader("train", limit=TRAIN_IMAGES_MEASURED),
+        "best_val": parts.data.evaluation_dataloader("val"),
     }
     if parts.cfg.test:
-        loaders["test"] = parts.data.evaluation_dataloader("test", whole=True)
+        loaders["test"] = parts.data.evaluation_dataloader("test")
     metrics = _measure(parts, loaders, checkpoint=str(best) if best.exists() else None)
     return {name.removeprefix("best_"): value for name, value in metrics.items()}
 

@@ -39,7 +39,7 @@ def test_a_single_image_joins_the_batch_before(size, sizes):
 
 
 @pytest.mark.parametrize("size", [24, 25, 26, 29, 31, 47])
-@pytest.mark.parametrize("smallest", [1, 2])
+@pytest.mark.parametrize("smallest", [0, 1, 2])
 def test_processes_share_every_image_once_in_equally_many_batches(size, smallest):
     shares = [
         [b.indices for b in EpochBatchSampler(size, 4, shuffle=True, smallest=smallest, rank=rank, world_size=3)]
@@ -50,9 +50,28 @@ def test_processes_share_every_image_once_in_equally_many_batches(size, smallest
     assert sorted(np.concatenate([indices for share in shares for indices in share])) == list(range(size))
 
 
-def test_more_processes_than_images():
-    with pytest.raises(InputError, match="too few for 4 processes"):
-        EpochBatchSampler(3, 4, shuffle=False, world_size=4)
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 8, 64, 128])
+def test_processes_measure_any_number_of_images_once_each(world_size, batch_size):
+    """In as many batches each, batch by batch the images that come next; nothing fills up an empty share."""
+    for size in range(1, 102):
+        shares = [
+            list(EpochBatchSampler(size, batch_size, shuffle=False, rank=rank, world_size=world_size))
+            for rank in range(world_size)
+        ]
+        assert {len(share) for share in shares} == {-(-size // (batch_size * world_size))}
+        together = [np.sort(np.concatenate([b.indices for b in turn])) for turn in zip(*shares, strict=True)]
+        np.testing.assert_array_equal(np.concatenate(together), np.arange(size))
+        counts = np.array([[len(batch.indices) for batch in share] for share in shares])
+        assert np.ptp(counts, axis=0).max() <= 1
+        assert (counts[0] > 0).all()
+        assert counts.max() <= batch_size
+
+
+@pytest.mark.parametrize(("size", "smallest"), [(7, 2), (3, 1), (0, 0)])
+def test_too_few_images_to_divide(size, smallest):
+    with pytest.raises(InputError, match=f"{size} images are too few for 4 processes"):
+        EpochBatchSampler(size, 4, shuffle=False, smallest=smallest, world_size=4)
 
 
 LOPSIDED = np.repeat([0, 1, 2], [70, 25, 5])[np.random.default_rng(1).permutation(100)]

@@ -145,3 +145,17 @@ def test_gradients_can_be_hooked_at_every_relu_of_a_copy(name: str) -> None:
     per_block = 3 if "bottleneck" in name else 2
     assert len(relus) == 1 + blocks * per_block + name.endswith("_pre")
     assert sorted(key for key in seen if key in relus) == sorted(relus)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_images_have_no_logits(name: str) -> None:
+    """Of several processes some may have none to measure; all run the network as often."""
+    with torch.device("meta"):
+        network = build_network(name, num_classes=7, image_size=32)
+    network = network.to_empty(device="cpu").eval()
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        network.to(memory_format=memory_format)
+        images = torch.empty(0, 3, 32, 32, memory_format=memory_format)
+        for enabled in (False, True):
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                assert network(images).shape == (0, 7)
