@@ -136,16 +136,22 @@ def to_grey(images: torch.Tensor) -> torch.Tensor:
 
 
 class ImageLoader(DataLoader[Any]):
-    """PyTorch's loader for an `ImageDataset`. In workers PyTorch itself runs on one thread."""
+    """PyTorch's loader for an `ImageDataset`. In workers PyTorch itself runs on one thread.
 
-    def __init__(self, dataset: ImageDataset, batches: EpochBatchSampler, num_workers: int) -> None:
+    Args:
+        pinned: batches lie where a GPU fetches them fastest, which costs a copy, and memory that can't be swapped.
+    """
+
+    def __init__(
+        self, dataset: ImageDataset, batches: EpochBatchSampler, num_workers: int, *, pinned: bool = True
+    ) -> None:
         super().__init__(
             dataset,
             batch_sampler=batches,  # type: ignore[arg-type]  # a Batch, not a list of indices
             collate_fn=as_it_is,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=pinned and torch.cuda.is_available(),
             multiprocessing_context=fork_context() if num_workers > 0 else None,
             worker_init_fn=partial(follow_parent, os.getpid()),
         )

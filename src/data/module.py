@@ -270,7 +270,10 @@ class ImageDataModule(LightningDataModule):
             rank=0 if self.trainer is None else self.trainer.global_rank,
             world_size=1 if self.trainer is None else self.trainer.world_size,
         )
-        return ImageLoader(dataset, batches, 0 if isinstance(dataset, FeatureDataset) else self.worker_count())
+        workers = 0 if isinstance(dataset, FeatureDataset) else self.worker_count()
+        # With trainer=cpu on a machine with a GPU nothing is copied to it.
+        on_cpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cpu"
+        return ImageLoader(dataset, batches, workers, pinned=not on_cpu)
 
     def worker_count(self) -> int:
         """Return how many processes decode; "auto": none for a data set in memory."""

@@ -26,7 +26,8 @@ def gather(trainer: L.Trainer, network: nn.Module, figures: nn.Module) -> dict[s
     """Return what a checkpoint needs besides, as plain values; None at the end of an epoch, where it needs nothing.
 
     In a distributed run all processes call this together, and each gets the figures of all and the mean of their
-    gradients, on which they would have agreed.
+    gradients, on which they would have agreed. Lightning calls `save_checkpoint`, and with it this, in all of them, and
+    `Agreement` sees to it that they do so after the same step.
 
     Args:
         figures: Holds the epoch's torchmetrics, at any depth.
