@@ -25,7 +25,7 @@ STEPS_BETWEEN_CHECKS = 32
 """On a GPU the loss is checked every so many steps, because each check waits for the device.
 
 Each process looks at its own loss, and asks no other: their mean gradient is not finite either, so that all meet it at
-the next check, and whoever is first ends all (`src.ranks.crew`). No checkpoint can come in between, for it is looked at.
+the next check, and whoever is first ends all (`src.ranks.crew`). No checkpoint can come in between: it is looked at.
 """
 
 

@@ -17,9 +17,9 @@ CGROUPS = Path("/sys/fs/cgroup")
 def free_memory(device: torch.device) -> int:
     """Return the bytes that this process can still take on the device, with those that torch keeps unused.
 
-    A GPU says what is free at this moment, whoever has the rest. Of the processes of one training none shares a GPU with
-    another (NCCL refuses that), and the first, on its own, asks for all; trainings that begin side by side on one GPU
-    may each take what they found, and need a number in `data.batch_size`.
+    A GPU says what is free at this moment, whoever has the rest. Of the processes of one training none shares a GPU
+    with another (NCCL refuses that), and the first asks for all. Trainings that begin side by side on one GPU may each
+    take what they found: they need a number in `data.batch_size`.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
