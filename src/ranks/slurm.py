@@ -51,6 +51,16 @@ def job_id() -> str | None:
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
+def is_preempted(job: str) -> bool:
+    """Return whether Slurm has told the job to make room: SIGTERM alone may as well come from who cancels it."""
+    try:
+        shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    fields = dict(word.partition("=")[::2] for word in shown.stdout.split())
+    return fields.get("PreemptTime", "None") != "None" and fields.get("JobState") == "RUNNING"
+
+
 def requeue(job: str) -> bool:
     """Ask Slurm to run the job again, as soon as it has ended; return whether it will, and warn where it won't."""
     try:

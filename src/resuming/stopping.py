@@ -7,6 +7,7 @@ whatever line it is; neither knows a second signal.
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -17,6 +18,10 @@ log = logging.getLogger(__name__)
 # terminal is closed, or the connection to it lost.
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
 
+SECONDS_OF_ONE_REQUEST = 2.0
+"""Two signals within this time are one request, unless somebody presses Ctrl-C twice: Slurm sends a job that it preempts
+SIGTERM twice within milliseconds, once by srun, and torchrun passes on what has come to its processes as well."""
+
 SECONDS_UNTIL_SAID = 1.0
 """How long the run waits before it says that it is stopping: most batches end sooner, and the last line is enough."""
 
@@ -26,6 +31,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._asked_at = 0.0
         self._notice: threading.Timer | None = None
 
     def __bool__(self) -> bool:
@@ -34,8 +40,10 @@ class Stop:
     def ask(self, number: int, _: FrameType | None = None) -> None:
         """Handle a signal."""
         if self:
-            self.leave(number)
-        self.signal = number
+            if number == signal.SIGINT or time.monotonic() - self._asked_at > SECONDS_OF_ONE_REQUEST:
+                self.leave(number)
+            return
+        self.signal, self._asked_at = number, time.monotonic()
         # A thread says it: the handler may have interrupted a print, and could not print itself.
         self._notice = threading.Timer(SECONDS_UNTIL_SAID, self._say)
         self._notice.daemon = True

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from ..logs import say_interrupted
 from ..ranks.crew import Ended
 from ..ranks.joining import crew
-from ..ranks.slurm import job_id, requeue
+from ..ranks.slurm import is_preempted, job_id, requeue
 from ..resuming.event_files import cut_events
 from ..resuming.starting_point import progress
 from ..runs.folder import RunFolder
@@ -79,16 +79,18 @@ def _give_up(folder: RunFolder, ended: Ended) -> None:
 
 
 def _requeue(parts: Parts) -> bool:
-    """Ask Slurm to run the job again where that was wanted and SIGUSR1 has come; return whether it will.
+    """Ask Slurm to run the job again where that was wanted; return whether it will.
 
-    SIGTERM also comes to a job that its owner cancels, and after a preemption Slurm requeues by itself.
+    On SIGUSR1, for which the job's owner has asked, and on the SIGTERM of a preemption: a job that ends well within its
+    partition's GraceTime has ended for Slurm. Who cancels the job sends SIGTERM, too.
     """
-    if not parts.cfg.get("requeue") or parts.stop.signal != signal.SIGUSR1:
+    if not parts.cfg.get("requeue"):
         return False
     job = job_id()
     if job is None:
         log.warning("requeue=true does nothing here: this is no job of Slurm's")
-    return job is not None and requeue(job)
+        return False
+    return (parts.stop.signal == signal.SIGUSR1 or is_preempted(job)) and requeue(job)
 
 
 def _say_how_to_go_on(folder: RunFolder, error: BaseException, *, requeued: bool) -> None:

@@ -187,7 +187,9 @@ class Train(Settings):
         "go on with a run that was stopped, in its folder, or give a finished one more epochs; auto: begin or go on in "
         "the folder that hydra.run.dir names"
     )
-    requeue: bool = setting("with resume=auto: a Slurm job that SIGUSR1 stops asks to be run again")
+    requeue: bool = setting(
+        "with resume=auto: a Slurm job that is preempted, or that SIGUSR1 stops, asks to be run again"
+    )
     checkpoint_every: Annotated[
         int | float | str | bool | None, Takes("steps such as 500, a time such as 10min, or null")
     ] = setting("write last.ckpt this often within an epoch, besides at its end")

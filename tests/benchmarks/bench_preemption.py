@@ -1,0 +1,164 @@
+"""Preemptions of running jobs: what is lost, and whether the weights are those of an undisturbed run.
+
+    python -m tests.benchmarks.bench_preemption [--preemptions 100] [--each 10] [--processes 2] [--at-once 2] [--slurm]
+
+Each job is one command, `… hydra.run.dir=X resume=auto`, which is told to stop at a random, seeded moment and given
+again, until it has been stopped `each` times; then it is left to end. Without Slurm SIGTERM comes to one process or to
+all. With `--slurm` a local Slurm is started (Debian's slurm-wlm and munge): there a job of a higher partition preempts
+it, or it gets SIGUSR1 and requeues itself. Exit code 1 where an epoch is lost, a second folder appears or a bit differs.
+"""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from src.runs.folder import RunFolder
+from tests.support.slurm import Slurm
+from tests.support.started import by_hand
+
+EPOCHS = 60
+WORDS = (
+    "model=simple_cnn", "data=digits", "data.max_images=600", f"trainer.max_epochs={EPOCHS}", "trainer.accelerator=cpu",
+    "cost=false", "callbacks.gradcam=null", "hydra.run.dir=run", "resume=auto",
+)  # fmt: skip
+CLOCK = ["seconds", "images_per_second"]
+SECONDS = 2.0
+"""A preemption comes so long, at most, after a run has gone on; none before it has begun to train."""
+
+
+@dataclass
+class Outcome:
+    """What became of one job."""
+
+    preemptions: int = 0
+    within_epochs: int = 0
+    lost: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+def rows(run: RunFolder) -> int:
+    return len(run.history_file.read_text().splitlines()) - 1 if run.history_file.exists() else 0
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(what)
+        time.sleep(0.02)
+
+
+def note(outcome: Outcome, run: RunFolder, before: int) -> int:
+    """Look at a run that was stopped, `before` which so many epochs were done; return how many are now."""
+    done = rows(run)
+    outcome.preemptions += 1
+    outcome.lost += max(0, before - done)
+    if run.record()["status"] != "interrupted":
+        outcome.faults.append(f"status {run.record()['status']} after preemption {outcome.preemptions}")
+    if torch.load(run.last_checkpoint, weights_only=True)["unfinished"] is not None:
+        outcome.within_epochs += 1
+    return done
+
+
+def trains_again(run: RunFolder, resumed: int) -> bool:
+    """Whether it has gone on so many times, and is at work."""
+    record = run.record() if run.record_file.exists() else {}
+    return record.get("status") == "running" and len(record.get("resumed", [])) >= resumed and rows(run) > 0
+
+
+def preempt_here(folder: Path, words: tuple[str, ...], processes: int, each: int, chance: random.Random) -> Outcome:
+    """Stop a job of this machine and start it again."""
+    run, outcome, done = RunFolder(folder / "run"), Outcome(), 0
+    while True:
+        with by_hand(folder, *words, processes=processes) as started:
+            if outcome.preemptions == each:
+                if set(started.codes()) != {0}:
+                    outcome.faults.append(started.said[-300:])
+                return outcome
+            resumed = outcome.preemptions
+            wait_for(lambda: trains_again(run, resumed) or not started.is_alive(), started.said)  # noqa: B023
+            time.sleep(chance.random() * SECONDS)
+            if not started.is_alive():
+                outcome.faults.append(f"ended early: {started.said[-300:]}")
+                return outcome
+            told = list(started.ranks().values())
+            for pid in told if chance.random() < 0.5 else [chance.choice(told)]:
+                os.kill(pid, signal.SIGTERM)
+            codes = started.codes(60)
+            if run.record()["status"] == "finished":
+                outcome.faults.append("was finished before it could be stopped as often")
+                return outcome
+            if set(codes) != {143}:
+                outcome.faults.append(f"exit codes {codes}: {started.said[-300:]}")
+        done = note(outcome, run, done)
+
+
+def compare(reference: RunFolder, run: RunFolder) -> list[str]:
+    """Return what differs in bits from the undisturbed run."""
+    faults = []
+    if not (run.is_whole and len(run.history()) == EPOCHS):
+        return [f"not finished: {run.status}"]
+    if not run.history().drop(columns=CLOCK).equals(reference.history().drop(columns=CLOCK)):
+        faults.append("metrics.csv differs")
+    for name in ("best_checkpoint", "last_checkpoint"):
+        one, other = (torch.load(getattr(r, name), weights_only=True)["state_dict"] for r in (reference, run))
+        if any(not torch.equal(one[key], other[key]) for key in one):
+            faults.append(f"{name} differs")
+    if reference.predictions_file.read_bytes() != run.predictions_file.read_bytes():
+        faults.append("predictions.csv differs")
+    return faults
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in {"preemptions": 100, "each": 10, "processes": 2, "at-once": 2, "seed": 0}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--slurm", action="store_true")
+    chosen = parser.parse_args()
+    jobs = -(-chosen.preemptions // chosen.each)
+
+    with (
+        tempfile.TemporaryDirectory() as place,
+        Slurm(Path(place) / "slurm") if chosen.slurm else nullcontext() as slurm,
+    ):
+
+        def job(number: int) -> Outcome:
+            folder, chance = Path(place) / str(number), random.Random(chosen.seed + number)
+            words = (*WORDS, f"seed={number}")
+            for name in ("undisturbed", "disturbed"):
+                (folder / name).mkdir(parents=True)
+            with by_hand(folder / "undisturbed", *words, processes=chosen.processes) as started:
+                assert set(started.codes(600)) == {0}, started.said
+            here = (folder / "disturbed", words, chosen.processes, chosen.each, chance)
+            outcome = preempt_here(*here) if slurm is None else preempt_in_slurm(slurm, *here)
+            outcome.faults += compare(*(RunFolder(folder / name / "run") for name in ("undisturbed", "disturbed")))
+            if [path.name for path in (folder / "disturbed").iterdir() if path.is_dir()] != ["run"]:
+                outcome.faults.append("a second folder")
+            print(f"job {number}: {outcome.preemptions} preemptions", *outcome.faults, sep="; ", flush=True)
+            return outcome
+
+        with ThreadPoolExecutor(chosen.at_once) as pool:
+            outcomes = list(pool.map(job, range(jobs)))
+    table = pd.DataFrame([vars(outcome) | {"faults": "; ".join(outcome.faults)} for outcome in outcomes])
+    print(table.to_string())
+    print(
+        f"{table.preemptions.sum()} preemptions of {jobs} jobs, {table.within_epochs.sum()} in the middle of an epoch; "
+        f"epochs lost: {table.lost.sum()}; jobs with the same bits in one folder: {(table.faults == '').sum()} of {jobs}"
+    )
+    return int(table.lost.sum() > 0 or (table.faults != "").any())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
