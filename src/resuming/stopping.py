@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
 
 SECONDS_OF_ONE_REQUEST = 2.0
-"""Two signals within this time are one request, unless somebody presses Ctrl-C twice: Slurm sends a job that it preempts
-SIGTERM twice within milliseconds, once by srun, and torchrun passes on what has come to its processes as well."""
+"""Two signals within this time are one request, unless somebody presses Ctrl-C twice: Slurm sends a job that it
+preempts SIGTERM twice within milliseconds, and torchrun passes on what has come to its processes as well."""
 
 SECONDS_UNTIL_SAID = 1.0
 """How long the run waits before it says that it is stopping: most batches end sooner, and the last line is enough."""

@@ -5,7 +5,7 @@
 Each job is one command, `… hydra.run.dir=X resume=auto`, which is told to stop at a random, seeded moment and given
 again, until it has been stopped `each` times; then it is left to end. Without Slurm SIGTERM comes to one process or to
 all. With `--slurm` a local Slurm is started (Debian's slurm-wlm and munge): there a job of a higher partition preempts
-it, or it gets SIGUSR1 and requeues itself. Exit code 1 where an epoch is lost, a second folder appears or a bit differs.
+it, or it gets SIGUSR1 and requeues itself. Exit code 1 where an epoch is lost, a folder is new or a bit differs.
 """
 
 import argparse
@@ -17,9 +17,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Queue
 
 import pandas as pd
 import torch
@@ -34,6 +34,9 @@ WORDS = (
     "cost=false", "callbacks.gradcam=null", "hydra.run.dir=run", "resume=auto",
 )  # fmt: skip
 CLOCK = ["seconds", "images_per_second"]
+NODES: Queue[str] = Queue()
+"""Those that no job has."""
+
 SECONDS = 2.0
 """A preemption comes so long, at most, after a run has gone on; none before it has begun to train."""
 
@@ -105,6 +108,41 @@ def preempt_here(folder: Path, words: tuple[str, ...], processes: int, each: int
         done = note(outcome, run, done)
 
 
+def preempt_in_slurm(
+    slurm: Slurm, folder: Path, words: tuple[str, ...], processes: int, each: int, chance: random.Random
+) -> Outcome:
+    """Let a job be preempted, by another one or by a signal; each has a node of its own, so that it is preempted alone.
+
+    Slurm would keep a job that was requeued waiting for two minutes: it is told not to.
+    """
+    run, outcome, done = RunFolder(folder / "run"), Outcome(), 0
+    script, urgent = folder / "job.sh", folder / "urgent.sh"
+    command = f"srun --kill-on-bad-exit=1 {sys.executable} -m src.train {' '.join(words)} requeue=true"
+    script.write_text(f"#!/bin/bash\n{command}\n")
+    urgent.write_text("#!/bin/bash\ntrue\n")
+    node = NODES.get()
+    try:
+        job = slurm.submit(script, f"-n{processes}", "-N1", "-w", node)
+        while outcome.preemptions < each:
+            resumed = outcome.preemptions
+            wait_for(lambda: trains_again(run, resumed), Path(f"{script}.out").name)  # noqa: B023
+            time.sleep(chance.random() * SECONDS)
+            if slurm.state(job) != "RUNNING":
+                outcome.faults.append(f"ended early: {Path(f'{script}.out').read_text()[-300:]}")
+                return outcome
+            if chance.random() < 0.5:
+                slurm.run("scancel", "--signal=USR1", job)
+            else:
+                slurm.wait(slurm.submit(urgent, "-p", "high", "-N1", "-n8", "-w", node), "COMPLETED")
+            wait_for(lambda: run.record()["status"] != "running", "the end of the training")
+            done = note(outcome, run, done)
+            slurm.begin_now(job)
+        slurm.wait(job, "COMPLETED", "FAILED", seconds=600)
+    finally:
+        NODES.put(node)
+    return outcome
+
+
 def compare(reference: RunFolder, run: RunFolder) -> list[str]:
     """Return what differs in bits from the undisturbed run."""
     faults = []
@@ -155,7 +193,7 @@ def main() -> int:
     print(table.to_string())
     print(
         f"{table.preemptions.sum()} preemptions of {jobs} jobs, {table.within_epochs.sum()} in the middle of an epoch; "
-        f"epochs lost: {table.lost.sum()}; jobs with the same bits in one folder: {(table.faults == '').sum()} of {jobs}"
+        f"epochs lost: {table.lost.sum()}; the same bits, in one folder: {(table.faults == '').sum()} of {jobs} jobs"
     )
     return int(table.lost.sum() > 0 or (table.faults != "").any())
 
