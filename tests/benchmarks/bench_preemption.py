@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
@@ -167,10 +168,12 @@ def main() -> int:
     chosen = parser.parse_args()
     jobs = -(-chosen.preemptions // chosen.each)
 
-    with (
-        tempfile.TemporaryDirectory() as place,
-        Slurm(Path(place) / "slurm") if chosen.slurm else nullcontext() as slurm,
-    ):
+    for node in ("node1", "node2"):
+        NODES.put(node)
+    os.environ["PYTHONPATH"] = str(Path.cwd())
+    with ExitStack() as stack:
+        place = stack.enter_context(tempfile.TemporaryDirectory())
+        slurm = stack.enter_context(Slurm(Path(place) / "slurm")) if chosen.slurm else None
 
         def job(number: int) -> Outcome:
             folder, chance = Path(place) / str(number), random.Random(chosen.seed + number)
