@@ -75,7 +75,8 @@ class ImageClassifier(L.LightningModule):
         self.evaluated: tuple[str, ...] = ("test",)
         splits = ("train", "val", "test", "baseline", "best_train", "best_val")
         # `train` alone is a method of every module, hence the underscores.
-        self.losses = nn.ModuleDict({f"{split}_": MeanMetric(nan_strategy="disable") for split in splits})
+        # A loss that is not a number stays one: by itself the metric would leave it out of the mean.
+        self.losses = nn.ModuleDict({f"{split}_": MeanMetric(nan_strategy=math.nan) for split in splits})
         self.figures = nn.ModuleDict({f"{split}_": _figures(len(class_names), f"{split}/") for split in splits})
         self._finite = torch.tensor(True)
         self._unfinished: dict[str, Any] | None = None

@@ -108,7 +108,7 @@ def test_a_finished_run_is_left_as_it_is_and_goes_on_when_it_gets_more(tmp_path:
         (("optimizer.lr=x",), "optimizer.lr=x is not possible"),
         (("trainer.devices=3",), "trainer.devices=3, but 2 processes on 1 machine were started"),
         (("hydra.run.dir=s3://bucket/run",), "s3:// is on no disk of this machine"),
-        (("-m", "seed=1,2"), "a sweep starts the processes of its runs by itself"),
+        (("seed=1,2", "-m"), "a sweep starts the processes of its runs by itself"),
     ],
 )
 def test_wrong_input_takes_one_line_and_leaves_nothing(words: tuple[str, ...], line: str, tmp_path: Path) -> None:

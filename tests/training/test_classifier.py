@@ -1,5 +1,7 @@
 """What the module adds up over batches, of which some may be empty."""
 
+import math
+
 import lightning as L
 import pytest
 import torch
@@ -60,3 +62,16 @@ def test_nothing_but_empty_batches_is_no_error() -> None:
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     trainer.test(model, DataLoader([none], batch_size=None), verbose=False)
     assert trainer.callback_metrics["test/accuracy"] == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_a_loss_that_is_not_a_number_in_one_batch_is_none_in_all() -> None:
+    """Left out of the mean, it would let a broken network pass for a whole one."""
+    some = batches(4, 3, 4)
+    model = module()
+    whole = model.forward
+    seen = []
+    model.forward = lambda images: whole(images) * (float("nan") if (seen.append(0) or len(seen)) == 2 else 1)
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.test(model, DataLoader(some, batch_size=None), verbose=False)
+    assert math.isnan(trainer.callback_metrics["test/loss"])
