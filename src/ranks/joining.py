@@ -1,6 +1,7 @@
 """How this process finds the others of its training, or leads those that Lightning will start."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -86,9 +87,10 @@ def _meet(here: Place) -> Crew:
     os.environ |= {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
     again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
     try:
-        meeting = rendezvous("env://", here.rank, here.size, timeout=timedelta(seconds=SECONDS_TO_MEET))
-        store = PrefixStore(f"reslens {again}", next(meeting)[0])
-        found = Follower(here, store.get(ADDRESS).decode()) if here.rank > 0 else Leader(here, address)
+        with _killable():
+            meeting = rendezvous("env://", here.rank, here.size, timeout=timedelta(seconds=SECONDS_TO_MEET))
+            store = PrefixStore(f"reslens {again}", next(meeting)[0])
+            found = Follower(here, store.get(ADDRESS).decode()) if here.rank > 0 else Leader(here, address)
         if isinstance(found, Leader):
             found.store = store
             store.set(ADDRESS, found.address)
@@ -105,3 +107,21 @@ def _meet(here: Place) -> Crew:
             "TORCHELASTIC_USE_AGENT_STORE": "False",
         }
     return found
+
+
+@contextmanager
+def _killable() -> Iterator[None]:
+    """Let signals end the process while it waits in torch's C++ code, where Python answers none. Nothing has begun.
+
+    The alarm too: one that came while torch was imported is to be answered now (`src.command.signals`).
+    """
+    names = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP", "SIGALRM")
+    before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None))}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
