@@ -4,11 +4,12 @@ Score intervals by effective images. The figure's slopes say how far it moves wi
 jackknife), and so how many independent answers of that share, right or wrong, would leave as much doubt; Wilson's
 interval takes these. It needs no resamples, and keeps a width where every image is right.
 
-Three things are added to what the images say, for without them the interval is too narrow where a class has few:
+Some things are added to what the images say, for without them the interval is too narrow where a class has few:
 
-* Each class gets `BORROWED` more answers, as often right as all images together: four right ones of four don't show
-  that a class is never mistaken.
-* In these, all runs are right or wrong together.
+* Each class borrows answers that are as often right as all images together: `BORROWED`, or so many as hold
+  `HALF_A_MISTAKE`. Four right ones of four don't show that a class is never mistaken, nor do one hundred where one in a
+  hundred is. Of several runs, half of what is borrowed is right or wrong in all of them together.
+* A class's spread is divided by its images minus one (Bessel).
 * The curvature of the figure says by how much it is too low on so few images (F1, by 0.025 where ten classes have five
   each); the interval is moved by that, the figure isn't.
 
@@ -26,6 +27,7 @@ from .intervals import NONE, Interval, wilson
 from .metrics import Counts, Metric
 
 BORROWED = 2.0
+HALF_A_MISTAKE = 0.5
 STEP = 1e-3
 """Of a count, to either side, for slopes and curvature."""
 AT_ONCE = 1 << 21  # numbers in memory: 16 MiB
@@ -67,22 +69,27 @@ def class_interval(metric: Metric, runs: Sequence[Said], classes: int) -> Interv
     if not metric.of_classes and any(np.count_nonzero(some) < 2 for c in counted for some in (c.support, c.predicted)):
         return NONE
     total = 1 + max(int(run.images.max()) for run in runs)
-    effects, weights = np.zeros(total), np.zeros(total)
+    effects, weights, times = np.zeros(total), np.zeros(total), np.zeros(total)
     slopes, doubt, found, smoothed, centre = np.zeros((3, classes)), np.zeros(classes), 0.0, 0.0, 0.0
     for run, counts in zip(runs, counted, strict=True):
-        own = counts.support / (counts.support + BORROWED)  # of a class's answers, once it has borrowed
+        own = counts.support / (
+            counts.support + max(BORROWED, HALF_A_MISTAKE / _mistaken(counts))
+        )  # of a class's answers, once it has borrowed
         wider = _with_borrowed(run, counts, own)
         mine, each = _slopes(metric, wider), 1 / (len(runs) * len(run.targets))
         moves = mine[0][run.targets] + mine[1][run.predicted] + mine[2][run.targets] * (run.targets == run.predicted)
-        effects += np.bincount(run.images, each * np.sqrt(own)[run.targets] * moves, total)
+        bessel = counts.support / np.maximum(1, counts.support - 1)
+        effects += np.bincount(run.images, each * np.sqrt(own * bessel)[run.targets] * moves, total)
         weights += np.bincount(run.images, np.full(len(run.images), each), total)
+        times += np.bincount(run.images, minlength=total)
         slopes += mine / len(runs)
         doubt += counts.support / counts.support.sum() * (1 - own) / len(runs)
         found += _value(metric, counts) / len(runs)
         smoothed += _value(metric, wider) / len(runs)
         centre += (_value(metric, counts) - _bias(metric, wider)) / len(runs)
     mistaken = float(np.mean([_mistaken(counts) for counts in counted]))
-    variance = (effects**2).sum() + (weights**2).sum() * (doubt * _squared_moves(slopes, mistaken)).sum()
+    shared = (weights**2 * (1 + 1 / np.maximum(times, 1)) / 2).sum()
+    variance = (effects**2).sum() + shared * (doubt * _squared_moves(slopes, mistaken)).sum()
     images = (smoothed - lowest) * (1 - smoothed) / variance
     low, high = wilson(min(1.0, max(lowest, centre)), images, lowest)
     return min(low, found), max(high, found)
@@ -100,7 +107,7 @@ def _mistaken(counts: Counts) -> float:
 
 
 def _with_borrowed(said: Said, counts: Counts, own: NDArray[np.float64]) -> Counts:
-    """Return the counts that classes have with `BORROWED` answers more each; the images of a class remain as many.
+    """Return the counts that classes have with the answers that they borrow; the images of a class remain as many.
 
     Borrowed mistakes fall on all other classes alike.
     """

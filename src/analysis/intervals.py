@@ -77,14 +77,14 @@ def effective_images(
     `values` (n,) are means of an image's measurements, `variance` that of a single one, `weights` (n,) what each image
     counts. Several networks mostly fail on the same images: n images with three networks are worth between n and 3 n.
     With one measurement an image, and equal weights, it is n. Rao & Scott 1992, https://doi.org/10.2307/2532311, divide
-    counts by this design effect; where mistakes are few it can't be told from the images, so one more image is counted
-    on which all networks agree.
+    counts by this design effect; where mistakes are few the images hardly tell it, so half an image more is counted, on
+    which all networks agree.
     """
     w = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
     mean = (w * values).sum() / w.sum()
-    one_more = (w**2).mean()
-    spread = (w**2 * (values - mean) ** 2).sum() + one_more
-    alike = (w**2).sum() * variance + one_more
+    half_more = (w**2).mean() / 2
+    spread = (w**2 * (values - mean) ** 2).sum() + half_more
+    alike = (w**2).sum() * variance + half_more
     return float(w.sum() ** 2 / (w**2).sum() * alike / spread)
 
 
