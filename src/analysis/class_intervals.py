@@ -8,7 +8,7 @@ Some things are added to what the images say, for without them the interval is t
 
 * Each class borrows answers that are as often right as all images together: `BORROWED`, or so many as hold
   `HALF_A_MISTAKE`. Four right ones of four don't show that a class is never mistaken, nor do one hundred where one in a
-  hundred is. Of several runs, half of what is borrowed is right or wrong in all of them together.
+  hundred is. Of several runs, a third of what is borrowed is right or wrong in all of them together.
 * A class's spread is divided by its images minus one (Bessel).
 * The curvature of the figure says by how much it is too low on so few images (F1, by 0.025 where ten classes have five
   each); the interval is moved by that, the figure isn't.
@@ -88,7 +88,7 @@ def class_interval(metric: Metric, runs: Sequence[Said], classes: int) -> Interv
         smoothed += _value(metric, wider) / len(runs)
         centre += (_value(metric, counts) - _bias(metric, wider)) / len(runs)
     mistaken = float(np.mean([_mistaken(counts) for counts in counted]))
-    shared = (weights**2 * (1 + 1 / np.maximum(times, 1)) / 2).sum()
+    shared = (weights**2 * (1 + 2 / np.maximum(times, 1)) / 3).sum()
     variance = (effects**2).sum() + shared * (doubt * _squared_moves(slopes, mistaken)).sum()
     images = (smoothed - lowest) * (1 - smoothed) / variance
     low, high = wilson(min(1.0, max(lowest, centre)), images, lowest)

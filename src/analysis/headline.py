@@ -34,11 +34,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Headline:
-    """Attributes:
-    estimates: the metrics of the table but the loss, `nll`, `ece`, `brier`, and of 10 classes or more
-        `top5_accuracy`.
-    chance: what the `ece` of an honest network would be.
-    classes: how many classes have images; macro figures are averages over these.
+    """The figures of a classifier.
+
+    Attributes:
+        estimates: the metrics of the table but the loss, `nll`, `ece`, `brier`, and of 10 classes or more
+            `top5_accuracy`.
+        chance: what the `ece` of an honest network would be.
+        classes: how many classes have images; macro figures are averages over these.
     """
 
     estimates: dict[str, Estimate]

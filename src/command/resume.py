@@ -18,7 +18,9 @@ from ..settings.check import plain
 from ..settings.references import check_resolvers
 from ..settings.trust import flat
 
-MAY_CHANGE = ("trainer", "checkpoint_every", "cost", "data.root", "data.num_workers", "resume", "sweep", "study")
+MAY_CHANGE = (
+    "trainer", "checkpoint_every", "cost", "probabilities", "data.root", "data.num_workers", "resume", "sweep", "study",
+)  # fmt: skip
 """Settings that may change on resume: how long and on what hardware a run trains, not what it trains."""
 
 LIMITS = ("max_steps", "max_time")

@@ -247,8 +247,9 @@ def _figures(num_classes: int, prefix: str) -> MetricCollection:
     """Return the table's metrics but the loss, each under `prefix` and its name."""
     figures: dict[str, Metric | MetricCollection] = {}
     for name, row in SCORES.items():
-        own = partial(_FromCounts, row)
-        constructor = MACRO.get(row.constructor) or getattr(classification, row.constructor, own)
+        constructor: Callable[..., Metric] = partial(_FromCounts, row)
+        if row.constructor:
+            constructor = MACRO.get(row.constructor) or getattr(classification, row.constructor)
         figures[name] = constructor(num_classes=num_classes, average=row.average, validate_args=False)
     return MetricCollection(figures, prefix=prefix)
 

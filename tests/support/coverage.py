@@ -1,4 +1,4 @@
-"""How often 95 % intervals hold the truth: `python -m tests.support.coverage` prints the table of evaluation's guide."""
+"""How often intervals hold the truth: `python -m tests.support.coverage` prints the table of evaluation's guide."""
 
 import sys
 from collections import defaultdict
