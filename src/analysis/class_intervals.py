@@ -30,6 +30,7 @@ BORROWED = 2.0
 HALF_A_MISTAKE = 0.5
 STEP = 1e-3
 """Of a count, to either side, for slopes and curvature."""
+ROUNDING = 1e-12
 AT_ONCE = 1 << 21  # numbers in memory: 16 MiB
 
 Slopes = NDArray[np.float64]
@@ -62,7 +63,8 @@ def count(said: Said, classes: int) -> Counts:
 def class_interval(metric: Metric, runs: Sequence[Said], classes: int) -> Interval:
     """Return the interval of a row of the table, averaged over the runs.
 
-    `NONE` for a correlation where a run's images, or its answers, are all of one class.
+    `NONE` for a correlation where a run's images, or its answers, are all of one class, and for a precision where the
+    images are: no other class's can be given it by mistake.
     """
     lowest = 0.0 if metric.of_classes else -1.0
     counted = [count(run, classes) for run in runs]
@@ -90,7 +92,10 @@ def class_interval(metric: Metric, runs: Sequence[Said], classes: int) -> Interv
     mistaken = float(np.mean([_mistaken(counts) for counts in counted]))
     shared = (weights**2 * (1 + 2 / np.maximum(times, 1)) / 3).sum()
     variance = (effects**2).sum() + shared * (doubt * _squared_moves(slopes, mistaken)).sum()
-    images = (smoothed - lowest) * (1 - smoothed) / variance
+    doubtful = (smoothed - lowest) * (1 - smoothed)
+    if variance <= 0 or doubtful <= ROUNDING:
+        return NONE
+    images = doubtful / variance
     low, high = wilson(min(1.0, max(lowest, centre)), images, lowest)
     return min(low, found), max(high, found)
 

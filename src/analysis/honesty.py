@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .calibration import Reliability, bin_of
-from .intervals import LEVEL, Interval
+from .intervals import Interval
 
 DRAWS = 1000
 AT_ONCE = 1 << 21  # answers drawn at a time: 16 MiB
-SIGNIFICANT = 1 - LEVEL
+SIGNIFICANT = 0.05
 TAIL = SIGNIFICANT / 2
 LEAST_P = 0.003  # so many draws show no smaller one
 HALVINGS = 24

@@ -67,11 +67,21 @@ def _legend(result: Result) -> str:
     each = "one run" if runs.max() == 1 else f"{count} runs that differ only in their {apart}"
     others = [m.title for name, m in SCORES.items() if not m.percent and result.table[f"test_{name}"].notna().any()]
     unit = "in percent" + (f" except for {' and '.join(others)}" if others else "")
+    there, classes = with_images(result.test_set)
+    macro = (
+        f" Macro averages are over the {there} of {classes} classes that have test images." if there < classes else ""
+    )
     return (
         f"Each row is {each}, best first: mean ± standard deviation over the runs, {unit}. The gap is between "
         "training images, measured without augmentation, and validation images at the best epoch: above 0 in accuracy, "
-        "or below 0 in loss, a network knows its training images better."
+        f"or below 0 in loss, a network knows its training images better.{macro}"
     )
+
+
+def with_images(test_set: TestSet) -> tuple[int, int]:
+    """Return how many classes have test images in any run, and how many there are."""
+    tables = [run.per_class["support"].to_numpy() > 0 for group in test_set.groups for run in group.runs]
+    return int(np.any(tables, axis=0).sum()), len(test_set.class_names)
 
 
 def _machines(groups: Sequence[Group]) -> list[str]:
@@ -129,10 +139,10 @@ def _comparisons(result: Result) -> list[Table]:
     ]
     caption = (
         f"Against {result.comparisons[0].best}, paired on the same test images: difference in accuracy, in points, "
-        "with its bootstrap 95 % interval (images resampled); images that only the other or only the best gets right "
-        "(more often); McNemar's exact test (over several seeds its extension, which flips the signs of the images' "
-        "differences), without and with Holm's correction. All of it is about these trained networks, not about other "
-        "seeds, and the best was chosen on the same images."
+        "with its 95 % interval (Tango's; over several seeds by effective images); images that only the other or only "
+        "the best gets right (more often); McNemar's exact test (over several seeds its extension, which flips the "
+        "signs of the images' differences), without and with Holm's correction. All of it is about these trained "
+        "networks, not about other seeds, and the best was chosen on the same images."
     )
     if result.table["n"].max() > min(comparison.replicates for comparison in result.comparisons):
         caption += " Only runs of the same seed and fold are paired; the means above include all runs."
