@@ -13,7 +13,6 @@ from .. import figures
 from ..analysis.calibration import reliability
 from ..analysis.headline import Headline, sum_up
 from ..analysis.honesty import Chance
-from ..analysis.intervals import Interval
 from ..errors import InputError
 from ..figures.reliability import ReliabilityBins
 from ..runs.folder import RunFolder
@@ -126,9 +125,11 @@ def evaluate_examples(
     }
 
 
-def _intervals(found: Headline, split: str) -> dict[str, Interval | None]:
+def _intervals(found: Headline, split: str) -> dict[str, list[float] | None]:
     """Return the two ends of each interval; None where there is no honest one."""
-    return {f"{split}/{name}": one.interval for name, one in found.estimates.items()}
+    return {
+        f"{split}/{name}": None if one.interval is None else list(one.interval) for name, one in found.estimates.items()
+    }
 
 
 # Copies ---------------------------------------------------------------------------------------------------------------

@@ -111,6 +111,7 @@ def summary_table(table: pd.DataFrame) -> Table:
     columns = {
         "runs": [str(n) for n in table["n"]],
         **{metric.title: _cells(table, f"test_{name}", metric) for name, metric in SCORES.items()},
+        "95 % interval": _between(table, "test_accuracy"),
         "before": _cells(table, "baseline_accuracy", METRICS["accuracy"]),
         "gap": _cells(table, "gap_accuracy", METRICS["accuracy"]),
         "loss gap": _cells(table, "gap_loss", METRICS["loss"]),
@@ -122,7 +123,10 @@ def summary_table(table: pd.DataFrame) -> Table:
     }
     known = {name: cells for name, cells in columns.items() if any(cell != "–" for cell in cells)}
     rows = list(zip(table["label"], *known.values(), strict=True))
-    caption = "Test set: accuracy and macro averages; before: accuracy of the untrained network; latency: of one image"
+    caption = (
+        "Test set: accuracy and macro averages; 95 % interval: of the accuracy, on other images like these; before: "
+        "accuracy of the untrained network; latency: of one image"
+    )
     return Table(caption, ["model", *known], rows, best_first=len(rows) > 1)
 
 
@@ -257,6 +261,11 @@ def _gradcams(result: Result, draw: Drawing) -> list[Section]:
 def _replicate(replicate: Replicate) -> str:
     seed, fold = replicate
     return f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
+
+
+def _between(table: pd.DataFrame, column: str) -> list[str]:
+    ends = zip(table[f"{column}_low"], table[f"{column}_high"], strict=True)
+    return ["–" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}" for low, high in ends]
 
 
 def _means_and_sds(table: pd.DataFrame, column: str) -> list[tuple[float, float]]:

@@ -6,7 +6,7 @@ import pytest
 from src.analysis.class_intervals import Said, class_interval, count
 from src.analysis.intervals import wilson
 from src.analysis.metrics import SCORES
-from tests.support.test_sets import TEN, UNEQUAL
+from tests.support.simulated import TEN, UNEQUAL
 
 CLASS_FIGURES = ("precision", "recall", "f1", "mcc")
 

@@ -79,7 +79,7 @@ def test_seeds_are_paired_and_images_are_clusters(tmp_path: Path, make_run: Make
     assert (c.better, c.worse) == (3, 1)
     assert c.difference == pytest.approx(summed.mean() / 2)
     assert c.p == pytest.approx(6 / 16)  # of ±2 ±2 ±1 ±1 six sums are as far from 0 as 4
-    shares = np.maximum(summed, 0) / 2, np.array([0, 0, 1, 0, 0, 0]) / 2
+    shares = np.array([2, 1, 0, 2, 1, 0]) / 2, np.array([0, 0, 1, 0, 1, 0]) / 2
     assert (c.low, c.high) == pytest.approx(difference_interval(*shares))
     assert c.low <= c.difference <= c.high
 

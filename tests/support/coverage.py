@@ -9,7 +9,7 @@ import numpy as np
 from src.analysis.class_intervals import class_interval
 from src.analysis.intervals import Interval, difference_interval, share_interval
 from src.analysis.metrics import SCORES
-from tests.support.test_sets import TEN, UNEQUAL, World
+from tests.support.simulated import TEN, UNEQUAL, World
 
 IMAGES = (50, 200, 1000)
 ACCURACIES = {0.6: 0.05, 0.9: 0.02, 0.99: 0.005, 1.0: 0.0}
@@ -19,6 +19,7 @@ BETTER_AND_WORSE = {1: (1.0,), 3: (0.9, 1.0, 1.1)}
 """The errors of the seeds, in multiples of their mean."""
 CLASS_FIGURES = ("f1", "recall", "precision", "mcc")
 FIGURES = ("accuracy", "paired difference", *CLASS_FIGURES)
+TITLES = ("accuracy", "paired difference", *(SCORES[name].title for name in CLASS_FIGURES))
 
 Covered = dict[str, float]
 
@@ -54,7 +55,7 @@ def coverage(world: World, images: int, accuracy: float, seeds: int, simulations
 
 def rows(world: World, simulations: int) -> Iterator[str]:
     """Yield the table's rows, in Markdown."""
-    yield f"| images | accuracy | runs | {' | '.join(FIGURES)} |"
+    yield f"| images | accuracy | runs | {' | '.join(TITLES)} |"
     yield f"|{'---|' * (3 + len(FIGURES))}"
     for images in IMAGES:
         for accuracy in ACCURACIES:
