@@ -16,7 +16,7 @@ from ..trained.examples import Examples
 log = logging.getLogger(__name__)
 
 CHEAP = 20_000
-"""Images of both together up to which `copies=auto` looks: a minute or two for photographs."""
+"""Images of both together up to which `copies=auto` looks: half a minute of one core, for small photographs."""
 
 
 @dataclass(frozen=True, eq=False)

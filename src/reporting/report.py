@@ -30,8 +30,8 @@ from .kept_maps import look
 from .sections import PICTURES, Drawing, describe, summary_table
 from .summary import report_table, summary
 
-COLUMNS_SHOWN = 6 + len(SCORES)
-"""On a terminal: model, runs, the metrics, the interval, before, gap and loss gap."""
+COLUMNS_SHOWN = 5 + len(SCORES)
+"""On a terminal: model, runs, the metrics, before, gap and loss gap."""
 
 HALF = ".report."
 """How the name of an unfinished report's folder begins."""

@@ -111,10 +111,10 @@ def summary_table(table: pd.DataFrame) -> Table:
     columns = {
         "runs": [str(n) for n in table["n"]],
         **{metric.title: _cells(table, f"test_{name}", metric) for name, metric in SCORES.items()},
-        "95 % interval": _between(table, "test_accuracy"),
         "before": _cells(table, "baseline_accuracy", METRICS["accuracy"]),
         "gap": _cells(table, "gap_accuracy", METRICS["accuracy"]),
         "loss gap": _cells(table, "gap_loss", METRICS["loss"]),
+        "95 % interval": _between(table, "test_accuracy"),
         "best epoch": [_spread(*pair, digits=0) for pair in _means_and_sds(table, "best_epoch")],
         "training": [duration(seconds) for seconds in table["train_seconds"]],
         "parameters": [large_number(count) for count in table["parameters"]],

@@ -288,7 +288,7 @@ class RunFolder:
 
     def classes_with_images(self) -> tuple[int, int]:
         """Return how many classes have test images, and how many there are; (0, 0) where no table says so."""
-        with suppress(OSError, ValueError, KeyError):
+        with suppress(OSError, ValueError, KeyError, TypeError):
             support = self._read(read_table, self.per_class_file)["support"]
             return int((support > 0).sum()), len(support)
         return 0, 0

@@ -7,6 +7,8 @@ from tests.support.simulated import TEN, UNEQUAL
 
 ASKED = ("accuracy", "paired difference", "f1", "recall")
 SIMULATIONS = 1000
+CHANCE = 0.005
+"""The standard deviation of a share near 0.98 of so many."""
 
 
 @pytest.mark.slow
@@ -22,7 +24,7 @@ def test_coverage(images: int, accuracy: float, seeds: int, world: object) -> No
         elif accuracy == 0.99 and images == 50:  # Wilson's own exact coverage is 0.911
             assert found[name] >= 0.90, name
         else:
-            assert 0.93 <= found[name] <= 0.98, name
+            assert 0.93 <= found[name] <= 0.98 + CHANCE, name
 
 
 @pytest.mark.parametrize("accuracy", [0.6, 0.99])

@@ -266,7 +266,7 @@ def test_the_command_line(sweep: Path, tmp_path: Path, blank: None) -> None:
     result = run_here(f"runs={tmp_path / 's'}", cwd=tmp_path, verb="report")
     assert (result.returncode, result.stderr) == (0, "")
     assert (
-        "simple_cnn is 5.0 points below resnet18 (95 % interval −12.5 to 0.0, of 2 pairs of runs): no difference shown."
+        "simple_cnn is 5.0 points below resnet18 (95 % interval −16.5 to 4.2, of 2 pairs of runs): no difference shown."
         in result.stdout
     )
     assert "left out: 4: status failed: no space left" in result.stdout
