@@ -21,7 +21,8 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     Raises:
         InputError: A setting is wrong; nothing has been measured or written.
     """
-    from .evaluation.record import evaluate_examples, find_request, keep_temperature  # torch, only now
+    from .evaluation.record import evaluate_examples, find_request  # torch, only now
+    from .evaluation.scaling import keep_temperature
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained
 
@@ -30,7 +31,8 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     output = output_folder(cfg.output, trained.run, "evaluate")
     with filled(output, "evaluate") as folder:
         command = shlex.join(sys.orig_argv)
-        record = {"command": command, **evaluate_examples(trained, examples, folder, cfg.mistakes, cfg.seed)}
+        kept = {"copies": cfg.copies, "whole": cfg.probabilities}
+        record = {"command": command, **evaluate_examples(trained, examples, folder, cfg.mistakes, cfg.seed, **kept)}
         write_record(folder, "evaluate", record)
     if cfg.calibrate:
         keep_temperature(trained, record["calibration"])

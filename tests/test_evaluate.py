@@ -11,12 +11,17 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
+from scipy.special import softmax
 from sklearn.datasets import load_digits
 
-from src.analysis.calibration import HOTTEST
+from src.analysis.calibration import HOTTEST, brier_scores, fit_temperature
+from src.analysis.headline import headline
 from src.errors import InputError
 from src.evaluate import evaluate
 from src.evaluation.mistakes import most_confident
+from src.runs.folder import RunFolder
+from src.trained.checkpoint import load_trained
+from src.trained.examples import open_own
 from src.trained.temperature import read_calibration
 from tests.support.command_line import run_here
 
@@ -75,8 +80,14 @@ def test_the_runs_own_test_set(run: Path, tmp_path: Path, caplog: pytest.LogCapt
     assert {"top5_accuracy", "nll", "brier", "ece"} <= {key.removeprefix("test/") for key in record}
     assert record["test/nll"] == pytest.approx(record["test/loss"], rel=1e-5)
     for name, (low, high) in record["intervals"].items():
-        assert low <= high, name
-        assert name == "test/ece" or low <= record[name] <= high
+        assert low - 1e-6 <= record[name] <= high + 1e-6, name
+    assert record["interval_methods"].keys() == record["intervals"].keys()
+    assert record["interval_methods"]["test/accuracy"] == "Wilson"
+    assert (record["classes"], record["classes_with_images"], record["copies"]) == (10, 10, None)
+    chance = record["ece_by_chance"]
+    assert chance["low"] < chance["mean"] < chance["high"]
+    words = "miscalibration shown" if chance["miscalibration_shown"] else "no miscalibration shown"
+    assert words in caplog.text
     with (run / "predictions.csv").open() as file:
         wrong = sum(row["target"] != row["predicted"] for row in csv.DictReader(file))
     assert record["mistakes"] == wrong > 0
@@ -131,6 +142,59 @@ def test_photographs_of_ones_own(run: Path, photos: Path, tmp_path: Path) -> Non
     assert [row["target"] for row in rows] == ["3", "5", "8"]
     assert record["all/accuracy"] == pytest.approx(sum(row["target"] == row["predicted"] for row in rows) / 3)
     assert (folder / "skipped.csv").read_text().splitlines()[1].startswith("3/broken.jpg,")
+
+
+def test_all_probabilities_are_kept_and_give_the_figures_again(run: Path, tmp_path: Path) -> None:
+    record = evaluated(f"checkpoint={run}", "probabilities=true", "mistakes=0", f"output={tmp_path / 'out'}")
+    kept = RunFolder(tmp_path / "out").probabilities()
+    assert kept.paths == RunFolder(run).predictions()["path"].tolist()
+    assert kept.class_names == [str(digit) for digit in range(10)]
+    assert kept.logits.dtype == kept.probabilities.dtype == np.float32
+    with np.load(tmp_path / "out/probabilities.npz") as arrays:  # without pickle
+        np.testing.assert_array_equal(arrays["targets"], kept.targets)
+    again = headline(kept.logits, softmax(kept.logits.astype(float), axis=1), kept.targets, record["seed"])
+    for name in ("nll", "brier", "top5_accuracy", "ece"):
+        assert again[name].value == pytest.approx(record[f"test/{name}"], abs=1e-9), name
+    assert brier_scores(kept.probabilities, kept.targets).mean() == pytest.approx(record["test/brier"], abs=1e-6)
+    right = (kept.probabilities.argmax(axis=1) == kept.targets).mean()
+    assert right == pytest.approx(record["test/accuracy"], abs=1e-6)
+
+
+def test_a_temperature_comes_again_from_kept_probabilities(run: Path, tmp_path: Path) -> None:
+    record = evaluated(f"checkpoint={run}", "split=val", "probabilities=true", "mistakes=0", f"output={tmp_path / 'v'}")
+    kept = RunFolder(tmp_path / "v").probabilities()
+    assert fit_temperature(kept.logits, kept.targets).value == pytest.approx(record["calibration"]["temperature"])
+
+
+def test_copies_of_training_images_are_found_and_left_out(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ten training digits as PNG files, and ten pictures of noise."""
+    caplog.set_level("INFO")
+    pixels, targets = load_digits(return_X_y=True)
+    learned = {int(path.rpartition("/")[2]) for path in open_own(load_trained(run)).paths("train")}
+    random = np.random.default_rng(1)
+    for number, index in enumerate(sorted(learned)[:10]):
+        folder = tmp_path / "photos" / str(targets[index])
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = np.rint(pixels[index].reshape(8, 8) * (255 / 16)).astype(np.uint8)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+        Image.fromarray(random.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / f"noise{number}.png")
+    words = [f"checkpoint={run}", "data=folder", f"data.root={tmp_path / 'photos'}", "mistakes=0"]
+    record = evaluated(*words, f"output={tmp_path / 'out'}")
+    copies = record["copies"]
+    assert (copies["exact"], copies["near"], copies["training_images"]) == (10, 0, len(learned))
+    assert copies["without"]["images"] == 10
+    assert copies["without"]["all/accuracy"] < record["all/accuracy"]
+    assert record["classes_with_images"] == len(list((tmp_path / "photos").iterdir())) < 10
+    assert "10 of 20 images are copies of training images (10 exact, 0 near)" in caplog.text
+    assert "without copies" in caplog.text
+    with (tmp_path / "out/copies.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 10
+    assert {int(row["copy_of"].rpartition("/")[2]) for row in rows} == set(sorted(learned)[:10])
+    record = evaluated(*words, "copies=false", f"output={tmp_path / 'none'}")
+    assert record["copies"] is None
 
 
 def test_the_surest_mistakes_come_first() -> None:

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..frames import pd
+from .intervals import between, mean_interval
 from .perturbation import EXPLANATIONS, Predict, Scores, ordered, probabilities
-from .significance import paired_bootstrap
 
 MEASURES = {"deletion": -1, "insertion": 1, "road": 1, "drop": -1}
 """Each measure, with 1 where more is better and −1 where less is."""
 JUDGED = ("deletion", "insertion", "road")
 """The measures behind the verdict. Not the drop: it falls with every pixel that a mask lets through, true or not."""
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,8 @@ class Row:
     """One measure of one explanation, and the map's lead over it: means over images with 95 % intervals.
 
     `difference` is the map's minus the explanation's, image by image; NaN for the map itself. `verdict` says whether
-    the map is `better` or `worse` than the explanation, or `not told apart` where the interval includes 0.
+    the map is `better` or `worse` than the explanation, or `not told apart` where the interval includes 0 or there is
+    none: NaN, of fewer than six images or of equal values.
     """
 
     measure: str
@@ -86,7 +86,7 @@ class Faithfulness:
         groups: dict[str, list[str]] = {"better": [], "worse": [], "not told apart": []}
         for measure in JUDGED:
             ours, theirs = (self.row(measure, name) for name in ("map", baseline))
-            interval = f"{theirs.difference:+.3f} [{theirs.difference_low:+.3f}, {theirs.difference_high:+.3f}]"
+            interval = f"{theirs.difference:+.3f} {between(theirs.difference_low, theirs.difference_high, '+.3f')}"
             name = "ROAD" if measure == "road" else measure
             groups[theirs.verdict].append(f"{name} {ours.mean:.3f} against {theirs.mean:.3f}, {interval}")
         parts = "; ".join(f"{verdict} by {' and '.join(by)}" for verdict, by in groups.items() if by)
@@ -168,10 +168,10 @@ def _values(scores: Scores) -> Scores:
 
 def _row(measure: str, name: str, values: dict[str, NDArray[np.float64]]) -> Row:
     ours, theirs = (by[np.isfinite(by)] for by in (values["map"], values[name]))
-    mean = (float(theirs.mean()), *paired_bootstrap(theirs, resamples=RESAMPLES))
+    mean = (float(theirs.mean()), *mean_interval(theirs))
     if name == "map":
         return Row(measure, name, *mean, float("nan"), float("nan"), float("nan"), "")
-    low, high = paired_bootstrap(ours - theirs, resamples=RESAMPLES)
+    low, high = mean_interval(ours - theirs)
     signs = sorted((MEASURES[measure] * low, MEASURES[measure] * high))
     verdict = "better" if signs[0] > 0 else "worse" if signs[1] < 0 else "not told apart"
     return Row(measure, name, *mean, float((ours - theirs).mean()), low, high, verdict)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..figures import upsample
-from .significance import paired_bootstrap
+from .intervals import mean_interval
 
 
 def map_similarity(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
@@ -78,9 +78,7 @@ class Agreement:
     draws: tuple[float, ...]
 
 
-def agreements(
-    maps: NDArray[np.floating], others: Iterable[tuple[str, NDArray[np.floating]]], *, resamples: int = 2000
-) -> list[Agreement]:
+def agreements(maps: NDArray[np.floating], others: Iterable[tuple[str, NDArray[np.floating]]]) -> list[Agreement]:
     """Return one row for each stage of `others` (stage, maps), in their order; maps of one stage are random draws.
 
     All maps are raw and (N, h, w). Draws are averaged image by image. A constant map, such as that of a layer silenced
@@ -95,7 +93,7 @@ def agreements(
     for stage, draws in signed.items():
         ours, magnitudes = _by_image(draws), _by_image(absolute[stage])
         means = tuple(float(draw.mean()) if len(draw) else float("nan") for draw in map(_measured, draws))
-        figures = (*_mean(ours, resamples), *_mean(magnitudes, resamples))
+        figures = (*_mean(ours), *_mean(magnitudes))
         rows.append(Agreement(stage, *figures, n=len(ours), draws=means))
     return rows
 
@@ -112,8 +110,8 @@ def _measured(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values[np.isfinite(values)]
 
 
-def _mean(values: NDArray[np.float64], resamples: int) -> tuple[float, float, float]:
-    """Return the mean and its interval; three times NaN without values."""
+def _mean(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the mean and its interval, which is NaN where there is none; three times NaN without values."""
     if not len(values):
         return (float("nan"),) * 3
-    return float(values.mean()), *paired_bootstrap(values, resamples=resamples)
+    return float(values.mean()), *mean_interval(values)

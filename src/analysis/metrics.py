@@ -37,7 +37,7 @@ class Metric:
     Attributes:
         name: the key in files and in TensorBoard, behind the split: `test/f1`.
         title: what columns are headed by.
-        of_counts: the metric (…) from counts (…, K): what bootstrap intervals are computed with.
+        of_counts: the metric (…) from counts (…, K): what intervals are computed with.
         constructor: a class of `torchmetrics.classification` that takes `num_classes` and `average`; "" where training
             computes the metric by `of_counts` as well.
         average: over the classes (`macro`), over the images (`micro`), or neither.
@@ -47,6 +47,7 @@ class Metric:
         digits: decimals in reports.
         curve: whether learning curves and the epoch's line on screen show it.
         label: what it is called where there is room; "" for the title.
+        of_classes: of a macro average, the figure of each class (…, K) from its own counts.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Metric:
     digits: int = 1
     curve: bool = False
     label: str = ""
+    of_classes: Callable[[Counts], Any] | None = None
 
     @property
     def heading(self) -> str:
@@ -73,15 +75,15 @@ def _accuracy(counts: Counts) -> "Array":
 
 
 def _precision(counts: Counts) -> "Array":
-    return _macro(counts.hits, counts.predicted, counts)
+    return _share(counts.hits, counts.predicted)
 
 
 def _recall(counts: Counts) -> "Array":
-    return _macro(counts.hits, counts.support, counts)
+    return _share(counts.hits, counts.support)
 
 
 def _f1(counts: Counts) -> "Array":
-    return _macro(2 * counts.hits, counts.support + counts.predicted, counts)
+    return _share(2 * counts.hits, counts.support + counts.predicted)
 
 
 def _mcc(counts: Counts) -> "Array":
@@ -100,25 +102,35 @@ def _mcc(counts: Counts) -> "Array":
     return correlation
 
 
-def _macro(above: "Array", below: "Array", counts: Counts) -> "Array":
-    """Return the mean quotient over the classes that occur or are predicted; 0 for a class where `below` is 0.
-
-    As in scikit-learn and torchmetrics.
-    """
+def _share(above: "Array", below: "Array") -> "Array":
+    """Return the quotient of each class; 0 where `below` is 0, as in scikit-learn and torchmetrics."""
     import numpy as np
 
-    there = counts.support + counts.predicted > 0
-    shares = above / np.where(below > 0, below, 1)
-    mean: Array = (shares * there).sum(axis=-1) / there.sum(axis=-1)
+    quotients: Array = above / np.where(below > 0, below, 1)
+    return quotients
+
+
+def _macro(of_classes: "Callable[[Counts], Array]") -> "Callable[[Counts], Array]":
+    """Return the mean of a figure over the classes that have images; one that is never predicted counts 0.
+
+    torchmetrics and scikit-learn also count 0 for a class without images that was predicted by mistake: the more often
+    a network is tempted by classes that aren't there, the more classes its figure would be spread over.
+    """
+
+    def mean(counts: Counts) -> "Array":
+        there = counts.support > 0
+        average: Array = (of_classes(counts) * there).sum(axis=-1) / there.sum(axis=-1)
+        return average
+
     return mean
 
 
 _ROWS = (
     Metric("loss", "loss", mode="min", highest=math.inf, percent=False, digits=2, curve=True),
     Metric("accuracy", "accuracy", _accuracy, "MulticlassAccuracy", "micro", curve=True),
-    Metric("precision", "precision", _precision, "MulticlassPrecision", "macro", label="precision (macro)"),
-    Metric("recall", "recall", _recall, "MulticlassRecall", "macro", label="recall (macro)"),
-    Metric("f1", "F1", _f1, "MulticlassF1Score", "macro", curve=True, label="F1 (macro)"),
+    Metric("precision", "precision", _macro(_precision), "MulticlassPrecision", "macro", of_classes=_precision),
+    Metric("recall", "recall", _macro(_recall), "MulticlassRecall", "macro", of_classes=_recall),
+    Metric("f1", "F1", _macro(_f1), "MulticlassF1Score", "macro", curve=True, of_classes=_f1),
     Metric("mcc", "MCC", _mcc, percent=False, digits=3, label="Matthews correlation (MCC)"),
 )
 

@@ -1,46 +1,9 @@
-"""How sure a difference between two networks on the same test images is: an interval and tests, from arrays."""
+"""How sure a difference between two networks on the same test images is: tests, from arrays."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-
-CELLS = 1 << 21
-"""How many counts are drawn at a time: 16 MiB."""
-
-
-def paired_bootstrap(
-    differences: NDArray[np.floating],
-    weights: NDArray[np.floating] | None = None,
-    *,
-    resamples: int = 10_000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Return the percentile interval of the mean of `differences` (n,), images resampled with replacement.
-
-    `differences` holds, for each image, one network's figure minus the other's. With `weights` (n,), above 0, the mean
-    is weighted, and an image keeps its weight when drawn. An image that was measured several times is one entry, the
-    mean of its measurements, because these are not independent.
-
-    There are few distinct values (−1, 0 and 1 with one run each), so the draws of each value are counted: the same
-    distribution as drawing image by image, in milliseconds. If all are equal, both ends are that value.
-    Efron 1979, https://doi.org/10.1214/aos/1176344552; Efron & Tibshirani 1993, An introduction to the bootstrap, 13.3.
-    """
-    differences = np.asarray(differences, dtype=np.float64)
-    if np.ptp(differences) == 0:
-        return float(differences[0]), float(differences[0])
-    weights = np.ones_like(differences) if weights is None else np.asarray(weights, dtype=np.float64)
-    kinds, counts = np.unique(np.stack([differences, weights], axis=1), axis=0, return_counts=True)  # (k, 2), (k,)
-    random = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    rows = max(1, CELLS // len(kinds))
-    for start in range(0, resamples, rows):
-        some = means[start : start + rows]
-        drawn = random.multinomial(len(differences), counts / len(differences), size=len(some)).astype(np.float64)
-        some[:] = drawn @ kinds.prod(axis=1) / (drawn @ kinds[:, 1])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def exact_mcnemar(differences: NDArray[np.integer]) -> float:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..files import replacing
 from ..runs.arrays import read_arrays
+from ..runs.arrays import save_arrays as save_arrays
 from .cam import Attribution
 
 
@@ -29,9 +29,3 @@ def load_attribution(path: Path) -> Attribution:
     """Read the attribution from a file that `save_attribution` wrote; raise `UnusableError` where it can't be used."""
     arrays = read_arrays(path.parent, path.name, ("maps", "logits", "explained", "layer"))
     return Attribution(arrays["maps"], arrays["logits"], arrays["explained"], str(arrays["layer"]))
-
-
-def save_arrays(path: Path, **arrays: Any) -> None:
-    """Save like `numpy.savez_compressed`, but write beside and rename, so that a reader never sees half a file."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)

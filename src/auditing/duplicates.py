@@ -65,6 +65,21 @@ def find_duplicates(signatures: Sequence[Signature]) -> list[np.ndarray]:
     return sorted(groups, key=lambda group: int(group[0]))
 
 
+def find_copies(ours: Sequence[Signature], theirs: Sequence[Signature]) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each of `theirs` which of `ours` it is a copy of, −1 for none, and whether exactly: both (n,)."""
+    known: dict[bytes, int] = {}
+    for i, signature in enumerate(ours):
+        known.setdefault(signature.digest, i)
+    originals = np.array([known.get(signature.digest, -1) for signature in theirs], dtype=np.int64)
+    exact = originals >= 0
+    distinct, others = list(known.values()), np.flatnonzero(~exact).tolist()
+    # Those of one side are compared with each other too: half the pairs, and no second search.
+    for left, right in near_pairs([*(ours[i] for i in distinct), *(theirs[i] for i in others)]):
+        if left < len(distinct) <= right and originals[others[right - len(distinct)]] < 0:
+            originals[others[right - len(distinct)]] = distinct[left]
+    return originals, exact
+
+
 def near_pairs(signatures: Sequence[Signature]) -> np.ndarray:
     """Return the pairs of near duplicates, int64 (n, 2).
 

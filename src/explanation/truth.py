@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .. import figures
 from ..analysis.faithfulness import MEASURES, Faithfulness, faithfulness
+from ..analysis.intervals import between
 from ..analysis.maps import Agreement, agreements
 from ..analysis.perturbation import EXPLANATIONS, centre_blob
 from ..attribution.cam import Attribution, class_activation_maps
@@ -132,7 +133,7 @@ def _table(found: Faithfulness) -> Table:
         told = [f" (map {row.verdict})" if row.verdict else "" for row in rows]
         table.add_row(
             name,
-            *(f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]{words}" for row, words in zip(rows, told, strict=True)),
+            *(f"{row.mean:.3f} {between(row.low, row.high)}{words}" for row, words in zip(rows, told, strict=True)),
         )
     return table
 
@@ -144,8 +145,8 @@ def _sanity_table(checked: list[Agreement]) -> Table:
     for row in checked:
         table.add_row(
             row.stage,
-            f"{row.correlation:+.2f} [{row.low:+.2f}, {row.high:+.2f}]",
-            f"{row.absolute:+.2f} [{row.absolute_low:+.2f}, {row.absolute_high:+.2f}]",
+            f"{row.correlation:+.2f} {between(row.low, row.high, '+.2f')}",
+            f"{row.absolute:+.2f} {between(row.absolute_low, row.absolute_high, '+.2f')}",
             str(row.n),
         )
     return table

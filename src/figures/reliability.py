@@ -25,6 +25,7 @@ class ReliabilityBins:
         confidence: (B,), the mean; NaN where there are no images, as in `accuracy`.
         accuracy: (B,).
         error: The expected calibration error.
+        chance: The ends of what honest networks show by chance, 95 % of them; None leaves it out.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ReliabilityBins:
     confidence: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     error: float
+    chance: tuple[float, float] | None = None
 
 
 def reliability_diagram(panels: Sequence[ReliabilityBins], title: str = "") -> Figure:
@@ -62,7 +64,9 @@ def _draw_accuracy(axes: Axes, panel: ReliabilityBins) -> None:
     bins = len(panel.counts)
     middles, some = (np.arange(bins) + 0.5) / bins, panel.counts > 0
     axes.set_title(panel.name, loc="left", size=11, weight="bold", color=INK, pad=20, parse_math=False)
-    axes.text(0, 1.02, f"expected calibration error {panel.error:.4f}", size=9, color=GREY, transform=axes.transAxes)
+    by_chance = "" if panel.chance is None else " · honest: {:.4f} to {:.4f}".format(*panel.chance)
+    said = f"expected calibration error {panel.error:.4f}{by_chance}"
+    axes.text(0, 1.02, said, size=9, color=GREY, transform=axes.transAxes)
     axes.bar(middles[some], panel.accuracy[some], BAR / bins, color=BLUE, alpha=0.85, label="accuracy of a bin")
     axes.plot([0, 1], [0, 1], "--", color=GREY, lw=1.2, label="honest")
     axes.vlines(

@@ -58,7 +58,7 @@ LEAST_SCALE = 0.68
 def show_run(run: RunFolder) -> None:
     """Draw the run's figures into the page. What is missing or damaged gets a line instead."""
     with _part("Figures", run.metrics_file):
-        _show_metrics(run.metrics())
+        _show_metrics(run.metrics(), *run.classes_with_images())
     with _part("Curves", run.history_file):
         _show_curves(run.history(), _best_epoch(run))
     with _part("Confusion matrix of the test images", run.predictions_file):
@@ -81,8 +81,8 @@ def _part(title: str, source: Path) -> Iterator[None]:
         st.caption(f"{source.name} of this run is damaged and can't be shown.")
 
 
-def _show_metrics(metrics: dict[str, float]) -> None:
-    """The test accuracy in large, and all splits in a table."""
+def _show_metrics(metrics: dict[str, float], there: int, classes: int) -> None:
+    """The test accuracy in large, and all splits in a table; `there`: classes with test images."""
     rows = {
         name: [_four_digits(metrics.get(f"{split}/{figure}")) for figure in SHOWN]
         for split, name in SPLITS.items()
@@ -95,6 +95,10 @@ def _show_metrics(metrics: dict[str, float]) -> None:
     # Scrolled sideways on a phone, where a number would else be broken into two lines.
     columns = [metric.heading for metric in SHOWN.values()]
     st.html(f'<div style="overflow-x: auto; white-space: nowrap">{markup.table(rows, columns)}</div>')
+    if there < classes:
+        st.caption(
+            f"Macro figures of the test set are averages over the {there} of {classes} classes that have images."
+        )
     if "best_epoch" in metrics:
         st.caption(f"The checkpoint of epoch {int(metrics['best_epoch'])} of {int(metrics['epochs'])}.")
 

@@ -122,7 +122,8 @@ def sharpness(result: Result) -> str:
     difference, low, high, p, images = found
     verdict = "a difference" if is_shown(p, low, high) else "no difference"
     apart = f"{abs(100 * difference):.1f} points {'more' if difference > 0 else 'less'} with {[*shares][1]}"
-    interval = f"95 % interval {points(low)} to {points(high)}, {images} image{'s' * (images != 1)}, "
+    known = f"95 % interval {points(low)} to {points(high)}" if low <= high else "no 95 % interval"
+    interval = f"{known}, {images} image{'s' * (images != 1)}, "
     interval += f"Wilcoxon's signed-rank test: p {p_value(p)}"
     return f"{text}, {apart} ({interval}): {verdict} shown."
 

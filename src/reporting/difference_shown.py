@@ -1,8 +1,8 @@
 """How a report decides "a difference shown" or "no difference shown" between groups of runs.
 
 The best group of a test set is compared with each of the others, image by image. A difference is shown where test and
-interval agree: the p-value, corrected for the number of comparisons, is below `SIGNIFICANT`, and the bootstrap's 95 %
-interval excludes 0. `is_shown` is the rule; everything in a report that says so asks it.
+interval agree: the p-value, corrected for the number of comparisons, is below `SIGNIFICANT`, and the 95 % interval
+(Tango's) excludes 0. `is_shown` is the rule; everything in a report that says so asks it.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..analysis.significance import exact_mcnemar, holm, paired_bootstrap
+from ..analysis.intervals import difference_interval
+from ..analysis.significance import exact_mcnemar, holm
 from ..frames import pd
 from .finished import Problem, Run
 from .groups import Group, TestSet
@@ -32,7 +33,7 @@ class Comparison:
         images: how many different test images they were paired on.
         replicates: how many pairs of runs, of the same seed and fold.
         difference: accuracy of the best minus that of the other, averaged over the pairs.
-        low, high: its 95 % bootstrap interval, images resampled.
+        low, high: its 95 % interval, Tango's, over several pairs of runs by effective images.
         better, worse: images that the best gets right in more runs than the other, and in fewer.
         p: of the exact test of better against worse: McNemar's, or over several pairs its extension, each image once.
         p_holm: corrected for the number of comparisons in this test set.
@@ -96,9 +97,12 @@ def compare(test_set: TestSet) -> tuple[list[Comparison], list[Problem]]:
     p_values = [exact_mcnemar(images["sum"].to_numpy()) for _, _, images in paired]
     comparisons = []
     for (label, replicates, images), p, p_holm in zip(paired, p_values, holm(p_values), strict=True):
-        weights, weighted = images["weight"].to_numpy(), images["weighted"].to_numpy()
+        weights, weighted, better, worse = (
+            images[name].to_numpy() for name in ("weight", "weighted", "better", "worse")
+        )
         counts = (int((images["sum"] > 0).sum()), int((images["sum"] < 0).sum()))
-        figures = (float(weighted.sum() / replicates), *paired_bootstrap(weighted / weights, weights), *counts)
+        interval = difference_interval(better / weights, worse / weights, weights)
+        figures = (float(weighted.sum() / replicates), *interval, *counts)
         comparisons.append(Comparison(best.label, label, len(images), replicates, *figures, p, p_holm))
     return comparisons, problems
 
@@ -112,6 +116,8 @@ def _same_replicates(best: Group, other: Group) -> list[tuple[Run, Run]]:
 def _by_image(pairs: Sequence[tuple[Run, Run]]) -> pd.DataFrame:
     """Return one row an image: `sum`, `weight` and `weighted` of its differences over the pairs.
 
+    `better` and `worse` are the weights of the pairs in which only the best, or only the other is right.
+
     A difference is 1 where only the best is right, −1 where only the other is. Where the test images follow the seed,
     or are parts of a cross-validation, an image is in some pairs only. Each pair counts alike in the mean difference of
     accuracy, so a difference weighs 1 / images of its pair: Σ weighted / Σ weight is that mean exactly.
@@ -122,7 +128,10 @@ def _by_image(pairs: Sequence[tuple[Run, Run]]) -> pd.DataFrame:
         if difference.isna().any(axis=None):
             raise ValueError(f"{one.name} and {another.name} were tested on different images")
         sums = difference["mine"].astype(np.int64) - difference["theirs"].astype(np.int64)
-        tables.append(pd.DataFrame({"sum": sums, "weight": 1 / len(sums), "weighted": sums / len(sums)}))
+        columns = {"sum": sums, "weight": 1.0, "weighted": sums, "better": sums > 0, "worse": sums < 0}
+        table = pd.DataFrame(columns).astype({name: float for name in columns if name != "sum"})
+        table.loc[:, table.columns != "sum"] /= len(sums)
+        tables.append(table)
     return pd.concat(tables).groupby(level=0, sort=False).sum()
 
 

@@ -24,8 +24,9 @@ from .found import REMEDY, find_runs
 Replicate = tuple[int, int | None]
 """Seed and fold; the fold is None without cross-validation."""
 
-IGNORED = ("seed", "data.fold", "sweep", "study", "resume")
-"""Settings that differ within a group, or name a run: neither they nor what follows from them makes a new group."""
+IGNORED = ("seed", "data.fold", "sweep", "study", "resume", "probabilities")
+"""Settings that differ within a group, name a run or keep more of it: neither they nor what follows from them make a
+group."""
 
 FIGURES = ("loss", "accuracy")
 """What every run has, for each split; a run of an earlier version may lack other metrics."""

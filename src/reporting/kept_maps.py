@@ -8,8 +8,8 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
+from ..analysis.intervals import mean_interval
 from ..analysis.maps import half_energy_area, map_similarity
-from ..analysis.significance import paired_bootstrap
 from ..errors import first_line
 from ..runs.arrays import read_arrays
 from .finished import Problem, Replicate, Run
@@ -143,9 +143,9 @@ def look(groups: Sequence[Group]) -> Looks:
 def sharper(one: Areas, other: Areas) -> tuple[float, float, float, float, int] | None:
     """Return how much more of an image `other` needs for half of a map's energy, paired by image and run.
 
-    That is the mean difference of the shares over the images, its bootstrap 95 % interval, the p-value of Wilcoxon's
-    signed-rank test (a bootstrap of few images is overconfident), and the number of images; an image of several runs
-    counts once. None if no image has energy in maps of both.
+    That is the mean difference of the shares over the images, its 95 % interval (NaN where there is none), the p-value
+    of Wilcoxon's signed-rank test, and the number of images; an image of several runs counts once. None if no image has
+    energy in maps of both.
     """
     from scipy.stats import wilcoxon  # half a second to import
 
@@ -157,4 +157,4 @@ def sharper(one: Areas, other: Areas) -> tuple[float, float, float, float, int] 
         return None
     values = np.array([fmean(differences[path]) for path in sorted(differences)])
     p = float(wilcoxon(values).pvalue) if values.any() else 1.0
-    return float(values.mean()), *paired_bootstrap(values), p, len(values)
+    return float(values.mean()), *mean_interval(values), p, len(values)

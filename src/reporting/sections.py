@@ -67,11 +67,21 @@ def _legend(result: Result) -> str:
     each = "one run" if runs.max() == 1 else f"{count} runs that differ only in their {apart}"
     others = [m.title for name, m in SCORES.items() if not m.percent and result.table[f"test_{name}"].notna().any()]
     unit = "in percent" + (f" except for {' and '.join(others)}" if others else "")
+    there, classes = with_images(result.test_set)
+    macro = (
+        f" Macro averages are over the {there} of {classes} classes that have test images." if there < classes else ""
+    )
     return (
         f"Each row is {each}, best first: mean ± standard deviation over the runs, {unit}. The gap is between "
         "training images, measured without augmentation, and validation images at the best epoch: above 0 in accuracy, "
-        "or below 0 in loss, a network knows its training images better."
+        f"or below 0 in loss, a network knows its training images better.{macro}"
     )
+
+
+def with_images(test_set: TestSet) -> tuple[int, int]:
+    """Return how many classes have test images in any run, and how many there are."""
+    tables = [run.per_class["support"].to_numpy() > 0 for group in test_set.groups for run in group.runs]
+    return int(np.any(tables, axis=0).sum()), len(test_set.class_names)
 
 
 def _machines(groups: Sequence[Group]) -> list[str]:
@@ -104,6 +114,7 @@ def summary_table(table: pd.DataFrame) -> Table:
         "before": _cells(table, "baseline_accuracy", METRICS["accuracy"]),
         "gap": _cells(table, "gap_accuracy", METRICS["accuracy"]),
         "loss gap": _cells(table, "gap_loss", METRICS["loss"]),
+        "95 % interval": _between(table, "test_accuracy"),
         "best epoch": [_spread(*pair, digits=0) for pair in _means_and_sds(table, "best_epoch")],
         "training": [duration(seconds) for seconds in table["train_seconds"]],
         "parameters": [large_number(count) for count in table["parameters"]],
@@ -112,7 +123,10 @@ def summary_table(table: pd.DataFrame) -> Table:
     }
     known = {name: cells for name, cells in columns.items() if any(cell != "–" for cell in cells)}
     rows = list(zip(table["label"], *known.values(), strict=True))
-    caption = "Test set: accuracy and macro averages; before: accuracy of the untrained network; latency: of one image"
+    caption = (
+        "Test set: accuracy and macro averages; 95 % interval: of the accuracy, on other images like these; before: "
+        "accuracy of the untrained network; latency: of one image"
+    )
     return Table(caption, ["model", *known], rows, best_first=len(rows) > 1)
 
 
@@ -129,10 +143,10 @@ def _comparisons(result: Result) -> list[Table]:
     ]
     caption = (
         f"Against {result.comparisons[0].best}, paired on the same test images: difference in accuracy, in points, "
-        "with its bootstrap 95 % interval (images resampled); images that only the other or only the best gets right "
-        "(more often); McNemar's exact test (over several seeds its extension, which flips the signs of the images' "
-        "differences), without and with Holm's correction. All of it is about these trained networks, not about other "
-        "seeds, and the best was chosen on the same images."
+        "with its 95 % interval (Tango's; over several seeds by effective images); images that only the other or only "
+        "the best gets right (more often); McNemar's exact test (over several seeds its extension, which flips the "
+        "signs of the images' differences), without and with Holm's correction. All of it is about these trained "
+        "networks, not about other seeds, and the best was chosen on the same images."
     )
     if result.table["n"].max() > min(comparison.replicates for comparison in result.comparisons):
         caption += " Only runs of the same seed and fold are paired; the means above include all runs."
@@ -247,6 +261,11 @@ def _gradcams(result: Result, draw: Drawing) -> list[Section]:
 def _replicate(replicate: Replicate) -> str:
     seed, fold = replicate
     return f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
+
+
+def _between(table: pd.DataFrame, column: str) -> list[str]:
+    ends = zip(table[f"{column}_low"], table[f"{column}_high"], strict=True)
+    return ["–" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}" for low, high in ends]
 
 
 def _means_and_sds(table: pd.DataFrame, column: str) -> list[tuple[float, float]]:

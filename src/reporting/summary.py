@@ -5,6 +5,7 @@ from typing import Any
 
 from ..analysis.metrics import SCORES
 from ..frames import pd
+from .group_intervals import group_intervals
 from .groups import Group, TestSet
 
 
@@ -16,8 +17,9 @@ def summary(test_set: TestSet) -> pd.DataFrame:
     one run) in the column of the same name with `_sd`: the best checkpoint's test metrics; accuracy before training;
     accuracy on training images, without augmentation, and on validation images; the gap between these, train −
     validation, in accuracy (above 0 when overfitting) and loss (below 0 when overfitting); the best checkpoint's epoch,
-    from 1; seconds of training. Then `epochs` and `images_per_second` of training (means), `parameters`, `macs` of one
-    image, and `latency_ms` of one image (median). NaN if no run of the group has the figure.
+    from 1; seconds of training. Then `_low` and `_high` of the test metrics, the 95 % intervals that the choice of test
+    images leaves (NaN where there is none), `epochs` and `images_per_second` of training (means), `parameters`, `macs`
+    of one image, and `latency_ms` of one image (median). NaN if no run of the group has the figure.
 
     All runs of a cross-validation over several seeds count alike, n = seeds × folds. Folds of one seed share training
     images, so their sd says less than that of as many seeds.
@@ -53,6 +55,8 @@ def _row(group: Group) -> dict[str, Any]:
     row |= {"seeds": " ".join(map(str, seeds)), "folds": " ".join(map(str, folds))}
     for name, values in measured.items():
         row |= {name: values.mean(), f"{name}_sd": values.std(ddof=1)}
+    for name, (low, high) in group_intervals(group).items():
+        row |= {f"test_{name}_low": low, f"test_{name}_high": high}
     return row | {
         "epochs": metrics["epochs"].mean(),
         "images_per_second": metrics["images_per_second"].mean(),

@@ -1,4 +1,4 @@
-"""The arrays of a run, which NumPy reads when their size is known."""
+"""The arrays of a run, which are written as a whole, and which NumPy reads when their size is known."""
 
 import io
 import math
@@ -11,8 +11,14 @@ import numpy as np
 from numpy.lib import format
 
 from ..errors import first_line
-from ..files import open_inside
+from ..files import open_inside, replacing
 from .contents import MissingError, UnusableError
+
+
+def save_arrays(path: Path, **arrays: Any) -> None:
+    """Save like `numpy.savez_compressed`, but write beside and rename, so that a reader never sees half a file."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def read_arrays(folder: Path, name: str, wanted: Sequence[str]) -> dict[str, "np.ndarray[Any, Any]"]:

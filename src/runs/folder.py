@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # the command line knows run folders, and starts without pand
     import numpy as np
     import pandas as pd
 
+    from .answers import Answers
+
 Status = Literal["running", "finished", "failed", "interrupted", "refused"]
 """`refused`: the input was wrong, and nothing was trained. `running` is also what a killed run leaves behind."""
 
@@ -48,6 +50,7 @@ class RunFolder:
         self.metrics_file = self.path / "metrics.json"
         self.per_class_file = self.path / "per_class.csv"
         self.predictions_file = self.path / "predictions.csv"
+        self.probabilities_file = self.path / "probabilities.npz"
         self.skipped_file = self.path / "skipped.csv"
         self.cost_file = self.path / "cost.json"
         self.checkpoints = self.path / "checkpoints"
@@ -57,8 +60,8 @@ class RunFolder:
         self.figures = self.path / "figures"
         self.folders = (self.checkpoints, self.gradcam, self.figures)
         self.tables = (
-            self.history_file, self.metrics_file, self.per_class_file, self.predictions_file, self.skipped_file,
-            self.cost_file,
+            self.history_file, self.metrics_file, self.per_class_file, self.predictions_file,
+            self.probabilities_file, self.skipped_file, self.cost_file,
         )  # fmt: skip
 
     @property
@@ -205,6 +208,19 @@ class RunFolder:
         rows = zip(paths, *names, confidences, strict=True)
         _write_csv(self.predictions_file, ("path", "target", "predicted", "confidence"), rows)
 
+    def write_probabilities(
+        self,
+        paths: Sequence[str],
+        targets: "np.ndarray",
+        class_names: Sequence[str],
+        logits: "np.ndarray",
+        probabilities: "np.ndarray",
+    ) -> None:
+        """Write `probabilities.npz`: all of what `predictions.csv` shows the largest of (`answers.Answers`)."""
+        from .answers import write_answers
+
+        write_answers(self.probabilities_file, paths, targets, class_names, logits, probabilities)
+
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         """Write `skipped.csv`: the path of each image that was left out, and why; without any, the header alone."""
         _write_csv(self.skipped_file, ("path", "reason"), skipped)
@@ -278,6 +294,19 @@ class RunFolder:
         if not {"path", "target", "predicted", "confidence"} <= set(table.columns):
             raise UnusableError(f"{self.predictions_file} is damaged (it lacks columns)")
         return cast("pd.DataFrame", table)
+
+    def classes_with_images(self) -> tuple[int, int]:
+        """Return how many classes have test images, and how many there are; (0, 0) where no table says so."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            support = self._read(read_table, self.per_class_file)["support"]
+            return int((support > 0).sum()), len(support)
+        return 0, 0
+
+    def probabilities(self) -> "Answers":
+        """Return what `probabilities.npz` holds; only `probabilities=true` writes it."""
+        from .answers import read_answers
+
+        return cast("Answers", self._read(read_answers, self.probabilities_file))
 
     def _read(self, reader: Callable[[Path, str], Any], file: Path) -> Any:
         try:

@@ -47,11 +47,19 @@ def draw_movement(folder: RunFolder) -> None:
         figures.save(figure, folder.figures / "gradcam_movement.png")
 
 
-def write_test(folder: RunFolder, trainer: L.Trainer, data: ImageDataModule, predictions: Predictions) -> None:
-    """Write the best checkpoint's answers on the test set, and show the confusion matrix in TensorBoard."""
+def write_test(
+    folder: RunFolder, trainer: L.Trainer, data: ImageDataModule, predictions: Predictions, *, whole: bool = False
+) -> None:
+    """Write the best checkpoint's answers on the test set, and show the confusion matrix in TensorBoard.
+
+    `whole`: those about all classes, too.
+    """
     said = predictions.probabilities
     picture = folder.figures / "confusion_matrix.png"
     matrix = write_answers(folder, picture, data.paths("test"), predictions.targets, said, data.class_names)
+    if whole:
+        paths, targets = data.paths("test")[: len(predictions.targets)], predictions.targets
+        folder.write_probabilities(paths, targets, data.class_names, predictions.logits, said)
     log_picture(trainer, "confusion_matrix/test", figures.to_image(matrix), trainer.global_step)
 
 
@@ -83,6 +91,11 @@ def sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
     table = metrics_table(metrics, rows, list(SHOWN))
     if table.row_count:
         say_lines(log, f"\n{as_text(table)}\n")
+    there, classes = folder.classes_with_images()
+    if there < classes:
+        log.info(
+            "macro figures of the test set are averages over the %d of %d classes that have images", there, classes
+        )
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
     log.info("run folder   %s", folder.shown)
     log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))

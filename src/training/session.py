@@ -220,7 +220,7 @@ def _write(parts: Parts, metrics: dict[str, float]) -> None:
     if parts.history.rows:
         draw_epochs(folder, int(metrics["best_epoch"]))
     if parts.cfg.test:
-        write_test(folder, trainer, data, parts.predictions)
+        write_test(folder, trainer, data, parts.predictions, whole=parts.cfg.probabilities)
     if parts.cfg.cost:
         _write_cost(parts)
     # train/* and val/* stay out: their tags hold the curves.

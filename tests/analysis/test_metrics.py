@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import matthews_corrcoef
+from torchmetrics import classification
 from torchmetrics.classification import MulticlassMatthewsCorrCoef
 
 from src.analysis.metrics import METRICS, MONITORS, SCORES, Counts, mode_of, read_figures
@@ -39,6 +40,37 @@ def test_training_and_intervals_compute_the_same(images: int, classes: int) -> N
     for name, row in SCORES.items():
         assert row.of_counts is not None
         assert measured[f"test/{name}"] == pytest.approx(float(row.of_counts(counts)), abs=1e-6), name
+
+
+def test_classes_without_images_are_no_part_of_a_macro_average() -> None:
+    """Accuracy 0.75 in each of two classes of eight, whose mistakes go elsewhere: recall 0.75, in training too."""
+    targets, predicted = np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 0, 0, 5, 1, 1, 1, 6])
+    figures = _figures(8, "")
+    figures.update(torch.from_numpy(predicted), torch.from_numpy(targets))
+    measured = figures.compute()
+    assert (float(measured["recall"]), float(measured["precision"])) == (0.75, 1)
+    counts = counts_of(targets, predicted, 8)
+    for name, row in SCORES.items():
+        assert row.of_counts is not None
+        assert float(measured[name]) == pytest.approx(float(row.of_counts(counts)), abs=1e-6)
+
+
+def test_a_class_with_images_that_is_never_predicted_counts_0() -> None:
+    counts = counts_of(np.array([0, 0, 1]), np.array([0, 0, 0]), 3)
+    assert [float(row.of_counts(counts)) for row in SCORES.values() if row.of_classes and row.of_counts] == (
+        pytest.approx([1 / 3, 1 / 2, 0.4])
+    )
+
+
+def test_with_images_of_all_classes_torchmetrics_own_figures_stay_to_the_bit() -> None:
+    random = np.random.default_rng(5)
+    targets, predicted = torch.from_numpy(random.integers(0, 7, (2, 500)))
+    figures = _figures(7, "")
+    figures.update(predicted, targets)
+    for name, row in SCORES.items():
+        if row.average == "macro":
+            theirs = getattr(classification, row.constructor)(num_classes=7, average="macro")(predicted, targets)
+            assert torch.equal(figures.compute()[name], theirs), name
 
 
 @pytest.mark.filterwarnings("ignore:A single label was found")

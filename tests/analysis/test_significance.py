@@ -1,85 +1,14 @@
-"""Interval and tests against SciPy's and statsmodels' own, and against what they promise."""
+"""Tests against SciPy's and statsmodels' own, and against what they promise."""
 
 import itertools
-import warnings
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from src.analysis.significance import exact_mcnemar, holm, paired_bootstrap
-
-
-def differences(random: np.random.Generator, images: int, better: float, worse: float) -> np.ndarray:
-    return random.choice([1.0, 0.0, -1.0], size=images, p=[better, 1 - better - worse, worse])
-
-
-@pytest.mark.parametrize("kind", ["one run", "three runs", "any values"])
-def test_bootstrap_is_scipys(kind: str) -> None:
-    random = np.random.default_rng(1)
-    values = {
-        "one run": differences(random, 200, 0.2, 0.1),
-        "three runs": np.mean([differences(random, 200, 0.2, 0.1) for _ in range(3)], axis=0),
-        "any values": random.normal(0.1, 1, size=200),
-    }[kind]
-    theirs = bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2))
-    step = 0 if kind == "any values" else 1 / len(values)  # means of few kinds of values lie on a grid
-    tolerance = 0.06 * values.std() / np.sqrt(len(values)) + step
-    assert paired_bootstrap(values) == pytest.approx(tuple(theirs.confidence_interval), abs=tolerance)
-    theirs = bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="percentile", confidence_level=0.8, rng=np.random.default_rng(2)
-    )
-    assert paired_bootstrap(values, level=0.8) == pytest.approx(tuple(theirs.confidence_interval), abs=tolerance)
-
-
-def test_weighted_bootstrap_is_scipys() -> None:
-    """Images take their weights with them: the interval of a ratio of sums."""
-    random = np.random.default_rng(3)
-    values, weights = random.normal(0.1, 1, size=150), random.choice([1.0, 2.0, 5.0], size=150)
-
-    def mean(values: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
-        return (values * weights).sum(axis=axis) / weights.sum(axis=axis)
-
-    theirs = bootstrap(
-        (values, weights), mean, paired=True, n_resamples=20_000, method="percentile", rng=np.random.default_rng(4)
-    )
-    assert paired_bootstrap(values, weights) == pytest.approx(tuple(theirs.confidence_interval), abs=0.01)
-    assert paired_bootstrap(values, 7 * np.ones(150)) == pytest.approx(paired_bootstrap(values))
-
-
-def test_the_interval_covers_the_truth() -> None:
-    """Of 400 test sets of 300 images, the true difference lies in the interval of 95 %; the sd of this share is 1.1."""
-    random = np.random.default_rng(5)
-    better, worse = 0.12, 0.08
-    intervals = [paired_bootstrap(differences(random, 300, better, worse), resamples=2000) for _ in range(400)]
-    covered = np.mean([low <= better - worse <= high for low, high in intervals])
-    assert 0.915 <= covered <= 0.985
-    beside = np.mean([low <= better - worse + 0.08 <= high for low, high in intervals])
-    assert beside < 0.3
-
-
-def test_the_interval_is_the_same_each_time_and_follows_the_seed() -> None:
-    values = np.random.default_rng(6).normal(size=100)
-    assert paired_bootstrap(values) == paired_bootstrap(values)
-    assert paired_bootstrap(values) != paired_bootstrap(values, seed=1)
-
-
-def test_many_kinds_of_images_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.random.default_rng(7).normal(size=300)
-    whole = paired_bootstrap(values, resamples=3000)
-    monkeypatch.setattr("src.analysis.significance.CELLS", 1)  # a resample at a time
-    assert paired_bootstrap(values, resamples=3000) == pytest.approx(whole, abs=1e-12)
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, -1 / 3])
-@pytest.mark.parametrize("images", [1, 50])
-def test_equal_differences_are_both_ends(value: float, images: int) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert paired_bootstrap(np.full(images, value)) == (value, value)
-        assert paired_bootstrap(np.full(images, value), np.arange(1, images + 1)) == (value, value)
+from src.analysis.significance import exact_mcnemar, holm
 
 
 @pytest.mark.parametrize(("better", "worse"), [(0, 1), (1, 0), (5, 5), (12, 3), (3, 12), (40, 61), (1000, 900)])

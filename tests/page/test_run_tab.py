@@ -85,6 +85,15 @@ def test_all_of_a_run_is_shown(run: RunFolder) -> None:
     assert read_as_markdown == []
 
 
+def test_it_says_over_how_many_classes_macro_figures_are_averaged(run: RunFolder) -> None:
+    said = "averages over the"
+    assert said not in lines(shown(run))
+    head, first, *rest = run.per_class_file.read_text().splitlines()
+    name, _, *figures = first.split(",")
+    run.per_class_file.write_text("\n".join([head, ",".join([name, "0", *figures]), *rest]) + "\n")
+    assert f"averages over the {len(rest)} of {len(rest) + 1} classes" in lines(shown(run))
+
+
 def test_the_slider_chooses_the_epoch_of_the_sheet(run: RunFolder) -> None:
     app = shown(run)
     assert app.select_slider[0].options == ["0", "1", "2"]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
+from src.analysis.intervals import difference_interval, tango
 from src.reporting import groups
 from src.reporting.difference_shown import Comparison, compare
 from src.reporting.finished import Problem, read_runs
@@ -35,11 +36,11 @@ def test_identical_runs_differ_by_nothing(tmp_path: Path, make_run: MakeRun) -> 
     make_run(tmp_path / "1", "trainer=auto", "quick=true", correct=correct)
     (comparison,), problems = compare(read(tmp_path))
     assert problems == []
-    assert comparison == Comparison("quick=false", "quick=true", 4, 1, 0.0, 0.0, 0.0, 0, 0, 1.0, 1.0)
+    assert comparison == Comparison("quick=false", "quick=true", 4, 1, 0.0, *tango(0, 0, 4), 0, 0, 1.0, 1.0)
 
 
 def test_one_run_each(tmp_path: Path, make_run: MakeRun) -> None:
-    """McNemar's test and the bootstrap, of three models, from the files."""
+    """McNemar's test and Tango's interval, of three models, from the files."""
     random = np.random.default_rng(0)
     truth = {model: random.random(120) < p for model, p in {"a": 0.9, "b": 0.8, "c": 0.5}.items()}
     for model, correct in truth.items():
@@ -56,8 +57,7 @@ def test_one_run_each(tmp_path: Path, make_run: MakeRun) -> None:
         assert (c.better, c.worse) == ((difference == 1).sum(), (difference == -1).sum())
         assert c.difference == pytest.approx(difference.mean(), abs=1e-12)
         assert c.p == pytest.approx(binomtest(c.better, c.better + c.worse).pvalue)
-        scipys = bootstrap((difference,), np.mean, n_resamples=10_000, method="percentile", rng=random)
-        assert (c.low, c.high) == pytest.approx(tuple(scipys.confidence_interval), abs=1.5 / 120)  # a grid of 1 / 120
+        assert (c.low, c.high) == pytest.approx(tango(c.better, c.worse, 120))
     assert [c.p_holm for c in comparisons] == pytest.approx(multipletests([c.p for c in comparisons], method="holm")[1])
 
 
@@ -79,8 +79,8 @@ def test_seeds_are_paired_and_images_are_clusters(tmp_path: Path, make_run: Make
     assert (c.better, c.worse) == (3, 1)
     assert c.difference == pytest.approx(summed.mean() / 2)
     assert c.p == pytest.approx(6 / 16)  # of ±2 ±2 ±1 ±1 six sums are as far from 0 as 4
-    scipys = bootstrap((summed / 2,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0))
-    assert (c.low, c.high) == pytest.approx(tuple(scipys.confidence_interval), abs=1.5 / 12)
+    shares = np.array([2, 1, 0, 2, 1, 0]) / 2, np.array([0, 0, 1, 0, 1, 0]) / 2
+    assert (c.low, c.high) == pytest.approx(difference_interval(*shares))
     assert c.low <= c.difference <= c.high
 
 

@@ -83,7 +83,7 @@ def test_all_figures_are_those_of_the_run_folders(tmp_path: Path, make_run: Make
     checked = {name for name in found if not name.endswith("_sd")}
     assert checked == {
         *("test_set", "label", "model", "n", "seeds"),
-        *(f"test_{name}" for name in SCORES),
+        *(f"test_{name}{end}" for name in SCORES for end in ("", "_low", "_high")),
         *("baseline_accuracy", "train_accuracy", "val_accuracy", "gap_accuracy", "gap_loss", "best_epoch", "epochs"),
         *("train_seconds", "images_per_second", "parameters", "macs", "latency_ms"),
     }

@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 from PIL import Image
 
+from src.analysis.calibration import log_losses
 from src.errors import InputError
 from src.runs.folder import RunFolder
 from src.train import train
@@ -81,3 +82,16 @@ def test_a_folder_with_a_run_is_refused(tmp_path: Path, config: Callable[..., Di
     with pytest.raises(InputError, match="holds a run already"):
         train(config(), folder.path)
     assert folder.record_file.read_text() == before
+
+
+def test_all_probabilities_of_the_test_set_are_kept_when_asked_for(
+    tmp_path: Path, config: Callable[..., DictConfig]
+) -> None:
+    words = ["model=simple_cnn", "model.width=4", "trainer=cpu", "trainer.precision=32-true", "trainer.max_epochs=1"]
+    off = ["callbacks=none", "logger=none", "baseline=false", "cost=false"]
+    metrics = train(config(*words, *off, "probabilities=true"), tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    kept = folder.probabilities()
+    assert kept.paths == folder.predictions()["path"].tolist()
+    assert log_losses(kept.logits, kept.targets).mean() == pytest.approx(metrics["test/loss"], rel=1e-5)
+    assert (kept.probabilities.argmax(axis=1) == kept.targets).mean() == pytest.approx(metrics["test/accuracy"])

@@ -21,6 +21,8 @@ STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused
 ddp_fork, ddp_notebook) would leave the answers to the test set in the children; the others shard what a residual
 network doesn't need to shard."""
 
+PROBABILITIES = "keep all classes' probabilities and logits of the test images, too: probabilities.npz"
+
 Text = Annotated[str, Takes("text")]
 Weights = Annotated[str | None, Takes("imagenet, a FILE, or null")]
 Freeze = Annotated[int, Interval(ge=1, le=1_000_000)] | Literal["none", "backbone"]
@@ -194,6 +196,7 @@ class Train(Settings):
         int | float | str | bool | None, Takes("steps such as 500, a time such as 10min, or null")
     ] = setting("write last.ckpt this often within an epoch, besides at its end")
     cost: bool = setting("measure at the end what the network costs: cost.json")
+    probabilities: bool = setting(PROBABILITIES)
     label_smoothing: LabelSmoothing = setting("share of each target that the training loss spreads over all classes")
     memory_format: MemoryFormat = setting("order of channels in memory; auto: what is fast on this hardware")
     compile: bool = setting("torch.compile: pays on a GPU, not on a CPU")

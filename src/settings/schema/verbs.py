@@ -44,8 +44,13 @@ class Evaluate(Settings):
         "keep the temperature that the validation images ask for beside the checkpoint, for predict and app"
     )
     mistakes: Annotated[int, Interval(ge=0, le=64)] = setting("how many of the surest mistakes mistakes.png shows")
+    probabilities: bool = setting("keep all classes' probabilities and logits, too: probabilities.npz")
+    copies: Literal["auto"] | bool = setting(
+        "of other data: look for copies of training images, and give the figures without them, too; auto: where both "
+        "have 20,000 images at most together"
+    )
     accelerator: Accelerator = setting("where it runs")
-    seed: Seed = setting("of the resamples behind the intervals")
+    seed: Seed = setting("of the draws behind the intervals")
     data: OtherData = setting("another data set than the run's, as data=NAME")
     output: FolderOrNull = setting(
         "a new or empty folder, or an earlier evaluation, which is replaced; null: RUN/evaluate/TIME"
