@@ -17,9 +17,14 @@ class Agreement:
 
     A signal may reach one of them alone, as when Lightning has started them, or all, but not after the same step. They
     agree in CPU memory, so that no GPU is waited for, and rarely enough that it can't be measured.
+
+    Attributes:
+        stops: Whether they have agreed to stop. `Stop` may know in one of them before the others do: one that acted on
+            it would wait for ever in a checkpoint that is written together.
     """
 
     def __init__(self, stop: Stop) -> None:
+        self.stops = False
         self._stop = stop
         self._group: Any = None
         self._steps = 1
@@ -27,7 +32,7 @@ class Agreement:
         self._asked_at = time.monotonic()
 
     def is_due(self, due: bool) -> bool:
-        """Return whether a checkpoint is due by the first process's clock, and let `Stop` know who was told to stop.
+        """Return whether a checkpoint is due, by the first process's clock or because they stop.
 
         To be called after each step; after most of them nobody is asked, and nothing is due.
         """
@@ -39,16 +44,20 @@ class Agreement:
         due, self._steps = self.reach(due, wanted)
         self._left = self._steps
         self._asked_at = time.monotonic()
-        return due
+        return due or self.stops
 
     def reach(self, due: bool = False, steps: int = 1) -> tuple[bool, int]:
-        """Ask all processes; return what the first one says of a checkpoint and of the steps until the next time."""
+        """Ask all processes; return what the first one says of a checkpoint and of the steps until the next time.
+
+        If any was told to stop, `Stop` knows it in all of them.
+        """
         if self._group is None:
             self._group = distributed.new_group(backend="gloo")
         first = distributed.get_rank() == 0
         said = torch.tensor([self._stop.signal or 0, int(due and first), steps if first else 0])
         distributed.all_reduce(said, op=distributed.ReduceOp.MAX, group=self._group)
         number, is_due, steps = said.tolist()
-        if number and not self._stop:
+        self.stops = number != 0
+        if self.stops and not self._stop:
             self._stop.ask(number)
         return bool(is_due), steps

@@ -169,7 +169,11 @@ class StepCheckpoints(Checkpoint):
     def _leave_if_asked(self, trainer: L.Trainer) -> None:
         if trainer.world_size > 1:
             self._agreement.reach()
-        self._stop.leave_if_asked()
+        if self._stops(trainer):
+            self._stop.leave()
+
+    def _stops(self, trainer: L.Trainer) -> bool:
+        return bool(self._stop) if trainer.world_size == 1 else self._agreement.stops
 
     def _save_if_due(self, trainer: L.Trainer) -> None:
         done = batches_done(trainer)
@@ -177,7 +181,7 @@ class StepCheckpoints(Checkpoint):
             return
         trainer.save_checkpoint(self.path)
         self._note(trainer)
-        self._may_leave = bool(self._stop)
+        self._may_leave = self._stops(trainer)
 
     def _is_due(self, trainer: L.Trainer, done: int) -> bool:
         if trainer.world_size == 1:
@@ -185,7 +189,7 @@ class StepCheckpoints(Checkpoint):
         # What each process has accumulated by itself is in no checkpoint: it waits for the step.
         if done % trainer.accumulate_grad_batches != 0:
             return False
-        return self._agreement.is_due(self._has_waited(trainer)) or bool(self._stop)
+        return self._agreement.is_due(self._has_waited(trainer))
 
     def _has_waited(self, trainer: L.Trainer) -> bool:
         """Return whether it is time for a checkpoint by the settings."""

@@ -49,11 +49,17 @@ class Outcome:
     preemptions: int = 0
     within_epochs: int = 0
     lost: int = 0
+    trained: int = 0
+    """Epochs that were trained to their end: one that was lost, and trained again, counts twice."""
     faults: list[str] = field(default_factory=list)
 
 
 def rows(run: RunFolder) -> int:
     return len(run.history_file.read_text().splitlines()) - 1 if run.history_file.exists() else 0
+
+
+def epochs_in(said: str) -> int:
+    return sum(line.startswith("epoch ") for line in said.splitlines())
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
@@ -90,6 +96,7 @@ def preempt_here(folder: Path, words: tuple[str, ...], processes: int, each: int
             if outcome.preemptions == each:
                 if set(started.codes()) != {0}:
                     outcome.faults.append(started.said[-300:])
+                outcome.trained += epochs_in(started.said)
                 return outcome
             resumed = outcome.preemptions
             wait_for(lambda: trains_again(run, resumed) or not started.is_alive(), started.said)  # noqa: B023
@@ -97,10 +104,12 @@ def preempt_here(folder: Path, words: tuple[str, ...], processes: int, each: int
             if not started.is_alive():
                 outcome.faults.append(f"ended early: {started.said[-300:]}")
                 return outcome
+            done = max(done, rows(run))
             told = list(started.ranks().values())
             for pid in told if chance.random() < 0.5 else [chance.choice(told)]:
                 os.kill(pid, signal.SIGTERM)
             codes = started.codes(60)
+            outcome.trained += epochs_in(started.said)
             if run.record()["status"] == "finished":
                 outcome.faults.append("was finished before it could be stopped as often")
                 return outcome
@@ -131,6 +140,7 @@ def preempt_in_slurm(
             if slurm.state(job) != "RUNNING":
                 outcome.faults.append(f"ended early: {Path(f'{script}.out').read_text()[-300:]}")
                 return outcome
+            done = max(done, rows(run))
             if chance.random() < 0.5:
                 slurm.run("scancel", "--signal=USR1", job)
             else:
@@ -139,6 +149,7 @@ def preempt_in_slurm(
             done = note(outcome, run, done)
             slurm.begin_now(job)
         slurm.wait(job, "COMPLETED", "FAILED", seconds=600)
+        outcome.trained = epochs_in(Path(f"{script}.out").read_text())
     finally:
         NODES.put(node)
     return outcome
@@ -185,6 +196,8 @@ def main() -> int:
             here = (folder / "disturbed", words, chosen.processes, chosen.each, chance)
             outcome = preempt_here(*here) if slurm is None else preempt_in_slurm(slurm, *here)
             outcome.faults += compare(*(RunFolder(folder / name / "run") for name in ("undisturbed", "disturbed")))
+            if outcome.trained != EPOCHS:
+                outcome.faults.append(f"{outcome.trained} epochs trained for {EPOCHS}")
             if [path.name for path in (folder / "disturbed").iterdir() if path.is_dir()] != ["run"]:
                 outcome.faults.append("a second folder")
             print(f"job {number}: {outcome.preemptions} preemptions", *outcome.faults, sep="; ", flush=True)
