@@ -29,9 +29,9 @@ from src.runs.folder import RunFolder
 from tests.support.slurm import Slurm
 from tests.support.started import by_hand
 
-EPOCHS = 60
+EPOCHS = 40
 WORDS = (
-    "model=simple_cnn", "data=digits", "data.max_images=600", f"trainer.max_epochs={EPOCHS}", "trainer.accelerator=cpu",
+    "model=simple_cnn", "data=digits", "data.max_images=600", "data.batch_size=4", f"trainer.max_epochs={EPOCHS}", "trainer.accelerator=cpu",
     "cost=false", "callbacks.gradcam=null", "hydra.run.dir=run", "resume=auto",
 )  # fmt: skip
 CLOCK = ["seconds", "images_per_second"]
