@@ -31,8 +31,8 @@ from tests.support.started import by_hand
 
 EPOCHS = 40
 WORDS = (
-    "model=simple_cnn", "data=digits", "data.max_images=600", "data.batch_size=4", f"trainer.max_epochs={EPOCHS}", "trainer.accelerator=cpu",
-    "cost=false", "callbacks.gradcam=null", "hydra.run.dir=run", "resume=auto",
+    "model=simple_cnn", "data=digits", "data.max_images=600", "data.batch_size=4", f"trainer.max_epochs={EPOCHS}",
+    "trainer.accelerator=cpu", "cost=false", "callbacks.gradcam=null", "hydra.run.dir=run", "resume=auto",
 )  # fmt: skip
 CLOCK = ["seconds", "images_per_second"]
 NODES: Queue[str] = Queue()
