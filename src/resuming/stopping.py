@@ -84,11 +84,12 @@ class Stop:
     def listen(self) -> None:
         """Handle the signals from now on; do nothing outside the main thread, which alone gets them.
 
-        One that is ignored stays ignored, as by nohup.
+        One that is ignored stays ignored, as by nohup, and so does one that submitit answers: it requeues by itself.
         """
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
+                handler = signal.getsignal(number)
+                if handler is not signal.SIG_IGN and not getattr(handler, "__module__", "").startswith("submitit"):
                     signal.signal(number, self.ask)
 
     def _say_nothing_more(self) -> None:

@@ -16,7 +16,12 @@ from tests.support.started import by_hand
 
 pytestmark = pytest.mark.slow
 
-LONG = (*TINY, "trainer.max_epochs=80", "callbacks.gradcam=null", "hydra.run.dir=run", "resume=auto")
+EPOCHS = 30
+LONG = (
+    *TINY, "data.max_images=1200", "data.batch_size=4", f"trainer.max_epochs={EPOCHS}", "callbacks.gradcam=null",
+    "hydra.run.dir=run", "resume=auto",
+)  # fmt: skip
+"""Epochs of 150 steps, so that a signal comes in the middle of one."""
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +120,7 @@ def test_a_job_goes_on_when_it_is_queued_again(told: str, slurm: Slurm, undistur
     slurm.begin_now(number)
     wait_for(lambda: len(run.record().get("resumed", [])) == 1, job)
     assert slurm.wait(number, "COMPLETED", "FAILED") == "COMPLETED", said(job)
-    assert sum(line.startswith("epoch ") for line in said(job).splitlines()) == 80 >= done > 2
+    assert sum(line.startswith("epoch ") for line in said(job).splitlines()) == EPOCHS >= done > 2
     tidy(job)
     alone(tmp_path)
     same_run(undisturbed, run.path)

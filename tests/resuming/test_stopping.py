@@ -246,3 +246,37 @@ def test_a_process_as_people_start_it(photos: Path, undisturbed: tuple[Path, flo
     assert shutil.which("pgrep") is None or subprocess.run(["pgrep", "-s", str(process.pid)]).returncode == 1
     finish(tmp_path, photos)
     assert digest(run.path) == digest(undisturbed[0])
+
+
+def test_what_is_ignored_and_what_submitit_answers_stays_so() -> None:
+    """nohup lets SIGHUP be ignored; submitit's job requeues itself on its signals, and bypasses SIGTERM."""
+
+    def bypass(number: int, frame: object) -> None: ...
+
+    bypass.__module__ = "submitit.core.job_environment"
+    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, bypass)
+        stop = stopping.Stop()
+        stop.listen()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is bypass
+        assert signal.getsignal(signal.SIGUSR1) == stop.ask
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_two_signals_at_once_are_one_request_unless_a_person_sends_them() -> None:
+    """Slurm sends a preempted job SIGTERM twice within milliseconds, and the checkpoint is still to be written."""
+    stop = stopping.Stop()
+    stop.ask(signal.SIGTERM)
+    stop.ask(signal.SIGTERM)
+    stop.ask(signal.SIGUSR1)
+    assert stop.signal == signal.SIGTERM
+    with pytest.raises(KeyboardInterrupt):
+        stop.ask(signal.SIGINT)
+    stop._asked_at -= stopping.SECONDS_OF_ONE_REQUEST
+    with pytest.raises(SystemExit):
+        stop.ask(signal.SIGTERM)
