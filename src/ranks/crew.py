@@ -38,6 +38,9 @@ SECONDS_TO_MEET = 300
 SECONDS_TO_END = 5.0
 """What the first process has to notice by itself that another one is gone: mostly a collective fails at once."""
 
+SECONDS_FOR_THE_FIRST = 30.0
+"""How long a process that has failed, or was told to stop, waits for the first to end before it does."""
+
 SECONDS_TO_KNOW = 2.0
 """How long an error waits for the news that another process, not this one, is the cause of it."""
 
@@ -263,6 +266,7 @@ class Follower(Crew):
         _send(self._first, (place._replace(environment=None), f"pid {os.getpid()} on {socket.gethostname()}"))
         self._handed_out = queue.Queue[tuple[str, Any]]()
         self._over = False
+        self._gone = threading.Event()
         threading.Thread(target=self._listen, daemon=True, name="crew").start()
 
     def share(self, name: str, make: Callable[[], Value], adopt: Callable[[Value], None] | None = None) -> Value:  # noqa: ARG002
@@ -275,9 +279,17 @@ class Follower(Crew):
         return value  # type: ignore[no-any-return]
 
     def end(self, code: int, message: str = "", traceback: str = "") -> None:
+        """Part, and unless the work is done, wait for the first to end: it has a record to write, and a job to requeue.
+
+        A launcher would end it as soon as this process has ended badly. Whatever it waits for from this one in a
+        collective it won't wait for any more.
+        """
         self._over = True
         with suppress(OSError, ValueError):
             _send(self._first, ("end", Ended(code, message, traceback)))
+        if code != 0:
+            _leave_collectives()
+            self._gone.wait(SECONDS_FOR_THE_FIRST)
 
     @contextmanager
     def answering(self, give_up: GiveUp | None = None) -> Iterator[None]:  # noqa: ARG002
@@ -299,6 +311,7 @@ class Follower(Crew):
         except (OSError, EOFError):
             if not self._over:
                 _leave_silently(1)
+        self._gone.set()
 
 
 def follows(error: BaseException) -> bool:
@@ -315,6 +328,14 @@ def follows(error: BaseException) -> bool:
 
 def _connect(host: str, port: int, key: bytes) -> Connection:
     return Client((host, port), authkey=key)
+
+
+def _leave_collectives() -> None:
+    """Close this process's connections of torch.distributed, so that those at their other ends fail at once."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        with suppress(Exception):
+            distributed.destroy_process_group()
 
 
 def _send(connection: Connection, words: Any) -> None:

@@ -145,7 +145,10 @@ class Slurm:
 
     def begin_now(self, job: str) -> None:
         """Spare a job that was requeued the two minutes that it would wait: wait for it to be queued, and start it."""
-        self._until(lambda: self.state(job) in ("PENDING", "RUNNING", "COMPLETED"), f"job {job} to be queued again")
+        self._until(
+            lambda: self.state(job) in ("PENDING", "RUNNING", "COMPLETED"), f"job {job} to be queued again", 120
+        )
+        time.sleep(2)  # the node may still report the end of what ran before, which would be taken for that of the next
         with suppress(subprocess.CalledProcessError):  # it has begun
             self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
 
