@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 Value = TypeVar("Value")
 GiveUp = Callable[["Ended"], None]
 
+TOLD = (130, 143)
+"""Exit codes of what was told to stop."""
+
 SECONDS_TO_MEET = 300
 """How long processes wait for each other at the start: Python and torch may lie on a slow, shared disk."""
 
@@ -39,7 +42,7 @@ SECONDS_TO_END = 5.0
 """What the first process has to notice by itself that another one is gone: mostly a collective fails at once."""
 
 SECONDS_FOR_THE_FIRST = 30.0
-"""How long a process that has failed, or was told to stop, waits for the first to end before it does."""
+"""How long a process that was told to stop waits for the first to end before it does."""
 
 SECONDS_TO_KNOW = 2.0
 """How long an error waits for the news that another process, not this one, is the cause of it."""
@@ -55,7 +58,7 @@ class Ended(NamedTuple):
     @property
     def told(self) -> bool:
         """Whether somebody told that process to stop."""
-        return self.code in (130, 143)
+        return self.code in TOLD
 
     def error(self) -> BaseException:
         """Return the error that this makes here."""
@@ -279,16 +282,15 @@ class Follower(Crew):
         return value  # type: ignore[no-any-return]
 
     def end(self, code: int, message: str = "", traceback: str = "") -> None:
-        """Part, and unless the work is done, wait for the first to end: it has a record to write, and a job to requeue.
+        """Part. If all were told to stop, wait for the first to end: it has a record to write, and a job to requeue.
 
-        A launcher would end it as soon as this process has ended badly. Whatever it waits for from this one in a
-        collective it won't wait for any more.
+        A launcher would end it as soon as this process has ended. After an error this one ends at once, so that no
+        collective waits for it.
         """
         self._over = True
         with suppress(OSError, ValueError):
             _send(self._first, ("end", Ended(code, message, traceback)))
-        if code != 0:
-            _leave_collectives()
+        if code in TOLD:
             self._gone.wait(SECONDS_FOR_THE_FIRST)
 
     @contextmanager
@@ -328,14 +330,6 @@ def follows(error: BaseException) -> bool:
 
 def _connect(host: str, port: int, key: bytes) -> Connection:
     return Client((host, port), authkey=key)
-
-
-def _leave_collectives() -> None:
-    """Close this process's connections of torch.distributed, so that those at their other ends fail at once."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        with suppress(Exception):
-            distributed.destroy_process_group()
 
 
 def _send(connection: Connection, words: Any) -> None:
