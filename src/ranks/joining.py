@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from ..errors import InputError, RunError
-from .crew import SECONDS_TO_MEET, Crew, Follower, Leader
+from .crew import Crew
+from .follower import Follower
+from .leader import SECONDS_TO_MEET, Leader
 from .place import Place, place
 
 ADDRESS = "RESLENS_CREW"

@@ -10,13 +10,14 @@ from multiprocessing.connection import Client
 import pytest
 
 from src.errors import InputError, RunError
-from src.ranks import crew as crews
-from src.ranks.crew import Crew, Leader
+from src.ranks import leader as leaders
+from src.ranks.crew import Crew
+from src.ranks.leader import Leader
 from src.ranks.place import Place
 
 FOLLOW = """
 import sys, time
-from src.ranks.crew import Follower
+from src.ranks.follower import Follower
 from src.ranks.place import Place
 rank, size, machine = map(int, sys.argv[2:5])
 crew = Follower(Place(rank, size, machine, 0 if machine else rank), sys.argv[1])
@@ -94,7 +95,7 @@ def test_the_others_end_as_the_first_does(code: int, leader: Leader, start: Star
 
 
 def test_the_others_end_when_the_first_is_killed() -> None:
-    lead = "from src.ranks.crew import *; l = Leader(Place(size=2), '127.0.0.1'); print(l.address, flush=True); "
+    lead = "from src.ranks.leader import *; l = Leader(Place(size=2), '127.0.0.1'); print(l.address, flush=True); "
     with subprocess.Popen([sys.executable, "-c", lead + "time.sleep(60)"], stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         words = [FOLLOW + "print('here', flush=True); time.sleep(60)", first.stdout.readline().strip(), "1", "2", "0"]
@@ -150,10 +151,10 @@ def test_a_first_process_that_hangs_is_ended_with_the_others(tmp_path) -> None:
     """As in a collective of NCCL's, which waits for the dead: the record is written, in a thread, and the line said."""
     script = f"""
 import subprocess, sys, time
-from src.ranks import crew
-from src.ranks.crew import Leader
+from src.ranks import leader as leaders
+from src.ranks.leader import Leader
 from src.ranks.place import Place
-crew.SECONDS_TO_END = 0.5
+leaders.SECONDS_TO_END = 0.5
 leader = Leader(Place(size=2), "127.0.0.1")
 dies = {FOLLOW!r} + "import os; os.kill(os.getpid(), 9)"
 other = subprocess.Popen([sys.executable, "-c", dies, leader.address, "1", "2", "0"])
@@ -175,7 +176,7 @@ def test_who_does_not_have_the_key_says_nothing(leader: Leader) -> None:
 
 
 def test_processes_that_do_not_come_are_named(leader: Leader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crews, "SECONDS_TO_MEET", 0.2)
+    monkeypatch.setattr(leaders, "SECONDS_TO_MEET", 0.2)
     with pytest.raises(RunError, match="only 1 of 2 processes came"):
         leader.meet()
 

@@ -1,0 +1,170 @@
+"""The first process of a training: it listens, hands out, and answers for what ends another."""
+
+import logging
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, Listener
+from typing import Any
+
+from ..errors import InputError, RunError
+from .crew import SECONDS_TO_END, SECONDS_TO_KNOW, Crew, Ended, GiveUp, Value, follows, receive, send
+from .place import Place
+
+SECONDS_TO_MEET = 300
+"""How long processes wait for each other at the start: Python and torch may lie on a slow, shared disk."""
+
+
+class Leader(Crew):
+    """The first process, which listens. Its threads read; they never touch the training.
+
+    Args:
+        host: where it can be reached, and from where: 127.0.0.1 alone, or all networks of this machine.
+    """
+
+    def __init__(self, place: Place, host: str) -> None:
+        super().__init__(place)
+        self._listener = Listener(
+            (host if host == "127.0.0.1" else "", 0), backlog=place.size, authkey=(key := secrets.token_bytes(32))
+        )
+        self.address = f"{host} {self._listener.address[1]} {key.hex()}"
+        self._change = threading.Condition()
+        self._others: dict[Place, Connection] = {}
+        self._parted: set[Place] = set()
+        self._ready: set[tuple[str, Place]] = set()
+        self._ended: Ended | None = None
+        self._give_up: list[GiveUp] = []
+        self._over = False
+        self.store: Any = None  # in which the others look for the address
+        threading.Thread(target=self._accept, daemon=True, name="crew").start()
+
+    @property
+    def machines(self) -> int:  # type: ignore[override]
+        return 1 + max((other.machine for other in self._others), default=0)
+
+    def meet(self) -> None:
+        """Wait until all processes have come; raise `RunError` where some don't."""
+        until = time.monotonic() + SECONDS_TO_MEET
+        with self._change:
+            while len(self._others) + 1 < self.place.size and self._ended is None:
+                if not self._change.wait(until - time.monotonic()):
+                    raise RunError(
+                        f"only {len(self._others) + 1} of {self.place.size} processes came within "
+                        f"{SECONDS_TO_MEET // 60} min: see to the others, then start again"
+                    )
+        if self._ended is not None:
+            raise self._ended.error()
+
+    def share(self, name: str, make: Callable[[], Value], adopt: Callable[[Value], None] | None = None) -> Value:
+        value = make()
+        with self._change:
+            self.shared.append((name, value))
+            chiefs = [other for other in self._others if adopt and other.machine > 0 and other.local_rank == 0]
+            for chief in chiefs:
+                self._send(chief, "share", name, value)
+            self._change.wait_for(lambda: self._ended or all((name, chief) in self._ready for chief in chiefs))
+            if self._ended is not None:
+                raise self._ended.error()
+            for other in self._others.keys() - set(chiefs):
+                self._send(other, "share", name, value)
+        return value
+
+    def ended(self) -> Ended | None:
+        return self._ended
+
+    def end(self, code: int, message: str = "", traceback: str = "") -> None:  # noqa: ARG002
+        with self._change:
+            self._over = True
+            for other in self._others.keys() - self._parted:
+                self._send(other, "end", code)
+        with suppress(OSError):
+            self._listener.close()
+
+    @contextmanager
+    def answering(self, give_up: GiveUp | None = None) -> Iterator[None]:
+        hooks = [] if give_up is None else [give_up]
+        self._give_up += hooks
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, (InputError, RunError, KeyboardInterrupt)) and self._ended is None:
+                raise
+            # A launcher ends all when one has died: its SIGTERM comes together with the news.
+            with self._change:
+                self._change.wait_for(lambda: self._ended, SECONDS_TO_KNOW if follows(error) else 0.5)
+            self._over = True
+            if self._ended is None or (self._ended.told and isinstance(error, (KeyboardInterrupt, SystemExit))):
+                raise
+            if self._ended.traceback:
+                logging.getLogger("traceback").warning("another process failed: %s", self._ended.traceback)
+            raise self._ended.error() from error
+        finally:
+            for hook in hooks:
+                self._give_up.remove(hook)
+
+    def _accept(self) -> None:
+        while not self._over:
+            try:
+                connection = self._listener.accept()
+            except Exception:  # somebody without the key, or it has been closed
+                if self._over:
+                    return
+                time.sleep(0.05)
+                continue
+            threading.Thread(target=self._listen, args=(connection,), daemon=True, name="crew").start()
+
+    def _listen(self, connection: Connection) -> None:
+        """Read what one of the others says, until it parts."""
+        try:
+            other, process = receive(connection)
+        except (OSError, EOFError):
+            return
+        with self._change:
+            self._others[other] = connection
+            for name, value in self.shared:
+                self._send(other, "share", name, value)
+            self._change.notify_all()
+        try:
+            while True:
+                word, *rest = receive(connection)
+                with self._change:
+                    if word == "ready":
+                        self._ready.add((rest[0], other))
+                    else:
+                        self._parted.add(other)
+                        if rest[0].code != 0:
+                            self._note(rest[0])
+                    self._change.notify_all()
+        except (OSError, EOFError):
+            with self._change:
+                if other not in self._parted:
+                    self._note(Ended(1, f"{other.name} ({process}) was killed, or has crashed: see why, then resume"))
+                self._change.notify_all()
+
+    def _note(self, ended: Ended) -> None:
+        """Keep the first process's end, and end this one where it doesn't do so by itself."""
+        if self._ended is not None or self._over:
+            return
+        self._ended = ended
+        timer = threading.Timer(SECONDS_TO_END, self._leave)
+        timer.daemon = True
+        timer.start()
+
+    def _leave(self) -> None:
+        if self._over or self._ended is None:
+            return
+        for give_up in self._give_up:
+            with suppress(Exception):
+                give_up(self._ended)
+        print("interrupted" if self._ended.told else f"error: {self._ended.message}", file=sys.stderr, flush=True)
+        self.end(self._ended.code)
+        os._exit(self._ended.code)
+
+    def _send(self, other: Place, *words: Any) -> None:
+        """Send to a process; whether it is still there, its own thread finds out."""
+        with suppress(OSError, ValueError):
+            send(self._others[other], words)
