@@ -72,12 +72,8 @@ class Named:
 
     @property
     def may_be_named(self) -> bool:
-        return (
-            self.name in CALLED
-            or self.name in CLASSES
-            or STORAGE.fullmatch(self.name) is not None
-            or DTYPE.fullmatch(self.name) is not None
-        )
+        known = self.name in CALLED or self.name in CLASSES
+        return known or bool(STORAGE.fullmatch(self.name) or DTYPE.fullmatch(self.name))
 
 
 @dataclass(frozen=True)
