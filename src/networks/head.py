@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..logs import visible
+from ..logs import escaped
 from . import Network
 from .naming import in_head
 
@@ -86,5 +86,5 @@ def _by_name(
 
 def few(names: Sequence[str]) -> str:
     """Return the first names, and how many more there are."""
-    shown = ", ".join(visible(name)[:40] for name in names[:6])
+    shown = ", ".join(escaped(name)[:40] for name in names[:6])
     return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")

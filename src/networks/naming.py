@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..logs import escaped
 from . import Network, row_of
 
 LEAST_SHARE = 0.9
@@ -204,12 +205,13 @@ def _origin(found: list[Found]) -> str:
     others = [one for one in found[1:] if one.share == taken.share >= LEAST_SHARE and not _same(one, taken)]
     words = []
     if others:
-        words.append(
-            f"its {taken.prefix.removesuffix('.') or 'outermost network'} (it also holds "
-            f"{', '.join(one.prefix.removesuffix('.') or 'one without a prefix' for one in others[:3])}: "
-            "save that part alone to take it)"
-        )
+        there = ", ".join(map(_shown, others[:3])) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        words.append(f"its {_shown(taken)} (it also holds {there}: save that part alone to take it)")
     return ", ".join([*words, *([f"in {taken.layout.title}"] if taken.layout.title else [])])
+
+
+def _shown(found: Found) -> str:
+    return escaped(found.prefix)[:60].removesuffix(".") or "network without a prefix"
 
 
 def _same(one: Found, other: Found) -> bool:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RunError, ran_out
-from ..logs import visible
+from ..logs import escaped, visible
 from .pickled import check_pickles
 from .unsafe import UnsafePickleError
 
@@ -113,7 +113,7 @@ def check_tensors(tensors: Mapping[str, Any], path: Path) -> None:
     """
     strange = [name for name, value in tensors.items() if not is_plain(value)]
     if strange:
-        raise SavedFileError(f"its {visible(strange[0])[:80]} is no plain tensor")
+        raise SavedFileError(f"its {_shown(strange[0])} is no plain tensor")
     views = {(value.data_ptr(), value.dtype, value.shape, value.stride()): name for name, value in tensors.items()}
     size = path.stat().st_size
     sizes = [tensors[name].numel() * tensors[name].element_size() for name in views.values()]
@@ -121,7 +121,11 @@ def check_tensors(tensors: Mapping[str, Any], path: Path) -> None:
         raise SavedFileError("its tensors claim more numbers than the file has", unsafe=True)
     for name in views.values():
         if tensors[name].is_floating_point() and not tensors[name].isfinite().all():
-            raise SavedFileError(f"it is not finite in {visible(name)[:80]}")
+            raise SavedFileError(f"it is not finite in {_shown(name)}")
+
+
+def _shown(name: str) -> str:
+    return escaped(name)[:80]
 
 
 def is_plain(value: Any) -> bool:
