@@ -154,17 +154,17 @@ def _parts_of(path: Path) -> tuple[bytes, dict[str, int]]:
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         _check_directory(file, archive)
+        names = [entry.filename.partition("/")[2] for entry in entries]
+        if "constants.pkl" in names:  # it is compressed, too
+            raise SavedFileError("it asks for TorchScript, a program", unsafe=True)
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise SavedFileError("it is compressed, which torch.save never does", unsafe=True)
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
             raise SavedFileError("its parts overlap", unsafe=True)
         if len({entry.filename.partition("/")[0] for entry in entries}) != 1:
             raise SavedFileError("it is a zip archive of something else")
-        names = [entry.filename.partition("/")[2] for entry in entries]
         if len({name.lower() for name in names}) < len(names):  # torch ignores case
             raise SavedFileError("two of its parts have one name", unsafe=True)
-        if "constants.pkl" in names:
-            raise SavedFileError("it asks for TorchScript, a program", unsafe=True)
         if "data.pkl" not in names:
             raise SavedFileError("it is a zip archive of something else")
         pickled = entries[names.index("data.pkl")]
