@@ -157,7 +157,8 @@ def _find(layout: Layout, own: Mapping[str, Tensor], row: Network, state: Mappin
                 theirs = name.removeprefix(prefix)
                 child, dot, rest = theirs.partition(".")
                 tensors[names.get(theirs) or children.get(child, child) + dot + rest] = tensor
-        tensors |= _head(prefix, tensors, own, row, state)
+        if head := _head(prefix, tensors, own, row, state):
+            tensors = {n: v for n, v in tensors.items() if all(v is not part for part in head.values())} | head
         found.append(Found(layout, prefix, tensors, common_share(own, tensors, row)))
     return found
 

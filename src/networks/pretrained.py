@@ -103,9 +103,8 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> N
     if other is not None:
         remedy = f"say model={other}"
     elif share == 0:
-        remedy = (
-            f"its names begin {few(list(state)[:3])}, and those of {here} {few(list(own)[:3])}: rename them if it is"
-        )
+        names = f"its names begin {few(list(state)[:3])}, and those of {here} {few(list(own)[:3])}"
+        remedy = f"{names}: take a file of {here}, or rename them"
     else:
         remedy = f"take a file of {here}"
     raise InputError(f"weights={source} fit the model to {share:.0%} only, so they are another network's: {remedy}")

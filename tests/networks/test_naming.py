@@ -121,7 +121,7 @@ def test_the_logits_are_the_same(kind: str, model: str | None, trained: nn.Modul
     other, fit = fitted(WITH_HEAD[kind](trained.state_dict()), tmp_path, model=model)
     images = torch.randn(2, 3, 64, 64)
     assert torch.equal(other.eval()(images), trained.eval()(images))
-    assert (fit.replaced, fit.absent) == ([], [])
+    assert (fit.replaced, fit.absent, fit.unused) == ([], [], [])
 
 
 @pytest.mark.parametrize("model", [None, "resnet18"])
@@ -194,11 +194,13 @@ def test_another_network_under_other_names_is_named(kind: str, tmp_path: Path) -
 
 
 def test_names_that_fit_nowhere_are_shown() -> None:
+    """Both sides', and the network's own name."""
     with pytest.raises(InputError) as error:
         check_fit(build_network("resnet18", num_classes=5), {f"blocks.{i}.w": torch.ones(2) for i in range(9)}, "FILE")
-    assert "its names begin blocks.0.w, blocks.1.w, blocks.2.w, and those of resnet18 conv1.weight, bn1.w" in str(
-        error.value
+    names = (
+        "its names begin blocks.0.w, blocks.1.w, blocks.2.w, and those of resnet18 conv1.weight, bn1.weight, bn1.bias"
     )
+    assert str(error.value).endswith(f"another network's: {names}: take a file of resnet18, or rename them")
 
 
 def test_the_stem_is_found_under_a_prefix(tmp_path: Path) -> None:
