@@ -1,5 +1,6 @@
 """The same network under other names: each file, as others write it, gives the same logits."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,12 @@ def test_no_network_of_the_table_is_taken_for_another_in_any_order() -> None:
     }
     kinds = ("plain", "resnet"), ("resnet", "plain")
     assert pairs == {(f"cifar_{a}{depth}", f"cifar_{b}{depth}") for a, b in kinds for depth in (20, 32, 44, 56, 110)}
+
+
+@pytest.mark.parametrize("name", ["a{}.conv1.weight", "{}", "a{}.fc.weight"])
+def test_countless_names_do_not_take_long(name: str) -> None:
+    start = time.perf_counter()
+    state = dict.fromkeys((name.format(number) for number in range(20_000)), torch.ones(1))
+    with pytest.raises(InputError, match="another network's"):
+        check_fit(build_network("resnet18", num_classes=5), state, "FILE")
+    assert time.perf_counter() - start < 20  # 3 s on a machine that is free
