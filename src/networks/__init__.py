@@ -87,8 +87,8 @@ FOREIGN = Network(nn.Module)
 
 
 def architecture(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `build_network` takes of a configuration's model group: all but `weights` and `freeze`."""
-    return {key: value for key, value in model.items() if key not in ("weights", "freeze")}
+    """Return what `build_network` takes of a configuration's model group: all but `weights`, `head` and `freeze`."""
+    return {key: value for key, value in model.items() if key not in ("weights", "head", "freeze")}
 
 
 def build_network(

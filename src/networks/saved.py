@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RunError, ran_out
-from ..logs import visible
-from .pickled import UnsafePickleError, check_pickles
+from ..logs import escaped, visible
+from .pickled import check_pickles
+from .unsafe import UnsafePickleError
 
 MOST_PICKLED = 8 * 2**20
 """Bytes of the pickle, which holds everything but the numbers: 258 kB for ResNet-152 with AdamW and a thousand class
@@ -34,6 +35,9 @@ LARGE = 2**32 - 1  # see there
 
 MOST_NAMED = 2 * 2**20
 """Bytes of the names and shapes in a `.safetensors` file: 0.1 MB for ResNet-152. 20 MB of empty tensors take 20 s."""
+
+MOST_SHARED = 4
+"""How often the tensors of a file may use its numbers, each in another shape or order."""
 
 ZIP = b"PK\x03\x04"
 LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch.save before 1.6, pickled
@@ -102,15 +106,26 @@ def _say_if_memory(error: Exception, path: Path) -> None:
 
 
 def check_tensors(tensors: Mapping[str, Any], path: Path) -> None:
-    """Raise `SavedFileError` unless these are plain tensors, finite, and together no larger than their file."""
+    """Raise `SavedFileError` unless these are plain tensors, finite, and together no larger than their file allows.
+
+    Tensors may share their numbers, whole or in part, as tied weights and parts of one flat parameter do: each is no
+    larger than the file, and all that differ are together no larger than `MOST_SHARED` files.
+    """
     strange = [name for name, value in tensors.items() if not is_plain(value)]
     if strange:
-        raise SavedFileError(f"its {strange[0]} is no plain tensor")
-    if sum(value.numel() * value.element_size() for value in tensors.values()) > path.stat().st_size:
+        raise SavedFileError(f"its {_shown(strange[0])} is no plain tensor")
+    views = {(value.data_ptr(), value.dtype, value.shape, value.stride()): name for name, value in tensors.items()}
+    size = path.stat().st_size
+    sizes = [tensors[name].numel() * tensors[name].element_size() for name in views.values()]
+    if max(sizes, default=0) > size or sum(sizes) > MOST_SHARED * size:
         raise SavedFileError("its tensors claim more numbers than the file has", unsafe=True)
-    broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise SavedFileError(f"it is not finite in {broken[0]}")
+    for name in views.values():
+        if tensors[name].is_floating_point() and not tensors[name].isfinite().all():
+            raise SavedFileError(f"it is not finite in {_shown(name)}")
+
+
+def _shown(name: str) -> str:
+    return escaped(name)[:80]
 
 
 def is_plain(value: Any) -> bool:
@@ -139,17 +154,17 @@ def _parts_of(path: Path) -> tuple[bytes, dict[str, int]]:
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         _check_directory(file, archive)
+        names = [entry.filename.partition("/")[2] for entry in entries]
+        if "constants.pkl" in names:  # it is compressed, too
+            raise SavedFileError("it asks for TorchScript, a program", unsafe=True)
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise SavedFileError("it is compressed, which torch.save never does", unsafe=True)
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
             raise SavedFileError("its parts overlap", unsafe=True)
         if len({entry.filename.partition("/")[0] for entry in entries}) != 1:
             raise SavedFileError("it is a zip archive of something else")
-        names = [entry.filename.partition("/")[2] for entry in entries]
         if len({name.lower() for name in names}) < len(names):  # torch ignores case
             raise SavedFileError("two of its parts have one name", unsafe=True)
-        if "constants.pkl" in names:
-            raise SavedFileError("it asks for TorchScript, a program", unsafe=True)
         if "data.pkl" not in names:
             raise SavedFileError("it is a zip archive of something else")
         pickled = entries[names.index("data.pkl")]

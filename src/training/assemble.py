@@ -137,7 +137,10 @@ def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None)
                 module, data, trainer, *plan_optimization(module.network, settings["optimizer"], settings["scheduler"])
             ),
         )
-    fit = None if plan.pretrained is None else fit_weights(module.network, plan.pretrained, cfg.model.weights)
+    fit = None
+    if plan.pretrained is not None:
+        names, head = data.class_names, cfg.model.get("head", "auto")  # earlier runs have none
+        fit = fit_weights(module.network, plan.pretrained, cfg.model.weights, class_names=names, head=head)
     module.network.to(memory_format=plan.memory_format)
     _look_at_freeze(cfg.model.freeze, plan.pretrained is not None, trainer.max_epochs)
     if cfg.compile:

@@ -13,7 +13,8 @@ from torch import Tensor
 from ..errors import InputError
 from ..files import refuse_links
 from ..networks import architecture
-from ..networks.pretrained import imagenet_weights, read_weights, stem_of
+from ..networks.pretrained import imagenet_weights, stem_of
+from ..networks.weights_file import read_weights
 from ..runs.folder import RunFolder
 from .classifier import ImageClassifier
 

@@ -71,7 +71,7 @@ def refused(load: Callable[[Path], Any], path: Path) -> str:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEBIBYTES * 1024
     line = str(caught.value)
     assert "\n" not in line
-    assert len(line) < 400
+    assert len(line.partition(": if you trust it, ")[0]) < 400  # what follows is a command
     return line
 
 

@@ -25,6 +25,7 @@ PROBABILITIES = "keep all classes' probabilities and logits of the test images, 
 
 Text = Annotated[str, Takes("text")]
 Weights = Annotated[str | None, Takes("imagenet, a FILE, or null")]
+Head = Literal["auto", "new"]
 Freeze = Annotated[int, Interval(ge=1, le=1_000_000)] | Literal["none", "backbone"]
 Warmup = Annotated[float, Interval(ge=0, le=1_000_000)]
 Batches = Annotated[float, Interval(gt=0, le=1e9)] | None
@@ -39,6 +40,7 @@ class Model(Settings):
     num_classes: Classes | None = setting("number of classes; null: those of the data")
     in_channels: Annotated[int, OneOf(1, 3)] = setting("channels of an image")
     weights: Weights = setting("the top level's weights")
+    head: Head = setting("the top level's head")
     freeze: Freeze = setting("the top level's freeze")
     stem: Literal["auto", "imagenet", "small"] = setting(
         "imagenet: the paper's (ResNet: 7×7); small: 3×3, stride 1; auto: small up to 64 px, or as weights say"
@@ -54,7 +56,7 @@ class Model(Settings):
     def _weights_are_there(self) -> Self:
         if self.weights not in (None, "imagenet") and not Path(self.weights).expanduser().exists():
             raise InputError(
-                f"weights={self.weights} is no file: name a .pth or .safetensors file, or take imagenet or null"
+                f"weights={self.weights} is no file: name a .pth or .safetensors file, or a run; or take null"
             )
         return self
 
@@ -181,6 +183,9 @@ class Train(Settings):
     test: bool = setting("measure the best checkpoint on the test set at the end; false: don't touch the test set")
     weights: Weights = setting(
         "pretrained weights: imagenet (torchvision's), a .pth or .safetensors file, or a run; null: train from scratch"
+    )
+    head: Head = setting(
+        "the pretrained head: auto (our checkpoints' rows by class name, others' in their order), or new: made anew"
     )
     freeze: Freeze = setting(
         "what pretrained weights stay: none, backbone (all but the head), or N: backbone for N epochs"

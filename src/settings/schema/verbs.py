@@ -7,7 +7,7 @@ from annotated_types import Interval
 
 from .data import Data, Root
 from .kinds import BatchSize, Count, FolderOrNull, Layer, Names, Seed, Settings, Takes, Workers, setting
-from .training import Freeze, LabelSmoothing, MemoryFormat, Model, Optimizer, Train, Trainer, Weights
+from .training import Freeze, Head, LabelSmoothing, MemoryFormat, Model, Optimizer, Train, Trainer, Weights
 
 Checkpoint = Annotated[str, Names("checkpoint=RUN or checkpoint=FILE"), Takes("a run folder or a checkpoint file")]
 Accelerator = Literal["auto", "cpu", "gpu"]
@@ -140,6 +140,7 @@ class Benchmark(Settings):
         "seconds for the passes of inference; training takes some 3 more. null: all passes, 2 × (10 + 100)"
     )
     freeze: Freeze = setting("as in train; backbone: training steps of the head alone")
+    head: Head = setting("as in train; it changes nothing here")
     weights: Weights = setting("as in train; only the stem counts, which stem=auto takes from a file or from imagenet")
     label_smoothing: LabelSmoothing = setting("as in train")
     memory_format: MemoryFormat = setting("as in train")
