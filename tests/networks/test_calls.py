@@ -171,10 +171,10 @@ def test_nothing_grows(name: str, old: bool, tmp_path: Path) -> None:
         legacy(tmp_path / "x.pth", content)
     else:
         archive(tmp_path / "x.pth", content, **{"data/0": bytes(4)})
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InputError, match="can't be loaded safely") as error:
         read_weights(tmp_path / "x.pth")
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert "never writes" not in str(error.value)  # or another instruction would have been refused
 
 
@@ -187,10 +187,10 @@ def test_an_expanded_giant_is_refused(tmp_path: Path) -> None:
 def test_endless_views_of_one_storage_are_refused(tmp_path: Path) -> None:
     flat = torch.ones(100_000)
     torch.save({f"{i}": flat[i:] for i in range(3000)}, tmp_path / "x.pth")
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InputError, match="claim more numbers than the file has"):
         read_weights(tmp_path / "x.pth")
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_one_dictionary_in_a_thousand_places_is_refused(tmp_path: Path) -> None:
@@ -198,10 +198,10 @@ def test_one_dictionary_in_a_thousand_places_is_refused(tmp_path: Path) -> None:
     for _ in range(8):
         content = {f"{i}": content for i in range(10)}
     torch.save(content, tmp_path / "x.pth")
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InputError, match="holds more than 20,000 values: save network.state_dict"):
         read_weights(tmp_path / "x.pth")
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 TRUSTED: dict[str, Any] = {

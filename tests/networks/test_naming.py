@@ -227,8 +227,8 @@ def test_no_network_of_the_table_is_taken_for_another_in_any_order() -> None:
 
 @pytest.mark.parametrize("name", ["a{}.conv1.weight", "{}", "a{}.fc.weight"])
 def test_countless_names_do_not_take_long(name: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     state = dict.fromkeys((name.format(number) for number in range(20_000)), torch.ones(1))
     with pytest.raises(InputError, match="another network's"):
         check_fit(build_network("resnet18", num_classes=5), state, "FILE")
-    assert time.perf_counter() - start < 20  # 3 s on a machine that is free
+    assert time.process_time() - start < 15  # 3 s on a machine that is free
