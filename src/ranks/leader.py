@@ -124,6 +124,9 @@ class Leader(Crew):
         except (OSError, EOFError):
             return
         with self._change:
+            if any(other.rank == known.rank for known in self._others):
+                connection.close()  # of another training, which was told to meet at the same place
+                return
             self._others[other] = connection
             for name, value in self.shared:
                 self._send(other, "share", name, value)

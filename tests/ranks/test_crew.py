@@ -175,6 +175,16 @@ def test_who_does_not_have_the_key_says_nothing(leader: Leader) -> None:
     assert leader.ended() is None
 
 
+def test_one_of_another_training_ends_nothing_here(leader: Leader, start: Start) -> None:
+    """It was told to meet at the same place, and has a rank that is taken."""
+    own = start("print(crew.share('words', None)); crew.end(0)")
+    leader.meet()
+    assert start("crew.share('words', None)").wait(timeout=30) == 1
+    leader.share("words", lambda: 5)
+    assert own.communicate(timeout=30)[0].strip() == "5"
+    assert leader.ended() is None
+
+
 def test_processes_that_do_not_come_are_named(leader: Leader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaders, "SECONDS_TO_MEET", 0.2)
     with pytest.raises(RunError, match="only 1 of 2 processes came"):

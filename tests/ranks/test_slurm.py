@@ -16,12 +16,12 @@ from tests.support.started import by_hand
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = 30
+EPOCHS = 12
 LONG = (
-    *TINY, "data.max_images=1200", "data.batch_size=4", f"trainer.max_epochs={EPOCHS}", "callbacks.gradcam=null",
+    *TINY, "data.max_images=600", "data.batch_size=4", f"trainer.max_epochs={EPOCHS}", "callbacks.gradcam=null",
     "hydra.run.dir=run", "resume=auto",
 )  # fmt: skip
-"""Epochs of 150 steps, so that a signal comes in the middle of one."""
+"""Epochs of 75 steps, so that a signal comes in the middle of one."""
 
 
 @pytest.fixture(scope="module")

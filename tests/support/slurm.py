@@ -23,6 +23,7 @@ PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/s
 
 CONFIG = """\
 ClusterName=tests
+FirstJobId={first}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 SlurmUser=root
@@ -89,7 +90,8 @@ class Slurm:
         for name in ("", "state", "spool-node1", "spool-node2"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         host = os.uname().nodename
-        config = CONFIG.format(host=host, folder=self.folder, ports=[free_port() for _ in range(3)])
+        ports, first = [free_port() for _ in range(3)], 1 + secrets.randbelow(60_000)  # jobs meet at ports by number
+        config = CONFIG.format(host=host, folder=self.folder, ports=ports, first=first)
         (self.folder / "slurm.conf").write_text(config)
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         (self.folder / "plugstack.conf").write_text("")
