@@ -63,7 +63,7 @@ def test_what_the_first_makes_comes_to_all_in_order(leader: Leader, start: Start
     early = start(code)
     leader.meet()
     leader.share("a", lambda: [1, "ä"])
-    late = start(code)
+    late = start(code, rank=2)
     leader.share("b", lambda: {"b": None})
     for process in (early, late):
         assert process.communicate(timeout=30)[0].strip() == "[1, 'ä'] {'b': None}"
