@@ -31,14 +31,14 @@ from tests.support.started import by_hand
 
 EPOCHS = 40
 WORDS = (
-    "model=simple_cnn", "data=digits", "data.max_images=600", "data.batch_size=4", f"trainer.max_epochs={EPOCHS}",
+    "model=simple_cnn", "data=digits", "data.max_images=600", "data.batch_size=16", f"trainer.max_epochs={EPOCHS}",
     "trainer.accelerator=cpu", "cost=false", "callbacks.gradcam=null", "hydra.run.dir=run", "resume=auto",
 )  # fmt: skip
 CLOCK = ["seconds", "images_per_second"]
 NODES: Queue[str] = Queue()
 """Those that no job has."""
 
-SECONDS = 2.0
+SECONDS = 1.0
 """A preemption comes so long, at most, after a run has gone on; none before it has begun to train."""
 
 
