@@ -76,10 +76,6 @@ class Crew:
         self.shared.append((name, value))
         return value
 
-    def ended(self) -> Ended | None:
-        """Return what ended another process; None while all are there."""
-        return None
-
     def end(self, code: int, message: str = "", traceback: str = "") -> None:
         """Part: what is left of the crew ends with this exit code."""
 

@@ -73,9 +73,6 @@ class Leader(Crew):
                 self._send(other, "share", name, value)
         return value
 
-    def ended(self) -> Ended | None:
-        return self._ended
-
     def end(self, code: int, message: str = "", traceback: str = "") -> None:  # noqa: ARG002
         with self._change:
             self._over = True

@@ -68,7 +68,7 @@ def test_what_the_first_makes_comes_to_all_in_order(leader: Leader, start: Start
     for process in (early, late):
         assert process.communicate(timeout=30)[0].strip() == "[1, 'ä'] {'b': None}"
         assert process.returncode == 0
-    assert leader.ended() is None
+    assert leader._ended is None
 
 
 @pytest.mark.parametrize("leader", [3], indirect=True)
@@ -122,7 +122,7 @@ def test_the_others_end_when_the_first_is_killed() -> None:
 )
 def test_what_ended_another_is_raised_in_place_of_what_follows_from_it(code, kind, words, leader, start) -> None:
     start(code)
-    until(lambda: leader.ended() is not None)
+    until(lambda: leader._ended is not None)
     with pytest.raises(kind, match=words), leader.answering():
         raise RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1")
 
@@ -144,7 +144,7 @@ def test_an_error_of_its_own_stays(leader: Leader, start: Start) -> None:
 def test_one_that_has_done_its_work_ends_nobody(leader: Leader, start: Start) -> None:
     assert start("crew.end(0)").wait(timeout=30) == 0
     time.sleep(0.2)
-    assert leader.ended() is None
+    assert leader._ended is None
 
 
 def test_a_first_process_that_hangs_is_ended_with_the_others(tmp_path) -> None:
@@ -172,7 +172,7 @@ def test_who_does_not_have_the_key_says_nothing(leader: Leader) -> None:
     host, port, _ = leader.address.split()
     with pytest.raises(AuthenticationError):
         Client((host, int(port)), authkey=b"another")
-    assert leader.ended() is None
+    assert leader._ended is None
 
 
 def test_one_of_another_training_ends_nothing_here(leader: Leader, start: Start) -> None:
@@ -182,7 +182,7 @@ def test_one_of_another_training_ends_nothing_here(leader: Leader, start: Start)
     assert start("crew.share('words', None)").wait(timeout=30) == 1
     leader.share("words", lambda: 5)
     assert own.communicate(timeout=30)[0].strip() == "5"
-    assert leader.ended() is None
+    assert leader._ended is None
 
 
 def test_processes_that_do_not_come_are_named(leader: Leader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_a_follower_says_nothing_of_what_follows_from_anothers_end(leader: Leade
     until(lambda: len(leader._others) == 1)
     leader.end(1)
     assert process.wait(timeout=10) == 1
-    assert leader.ended() is None
+    assert leader._ended is None
 
 
 def until(condition: Callable[[], bool]) -> None:
