@@ -151,6 +151,6 @@ def compare(trained: Trained, figures: Mapping[str, float], split: str) -> str |
         return f"the {split} figures are those of {run.metrics_file}, to the last digit"
     pairs = ", ".join(f"{split}/{name} {figures[name]:.9g}, there {before[name]:.9g}" for name in other)
     return (
-        f"not to the last digit what {run.metrics_file} says ({pairs}): other hardware, another number of threads, "
-        "versions or data than in the training"
+        f"not to the last digit what {run.metrics_file} says ({pairs}): other hardware, another number of "
+        "threads or processes, versions or data than in the training"
     )
