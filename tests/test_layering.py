@@ -10,7 +10,7 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
-    {"errors", "frames", "tables"},
+    {"errors", "frames", "names", "tables"},
     {"files", "ranks"},
     {"logs"},
     {"figures"},

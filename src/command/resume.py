@@ -22,7 +22,7 @@ from ..settings.trust import flat
 from .destination import choose_destination
 
 MAY_CHANGE = (
-    *("trainer", "checkpoint_every", "cost", "probabilities", "requeue", "data.root", "data.num_workers"),
+    *("trainer", "checkpoint_every", "cost", "probabilities", "requeue", "data.root", "data.table", "data.num_workers"),
     *("resume", "sweep", "study"),
 )
 """Settings that may change on resume: how long and on what hardware a run trains, not what it trains."""

@@ -37,6 +37,8 @@ class ImageCollection:
         published: the splits that the publisher made, as indices into `targets`; always "train".
         images: uint8 (N, C, H, W) where the images are held in memory, else None: they are read from `root / path`.
         skipped: the files that are not among the N.
+        groups: N names of what an image belongs with, such as a patient, where that is known: splits keep a group's
+            images on one side.
     """
 
     root: Path
@@ -46,3 +48,4 @@ class ImageCollection:
     published: dict[str, np.ndarray]
     images: torch.Tensor | None = None
     skipped: list[Skipped] = field(default_factory=list)
+    groups: list[str] | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..names import natural
 from .collection import ImageCollection, Skipped
 from .defects import FoundFile, scan
 
@@ -142,7 +143,7 @@ def collect(listing: Listing, names: Mapping[str, str] | None = None) -> ImageCo
 def select(listing: Listing, reasons: Sequence[str | None], names: Mapping[str, str] | None = None) -> ImageCollection:
     """Return a collection of the files without a reason against them."""
     readable = [name if names is None else names.get(name, name) for name in listing.class_names]
-    class_names = sorted(readable)
+    class_names = sorted(readable, key=natural)
     index = np.array([class_names.index(name) for name in readable])
     good = np.array([reason is None for reason in reasons], dtype=bool)
     splits = np.array(listing.splits)[good]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from socket import gethostname
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from .batches import EpochBatchSampler
 from .class_balance import balanced_weights
 from .collection import ImageCollection, Skipped, census
 from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
+from .groups import warn_of_shared
 from .processes import worker_count
 from .sources import SOURCES, check_source, find_images
 from .splits import SPLITS, permute_labels, round_robin, split_dataset, stratified_subset, thin_out
@@ -50,7 +51,7 @@ class ImageDataModule(LightningDataModule):
         chosen = Data.read(defaults | settings | {"name": name}, "data")
         self.chosen = chosen
         self.source = name
-        self.root = Path(cast(str, chosen.root)).expanduser()  # `Data` lets null pass for a root alone
+        self.root = chosen.folder
         self.geometry = Geometry(chosen.image_size, chosen.in_channels, chosen.interpolation)
         self.mean = channel_values("mean", chosen.mean, chosen.in_channels)
         self.std = channel_values("std", chosen.std, chosen.in_channels)
@@ -101,7 +102,10 @@ class ImageDataModule(LightningDataModule):
             seed=self.seed,
             folds=chosen.folds,
             fold=chosen.fold,
+            groups=found.groups,
         )
+        if found.groups is not None:
+            warn_of_shared(found.groups, splits)
         train = thin_out(
             splits["train"],
             found.targets,
@@ -122,6 +126,7 @@ class ImageDataModule(LightningDataModule):
             download=download,
             max_skipped=self.chosen.max_skipped,
             options=self.options,
+            group=self.chosen.group,
         )
         if self.chosen.num_classes not in (None, len(found.class_names)):
             raise InputError(

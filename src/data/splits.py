@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..errors import InputError
+from .groups import fold_groups, take_groups
 
 SPLITS = ("train", "val", "test")
 
@@ -22,6 +23,7 @@ def split_dataset(
     seed: int,
     folds: int | None = None,
     fold: int | None = None,
+    groups: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return sorted indices into `targets` (N,) for train, val and test.
 
@@ -31,26 +33,31 @@ def split_dataset(
     With `folds` the test split is part `fold` of that many equal parts of the train split, always the same for a seed;
     a published test split then stays unused, for a final measurement.
 
+    With `groups` (N,) no group is in two of the parts that are made here. A part then lacks a class that is in too few
+    groups; train never does.
+
     Raises:
-        InputError: a class has too few images to be in every part.
+        InputError: a class has too few images to be in every part, or there are too few groups.
     """
+    codes = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     if folds is not None and fold is not None:
-        published = cross_validation(targets, published, class_names, folds=folds, fold=fold, seed=seed)
+        published = cross_validation(targets, published, class_names, folds=folds, fold=fold, seed=seed, groups=codes)
     train = published["train"]
     missing = [name for name in ("test", "val") if name not in published]
     counts = np.bincount(targets[train], minlength=len(class_names))
-    needed = 1 + len(missing)
-    few = [f"{name!r} ({count})" for name, count in zip(class_names, counts, strict=True) if count < needed]
-    if few:
-        raise InputError(
-            f"too few readable images in class {', '.join(few)}: {needed} are needed, one for each of "
-            f"{', '.join(['train', *missing])}: add images or remove the class."
-        )
+    if codes is None:
+        check_images(counts, class_names, ["train", *missing])
+    else:
+        check_groups(codes[train], counts, class_names, ["train", *missing])
     parts = dict(published)
     for name in missing:
         fraction, draw = (test_fraction, TEST_DRAW) if name == "test" else (val_fraction, VAL_DRAW)
         keep = 1 if name == "val" or "val" in published else 2
-        taken = take_stratified(targets[train], fraction, keep, np.random.default_rng((seed, draw)))
+        random = np.random.default_rng((seed, draw))
+        if codes is None:
+            taken = take_stratified(targets[train], fraction, keep, random)
+        else:
+            taken = take_groups(targets[train], codes[train], fraction, keep, random)
         parts[name], train = train[taken], train[~taken]
     parts["train"] = train
     return {name: np.sort(parts[name]) for name in SPLITS}
@@ -64,6 +71,7 @@ def cross_validation(
     folds: int,
     fold: int,
     seed: int,
+    groups: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the published splits, with part `fold` of `folds` of their train split as the test split.
 
@@ -77,9 +85,37 @@ def cross_validation(
     if counts.min() < folds:
         smallest = class_names[int(counts.argmin())]
         raise InputError(f"data.folds={folds}, but class {smallest!r} has {counts.min()} images: take fewer folds")
+    if groups is not None:
+        test = fold_groups(targets[train], groups[train], folds, fold, seed)
+        return dict(published) | {"train": train[~test], "test": train[test]}
     parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(train, targets[train])
     rest, test = list(parts)[fold]
     return dict(published) | {"train": train[rest], "test": train[test]}
+
+
+def check_images(counts: np.ndarray, class_names: Sequence[str], parts: Sequence[str]) -> None:
+    """Raise `InputError` where a class has fewer images than there are parts; `counts` (K,)."""
+    few = [f"{name!r} ({count})" for name, count in zip(class_names, counts, strict=True) if count < len(parts)]
+    if few:
+        raise InputError(
+            f"too few readable images in class {', '.join(few)}: {len(parts)} are needed, one for each of "
+            f"{', '.join(parts)}: add images or remove the class."
+        )
+
+
+def check_groups(groups: np.ndarray, counts: np.ndarray, class_names: Sequence[str], parts: Sequence[str]) -> None:
+    """Raise `InputError` where there are fewer groups (N,) than parts, or a class, of `counts` (K,), has no image."""
+    number = len(np.unique(groups))
+    if number < len(parts):
+        raise InputError(
+            f"{number} group{'s' * (number != 1)} can't be divided into {', '.join(parts)}: take other groups, or "
+            "data.group=none"
+        )
+    if lacking := [name for name, count in zip(class_names, counts, strict=True) if not count]:
+        raise InputError(
+            f"no image for training in class {', '.join(map(repr, lacking[:8]))}, whose groups are elsewhere: add "
+            "images, remove the class, or say data.group=none"
+        )
 
 
 def take_stratified(targets: np.ndarray, fraction: float, keep: int, random: np.random.Generator) -> np.ndarray:

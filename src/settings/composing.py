@@ -35,10 +35,10 @@ PACKAGE = __package__.partition(".")[0]
 """`src` in the repository; `reslens` where it is installed, with `conf/` in it."""
 
 RAW_PATHS = (
-    "data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
+    "data.root", "data.table", "data.group", "data.file", "data.label", "data.split", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
     "target",
 )  # fmt: skip
-"""Overrides whose value is a path or a class's name, not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
+"""Overrides whose value is a path, a pattern, or the name of a class or column, not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
 
 BY_WORD = ["output", "resume"]
 """Settings that a file doesn't have a say in: a command would write to any folder that a stranger names."""
@@ -61,7 +61,7 @@ def quote_paths(argv: Sequence[str]) -> list[str]:
     """Put the values of `RAW_PATHS` into Hydra's quotes, and the home folder for a leading `~`.
 
     In a sweep (`-m`) a comma separates paths, unless there is a file or folder of the whole name. `output` is one
-    folder, for all of the sweep.
+    folder, for all of the sweep; `data.group` is one pattern, in which a comma means itself.
     """
     sweep = any(argument in ("-m", "--multirun") for argument in argv)
     quoted = []
@@ -69,7 +69,7 @@ def quote_paths(argv: Sequence[str]) -> list[str]:
         key, equals, value = argument.partition("=")
         already = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
         if equals and key.lstrip("+") in RAW_PATHS and not already:
-            several = sweep and key != "output" and not Path(value).exists()
+            several = sweep and key not in ("output", "data.group") and not Path(value).exists()
             values = value.split(",") if several else [value]
             argument = f"{key}={','.join(map(_quote_path, values))}"
         quoted.append(argument)

@@ -2,14 +2,17 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import InputError, nearest
 from ...settings.schema.data import Data
 from ..collection import ImageCollection
+from ..columns import NONE
 from ..folders import check_root
-from . import catsdogs, cifar10, cifar100, digits, folder, imagenette, mnist, pets, tinyimagenet
+from ..groups import match_groups
+from . import catsdogs, cifar10, cifar100, digits, folder, imagenette, mnist, pets, table, tinyimagenet
 
 
 class Source(NamedTuple):
@@ -42,6 +45,7 @@ SOURCES = {
     "pets": Source(pets.find),
     "tinyimagenet": Source(tinyimagenet.find),
     "folder": Source(folder.find),
+    "table": Source(table.find),
 }
 
 
@@ -58,9 +62,19 @@ def check_source(name: str, options: Mapping[str, Any]) -> None:
 
 
 def find_images(
-    name: str, root: Path, *, download: bool, max_skipped: float, options: Mapping[str, Any]
+    name: str,
+    root: Path,
+    *,
+    download: bool,
+    max_skipped: float,
+    options: Mapping[str, Any],
+    group: str | None = None,
 ) -> ImageCollection:
     """Return the data set, downloaded if necessary and allowed.
+
+    Args:
+        group: what an image belongs with: a regular expression on its path; a source with an argument of this name
+            takes it as it likes.
 
     Raises:
         InputError: it isn't there, more than `max_skipped` of its files are unreadable, or all of a published split.
@@ -68,7 +82,10 @@ def find_images(
     source = SOURCES[name]
     if not source.bundled:
         check_root(root)
-    collection = source.find(root, download=download, **options)
+    own = {"group": group} if "group" in source.options else {}
+    collection = source.find(root, download=download, **options, **own)
+    if group is not None and group != NONE and not own:
+        collection = replace(collection, groups=match_groups(group, collection.paths))
     bad, total = len(collection.skipped), len(collection.skipped) + len(collection.paths)
     if bad > max_skipped * total:
         first = "; ".join(f"{skipped.path} ({skipped.reason})" for skipped in collection.skipped[:3])

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, model_validator
 from ...errors import InputError
 from .kinds import Classes, Names, OneOf, Part, Seed, Settings, Share, Takes, Workers, plain, setting
 
+Column = Annotated[str | None, Takes("a column's name, or null")]
 Root = Annotated[str | Path | None, Names("data.root=FOLDER", "no folder")]
 
 
@@ -33,7 +34,8 @@ class Data(Settings):
 
     name: str = setting("the data set, which data=NAME sets")
     root: Annotated[Root, Takes("a folder")] = setting(
-        "folder that holds the data set's own folder; of data=folder the folder of class folders itself"
+        "folder that holds the data set's own folder; of data=folder the folder of class folders itself; of data=table "
+        "the images' (null: the table's)"
     )
     image_size: Annotated[int, Interval(ge=4, le=4096)] = setting("side of the square that the network sees, in pixels")
     in_channels: Annotated[int, OneOf(1, 3)] = setting("1: grey, 3: colour, whatever the images have")
@@ -51,6 +53,10 @@ class Data(Settings):
     )
     val_fraction: Part = setting("share of the training images to validate on, where no validation set is published")
     test_fraction: Part = setting("share of all images to test on, where no test set is published")
+    group: Annotated[str | None, Takes("a pattern, a column of data=table, or null")] = setting(
+        "what an image belongs with, such as a patient, whose images all stay in one split: a regular expression on "
+        r"its path, 'patient_(\d+)', or of data=table a column; null: of data=table as its columns say; none: nothing"
+    )
     folds: Annotated[int, Interval(ge=2, le=1000)] | None = setting(
         "parts of a cross-validation; null: no cross-validation"
     )
@@ -79,6 +85,14 @@ class Data(Settings):
         "random changes to training images; null: none"
     )
 
+    table: Annotated[str | Path | None, Names("data.table=FILE"), Takes("a file, or null")] = setting(
+        "of table: .csv, .tsv, .jsonl, .ndjson, .json or .parquet; null: what lies in data.root, such as metadata.csv"
+    )
+    file: Column = setting("of table: the column of the images' files; null: found by its name")
+    label: Column = setting("of table: the column of the labels; null: found by its name")
+    split: Column = setting(
+        "of table: the column that says train, val or test; null: found by its name; none: divide anew"
+    )
     # Those of a single data set. A new one's need not be added: unknown ones go to its source, which checks them.
     target: Literal["breed", "species"] = setting("of pets: what labels the images: 37 breeds, or cat and dog")
     classes: Classes | Literal["animals"] | None = setting(
@@ -88,7 +102,12 @@ class Data(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.root is None and self.model_fields_set > {"root"}:  # alone: a verb that only asks where the data lie
+        if self.name == "table" and self.root is None and self.table is None:
+            raise InputError(
+                "data=table needs data.table=FILE, or data.root=FOLDER with a metadata.csv or labels.csv in it"
+            )
+        # alone: a verb that only asks where the data lie
+        if self.root is None and self.table is None and self.model_fields_set > {"root"}:
             raise InputError("data.root=null names no folder: say data.root=FOLDER")
         if (self.folds is None) != (self.fold is None) or (self.folds and self.fold and self.fold >= self.folds):
             raise InputError(
@@ -99,6 +118,11 @@ class Data(Settings):
             if {name, "in_channels"} <= self.model_fields_set:
                 channel_values(name, getattr(self, name), self.in_channels)
         return self
+
+    @property
+    def folder(self) -> Path:
+        """`root`; without one the folder of the table."""
+        return Path(Path(self.table or "").parent if self.root is None else self.root).expanduser()
 
 
 def channel_values(name: str, values: Sequence[float], channels: int) -> list[float]:

@@ -1,0 +1,113 @@
+"""Which column of a table of labels means what: named by the user, or found by its name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import InputError, nearest
+from .labels_table import Table
+
+NONE = "none"
+"""What a setting says to do without such a column."""
+
+# Letters and digits of the names in lower case, in ranks: the first rank of which a table has a name decides.
+FILE = (
+    ("file", "filename", "filepath", "path", "imagepath", "imagefile", "imagefilename", "imgpath", "imgfile", "filenames"),
+    ("image", "img", "imagename", "imgname", "picture", "photo", "images"),
+    ("imageid", "imgid", "idcode", "id", "uuid", "name"),
+)  # fmt: skip
+LABEL = (
+    ("label", "labels", "class", "classname", "labelname", "category", "categoryname", "target", "y"),
+    ("breed", "species", "diagnosis", "dx", "disease", "type", "kind", "variety", "finding"),
+    ("classid", "labelid", "categoryid", "targetid", "classidx", "labelidx", "classindex", "labelindex"),
+)  # fmt: skip
+SPLIT = (
+    ("split", "subset", "set", "dataset", "partition", "fold", "phase", "usage"),
+    ("isvalid", "isval", "isvalidation", "istest", "istrain", "valid", "validation"),
+)
+GROUP = (
+    ("group", "groupid", "patient", "patientid", "subject", "subjectid", "participant", "participantid", "person",
+     "personid", "caseid", "individual", "individualid"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of a table's columns; None where there is none."""
+
+    file: str
+    label: str | None
+    split: str | None
+    group: str | None
+
+    def __str__(self) -> str:
+        found = {"file": self.file, "label": self.label, "split": self.split, "group": self.group}
+        return ", ".join(f"{role}: {name}" for role, name in found.items() if name is not None)
+
+
+def find_columns(table: Table, wanted: Mapping[str, str | None]) -> Columns:
+    """Return the columns of a table; `wanted` has what the user says of file, label, split and group.
+
+    Without a name that is known, a label is the one column that is left. A group that is no column is a pattern, which
+    isn't for here.
+
+    Raises:
+        InputError: no column names the files, there is no such column, or it could be several.
+    """
+    file = named(table, "file", wanted) or by_name(table, "file", FILE, [])
+    if file is None:
+        raise InputError(
+            f"no column of {table} is known to name the files (it has {listed(table)}): say data.file=COLUMN"
+        )
+    taken = [file, *filter(None, (named(table, role, wanted) for role in ("label", "split")))]
+    group_said = wanted.get("group")
+    group = find_named(table, group_said) if group_said else by_name(table, "group", GROUP, taken)
+    taken += [group] if group else []
+    split = named(table, "split", wanted) or (None if wanted.get("split") else by_name(table, "split", SPLIT, taken))
+    taken += [split] if split else []
+    label = named(table, "label", wanted) or by_name(table, "label", LABEL, [name for name in taken])
+    if label is None:
+        left = [name for name in table.columns if name not in taken and not name.startswith("column ")]
+        label = left[0] if len(left) == 1 else None
+    return Columns(file, label, split, group)
+
+
+def named(table: Table, role: str, wanted: Mapping[str, str | None]) -> str | None:
+    """Return the column that the user names for a role, None if none is named."""
+    name = wanted.get(role)
+    if name is None or (name == NONE and role != "label"):
+        return None
+    found = find_named(table, name)
+    if found is None:
+        raise InputError(
+            f"data.{role}={name} is no column of {table}: it has {listed(table)}; nearest: "
+            f"{nearest(name, table.columns)}"
+        )
+    return found
+
+
+def find_named(table: Table, name: str) -> str | None:
+    """Return the column of this name, whose capitals may differ where that is clear."""
+    if name in table.columns:
+        return name
+    alike = [column for column in table.columns if column.lower() == name.strip().lower()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def by_name(table: Table, role: str, ranks: Sequence[Sequence[str]], taken: Sequence[str]) -> str | None:
+    """Return the column that a role's usual names find; raise `InputError` for several of one rank."""
+    letters = {name: "".join(sign for sign in name.lower() if sign.isalnum()) for name in table.columns}
+    for rank in ranks:
+        found = [name for name in table.columns if name not in taken and letters[name] in rank]
+        if len(found) > 1:
+            raise InputError(
+                f"{table} has the columns {', '.join(map(repr, found))}, and each could be the {role}: say "
+                f"data.{role}={found[0]}"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def listed(table: Table) -> str:
+    names = [repr(name) for name in table.columns]
+    return ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
