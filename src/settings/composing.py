@@ -38,7 +38,8 @@ RAW_PATHS = (
     "data.root", "data.table", "data.group", "data.file", "data.label", "data.split", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
     "target",
 )  # fmt: skip
-"""Overrides whose value is a path, a pattern, or the name of a class or column, not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
+"""Overrides whose value is a path, a pattern, or the name of a class or column, and not Hydra's grammar, which refuses
+spaces, `ä ~ ( ) = [ ,`."""
 
 BY_WORD = ["output", "resume"]
 """Settings that a file doesn't have a say in: a command would write to any folder that a stranger names."""
