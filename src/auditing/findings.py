@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..data.collection import ImageCollection
+from ..data.groups import across
 from ..data.images import read_image
 from ..data.module import ImageDataModule
 from ..data.splits import SPLITS
@@ -69,6 +70,8 @@ class Audit:
         skipped: (path, reason) of the files that were left out.
         files: how many there are, those left out among them.
         groups: those across splits or classes first.
+        belonging: what images belong to, such as patients: how many; None where nothing is known of that.
+        torn: those of them that are in several splits, and in which.
     """
 
     source: str
@@ -83,6 +86,8 @@ class Audit:
     skipped: list[tuple[str, str]]
     files: int
     groups: list[DuplicateGroup]
+    belonging: int | None = None
+    torn: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def imbalance(self) -> float:
@@ -100,7 +105,7 @@ class Audit:
     @property
     def sound(self) -> bool:
         """No leak, no contradiction and few unreadable files. Duplicates within a class and split only weigh more."""
-        return not self.leaks and not self.contradictions and not self.damaged
+        return not (self.leaks or self.contradictions or self.damaged or self.torn)
 
     @property
     def damaged(self) -> bool:
@@ -118,6 +123,10 @@ class Audit:
             found.append(f"{count(len(self.leaks), 'picture')} in more than one split (measurements would flatter)")
         if self.contradictions:
             found.append(f"{count(len(self.contradictions), 'picture')} in more than one class (labels contradict)")
+        if self.torn:
+            found.append(
+                f"{count(len(self.torn), 'group')} of images in more than one split (measurements would flatter)"
+            )
         if self.damaged:
             found.append(f"{len(self.skipped):,} of {self.files:,} files can't be read, more than {MOST_SKIPPED:.0%}")
         return f"Look at these before training: {', '.join([*found[:-2], ' and '.join(found[-2:])])}."
@@ -149,6 +158,7 @@ class Audit:
                 "within": len(inside),
                 "groups": [group.as_dict() for group in groups],
             },
+            "groups": None if self.belonging is None else {"number": self.belonging, "across_splits": self.torn},
             "rules": {
                 "photograph": PHOTOGRAPH._asdict(),
                 "small": SMALL._asdict(),
@@ -187,6 +197,8 @@ def audit_images(data: ImageDataModule) -> Audit:
         skipped=[(skipped.path, skipped.reason) for skipped in found.skipped],
         files=len(found.paths) + len(found.skipped),
         groups=sorted(groups, key=lambda group: -group.across_splits - group.across_classes),
+        belonging=None if found.groups is None else len(set(found.groups)),
+        torn={} if found.groups is None else across(found.groups, {split: data.indices(split) for split in SPLITS}),
     )
 
 

@@ -17,10 +17,11 @@ MOST_CLASSES = 20  # named one by one; of more, the largest and the smallest are
 ENDS = 5  # how many of them
 FIRST_GROUPS = 5
 FIRST_IMAGES = 4
+FIRST_TORN = 10
 
 
 def page(audit: Audit) -> Group:
-    """Return classes, sizes, files, duplicates, and a sentence that says what to make of them."""
+    """Return classes, sizes, files, duplicates, torn groups, and a sentence that says what to make of them."""
     total = count(int(audit.counts.sum()), "image")
     parts = [
         Text(f"{audit.source}: {total} of {len(audit.class_names)} classes in {printable(audit.root)}", style="bold"),
@@ -33,6 +34,8 @@ def page(audit: Audit) -> Group:
         parts += [Text(""), *(describe(group) for group in audit.groups[:FIRST_GROUPS])]
         if (more := len(audit.groups) - FIRST_GROUPS) > 0:
             parts.append(Text(f"  … and {more:,} more: audit.json"))
+    if audit.torn:
+        parts += [Text(""), *torn(audit)]
     parts += [Text(""), Text(audit.verdict, style="bold" if audit.sound else "bold red")]
     return Group(*parts)
 
@@ -83,6 +86,8 @@ def facts(audit: Audit) -> Text:
         else f"{count(len(groups), 'group')} ({exact} exact, {len(groups) - exact} near): {len(audit.leaks)} across "
         f"splits, {len(audit.contradictions)} across classes",
     }
+    if audit.belonging is not None:
+        rows["groups"] = f"{audit.belonging:,}, {len(audit.torn) or 'none'} across splits"
     lines = [Text.assemble((f"{name:<13}", "bold"), text) for name, text in rows.items()]
     return Text("\n").join(lines)
 
@@ -103,6 +108,16 @@ def left_out(skipped: Iterable[tuple[str, str]]) -> str:
         for reason, paths in by_reason.items()
     ]
     return f"{count(sum(map(len, by_reason.values())), 'file')}: {', '.join(texts)}"
+
+
+def torn(audit: Audit) -> list[Text]:
+    """Return a line for each group of images in several splits."""
+    lines = [
+        Text(f"  group across splits: {printable(name)} ({', '.join(splits)})")
+        for name, splits in list(audit.torn.items())[:FIRST_TORN]
+    ]
+    more = len(audit.torn) - len(lines)
+    return [*lines, Text(f"  … and {more:,} more: audit.json")] if more else lines
 
 
 def describe(group: DuplicateGroup) -> Text:

@@ -11,7 +11,8 @@ NONE = "none"
 
 # Letters and digits of the names in lower case, in ranks: the first rank of which a table has a name decides.
 FILE = (
-    ("file", "filename", "filepath", "path", "imagepath", "imagefile", "imagefilename", "imgpath", "imgfile", "filenames"),
+    ("file", "filename", "filenames", "filepath", "path", "imagepath", "imagefile", "imagefilename",
+     "imgpath", "imgfile"),
     ("image", "img", "imagename", "imgname", "picture", "photo", "images"),
     ("imageid", "imgid", "idcode", "id", "uuid", "name"),
 )  # fmt: skip
@@ -21,12 +22,12 @@ LABEL = (
     ("classid", "labelid", "categoryid", "targetid", "classidx", "labelidx", "classindex", "labelindex"),
 )  # fmt: skip
 SPLIT = (
-    ("split", "subset", "set", "dataset", "partition", "fold", "phase", "usage"),
-    ("isvalid", "isval", "isvalidation", "istest", "istrain", "valid", "validation"),
+    ("split", "subset", "set", "partition", "fold", "phase"),
+    ("isvalid", "isval", "isvalidation", "istest", "istrain"),
 )
 GROUP = (
     ("group", "groupid", "patient", "patientid", "subject", "subjectid", "participant", "participantid", "person",
-     "personid", "caseid", "individual", "individualid"),
+     "personid", "caseid", "lesionid", "individual", "individualid"),
 )  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def find_columns(table: Table, wanted: Mapping[str, str | None]) -> Columns:
     taken += [group] if group else []
     split = named(table, "split", wanted) or (None if wanted.get("split") else by_name(table, "split", SPLIT, taken))
     taken += [split] if split else []
-    label = named(table, "label", wanted) or by_name(table, "label", LABEL, [name for name in taken])
+    label = named(table, "label", wanted) or by_name(table, "label", LABEL, taken)
     if label is None:
         left = [name for name in table.columns if name not in taken and not name.startswith("column ")]
         label = left[0] if len(left) == 1 else None

@@ -8,7 +8,7 @@ from .labels_table import Table
 
 TRUE, FALSE = {"true", "1", "yes", "t", "y"}, {"false", "0", "no", "f", "n"}
 FLAGS: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(("isvalid", "isval", "isvalidation", "valid", "validation"), ("val", "train")),
+    **dict.fromkeys(("isvalid", "isval", "isvalidation"), ("val", "train")),
     "istest": ("test", "train"),
     "istrain": ("train", "val"),
 }
@@ -23,9 +23,9 @@ def read_splits(table: Table, column: str) -> list[str]:
     if flag and set(values) <= TRUE | FALSE:
         words = {**dict.fromkeys(TRUE, flag[0]), **dict.fromkeys(FALSE, flag[1])}
     if unknown := sorted({value for value in values if value not in words}):
-        shown = ", ".join(repr(value[:40]) for value in unknown[:4])
+        shown = ", ".join(repr(value[:40]) for value in unknown[:4]) + (", …" if len(unknown) > 4 else "")
         raise InputError(
-            f"column {column!r} of {table} holds {shown}{', …' if len(unknown) > 4 else ''}, where train, val or test is "
+            f"column {column!r} of {table} holds {shown}, where train, val or test is "
             "wanted: rename them, or say data.split=none to have the images divided"
         )
     return [words[value] for value in values]

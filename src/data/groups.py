@@ -72,7 +72,7 @@ def take_groups(
 ) -> np.ndarray:
     """Return a mask (N,) of whole groups with about `fraction` of each class.
 
-    Every class keeps at least one group outside, and `keep` where it has more than that; each gets one inside if it can.
+    Every class keeps at least one group outside, `keep` where it has more than that, and gets one inside if it can.
     The deviation from the wanted number of images, squared, is least for each class relative to its size, and for all
     together: from random orders in which groups are taken one by one, and put back, while that helps. (The aim of
     scikit-learn's StratifiedGroupKFold, whose parts are all of one size.)
@@ -189,7 +189,7 @@ class Choice:
 
 
 def fold_groups(targets: np.ndarray, groups: np.ndarray, folds: int, fold: int, seed: int) -> np.ndarray:
-    """Return a mask (N,) of part `fold` of `folds`, of whole groups; each class with images in train, or `InputError`."""
+    """Return a mask (N,) of part `fold` of `folds`, of whole groups; raise `InputError` for fewer groups than folds."""
     from sklearn.model_selection import StratifiedGroupKFold  # slow to import, and rarely needed
 
     names = np.unique(groups)

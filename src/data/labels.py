@@ -32,7 +32,7 @@ def read_labels(table: Table, column: str | None) -> list[str]:
     labels = table.text(column)
     if empty := [i + 1 for i, label in enumerate(labels) if not label]:
         raise InputError(
-            f"{len(empty):,} of the {len(table):,} rows of {table} have no label in column {column!r} (the first is row "
+            f"{len(empty):,} of the {len(table):,} rows of {table} have no label in column {column!r} (first row "
             f"{empty[0]:,}): fill it in, or remove these rows"
         )
     return [label[:-2] for label in labels] if all(map(WHOLE.fullmatch, labels)) else labels

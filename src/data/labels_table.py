@@ -133,7 +133,7 @@ def find_separator(text: str, known: str | None) -> tuple[str, int]:
 
     Excel writes `sep=;` into the first line, which is no header.
     """
-    first, _, rest = text.partition("\n")
+    first = text.partition("\n")[0]
     if first.strip().lower().startswith("sep=") and len(first.strip()) == 5:
         return first.strip()[4], 1
     if known is not None:

@@ -1,4 +1,4 @@
-"""From what a table calls its files to the files: names from another system, without suffix, or without their folder."""
+"""From names in a table to files: names from another system, without a suffix, or without their folder."""
 
 import os
 import re

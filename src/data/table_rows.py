@@ -140,7 +140,7 @@ def divide(rows: Sequence[Row], said: str | None) -> list[str]:
 
 
 def group(rows: Sequence[Row], said: str | None) -> list[str] | None:
-    """Return the group of each row, from its table, or from its path by the pattern that is `said`; None without any."""
+    """Return the group of each row, from its table, or from its path by the pattern `said`; None without."""
     given = [row.group for row in rows if row.group is not None]
     if given:
         if len(given) < len(rows):

@@ -252,8 +252,9 @@ def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any
     except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         raise UnusableError(f".hydra/config.yaml can't be resolved ({first_line(error)})") from None
     data = resolved.get("data")
-    if isinstance(data, dict) and isinstance(data.get("root"), str):
-        data["root"] = os.path.normpath(data["root"])  # photos/ and photos are the same
+    for place in ("root", "table") if isinstance(data, dict) else ():
+        if isinstance(data.get(place), str):
+            data[place] = os.path.normpath(data[place])  # photos/ and photos are the same
     return without_ignored(resolved) if without else resolved
 
 

@@ -1,12 +1,12 @@
 """Groups of runs that differ only in the seed, and test sets: groups that were measured on the same images."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .finished import Problem, Replicate, Run, natural
 from .labels import label_groups, model_name, same_settings
@@ -171,9 +171,15 @@ def _digest(run: Run) -> bytes:
 
 
 def _data_set(group: Group) -> tuple[str, str | None]:
-    """Return what identifies the data set: its name, and the path of a user's own folder."""
-    name = _data_name(group)
-    return name, group.runs[0].config["data"].get("root") if name == "folder" else None
+    """Return what identifies the data set: its name, and the path of a user's own folder or table."""
+    return _data_name(group), _place(group.runs[0].config["data"])
+
+
+def _place(data: Mapping[str, Any]) -> str | None:
+    """Return the path of a user's own folder or table; None of other data sets."""
+    if data["name"] == "table":
+        return data.get("table") or data.get("root")
+    return data.get("root") if data["name"] == "folder" else None
 
 
 def _data_name(group: Group) -> str:
@@ -197,7 +203,7 @@ def _difference(members: Sequence[Group], others: Sequence[Group]) -> str:
 def _name(members: Sequence[Group]) -> str:
     """Return `catsdogs: 300 test images of 2 classes`, counting all folds of a cross-validation."""
     data = members[0].runs[0].config["data"]
-    title = Path(str(data.get("root"))).name if data["name"] == "folder" else data["name"]
+    title = Path(str(_place(data))).name if data["name"] in ("folder", "table") else data["name"]
     images = 0
     for group in members:
         seeds: Counter[int] = Counter()
@@ -205,7 +211,7 @@ def _name(members: Sequence[Group]) -> str:
             seeds[run.replicate[0]] += len(run.predictions)
         images = max(images, *seeds.values())
     classes = len(members[0].runs[0].class_names)
-    return f"{title or 'folder'}: {images:,} test image{'s' * (images != 1)} of {classes} classes"
+    return f"{title or data['name']}: {images:,} test image{'s' * (images != 1)} of {classes} classes"
 
 
 def _some(groups: Sequence[Group]) -> str:

@@ -35,8 +35,8 @@ PACKAGE = __package__.partition(".")[0]
 """`src` in the repository; `reslens` where it is installed, with `conf/` in it."""
 
 RAW_PATHS = (
-    "data.root", "data.table", "data.group", "data.file", "data.label", "data.split", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
-    "target",
+    "data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
+    "target", "data.table", "data.file", "data.label", "data.split", "data.group",
 )  # fmt: skip
 """Overrides whose value is a path, a pattern, or the name of a class or column, and not Hydra's grammar, which refuses
 spaces, `ä ~ ( ) = [ ,`."""

@@ -137,11 +137,15 @@ def open_own(trained: Trained, settings: Mapping[str, Any] | None = None) -> Ima
 
 
 def _is_own(settings: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
-    """Tell whether the settings name the run's data set; a `folder` is identified by its place."""
+    """Tell whether the settings name the run's data set; a folder or a table of one's own is known by its place."""
     if settings["name"] != run["name"]:
         return False
-    places = [Path(str(root)).expanduser().resolve() for root in (settings["root"], run["root"])]
-    return settings["name"] != "folder" or places[0] == places[1]
+    own = {"folder": ("root",), "table": ("root", "table")}.get(settings["name"], ())
+    return all(_resolved(settings.get(name)) == _resolved(run.get(name)) for name in own)
+
+
+def _resolved(place: Any) -> Path | None:
+    return None if place is None else Path(str(place)).expanduser().resolve()
 
 
 def _own(trained: Trained, data: ImageDataModule, split: str | None) -> Examples:

@@ -85,6 +85,7 @@ class Data(Settings):
         "random changes to training images; null: none"
     )
 
+    # Those of a single data set. A new one's need not be added: unknown ones go to its source, which checks them.
     table: Annotated[str | Path | None, Names("data.table=FILE"), Takes("a file, or null")] = setting(
         "of table: .csv, .tsv, .jsonl, .ndjson, .json or .parquet; null: what lies in data.root, such as metadata.csv"
     )
@@ -93,7 +94,6 @@ class Data(Settings):
     split: Column = setting(
         "of table: the column that says train, val or test; null: found by its name; none: divide anew"
     )
-    # Those of a single data set. A new one's need not be added: unknown ones go to its source, which checks them.
     target: Literal["breed", "species"] = setting("of pets: what labels the images: 37 breeds, or cat and dog")
     classes: Classes | Literal["animals"] | None = setting(
         "of tinyimagenet: how many of its classes; animals: those of animals; null: all"
@@ -103,9 +103,7 @@ class Data(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.name == "table" and self.root is None and self.table is None:
-            raise InputError(
-                "data=table needs data.table=FILE, or data.root=FOLDER with a metadata.csv or labels.csv in it"
-            )
+            raise InputError("data=table needs a table: say data.table=FILE, or data.root=FOLDER of images and a table")
         # alone: a verb that only asks where the data lie
         if self.root is None and self.table is None and self.model_fields_set > {"root"}:
             raise InputError("data.root=null names no folder: say data.root=FOLDER")
