@@ -147,5 +147,7 @@ def choose(matches: Mapping[str, Sequence[Match]], table: str) -> dict[str, str]
 def pattern_of(names: Sequence[str], paths: Sequence[str]) -> str:
     """Return where files were found that their names don't say, such as "train/*.jpg"; "" where the names do."""
     name, path = next(((n, p) for n, p in zip(names, paths, strict=True) if n != p), ("", ""))
-    before, middle, after = path.rpartition(name)
-    return f"{before}*{after}" if name and middle and (before or after) else ""
+    if not name or name not in path:
+        return ""
+    before, _, after = path.rpartition(name)
+    return f"{before}*{after}"

@@ -48,7 +48,8 @@ class ImageDataModule(LightningDataModule):
         defaults = read_defaults("data")
         self.options = {key: value for key, value in settings.items() if key not in defaults}
         check_source(name, self.options)
-        chosen = Data.read(defaults | settings | {"name": name}, "data")
+        usual = defaults | ({"root": None} if "table" in settings else {})  # the table's folder, as in conf/data
+        chosen = Data.read(usual | settings | {"name": name}, "data")
         self.chosen = chosen
         self.source = name
         self.root = chosen.folder
