@@ -64,6 +64,22 @@ def test_different_photographs_are_no_duplicates(photos, look):
     assert audit.verdict == "Ready to train: no duplicates across splits or classes."
 
 
+def test_groups_across_given_splits_are_a_leak(photos, look):
+    for split in ("train", "val", "test"):
+        for i in range(3):
+            path = photos / split / "cat" / f"{i}.png"
+            path.rename(path.with_name(f"p{i if split == 'val' else f'{split}{i}'}.png"))
+    shutil.move(photos / "test/cat/ptest0.png", photos / "test/cat/p1.png")
+    audit = look(photos, group=r"(p?\w+)\.png")
+    torn = {"0": ["train", "val", "test"], "1": ["train", "val", "test"], "2": ["train", "val", "test"]}
+    assert audit.torn == torn | {"p1": ["val", "test"]}
+    assert not audit.sound
+    assert "4 groups of images in more than one split (measurements would flatter)" in audit.verdict
+    assert audit.as_dict()["groups"] == {"number": audit.belonging, "across_splits": audit.torn}
+    assert "group across splits: p1 (val, test)" in as_text(page(audit))
+    assert look(photos).as_dict()["groups"] is None
+
+
 def test_planted_copies_are_found_and_named(photos, look):
     shutil.copy(photos / "train/cat/0.png", photos / "test/cat/copy.png")
     small = Image.open(photos / "train/dog/1.png").resize((140, 105))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -99,6 +100,32 @@ def test_a_run_goes_on_with_the_images_that_it_began_with(photos: Path, tmp_path
     result = run_here("resume=run", "trainer.max_epochs=2", "data.root=moved", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     assert epochs(run) == [1, 2]
+
+
+def test_a_run_on_a_table_is_measured_asked_and_goes_on(photos: Path, tmp_path: Path) -> None:
+    """Every verb finds the images of the run again, and notices another label in the table."""
+    paths = sorted(path.relative_to(photos) for path in photos.glob("*/*.*"))
+    rows = [f"{path},{path.parent},{i // 2}" for i, path in enumerate(paths)]
+    table = tmp_path / "my labels (1).csv"
+    table.write_text("\n".join(["image,class,patient", *rows]))
+    words = ("data=table", f"data.table={table}", f"data.root={photos}")
+    assert run_here(*SMALL, *words, cwd=tmp_path).returncode == 0
+    predicted = pd.read_csv(tmp_path / "run" / "predictions.csv")["path"]
+    for verb, *more in (("evaluate",), ("evaluate", *words), ("predict", "images=test", "output=predicted")):
+        result = run_here("checkpoint=run", "accelerator=cpu", *more, cwd=tmp_path, verb=verb)
+        assert (result.returncode, result.stderr) == (0, "")
+        if verb == "evaluate":
+            assert "to the last digit" in result.stdout
+    assert pd.read_csv(tmp_path / "predicted" / "predictions.csv")["path"].tolist() == predicted.tolist()
+    whole = table.read_text()
+    other = next(path.parent for path in paths if str(path.parent) != str(Path(predicted[0]).parent))
+    table.write_text(whole.replace(f"{predicted[0]},{Path(predicted[0]).parent},", f"{predicted[0]},{other},"))
+    result = run_here("resume=run", "trainer.max_epochs=2", cwd=tmp_path)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert "images of" in result.stderr
+    table.with_name("moved.csv").write_text(whole)
+    result = run_here("resume=run", "trainer.max_epochs=2", "data.table=moved.csv", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_what_does_not_fit_the_run_changes_nothing(photos: Path, tmp_path: Path) -> None:

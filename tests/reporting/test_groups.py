@@ -248,9 +248,10 @@ def test_other_data_sets_go_without_saying(tmp_path: Path, make_run: MakeRun) ->
     make_run(tmp_path / "b", "data=flowers", classes="abc")
     make_run(tmp_path / "c", "data=folder", "data.root=/photos/holidays", classes="abcd")
     make_run(tmp_path / "d", "data=folder", "data.root=/photos/work", classes="abcde")
+    make_run(tmp_path / "e", "data=table", "data.table=/photos/labels.csv", classes="abcdef")
     sets, problems = groups.test_sets(group(tmp_path)[0])
     assert problems == []
-    assert [test_set.name.split(":")[0] for test_set in sets] == ["pets", "flowers", "holidays", "work"]
+    assert [test_set.name.split(":")[0] for test_set in sets] == ["pets", "flowers", "holidays", "work", "labels.csv"]
 
 
 def test_other_folders_are_other_images_whatever_these_are_called(tmp_path: Path, make_run: MakeRun) -> None:

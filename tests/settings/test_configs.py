@@ -60,7 +60,8 @@ def test_every_model_builds(config: Config, name: str) -> None:
 
 @pytest.mark.parametrize("name", options("data"))
 def test_every_data_option_builds_and_names_its_keys(config: Config, name: str) -> None:
-    cfg = config(f"data={name}", *(["data.root=photos"] if name == "folder" else []))
+    own = {"folder": ["data.root=photos"], "table": ["data.table=photos/labels.csv"]}
+    cfg = config(f"data={name}", *own.get(name, []))
     check_config(cfg)
     assert cfg.data.name == {"mnist8": "mnist", "animals": "tinyimagenet"}.get(name, name)
     module = ImageDataModule(**to_dict(cfg)["data"], seed=cfg.seed)
