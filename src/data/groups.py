@@ -13,9 +13,11 @@ from ..errors import InputError
 log = logging.getLogger(__name__)
 
 LONGEST_PATTERN = 200
-PASSES = 20
 MANY, MOST_STARTS = 20_000, 4
 """Groups in all starts of a draw together, and how often few groups start at most."""
+
+LOOKS, LEAST_PASSES, MOST_PASSES = 200_000, 2, 20
+"""Groups in all passes of a start together (some seconds), and how many passes that may be."""
 
 
 def match_groups(pattern: str, paths: Sequence[str], known_as: str = "") -> list[str]:
@@ -148,7 +150,7 @@ class Choice:
 
     def improve(self, order: np.ndarray) -> None:
         """Take groups or put them back, in this order of all (G,), until no single one makes it better."""
-        for _ in range(PASSES):
+        for _ in range(int(np.clip(LOOKS // len(order), LEAST_PASSES, MOST_PASSES))):
             changed = [group for group in order if self.change(group) < -1e-9 and self.flip(group)]
             if not self.many:  # all are too large: one that is least so
                 costs = {group: self.change(group) for group in order if self.may_flip(group)}

@@ -327,12 +327,12 @@ def test_what_is_missing_is_as_in_the_file_of_defaults(make_folder):
 def test_every_configuration_builds(path):
     config = composed(path)
     assert config["name"] == {"mnist8": "mnist", "animals": "tinyimagenet"}.get(path.stem, path.stem)
-    data = ImageDataModule(**config | ({"root": "photos"} if path.stem == "folder" else {}))
+    data = ImageDataModule(**config | ({"root": "photos"} if path.stem in ("folder", "table") else {}))
     assert len(data.mean) == len(data.std) == config["in_channels"]
     keys = "name root image_size in_channels num_classes mean std batch_size num_workers val_fraction test_fraction"
     keys += " folds fold train_fraction max_images imbalance balance max_skipped interpolation cache_features augment"
-    keys += " shuffle_labels"
-    assert set(config) - {"target", "classes", "class_seed"} == set(keys.split())
+    keys += " shuffle_labels group"
+    assert set(config) - {"target", "classes", "class_seed", "table", "file", "label", "split"} == set(keys.split())
     assert "defaults: [" in path.read_text(encoding="utf-8")
 
 
