@@ -10,8 +10,8 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
-    {"errors", "frames", "tables"},
-    {"files", "ranks"},
+    {"errors", "frames", "names", "tables"},
+    {"files", "lists", "ranks"},
     {"logs"},
     {"figures"},
     {"analysis"},

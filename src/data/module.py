@@ -122,6 +122,7 @@ class ImageDataModule(LightningDataModule):
             download=download,
             max_skipped=self.chosen.max_skipped,
             options=self.options,
+            exclude=self.chosen.exclude,
         )
         if self.chosen.num_classes not in (None, len(found.class_names)):
             raise InputError(

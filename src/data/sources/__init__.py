@@ -1,15 +1,22 @@
 """The table of data sets: a row says how one is found. Its file here and conf/data/NAME.yaml are all else it needs."""
 
 import inspect
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import InputError, nearest
 from ...settings.schema.data import Data
 from ..collection import ImageCollection
-from ..folders import check_root
+from ..exclusion import Exclusion
+from ..layout import check_root
 from . import catsdogs, cifar10, cifar100, digits, folder, imagenette, mnist, pets, tinyimagenet
+
+log = logging.getLogger(__name__)
+
+EVERYWHERE = ("root", "download", "exclusion")
+"""Arguments of `find` that are no options of a data set's own."""
 
 
 class Source(NamedTuple):
@@ -17,7 +24,7 @@ class Source(NamedTuple):
 
     Attributes:
         find: find(root, *, download, **its own options). Without `download` it uses what is on the disk and never
-            writes into `root`.
+            writes into `root`. With an argument `exclusion` it doesn't even look at what is left out.
         in_memory: whether it returns its images as one tensor, not as paths of files.
         bundled: whether it comes in a package, so that there is no folder to look at.
     """
@@ -29,7 +36,7 @@ class Source(NamedTuple):
     @property
     def options(self) -> list[str]:
         """The names of its own options, such as `target` of pets."""
-        return [name for name in inspect.signature(self.find).parameters if name not in ("root", "download")]
+        return [name for name in inspect.signature(self.find).parameters if name not in EVERYWHERE]
 
 
 SOURCES = {
@@ -58,9 +65,15 @@ def check_source(name: str, options: Mapping[str, Any]) -> None:
 
 
 def find_images(
-    name: str, root: Path, *, download: bool, max_skipped: float, options: Mapping[str, Any]
+    name: str,
+    root: Path,
+    *,
+    download: bool,
+    max_skipped: float,
+    options: Mapping[str, Any],
+    exclude: str | Sequence[str] | None = None,
 ) -> ImageCollection:
-    """Return the data set, downloaded if necessary and allowed.
+    """Return the data set, downloaded if necessary and allowed, without what `exclude` names (see `Exclusion`).
 
     Raises:
         InputError: it isn't there, more than `max_skipped` of its files are unreadable, or all of a published split.
@@ -68,15 +81,34 @@ def find_images(
     source = SOURCES[name]
     if not source.bundled:
         check_root(root)
-    collection = source.find(root, download=download, **options)
+    collection = _find(source, root, download, exclude, options)
+    if collection.passed_over:
+        log.info("passed over %s", collection.passed_over)
     bad, total = len(collection.skipped), len(collection.skipped) + len(collection.paths)
     if bad > max_skipped * total:
         first = "; ".join(f"{skipped.path} ({skipped.reason})" for skipped in collection.skipped[:3])
         raise InputError(
             f"{bad} of {total} files in {collection.root} cannot be read, more than data.max_skipped={max_skipped}: "
-            f"{first}{'; …' if bad > 3 else ''}. Repair or remove them, or raise data.max_skipped."
+            f"{first}{'; …' if bad > 3 else ''}. Repair or remove them, leave them out with "
+            "data.exclude=, or raise data.max_skipped."
         )
     for split, indices in collection.published.items():
         if not len(indices):
             raise InputError(f"no readable image in the {split} split of {collection.root}: add some.")
+    return collection
+
+
+def _find(
+    source: Source, root: Path, download: bool, exclude: str | Sequence[str] | None, options: Mapping[str, Any]
+) -> ImageCollection:
+    if exclude is None:
+        return source.find(root, download=download, **options)
+    exclusion = Exclusion(exclude, root)  # first, since a list may be missing
+    if "exclusion" in inspect.signature(source.find).parameters:
+        collection = source.find(root, download=download, exclusion=exclusion, **options)
+    else:
+        collection = source.find(root, download=download, **options)
+        exclusion = Exclusion(exclude, collection.root)
+        collection = exclusion.without(collection)
+    exclusion.say()
     return collection
