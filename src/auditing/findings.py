@@ -11,6 +11,7 @@ from PIL import Image
 from ..data.collection import ImageCollection
 from ..data.images import read_image
 from ..data.module import ImageDataModule
+from ..data.no_images import PassedOver
 from ..data.splits import SPLITS
 from .duplicates import LEAST_CONTRAST, PHOTOGRAPH, SMALL, SMALL_SIDE, find_duplicates
 from .signatures import Signature, read_signatures, to_picture
@@ -67,6 +68,7 @@ class Audit:
         widths, heights: int (N,), in pixels, upright.
         modes, formats: how many images of each.
         skipped: (path, reason) of the files that were left out.
+        passed_over: what was not looked at, being no images by their names.
         files: how many there are, those left out among them.
         groups: those across splits or classes first.
     """
@@ -83,6 +85,7 @@ class Audit:
     skipped: list[tuple[str, str]]
     files: int
     groups: list[DuplicateGroup]
+    passed_over: PassedOver
 
     @property
     def imbalance(self) -> float:
@@ -141,6 +144,7 @@ class Audit:
             "modes": dict(self.modes.most_common()),
             "formats": dict(self.formats.most_common()),
             "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
+            "passed_over": {"files": dict(self.passed_over.files), "folders": dict(self.passed_over.folders)},
             "duplicates": {
                 "exact": sum(group.exact for group in groups),
                 "near": sum(not group.exact for group in groups),
@@ -187,6 +191,7 @@ def audit_images(data: ImageDataModule) -> Audit:
         skipped=[(skipped.path, skipped.reason) for skipped in found.skipped],
         files=len(found.paths) + len(found.skipped),
         groups=sorted(groups, key=lambda group: -group.across_splits - group.across_classes),
+        passed_over=found.passed_over,
     )
 
 

@@ -187,6 +187,11 @@ class ImageDataModule(LightningDataModule):
         """Return the weight (K,) of each class in the loss with balance "loss", else None."""
         return balanced_weights(self.targets("train"), self.num_classes) if self.balance == "loss" else None
 
+    def classes_without(self, split: str) -> list[str]:
+        """Return the names of the classes that have no image in the split."""
+        counts = np.bincount(self.targets(split), minlength=self.num_classes)
+        return [name for name, count in zip(self.class_names, counts, strict=True) if not count]
+
     def size(self, split: str) -> int:
         return len(self.indices(split))
 

@@ -33,10 +33,10 @@ FOLDERS = (
 )  # fmt: skip
 SUFFIXES = {
     "text": "txt text md markdown rst rtf log nfo doc docx odt pages ppt pptx odp html htm mhtml xhtml css",
-    "data": "json jsonl ndjson json5 geojson xml xmp xsd dtd yaml yml toml ini cfg conf properties csv tsv psv lst list "
-    "names parquet feather arrow xls xlsx xlsm ods numbers db sqlite sqlite3 mdb accdb dbf sql lmdb fileindexdb",
+    "data": "json jsonl ndjson json5 geojson xml xmp xsd dtd yaml yml toml ini cfg conf properties csv tsv psv lst "
+    "list names parquet feather arrow xls xlsx xlsm ods numbers db sqlite sqlite3 mdb accdb dbf sql lmdb fileindexdb",
     "labels": "ann anno annotation annotations label labels bbox boxes roi pts",
-    "programs": "py pyc pyo ipynb js sh bash bat cmd ps1 pl rb php cc cpp hpp java go rs exe dll so dylib msi jar class",
+    "programs": "py pyc pyo ipynb js sh bash bat cmd ps1 pl rb php cc cpp hpp java go rs exe dll so dylib msi jar",
     "archives": "zip tar tgz tbz txz 7z rar bz2 xz zst iso dmg",
     "weights": "pt pth ckpt onnx safetensors tflite joblib",
     "checksums": "md5 sha1 sha256 sha512 sfv crc par2 sig asc torrent",

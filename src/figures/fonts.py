@@ -142,10 +142,10 @@ def _say(letters: Sequence[str]) -> None:
         else:
             font = ("Noto Sans", "fonts-noto-core")
         by_font.setdefault(font, []).append(letter)
-    for (font, package), lacking in by_font.items():
-        if font not in _said():
-            _said().add(font)
+    for (name, package), lacking in by_font.items():
+        if name not in _said():
+            _said().add(name)
             log.warning(
                 "no installed font has %s%s: pictures show boxes instead; install %s (Debian and Ubuntu: %s)",
-                " ".join(lacking[:NAMED]), " …" if len(lacking) > NAMED else "", font, package,
+                " ".join(lacking[:NAMED]), " …" if len(lacking) > NAMED else "", name, package,
             )  # fmt: skip
