@@ -57,7 +57,8 @@ class Exclusion:
         """Return a path or pattern relative to the root, however it was written."""
         path = nfc(word.strip() if not self.file else word)
         for root in (str(self.root), str(self.root.absolute()), str(self.root.resolve())):
-            if path.startswith(f"{nfc(root)}/") and not os.path.lexists(self.root / path):
+            inside = path.startswith(f"{nfc(root)}/")
+            if inside and (os.path.isabs(path) or not os.path.lexists(self.root / path)):  # noqa: PTH117  # Windows' too
                 path = path[len(nfc(root)) + 1 :]
         if "\\" in path and not os.path.lexists(self.root / path):  # as Windows writes it
             path = path.replace("\\", "/")

@@ -83,12 +83,12 @@ def list_classes(
             raise InputError(f"{root / splits[split]} has classes that train lacks, {unknown}: add or remove them.")
         for name, below in found.items():
             files, skipped, passed = list_files(root, below)
+            kept = files if exclusion is None else [file for file in files if not exclusion.leaves_out(file.path)]
             if exclusion is not None:
-                files = [file for file in files if not exclusion.leaves_out(file.path)]
                 skipped = [file for file in skipped if not exclusion.leaves_out(file.path)]
-            if not files:
-                empty.append(f"{below}{f' ({passed})' if passed else ''}")
-            listing.add(split, names.index(name), files, skipped, passed)
+            if not files or (not kept and split == "train"):
+                empty.append(f"{below}{' (data.exclude)' if files else f' ({passed})' if passed else ''}")
+            listing.add(split, names.index(name), kept, skipped, passed)
     if empty:
         raise InputError(
             f"no images in these class folders of {root}: {', '.join(empty)}: fill or remove them, or leave them out "
