@@ -45,7 +45,7 @@ SUFFIXES = {
     "others": "srt vtt ass lnk url webloc website desktop identifier eml msg ics vcf mp3 wav flac ogg oga opus m4a aac "
     "wma aiff mid ttf otf woff woff2",
 }
-"""What stands behind the last dot, in lower case; "identifier" is Windows' Zone.Identifier, "ovr" a map's small copy."""
+"""What stands behind the last dot, in lower case: "identifier" is Windows' Zone.Identifier, "ovr" a map's overview."""
 
 _SUFFIXES = frozenset(suffix for words in SUFFIXES.values() for suffix in words.split())
 _FILES = {name.lower(): name.strip() for name in FILES}

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 OWN = "DejaVu Sans"
 PREFERRED = (
     "notosanscjk", "notosanssc", "notosansjp", "sourcehansans", "wqy", "droidsansfallback", "msyh", "pingfang",
-    "hiragino", "yugoth", "malgun", "applesdgothic", "nanumgothic", "notosans", "nirmala", "leelawad", "lohit", "notonaskh",
-    "arialuni", "noto",
+    "hiragino", "yugoth", "malgun", "applesdgothic", "nanumgothic", "notosans", "nirmala", "leelawad", "lohit",
+    "notonaskh", "arialuni", "noto",
 )  # fmt: skip
 """How the names of files of good fonts begin, best first: of several fonts with a letter, the first of these is taken."""
 

@@ -331,8 +331,8 @@ def test_every_configuration_builds(path):
     assert len(data.mean) == len(data.std) == config["in_channels"]
     keys = "name root image_size in_channels num_classes mean std batch_size num_workers val_fraction test_fraction"
     keys += " folds fold train_fraction max_images imbalance balance max_skipped interpolation cache_features augment"
-    keys += " shuffle_labels"
-    assert set(config) - {"target", "classes", "class_seed"} == set(keys.split())
+    keys += " shuffle_labels exclude"
+    assert set(config) - {"target", "classes", "class_order", "class_seed"} == set(keys.split())
     assert "defaults: [" in path.read_text(encoding="utf-8")
 
 
