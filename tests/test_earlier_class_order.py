@@ -45,7 +45,7 @@ def test_it_is_resumed_and_measured_in_its_own_order(earlier: RunFolder, tmp_pat
     assert RunFolder(tmp_path / "evaluated").predictions()["path"].tolist() == before
 
 
-def test_another_order_is_refused(earlier: RunFolder, tmp_path: Path) -> None:  # noqa: ARG001
+def test_another_order_is_refused(earlier: RunFolder, tmp_path: Path) -> None:
     other = run_here("resume=run", "data.class_order=natural", "trainer.max_epochs=2", cwd=tmp_path)
     assert other.returncode == 2
     assert "was begun with data.class_order=plain, now it is natural" in other.stderr

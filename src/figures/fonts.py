@@ -21,7 +21,7 @@ PREFERRED = (
     "hiragino", "yugoth", "malgun", "applesdgothic", "nanumgothic", "notosans", "nirmala", "leelawad", "lohit",
     "notonaskh", "arialuni", "noto",
 )  # fmt: skip
-"""How the names of files of good fonts begin, best first: of several fonts with a letter, the first of these is taken."""
+"""How the names of files of good fonts begin, best first: of several with a letter the first is taken."""
 
 NO_FONTS = ("lastresort", "adobeblank", "color", "emojione", "twemoji")
 """Parts of the names of fonts that have every letter, but no shape for it that matplotlib can draw."""

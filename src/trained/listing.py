@@ -80,7 +80,7 @@ def _below(folder: Path) -> "tuple[list[str], PassedOver]":
 
 
 def _matching(path: Path, pattern: str) -> "tuple[list[str], PassedOver]":
-    """List the files that fit, and what is no image. As in a shell, `*` is no dot-file, and `**` enters no linked folder."""
+    """List the files that fit, and what is no image. As in a shell, `*` means no dot-files, `**` no linked folders."""
     from ..data.no_images import PassedOver
 
     base, parts = Path(path.anchor), list(path.parts[bool(path.anchor) :])

@@ -59,7 +59,9 @@ def test_a_name_in_two_spellings_is_one_class_across_splits(find, make_folder) -
     assert found.targets.tolist() == [0, 0, 1, 1, 0, 1]
     assert found.paths[0] == f"train/{apart}/000.png"  # as it is on the disk
     (root / "train" / composed).mkdir()
-    with pytest.raises(InputError, match=r"two folders that are the same name in Unicode, 'cafe\\u0301' and 'caf\\xe9'"):
+    with pytest.raises(
+        InputError, match=r"two folders that are the same name in Unicode, 'cafe\\u0301' and 'caf\\xe9'"
+    ):
         find("folder", root)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from src.errors import InputError
 from src.settings import composing
+from src.settings.composing import quote_paths
 from tests.support.command_line import run_here
 from tests.support.composed import check_overrides
 

@@ -110,9 +110,9 @@ def serve() -> Iterator[Callable[[Path], str]]:
 def find() -> Callable[..., ImageCollection]:
     """A data set by name and root; `download` and the options as in `find_images`."""
 
-    def look(name: str, root: Path, download: bool = False, max_skipped: float = 0.05, exclude: Any = None, **options: Any):
-        return find_images(
-            name, root, download=download, max_skipped=max_skipped, options=options, exclude=exclude
-        )
+    def look(
+        name: str, root: Path, download: bool = False, max_skipped: float = 0.05, exclude: Any = None, **options: Any
+    ):
+        return find_images(name, root, download=download, max_skipped=max_skipped, options=options, exclude=exclude)
 
     return look
