@@ -13,9 +13,9 @@ from src.errors import InputError
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("THUMBS.DB", "Thumbs.db"), ("a.TXT", ".txt"), ("1.jpg.json", ".json"),
-        ("x.jpg:Zone.Identifier", ".identifier"), ("IMG_1.AAE", ".aae"), ("README", "README"), ("a.jpg@SynoEAStream", "Synology's streams"),
-        ("Icon\r", "Icon"),
+        ("THUMBS.DB", "Thumbs.db"), ("a.TXT", ".txt"), ("1.jpg.json", ".json"), ("IMG_1.AAE", ".aae"),
+        ("x.jpg:Zone.Identifier", ".identifier"), ("README", "README"), ("Icon\r", "Icon"),
+        ("a.jpg@SynoEAStream", "Synology's streams"),
     ],
 )  # fmt: skip
 def test_a_file_is_known_by_its_name(name: str, kind: str) -> None:
