@@ -217,7 +217,7 @@ def test_the_surest_mistakes_come_first() -> None:
         (["accelerator=tpu"], "accelerator=tpu is not possible"),
         (["data=folder"], "data.root=null names no folder: say data.root=FOLDER"),
         (["data=folder", "data.root=nowhere"], "'nowhere' does not exist"),
-        (["data=folder", "data.root=run"], "2 of 4 files in run cannot be read"),
+        (["data=folder", "data.root=run"], "no images in these class folders of run: checkpoints"),
         (["checkpoint=run/alone.ckpt"], "belongs to no run"),
         (["checkpoint=run/alone.ckpt", "data=digits", "calibrate=true"], "calibrate=true needs the validation images"),
         (["output=run"], "output=run holds .* and nothing of src.evaluate"),
