@@ -41,10 +41,13 @@ def read_pretrained(weights: str | None, name: str) -> dict[str, Tensor] | None:
 
 
 def resolve_architecture(model: Mapping[str, Any], pretrained: Mapping[str, Tensor] | None) -> dict[str, Any]:
-    """Return what `build_network` takes of a configuration's model group; `stem=auto` follows the weights."""
+    """Return what `build_network` takes of a configuration's model group; what is `auto` follows the weights."""
     settings = architecture(model)
     if pretrained is not None and settings.get("stem") == "auto":
         settings["stem"] = stem_of(pretrained, settings["name"]) or "auto"
+    if settings.get("shortcut_padding") == "auto":
+        told = getattr(pretrained, "shortcuts", None)
+        settings["shortcut_padding"] = told.padding if told else "behind"
     return settings
 
 

@@ -1,0 +1,77 @@
+"""The shortcuts of the CIFAR ResNets, which have no weights: how they pad, as far as a file of weights tells."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from .cifar_resnet import CifarResNet
+
+SIDES = {"behind": "behind the channels", "both": "on both sides of them"}
+OTHER = {"behind": "both", "both": "behind"}
+
+HEAD = "linear"
+"""The head of https://github.com/akamaster/pytorch_resnet_cifar10, of which most published weights of these networks
+are, and of what was made of it; its shortcuts pad on both sides."""
+
+
+class Shortcuts(NamedTuple):
+    """How the shortcuts pad in the network that a file is of.
+
+    Attributes:
+        padding: `behind` or `both`.
+        why: What tells it; empty where the file says it itself.
+    """
+
+    padding: str
+    why: str = ""
+
+
+def own_shortcuts(architecture: Mapping[str, Any]) -> Shortcuts | None:
+    """Return those in a checkpoint of ours; None of a network that has none without weights.
+
+    Before the setting came they padded behind.
+    """
+    if not str(architecture.get("name")).startswith("cifar_resnet"):
+        return None
+    return Shortcuts("both" if architecture.get("shortcut_padding") == "both" else "behind")
+
+
+def told_by_names(network: nn.Module, state: Mapping[str, Tensor], part: Mapping[str, Tensor]) -> Shortcuts | None:
+    """Return what the names in a file tell; None where they tell nothing.
+
+    Args:
+        part: The network in `state`, by the names of ours.
+    """
+    head = part.get("fc.weight")
+    if not isinstance(network, CifarResNet) or head is None:
+        return None
+    names = [name for name, tensor in state.items() if tensor is head]
+    if all(name.split(".")[-2:] != [HEAD, "weight"] for name in names):
+        return None
+    return Shortcuts("both", f"its head is called {HEAD}, as in the networks for CIFAR that do so")
+
+
+def say_shortcuts(network: nn.Module, told: Shortcuts | None) -> str:
+    """Say in words what is not plain about the shortcuts of weights that `network` has taken; empty where all is."""
+    if not isinstance(network, CifarResNet):
+        return ""
+    if network.kind == "plain":
+        if told is not None:
+            return f"its shortcuts are left out, which a plain network has none of ({told.why})"
+        residual = str(getattr(network, "name", "")).replace("plain", "resnet")
+        return f"it can't be told apart from {residual}, whose shortcuts have no weights: say so if it is one"
+    here = network.shortcut_padding
+    if told is None:
+        return f"{cannot_be_told()}; here {SIDES[here]}, model.shortcut_padding={OTHER[here]} for the other"
+    if told.padding != here:
+        reason = told.why or "as the checkpoint says"
+        return (
+            f"its shortcuts pad {SIDES[told.padding]} ({reason}), here {SIDES[here]}: model.shortcut_padding="
+            f"{told.padding} is what it learned with"
+        )
+    return f"its shortcuts pad {SIDES[here]} ({told.why})" if told.why else ""
+
+
+def cannot_be_told() -> str:
+    return "its shortcuts have no weights, so that it can't be told apart whether they pad behind or on both sides"
