@@ -69,8 +69,8 @@ class Block(nn.Module):
 class CifarResNet(nn.Module):
     """(N, in_channels, S, S) -> (N, num_classes) for any S of at least 8; `depth` counts the layers with weights.
 
-    `shortcut_padding` is where the shortcuts add their zeros: `behind`, which `auto` means too, or on `both` sides, as in
-    most networks for CIFAR that others have published (https://github.com/akamaster/pytorch_resnet_cifar10).
+    `shortcut_padding` is where the shortcuts add their zeros: `behind`, which `auto` means too, or on `both` sides, as
+    in most networks for CIFAR that others have published (https://github.com/akamaster/pytorch_resnet_cifar10).
     """
 
     def __init__(

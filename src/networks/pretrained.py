@@ -123,8 +123,8 @@ def _refuse_more_layers(
     more = [name for name in inside if name not in own and part[name].ndim > 1]
     if any("shortcut" in name or "downsample" in name for name in more) and str(here).startswith("cifar_"):
         raise InputError(
-            f"{source} are of a network whose shortcuts have weights ({more[0]}: option B of the ResNet paper); those of "
-            f"{here} have none, and ResLens builds no such network: take weights of {here}"
+            f"{source} are of a network whose shortcuts have weights ({more[0]}: option B of the ResNet paper); {here} "
+            f"has none, and ResLens builds no such network: take weights of {here}"
         )
     if more:
         raise InputError(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .cifar_resnet import CifarResNet
 
-SIDES = {"behind": "behind the channels", "both": "on both sides of them"}
+SIDES = {"behind": "behind the channels", "both": "on both sides of the channels"}
 OTHER = {"behind": "both", "both": "behind"}
 
 HEAD = "linear"
@@ -19,7 +19,7 @@ class Shortcuts(NamedTuple):
     """How the shortcuts pad in the network that a file is of.
 
     Attributes:
-        padding: `behind` or `both`.
+        padding: `behind` or `both`; `none` of a plain network, which has no shortcuts.
         why: What tells it; empty where the file says it itself.
     """
 
@@ -28,13 +28,15 @@ class Shortcuts(NamedTuple):
 
 
 def own_shortcuts(architecture: Mapping[str, Any]) -> Shortcuts | None:
-    """Return those in a checkpoint of ours; None of a network that has none without weights.
+    """Return those in a checkpoint of ours; None of other networks than those for CIFAR.
 
     Before the setting came they padded behind.
     """
-    if not str(architecture.get("name")).startswith("cifar_resnet"):
-        return None
-    return Shortcuts("both" if architecture.get("shortcut_padding") == "both" else "behind")
+    name = str(architecture.get("name"))
+    if name.startswith("cifar_plain"):
+        return Shortcuts("none")
+    both = architecture.get("shortcut_padding") == "both"
+    return Shortcuts("both" if both else "behind") if name.startswith("cifar_resnet") else None
 
 
 def told_by_names(network: nn.Module, state: Mapping[str, Tensor], part: Mapping[str, Tensor]) -> Shortcuts | None:
@@ -49,7 +51,7 @@ def told_by_names(network: nn.Module, state: Mapping[str, Tensor], part: Mapping
     names = [name for name, tensor in state.items() if tensor is head]
     if all(name.split(".")[-2:] != [HEAD, "weight"] for name in names):
         return None
-    return Shortcuts("both", f"its head is called {HEAD}, as in the networks for CIFAR that do so")
+    return Shortcuts("both", f"its head is called {HEAD}, as where published ones do so")
 
 
 def say_shortcuts(network: nn.Module, told: Shortcuts | None) -> str:
@@ -57,13 +59,12 @@ def say_shortcuts(network: nn.Module, told: Shortcuts | None) -> str:
     if not isinstance(network, CifarResNet):
         return ""
     if network.kind == "plain":
-        if told is not None:
-            return f"its shortcuts are left out, which a plain network has none of ({told.why})"
-        residual = str(getattr(network, "name", "")).replace("plain", "resnet")
-        return f"it can't be told apart from {residual}, whose shortcuts have no weights: say so if it is one"
+        return _say_plain(str(getattr(network, "name", "")), told)
     here = network.shortcut_padding
     if told is None:
         return f"{cannot_be_told()}; here {SIDES[here]}, model.shortcut_padding={OTHER[here]} for the other"
+    if told.padding == "none":
+        return "it learned without shortcuts"
     if told.padding != here:
         reason = told.why or "as the checkpoint says"
         return (
@@ -71,6 +72,13 @@ def say_shortcuts(network: nn.Module, told: Shortcuts | None) -> str:
             f"{told.padding} is what it learned with"
         )
     return f"its shortcuts pad {SIDES[here]} ({told.why})" if told.why else ""
+
+
+def _say_plain(name: str, told: Shortcuts | None) -> str:
+    if told is None:
+        residual = name.replace("plain", "resnet")
+        return f"whether it learned with shortcuts, which have no weights, can't be told: take model={residual} if so"
+    return "" if told.padding == "none" else f"it learned with shortcuts ({told.why or 'as the checkpoint says'})"
 
 
 def cannot_be_told() -> str:

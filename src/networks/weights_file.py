@@ -81,6 +81,11 @@ def read_weights(path: Path | str, model: str | None = None) -> Weights:
     return part or state
 
 
+def own_name(path: Path) -> str | None:
+    """Return which network a checkpoint of ours holds, None of another file; raise `InputError` as `read_weights`."""
+    return _own_name(_read(path)) if path.is_file() else None
+
+
 def _part(state: Weights, model: str | None) -> Weights | None:
     """Return the part of the file that is such a network, in its usual sizes; None if that can't be told."""
     if model not in NETWORKS:

@@ -36,9 +36,9 @@ PACKAGE = __package__.partition(".")[0]
 
 RAW_PATHS = (
     "data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
-    "target",
+    "target", "classes",
 )  # fmt: skip
-"""Overrides whose value is a path or a class's name, not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
+"""Overrides whose value is a path or names classes, not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
 
 BY_WORD = ["output", "resume"]
 """Settings that a file doesn't have a say in: a command would write to any folder that a stranger names."""

@@ -12,7 +12,7 @@ from ..data.transforms import Geometry
 from ..errors import InputError
 from ..files import refuse_links
 from ..networks.saved import SavedFileError, check_tensors, is_url, load_saved
-from ..runs.folder import RunFolder
+from ..runs.folder import ADOPTED, RunFolder
 from ..training.classifier import ImageClassifier
 from ..training.precision import choose_memory_format, choose_precision, weight_uses
 from .hyperparameters import check_hyperparameters, check_shapes
@@ -108,6 +108,10 @@ def _find(path: Path, word: str) -> tuple[Path, RunFolder | None]:
     if run.best_checkpoint.is_file():
         refuse_links(run.path, run.best_checkpoint)
         return run.best_checkpoint, run
+    adopted = path / ADOPTED
+    if adopted.is_file():
+        refuse_links(path, adopted)
+        return adopted, None
     runs = sorted(file.parent.parent for file in path.glob("*/checkpoints/best.ckpt"))
     if runs:
         raise InputError(f"{word}={path} holds {len(runs)} runs: name one of them, such as {runs[0]}")

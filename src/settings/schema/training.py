@@ -49,7 +49,7 @@ class Model(Settings):
         "3×3 max pooling with stride 2 behind the stem; auto: with the imagenet stem"
     )
     shortcut_padding: Literal["auto", "behind", "both"] = setting(
-        "of cifar_resnet…: where shortcuts add their zeros, behind the channels or half of them on both sides; auto: as "
+        "of cifar_resnet…: where shortcuts add zeros, behind the channels or half of them on both sides; auto: as "
         "weights tell, else behind"
     )
     width: Annotated[int, Interval(ge=1, le=4096)] = setting(
