@@ -51,7 +51,7 @@ def told_by_names(network: nn.Module, state: Mapping[str, Tensor], part: Mapping
     names = [name for name, tensor in state.items() if tensor is head]
     if all(name.split(".")[-2:] != [HEAD, "weight"] for name in names):
         return None
-    return Shortcuts("both", f"its head is called {HEAD}, as where published ones do so")
+    return Shortcuts("both", f"its head is called {HEAD}, as in akamaster's pytorch_resnet_cifar10")
 
 
 def say_shortcuts(network: nn.Module, told: Shortcuts | None) -> str:
