@@ -22,12 +22,12 @@ from src.errors import InputError
 from src.evaluate import evaluate
 from src.evaluation.mistakes import most_confident
 from src.runs.folder import RunFolder
+from src.train import train
 from src.trained.checkpoint import load_trained
 from src.trained.examples import open_own
 from src.trained.logits import predict
 from src.trained.pictures import open_pictures
 from src.trained.temperature import read_calibration
-from src.train import train
 from tests.support.command_line import run_here
 
 ROOT = Path(__file__).parent.parent
@@ -303,9 +303,9 @@ def large_jpegs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained_on(root: Path, folder: Path, decode: str) -> Path:
     overrides = [
-        "data=folder", f"data.root={root}", "data.image_size=8", "data.in_channels=1", "data.mean=[0.5]", "data.std=[0.02]",
-        f"data.decode={decode}", "data.test_fraction=0.4", "model=simple_cnn", "model.width=4", "trainer=cpu",
-        "trainer.precision=32-true", "trainer.max_epochs=2", "callbacks=none", "logger=none", "baseline=false",
+        "data=folder", f"data.root={root}", "data.image_size=8", "data.in_channels=1", "data.mean=[0.5]",
+        "data.std=[0.02]", f"data.decode={decode}", "data.test_fraction=0.4", "model=simple_cnn", "model.width=4",
+        "trainer=cpu", "trainer.precision=32-true", "trainer.max_epochs=2", "callbacks=none", "logger=none", "baseline=false",
         "cost=false", "data.batch_size=8", "data.num_workers=0",
     ]  # fmt: skip
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):

@@ -7,7 +7,7 @@ Each picture is decoded both ways, in turn, in one process, and shown to the sam
 difference with Tango's interval, how many answers and logits change, and the time from file to input.
 
 An enlarged picture has the content of the original (Lanczos), a camera's grain and its JPEG: quality 92, 4:2:0. It is
-softer than a real photograph of its size; pictures as they are, at an input a quarter of their side or smaller, are not.
+softer than a real photograph of its size. Pictures as they are, at an input a quarter of their side, are not.
 """
 
 import argparse
