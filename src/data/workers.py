@@ -22,9 +22,13 @@ SECONDS_BETWEEN_LOOKS = 1.0
 # What PyTorch says when a batch is overdue, or, from its handler of SIGCHLD, in any line at all.
 DEATH = re.compile(r"DataLoader worker \(pid.*?\) (?:is killed by signal: (?P<signal>[^.]+)|exited)")
 
+# What PyTorch says in a worker that finds no room for a batch: 256 images of 224 px take 39 MB, and Docker gives 64.
+NO_ROOM = re.compile(r"unable to (allocate|write|resize|mmap|open)\b.*(shared memory|/torch_)")
+ROOM = "give it more (docker run --shm-size=8g, or --ipc=host), or say data.num_workers=0, then resume"
+
 LIKELY: dict[str | None, str] = {
     "SIGKILL": ", perhaps for want of memory: free some or lower data.num_workers, then resume",
-    "SIGBUS": ", perhaps because /dev/shm is full: make room there or lower data.num_workers, then resume",
+    "SIGBUS": f", perhaps because /dev/shm is full: {ROOM}",
 }
 
 
@@ -74,7 +78,7 @@ def _watch(parent: int) -> None:
 
 @contextmanager
 def deaths_named(workers: Callable[[], Iterable[BaseProcess]] = tuple) -> Iterator[None]:
-    """Turn PyTorch's error of a worker that died into a `RunError`.
+    """Turn PyTorch's error of a worker that died, or had no room for a batch, into a `RunError`.
 
     `workers` returns the processes to ask where the error names no signal: PyTorch's handler of SIGCHLD is gone once
     Lightning's first loop has ended, which restores all handlers as they were before the first worker started.
@@ -82,6 +86,8 @@ def deaths_named(workers: Callable[[], Iterable[BaseProcess]] = tuple) -> Iterat
     try:
         yield
     except RuntimeError as error:
+        if lacks_room(error):
+            raise RunError(f"the shared memory, /dev/shm, is too small for the batches: {ROOM}") from error
         if not is_death(error):
             raise
         killed = (signal.Signals(-w.exitcode).name for w in workers() if w.exitcode is not None and w.exitcode < 0)
@@ -110,6 +116,11 @@ def deaths_when_waiting() -> Iterator[None]:
 def is_death(error: BaseException) -> bool:
     """Return whether PyTorch means by it that a worker has died."""
     return DEATH.search(str(error)) is not None
+
+
+def lacks_room(error: BaseException) -> bool:
+    """Return whether PyTorch means by it that /dev/shm is full."""
+    return NO_ROOM.search(str(error)) is not None
 
 
 def _signal(said: str) -> str | None:

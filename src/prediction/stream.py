@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..data.datasets import as_it_is
 from ..data.images import UnreadableImageError, reason_of
 from ..data.processes import MOST_WORKERS, cpu_count, fork_context, map_files, quiet_fork
 from ..data.transforms import Geometry, load_image
-from ..data.workers import deaths_when_waiting, follow_parent, is_death, shielded
+from ..data.workers import deaths_when_waiting, follow_parent, is_death, lacks_room, shielded
 from ..errors import InputError, RunError
 from ..runs.saved_settings import run_settings
 from ..trained.checkpoint import Trained
@@ -139,8 +140,9 @@ def decoded(files: Files, batches: Sequence[list[str]], workers: int) -> Iterato
                 yield batch
                 done += 1
         except RuntimeError as error:
-            if not is_death(error):
+            if not (is_death(error) or lacks_room(error)):
                 raise
+            clear_frames(error.__traceback__)  # they hold the loader, which processes forked from now on would end
         for paths in batches[done : done + AHEAD * workers]:
             yield files.together(paths, map_files(files.read, paths, "Predicting", lost=str, bar=False))
             done += 1

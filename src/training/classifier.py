@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric, Metric, MetricCollection, classification
 
 from ..analysis.metrics import SCORES, Counts
@@ -110,6 +111,7 @@ class ImageClassifier(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Continue in the middle of an epoch if the checkpoint is from there; `on_train_epoch_start` isn't called."""
+        self._go_on_in_schedule(0 if self._unfinished is None else self._unfinished["batches"])
         if self._unfinished is not None:
             self._freeze(self.current_epoch)
             put_back(self._unfinished, self.trainer, self.network, self.figures_of_training())
@@ -195,12 +197,26 @@ class ImageClassifier(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = build_optimizer(self.network, **self.hparams["optimizer"])
-        steps = int(self.trainer.estimated_stepping_batches)
-        per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        steps, per_epoch = int(self.trainer.estimated_stepping_batches), self._steps_per_epoch()
         schedule = build_schedule(optimizer, steps=steps, steps_per_epoch=per_epoch, **self.hparams["scheduler"])
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _steps_per_epoch(self) -> int:
+        return math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+
+    def _go_on_in_schedule(self, batches: int) -> None:
+        """Take the place in the schedule that belongs to the epochs and `batches` done, in steps as they are now.
+
+        A resumed run may have other steps than before: their number in an epoch changes with
+        `trainer.accumulate_grad_batches`. Where `trainer.max_steps` ends the training, steps count as they were made.
+        """
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, LRScheduler):
+            done = self.current_epoch * self._steps_per_epoch() + batches // self.trainer.accumulate_grad_batches
+            by_steps = self.trainer.estimated_stepping_batches == self.trainer.max_steps
+            schedule.last_epoch = self.trainer.global_step if by_steps else done
 
     def configure_gradient_clipping(
         self,

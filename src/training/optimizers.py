@@ -86,7 +86,7 @@ def build_schedule(
         return None
     if name == "onecycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
-        return OneCycleLR(optimizer, max_lr=peaks, total_steps=steps, pct_start=settings["warmup"])
+        return OneCycle(optimizer, max_lr=peaks, total_steps=steps, pct_start=settings["warmup"])
     if name not in ("cosine", "step"):
         raise InputError(f"scheduler {name!r} is unknown: take cosine, onecycle, step or constant")
     # At most half of the run: the default warm-up must not swallow a run of one epoch.
@@ -96,6 +96,14 @@ def build_schedule(
     else:
         factor = partial(step_factor, warmup=warmup, every=settings["every"] * steps_per_epoch, gamma=settings["gamma"])
     return LambdaLR(optimizer, factor)
+
+
+class OneCycle(OneCycleLR):
+    """Torch's, but a run that gets more epochs keeps its own new length, as the other schedules do."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        length = {name: getattr(self, name) for name in ("total_steps", "_schedule_phases")}
+        super().load_state_dict(state_dict | length)
 
 
 def check_optimization(optimizer: dict[str, Any], scheduler: dict[str, Any]) -> None:

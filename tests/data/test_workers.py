@@ -34,6 +34,21 @@ def test_the_workers_are_asked_where_it_has_no_name(code: int, said: str) -> Non
         raise RuntimeError("DataLoader worker (pid(s) 4711, 4712) exited unexpectedly")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "unable to allocate shared memory(shm) for file </torch_31_17_0>: No space left on device (28)",
+        "unable to write to file </torch_31_17_0>: No space left on device (28)",
+        "unable to mmap 4816896 bytes from file </torch_31_17_0>: Cannot allocate memory (12)",
+        "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback\n  RuntimeError: unable to resize "
+        "file </torch_31_17_0> to the right size: No space left on device (28)",
+    ],
+)
+def test_a_full_shared_memory_names_the_remedy(said: str) -> None:
+    with pytest.raises(RunError, match="/dev/shm, is too small .*--shm-size.*data.num_workers=0"), deaths_named():
+        raise RuntimeError(said)
+
+
 def test_other_errors_pass() -> None:
     with pytest.raises(RuntimeError, match="^something else$"), deaths_named():
         raise RuntimeError("something else")
