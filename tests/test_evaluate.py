@@ -305,8 +305,8 @@ def trained_on(root: Path, folder: Path, decode: str) -> Path:
     overrides = [
         "data=folder", f"data.root={root}", "data.image_size=8", "data.in_channels=1", "data.mean=[0.5]",
         "data.std=[0.02]", f"data.decode={decode}", "data.test_fraction=0.4", "model=simple_cnn", "model.width=4",
-        "trainer=cpu", "trainer.precision=32-true", "trainer.max_epochs=2", "callbacks=none", "logger=none", "baseline=false",
-        "cost=false", "data.batch_size=8", "data.num_workers=0",
+        "trainer=cpu", "trainer.precision=32-true", "trainer.max_epochs=2", "callbacks=none", "logger=none",
+        "baseline=false", "cost=false", "data.batch_size=8", "data.num_workers=0",
     ]  # fmt: skip
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         train(compose("train", overrides=overrides), folder)
