@@ -354,6 +354,7 @@ def test_the_classes_and_the_preprocessing_may_be_those_of_a_data_set(photos: Pa
     assert (result.returncode, result.stderr) == (0, "")
     (folder,) = (tmp_path / "outputs/adopt").iterdir()
     assert load_trained(folder).class_names == sorted(path.name for path in photos.iterdir())
+    assert load_trained(folder).geometry.decode == "exact"
 
 
 def test_the_file_must_be_named() -> None:

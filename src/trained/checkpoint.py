@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..data.transforms import Geometry
+from ..data.transforms import EARLIER, Geometry
 from ..errors import InputError
 from ..files import refuse_links
 from ..networks.saved import SavedFileError, check_tensors, is_url, load_saved
@@ -132,6 +132,7 @@ def _build(path: Path, named: str) -> ImageClassifier:
         check_tensors(content["state_dict"], path)
         check_hyperparameters(settings)
         check_shapes(settings["architecture"], content["state_dict"])
+        settings["preprocessing"].setdefault("decode", EARLIER)
         module = ImageClassifier(**settings)
         module.load_state_dict(content["state_dict"])
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:  # InputError is a ValueError
@@ -142,7 +143,7 @@ def _build(path: Path, named: str) -> ImageClassifier:
 
 def _geometry(module: ImageClassifier) -> Geometry:
     preprocessing = module.hparams["preprocessing"]
-    return Geometry(*(preprocessing[key] for key in ("image_size", "in_channels", "interpolation")))
+    return Geometry(*(preprocessing[key] for key in ("image_size", "in_channels", "interpolation", "decode")))
 
 
 def choose_device(accelerator: str) -> torch.device:
