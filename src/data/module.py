@@ -51,7 +51,7 @@ class ImageDataModule(LightningDataModule):
         self.chosen = chosen
         self.source = name
         self.root = Path(cast(str, chosen.root)).expanduser()  # `Data` lets null pass for a root alone
-        self.geometry = Geometry(chosen.image_size, chosen.in_channels, chosen.interpolation)
+        self.geometry = Geometry(chosen.image_size, chosen.in_channels, chosen.interpolation, chosen.decode)
         self.mean = channel_values("mean", chosen.mean, chosen.in_channels)
         self.std = channel_values("std", chosen.std, chosen.in_channels)
         self.batch_size = UNTIL_FOUND if chosen.batch_size == "auto" else chosen.batch_size
@@ -163,6 +163,7 @@ class ImageDataModule(LightningDataModule):
             "mean": self.mean,
             "std": self.std,
             "interpolation": self.geometry.interpolation,
+            "decode": self.geometry.decode,
         }
 
     def targets(self, split: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ..data.transforms import EARLIER
 from ..errors import InputError, first_line
 from ..frames import pd
 from ..names import natural
@@ -247,8 +248,10 @@ def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any
     except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         raise UnusableError(f".hydra/config.yaml can't be resolved ({first_line(error)})") from None
     data = resolved.get("data")
-    if isinstance(data, dict) and isinstance(data.get("root"), str):
-        data["root"] = os.path.normpath(data["root"])  # photos/ and photos are the same
+    if isinstance(data, dict):
+        data.setdefault("decode", EARLIER)
+        if isinstance(data.get("root"), str):
+            data["root"] = os.path.normpath(data["root"])  # photos/ and photos are the same
     return without_ignored(resolved) if without else resolved
 
 

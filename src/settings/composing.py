@@ -36,9 +36,9 @@ PACKAGE = __package__.partition(".")[0]
 
 RAW_PATHS = (
     "data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
-    "target", "data.exclude",
+    "target", "classes", "data.exclude",
 )  # fmt: skip
-"""Overrides whose value is a path or a class's name, not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
+"""Overrides whose value is a path or names classes, not Hydra's grammar, which refuses spaces, `ä ~ ( ) = [ ,`."""
 
 RAW_LISTS = ("data.classes", "data.exclude")
 """Overrides whose value may be a list of such, in brackets: `[cat,Größe 2]`."""

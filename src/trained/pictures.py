@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry |
     if data_root is not None:
         settings["root"] = data_root
     if geometry is not None:
-        settings |= {"image_size": geometry.image_size, "in_channels": geometry.in_channels}
+        settings |= asdict(geometry)
     try:
         data = ImageDataModule(**settings, seed=cfg.seed)
     except (TypeError, AttributeError, KeyError) as error:

@@ -78,6 +78,10 @@ class Data(Settings):
         "set's folder, as in .gitignore; null: nothing"
     )
     interpolation: Literal["bilinear", "bicubic"] = setting("how images are resized")
+    decode: Literal["fast", "exact"] = setting(
+        "fast: JPEGs of at least four times the input's side are decoded at a half, quarter or eighth of their own; "
+        "exact: in full, with the pixels of torchvision's Resize and CenterCrop"
+    )
     cache_features: Literal["auto"] | bool = setting(
         "a frozen network sees each image once, and training uses its features; auto: where that changes nothing"
     )
