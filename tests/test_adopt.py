@@ -291,7 +291,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], list[str], str]] = {
     "an empty one": (nothing, ["classes=[a,,c]"], "name 2 of 3 is empty"),
     "no classes file": (nothing, ["classes=nowhere.txt"], "classes=nowhere.txt can't be read"),
     "a folder of classes": (lambda f: (f / "names.txt").mkdir(), ["classes=names.txt"], "is no regular file"),
-    "UTF-16": (_names("ä\nb\nc".encode("utf-16")), ["classes=names.txt"], "is no text in UTF-8: save it as such"),
+    "Latin-1": (_names("ä\nb\nc".encode("latin-1")), ["classes=names.txt"], "is no text in UTF-8: save it as such"),
     "a gap": (_names(b"a\n\nc\n"), ["classes=names.txt"], "classes=names.txt: name 2 of 3 is empty"),
     "a control character": (_names(b"a\nb\x1b[2J\nc\n"), ["classes=names.txt"], "is no line of printable text"),
     "other data's classes": (nothing, ["classes=null", "data=digits"], "data=digits has 10 names"),
@@ -328,12 +328,13 @@ def test_a_run_of_ours_needs_no_adoption(digits_run: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("\ufeffä b\r\nNew York, NY\r\n7\r\n\r\n", ["ä b", "New York, NY", "7"]),
-        ("'x'\n[y]\nz=1", ["'x'", "[y]", "z=1"]),
+        ("\ufeffä b\r\nNew York, NY\r\n7\r\n\r\n".encode(), ["ä b", "New York, NY", "7"]),
+        ("ä\r\nb\r\nc".encode("utf-16"), ["ä", "b", "c"]),
+        (b"'x'\n[y]\nz=1", ["'x'", "[y]", "z=1"]),
     ],
 )
-def test_a_file_of_classes_has_a_name_a_line(text: str, names: list[str], file: Path, tmp_path: Path) -> None:
-    (tmp_path / "the names, ä.txt").write_bytes(text.encode())
+def test_a_file_of_classes_has_a_name_a_line(text: bytes, names: list[str], file: Path, tmp_path: Path) -> None:
+    (tmp_path / "the names, ä.txt").write_bytes(text)
     words = [f"weights={file}", "model=cifar_resnet20", "classes=the names, ä.txt", *PREPARED, "output=out"]
     assert run_here(*words, cwd=tmp_path, verb="adopt").returncode == 0
     assert load_trained(tmp_path / "out").class_names == names

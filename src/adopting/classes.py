@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import open_inside
+from ..lists import decode_text
 from ..logs import escaped, visible
 
 MOST_BYTES = 2**24
@@ -19,7 +20,7 @@ REMEDY = "say classes=[A,B,…], classes=FILE with one name a line, or data=NAME
 
 
 def read_class_names(classes: Any) -> list[str]:
-    """Return the names in a list, `[A,B]`, or a text file in UTF-8 with one name a line; their order is that of rows.
+    """Return the names in a list, `[A,B]`, or a text file with one name a line; their order is that of rows.
 
     Raises:
         InputError: There is no such file, or it isn't such a text; or a name is empty, there twice, or unprintable.
@@ -51,10 +52,9 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"classes={path} can't be read ({(error.strerror or '').lower()}): {REMEDY}") from error
     if len(content) > MOST_BYTES:
         raise InputError(f"classes={path} is larger than {MOST_BYTES >> 20} MB: {REMEDY}")
-    try:
-        text = content.decode("utf-8-sig")  # some editors put a byte order mark in front
-    except UnicodeDecodeError:
-        raise InputError(f"classes={path} is no text in UTF-8: save it as such") from None
+    text = decode_text(content)
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError(f"classes={path} is no text in UTF-8: save it as such")
     return [line.strip() for line in text.rstrip().split("\n")]
 
 
