@@ -11,7 +11,11 @@ def nfc(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def natural(name: str) -> tuple[list[tuple[str, int, str]], str]:
+Key = tuple[list[tuple[str, int, str]], str]
+"""What sorts a name."""
+
+
+def natural(name: str) -> Key:
     """Return a key that sorts numbers in names by their value, and everything else by code points.
 
     Without digits in the same place of two names, the order is that of the names themselves.

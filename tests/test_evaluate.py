@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ from sklearn.datasets import load_digits
 
 from src.analysis.calibration import HOTTEST, brier_scores, fit_temperature
 from src.analysis.headline import headline
+from src.data.transforms import load_image
 from src.errors import InputError
 from src.evaluate import evaluate
 from src.evaluation.mistakes import most_confident
 from src.runs.folder import RunFolder
+from src.train import train
 from src.trained.checkpoint import load_trained
 from src.trained.examples import open_own
+from src.trained.logits import predict
+from src.trained.pictures import open_pictures
 from src.trained.temperature import read_calibration
 from tests.support.command_line import run_here
 
@@ -217,7 +222,7 @@ def test_the_surest_mistakes_come_first() -> None:
         (["accelerator=tpu"], "accelerator=tpu is not possible"),
         (["data=folder"], "data.root=null names no folder: say data.root=FOLDER"),
         (["data=folder", "data.root=nowhere"], "'nowhere' does not exist"),
-        (["data=folder", "data.root=run"], "2 of 4 files in run cannot be read"),
+        (["data=folder", "data.root=run"], "no images in these class folders of run: checkpoints"),
         (["checkpoint=run/alone.ckpt"], "belongs to no run"),
         (["checkpoint=run/alone.ckpt", "data=digits", "calibrate=true"], "calibrate=true needs the validation images"),
         (["output=run"], "output=run holds .* and nothing of src.evaluate"),
@@ -253,7 +258,11 @@ def test_a_limit_of_the_training_holds_for_its_own_test_alone(run: Path, tmp_pat
 
 def test_a_setting_that_would_change_nothing_is_refused(run: Path, photos: Path, tmp_path: Path) -> None:
     (photos / "3/broken.jpg").unlink()
-    for words in (["data=digits", "data.max_images=50"], ["data=folder", f"data.root={photos}", "data.image_size=64"]):
+    for words in (
+        ["data=digits", "data.max_images=50"],
+        ["data=digits", "data.decode=exact"],
+        ["data=folder", f"data.root={photos}", "data.image_size=64"],
+    ):
         result = run_here(f"checkpoint={run}", *words, f"output={tmp_path / 'out'}", cwd=tmp_path, verb="evaluate")
         assert result.returncode == 2
         assert f"{words[-1]} changes nothing in an evaluation" in result.stderr
@@ -274,3 +283,83 @@ def test_no_name_gives_the_terminal_commands(run: Path, photos: Path, tmp_path: 
     assert result.returncode == 2
     assert "mine" in result.stderr
     assert "\x1b" not in result.stderr + result.stdout
+
+
+# Whole and fast pixels ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large_jpegs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stripes of two widths, so fine that decoding at a quarter of the size changes what is left of them."""
+    root, random = tmp_path_factory.mktemp("large"), np.random.default_rng(0)
+    for name, period in (("fine", 2.3), ("finer", 2.1)):
+        (root / name).mkdir()
+        for number in range(30):
+            stripes = 127 + 90 * np.sin(np.arange(96) * 2 * np.pi / period + random.uniform(0, 6))
+            pixels = np.clip(stripes + random.normal(0, 20, (96, 96)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.jpg", quality=92)
+    return root
+
+
+def trained_on(root: Path, folder: Path, decode: str) -> Path:
+    overrides = [
+        "data=folder", f"data.root={root}", "data.image_size=8", "data.in_channels=1", "data.mean=[0.5]",
+        "data.std=[0.02]", f"data.decode={decode}", "data.test_fraction=0.4", "model=simple_cnn", "model.width=4",
+        "trainer=cpu", "trainer.precision=32-true", "trainer.max_epochs=2", "callbacks=none", "logger=none",
+        "baseline=false", "cost=false", "data.batch_size=8", "data.num_workers=0",
+    ]  # fmt: skip
+    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        train(compose("train", overrides=overrides), folder)
+    return folder
+
+
+def forget_the_choice(run: Path) -> None:
+    """As an earlier version wrote it."""
+    file = run / ".hydra/config.yaml"
+    settings = file.read_text()
+    assert "\n  decode: fast\n" in settings
+    file.write_text(settings.replace("\n  decode: fast\n", "\n"))
+    for file in (run / "checkpoints").glob("*.ckpt"):
+        content = torch.load(file, weights_only=True)
+        del content["hyper_parameters"]["preprocessing"]["decode"]
+        torch.save(content, file)
+
+
+@pytest.mark.parametrize("decode", ["fast", "exact", "a checkpoint without it"])
+def test_images_are_decoded_as_the_checkpoint_says(
+    decode: str, large_jpegs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In evaluate, on the run's own images and on others, in predict, and in what explain and export look at."""
+    expected = decode if decode in ("fast", "exact") else "fast"
+    run = trained_on(large_jpegs, tmp_path / "run", expected)
+    if decode != expected:
+        forget_the_choice(run)
+    metrics = RunFolder(run).metrics()
+    trained = load_trained(run)
+    assert trained.geometry.decode == expected
+    images = [str(file) for file in sorted(large_jpegs.rglob("*.jpg"))]
+    pixels = {
+        way: [load_image(file, replace(trained.geometry, decode=way)) for file in images] for way in ("fast", "exact")
+    }
+    logits = {way: predict(trained, [torch.stack(pixels[way])]) for way in ("fast", "exact")}
+    assert np.abs(logits["fast"] - logits["exact"]).max() > 1e-3  # or this test couldn't fail
+
+    record = evaluated(f"checkpoint={run}", "mistakes=0", f"output={tmp_path / 'own'}")
+    assert {key: record[key] for key in metrics if key.startswith("test/")} == {
+        key: value for key, value in metrics.items() if key.startswith("test/")
+    }
+    shutil.copytree(large_jpegs, tmp_path / "copy")
+    words = ["data=folder", f"data.root={tmp_path / 'copy'}", "split=all", "mistakes=0", "probabilities=true"]
+    evaluated(f"checkpoint={run}", *words, f"output={tmp_path / 'other'}")
+    with np.load(tmp_path / "other/probabilities.npz") as kept:
+        np.testing.assert_allclose(kept["logits"], logits[expected], atol=1e-5)
+
+    result = run_here(f"checkpoint={run}", f"images={large_jpegs}", "output=predicted", cwd=tmp_path, verb="predict")
+    assert result.returncode == 0, result.stderr
+    with (tmp_path / "predicted/predictions.csv").open() as file:
+        found = [float(row["confidence"]) for row in csv.DictReader(file)]
+    np.testing.assert_allclose(found, softmax(logits[expected], axis=1).max(axis=1), atol=1e-5)
+    for where in (str(large_jpegs), "test"):  # what explain and export look at
+        pictures = open_pictures(where, trained)
+        for name, picture in zip(pictures.names, pictures.take(range(len(pictures))), strict=True):
+            assert torch.equal(picture, load_image(large_jpegs / name, trained.geometry))

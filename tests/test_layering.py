@@ -11,7 +11,7 @@ SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
     {"errors", "frames", "names", "tables"},
-    {"files", "ranks"},
+    {"files", "lists", "ranks"},
     {"logs"},
     {"figures"},
     {"analysis"},
@@ -24,9 +24,22 @@ LAYERS = [
     {"training"},
     {"trained"},
     {"command"},
-    {"prediction", "exporting", "auditing", "explanation", "reporting"},
+    {"adopting", "prediction", "exporting", "auditing", "explanation", "reporting"},
     {"evaluation", "page"},
-    {"train", "evaluate", "predict", "explain", "audit", "benchmark", "report", "export", "app", "run", "__main__"},
+    {
+        "train",
+        "evaluate",
+        "predict",
+        "explain",
+        "audit",
+        "benchmark",
+        "report",
+        "export",
+        "app",
+        "adopt",
+        "run",
+        "__main__",
+    },
 ]
 
 

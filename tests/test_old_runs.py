@@ -60,6 +60,13 @@ def test_an_interrupted_run_goes_on_in_the_middle_of_its_epoch(old: Path) -> Non
     assert json.loads((folder.path / "run.json").read_text())["status"] == "finished"
 
 
+def test_a_run_keeps_its_way_of_decoding(old: Path) -> None:
+    """These were trained before there was a choice."""
+    result = run_here("resume=interrupted", "data.decode=exact", cwd=old, verb="train")
+    assert result.returncode == 2
+    assert "interrupted was begun with data.decode=fast, now it is exact" in result.stderr
+
+
 def test_a_finished_run_gets_another_epoch(old: Path) -> None:
     before = pd.read_csv(old / "finished" / "metrics.csv")
     run("train", "resume=finished", "trainer.max_epochs=4", cwd=old)

@@ -12,6 +12,7 @@ from ..data.collection import ImageCollection
 from ..data.groups import across
 from ..data.images import read_image
 from ..data.module import ImageDataModule
+from ..data.no_images import PassedOver
 from ..data.splits import SPLITS
 from .duplicates import LEAST_CONTRAST, PHOTOGRAPH, SMALL, SMALL_SIDE, find_duplicates
 from .signatures import Signature, read_signatures, to_picture
@@ -68,6 +69,7 @@ class Audit:
         widths, heights: int (N,), in pixels, upright.
         modes, formats: how many images of each.
         skipped: (path, reason) of the files that were left out.
+        passed_over: what was not looked at, being no images by their names.
         files: how many there are, those left out among them.
         groups: those across splits or classes first.
         belonging: what images belong to, such as patients: how many; None where nothing is known of that.
@@ -86,6 +88,7 @@ class Audit:
     skipped: list[tuple[str, str]]
     files: int
     groups: list[DuplicateGroup]
+    passed_over: PassedOver
     belonging: int | None = None
     torn: dict[str, list[str]] = field(default_factory=dict)
 
@@ -150,6 +153,7 @@ class Audit:
             "modes": dict(self.modes.most_common()),
             "formats": dict(self.formats.most_common()),
             "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
+            "passed_over": {"files": dict(self.passed_over.files), "folders": dict(self.passed_over.folders)},
             "duplicates": {
                 "exact": sum(group.exact for group in groups),
                 "near": sum(not group.exact for group in groups),
@@ -199,6 +203,7 @@ def audit_images(data: ImageDataModule) -> Audit:
         groups=sorted(groups, key=lambda group: -group.across_splits - group.across_classes),
         belonging=None if found.groups is None else len(set(found.groups)),
         torn={} if found.groups is None else across(found.groups, {split: data.indices(split) for split in SPLITS}),
+        passed_over=found.passed_over,
     )
 
 

@@ -72,7 +72,7 @@ def facts(audit: Audit) -> Text:
     width, height = extent(audit.widths), extent(audit.heights)
     groups = audit.groups
     exact = sum(group.exact for group in groups)
-    rows = {
+    rows: dict[str, str] = {
         "balance": "all classes have equally many training images, within 1 %"
         if audit.imbalance < 1.01
         else f"the largest class has {audit.imbalance:.3g} times the training images of the smallest",
@@ -86,6 +86,8 @@ def facts(audit: Audit) -> Text:
         else f"{count(len(groups), 'group')} ({exact} exact, {len(groups) - exact} near): {len(audit.leaks)} across "
         f"splits, {len(audit.contradictions)} across classes",
     }
+    if audit.passed_over:
+        rows["passed over"] = str(audit.passed_over)
     if audit.belonging is not None:
         rows["groups"] = f"{audit.belonging:,}, {len(audit.torn) or 'none'} across splits"
     lines = [Text.assemble((f"{name:<13}", "bold"), text) for name, text in rows.items()]

@@ -15,6 +15,7 @@ from ..errors import InputError, first_line
 from ..runs.contents import UnusableError, read_config, read_yaml
 from ..runs.folder import EVENTS, RunFolder
 from ..runs.foreign import look_over
+from ..runs.saved_settings import unsaid
 from ..settings.check import plain
 from ..settings.composing import Composer, quote
 from ..settings.references import check_resolvers
@@ -143,7 +144,15 @@ def merge_words(run: RunFolder, typed: Sequence[str]) -> list[str]:
     before = last[-1] if last else run.overrides() or []
     if len(before) > MOST_WORDS or sum(map(len, before)) > LONGEST:
         raise InputError(f"{run.shown} was begun with more overrides than anybody types: train a new run")
-    return [*(word for word in before if _setting(word) not in now and not _is_hydras(run, word)), *typed]
+    kept = [word for word in before if _setting(word) not in now and not _is_hydras(run, word)]
+    known = now | {_setting(word) for word in kept}
+    earlier = [f"data.{key}={value}" for key, value in unsaid_by(run).items() if f"data.{key}" not in known]
+    return [*kept, *earlier, *typed]
+
+
+def unsaid_by(run: RunFolder) -> dict[str, Any]:
+    """Return the settings of the data that `run` was begun with without naming them."""
+    return unsaid({key[5:]: value for key, value in _settings_of(run).items() if key.startswith("data.")})
 
 
 def _setting(word: str) -> str:

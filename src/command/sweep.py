@@ -25,7 +25,7 @@ from ..runs.foreign import look_over
 from ..settings.composing import quote
 from ..tables import duration
 from .failures import one_line
-from .resume import NAMES_ONLY, check_same
+from .resume import NAMES_ONLY, check_same, unsaid_by
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,7 @@ class Sweep:
         began = time.monotonic()
         try:
             if resume:
+                cfg.data.update(unsaid_by(run))
                 # a file of conf/ may have changed since the run began: it would resume as another one
                 check_same(run, cfg, cfg, NAMES_ONLY, "set it back, or name another sweep with sweep=NAME")
             with self._alone(run, resume):

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .no_images import PassedOver
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -36,7 +38,8 @@ class ImageCollection:
             one part only is published, "digits/00042".
         published: the splits that the publisher made, as indices into `targets`; always "train".
         images: uint8 (N, C, H, W) where the images are held in memory, else None: they are read from `root / path`.
-        skipped: the files that are not among the N.
+        skipped: the files that are not among the N, though somebody may believe them to be images.
+        passed_over: what was not looked at.
         groups: N names of what an image belongs with, such as a patient, where that is known: splits keep a group's
             images on one side.
     """
@@ -49,3 +52,4 @@ class ImageCollection:
     images: torch.Tensor | None = None
     skipped: list[Skipped] = field(default_factory=list)
     groups: list[str] | None = None
+    passed_over: PassedOver = field(default_factory=PassedOver)

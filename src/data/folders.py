@@ -1,26 +1,24 @@
-"""Folders of images: one folder a class, with or without train, val and test above them."""
+"""Folders of images: which files they hold, and what class each is of."""
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..names import natural
+from ..errors import InputError, nearest
+from ..names import natural, nfc
 from .collection import ImageCollection, Skipped
 from .defects import FoundFile, scan
+from .exclusion import Exclusion
+from .layout import LAYOUT, look_into
+from .no_images import PassedOver, is_systems, kind_of
 
-# in lower case
-SPLIT_FOLDERS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-NO_CLASSES = {"__MACOSX"}  # what macOS packs into a zip
-LAYOUT = "wanted is one folder a class, {root}/<class>/<image>, with or without train, val and test above the classes"
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -34,96 +32,107 @@ class Listing:
     targets: list[int] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
-    def add(self, split: str, target: int, files: Sequence[FoundFile], skipped: Sequence[Skipped]) -> None:
+    def add(
+        self,
+        split: str,
+        target: int,
+        files: Sequence[FoundFile],
+        skipped: Sequence[Skipped],
+        passed: PassedOver | None = None,
+    ) -> None:
         self.files += files
         self.targets += [target] * len(files)
         self.splits += [split] * len(files)
         self.skipped += skipped
+        if passed:
+            self.passed_over += passed
 
 
-def check_root(root: Path) -> None:
-    """Raise `InputError` if `root` is something other than a folder, or can't be looked at. It may be missing."""
-    shown = repr(str(root) if len(str(root)) < 200 else f"{str(root)[:80]}…")
-    try:
-        wrong = root.exists() and not root.is_dir()
-    except OSError as error:  # a name that is too long, a parent that may not be entered
-        raise InputError(
-            f"cannot open the data folder {shown} ({error.strerror}): set data.root to another."
-        ) from error
-    if wrong:
-        raise InputError(f"the data folder {shown} is a file, not a folder: set data.root to the folder.")
-
-
-def find_splits(root: Path) -> dict[str, str]:
-    """Return split → folder below `root`, in the order train, val, test; {"train": "."} if `root` holds the classes.
-
-    Raises:
-        InputError: no such folder, splits beside other folders, two folders for one split, or splits without train.
-    """
-    check_root(root)
-    if not root.is_dir():
-        raise InputError(
-            f"the data folder {str(root)!r} does not exist: set data.root; {LAYOUT.format(root='data.root')}."
-        )
-    folders = subfolders(root)
-    named = [name for name in folders if name.lower() in SPLIT_FOLDERS]
-    others = sorted(set(folders) - set(named))
-    # a class may be called "train", beside a class "bus": one such folder without classes of its own is no split
-    if not named or (others and len(named) == 1 and not holds_classes(root / named[0])):
-        return {"train": "."}
-    if others:
-        raise InputError(
-            f"{root} holds the splits {named} and also {others}: move these elsewhere, or rename {named} if they are "
-            f"classes; {LAYOUT.format(root=root)}."
-        )
-    found: dict[str, str] = {}
-    for name in named:
-        split = SPLIT_FOLDERS[name.lower()]
-        if split in found:
-            raise InputError(
-                f"{root} holds both {found[split]!r} and {name!r} for the split {split}: keep one of them."
-            )
-        found[split] = name
-    if "train" not in found:
-        raise InputError(f"{root} holds {named} but no 'train': add the folder with the training images.")
-    return {split: found[split] for split in ("train", "val", "test") if split in found}
-
-
-def holds_classes(folder: Path) -> bool:
-    """Return whether at least two folders below hold files other than dot-files."""
-    return sum(holds_files(folder / name) for name in subfolders(folder)) >= 2
-
-
-def holds_files(folder: Path) -> bool:
-    return any(not name.startswith(".") for _, _, files in os.walk(folder) for name in files)
-
-
-def list_classes(root: Path, splits: Mapping[str, str]) -> Listing:
+def list_classes(
+    root: Path,
+    splits: Mapping[str, str],
+    *,
+    classes: Sequence[str] | None = None,
+    exclusion: Exclusion | None = None,
+    spell: Callable[[str], str] = nfc,
+) -> Listing:
     """Return all files of all splits, labelled by class names that every split shares.
 
+    Args:
+        classes: the names of those to use; None: all.
+        exclusion: which files and folders are left out.
+        spell: how the name of a folder becomes that of a class.
+
     Raises:
-        InputError: fewer than two classes, a class that train lacks, or class folders without a file (all are named).
+        InputError: fewer than two classes, a class that train lacks or that doesn't exist, two folders for one, or
+            class folders without a file (all are named).
     """
-    classes = {split: subfolders(root / folder) for split, folder in splits.items()}
-    names = classes["train"]
+    listing = Listing(root, [], list(splits))
+    folders = {split: _class_folders(root, Path(folder), listing, exclusion, spell) for split, folder in splits.items()}
+    if classes is not None:
+        chosen = choose_classes(classes, list(folders["train"]), root / splits["train"])
+        folders = {split: {name: found[name] for name in chosen if name in found} for split, found in folders.items()}
+    names = listing.class_names = list(folders["train"])
     if len(names) < 2:
         raise InputError(complaint_about_classes(root / splits["train"], names))
-    for split, found in classes.items():
+    empty = []
+    for split, found in folders.items():
         if unknown := sorted(set(found) - set(names)):
             raise InputError(f"{root / splits[split]} has classes that train lacks, {unknown}: add or remove them.")
-    listing = Listing(root, names, list(splits))
-    empty = []
-    for split, folder in splits.items():
-        for name in classes[split]:
-            below = Path(folder, name)
-            files, skipped = list_files(root, below)
-            if not files:
-                empty.append(str(below))
-            listing.add(split, names.index(name), files, skipped)
+        for name, below in found.items():
+            files, skipped, passed = list_files(root, below)
+            kept = files if exclusion is None else [file for file in files if not exclusion.leaves_out(file.path)]
+            if exclusion is not None:
+                skipped = [file for file in skipped if not exclusion.leaves_out(file.path)]
+            if not files or (not kept and split == "train"):
+                empty.append(f"{below}{' (data.exclude)' if files else f' ({passed})' if passed else ''}")
+            listing.add(split, names.index(name), kept, skipped, passed)
     if empty:
-        raise InputError(f"no images in these class folders of {root}: {', '.join(empty)}: fill or remove them.")
+        raise InputError(
+            f"no images in these class folders of {root}: {', '.join(empty)}: fill or remove them, or leave them out "
+            "with data.exclude=[…]."
+        )
     return listing
+
+
+def _class_folders(
+    root: Path, folder: Path, listing: Listing, exclusion: Exclusion | None, spell: Callable[[str], str]
+) -> dict[str, Path]:
+    """Return class name → folder below `root`, sorted by the folder; say which files lie beside them."""
+    level = look_into(root / folder)
+    listing.passed_over += level.passed
+    found: dict[str, Path] = {}
+    for name in level.folders:
+        below = folder / name
+        if exclusion is not None and exclusion.leaves_out_folder(below.as_posix()):
+            continue
+        if spell(name) in found:
+            both = " and ".join(ascii(path.name) for path in (found[spell(name)], below))
+            raise InputError(
+                f"{root / folder} holds two folders that are the same name in Unicode, {both}: put them together."
+            )
+        found[spell(name)] = below
+    if found and level.loose:
+        one = level.loose == 1
+        log.info(
+            "%s directly in %s %s to no class: not used", f"{level.loose:,} file{'' if one else 's'}", root / folder,
+            "belongs" if one else "belong",
+        )  # fmt: skip
+    return found
+
+
+def choose_classes(classes: Sequence[str], known: Sequence[str], folder: Path) -> list[str]:
+    """Return those of the known names that were asked for, in their own order; name the nearest to an unknown one."""
+    wanted = [nfc(str(name)) for name in classes]
+    spelt = {nfc(name): name for name in known}
+    for name in wanted:
+        if name not in spelt:
+            raise InputError(f"data.classes names {name!r}, no class in {folder}; nearest: {nearest(name, known)}")
+    if len(set(wanted)) < 2:
+        raise InputError(f"data.classes=[{','.join(wanted)}] is too few: name at least two classes")
+    return [name for name in known if nfc(name) in wanted]
 
 
 def complaint_about_classes(folder: Path, names: Sequence[str]) -> str:
@@ -134,16 +143,26 @@ def complaint_about_classes(folder: Path, names: Sequence[str]) -> str:
     return f"{folder} holds {images} files and no class folders: {wanted}."
 
 
-def collect(listing: Listing, names: Mapping[str, str] | None = None) -> ImageCollection:
-    """Return the listed files that are whole images. `names` gives class folders readable names, which are sorted."""
+def collect(
+    listing: Listing, names: Mapping[str, str] | None = None, order: Callable[[str], Any] = natural
+) -> ImageCollection:
+    """Return the listed files that are whole images.
+
+    `names` gives class folders readable names; `order` is the key by which classes are sorted.
+    """
     reasons = scan(listing.root, listing.files)
-    return select(listing, reasons, names)
+    return select(listing, reasons, names, order)
 
 
-def select(listing: Listing, reasons: Sequence[str | None], names: Mapping[str, str] | None = None) -> ImageCollection:
+def select(
+    listing: Listing,
+    reasons: Sequence[str | None],
+    names: Mapping[str, str] | None = None,
+    order: Callable[[str], Any] = natural,
+) -> ImageCollection:
     """Return a collection of the files without a reason against them."""
     readable = [name if names is None else names.get(name, name) for name in listing.class_names]
-    class_names = sorted(readable, key=natural)
+    class_names = sorted(readable, key=order)
     index = np.array([class_names.index(name) for name in readable])
     good = np.array([reason is None for reason in reasons], dtype=bool)
     splits = np.array(listing.splits)[good]
@@ -155,17 +174,8 @@ def select(listing: Listing, reasons: Sequence[str | None], names: Mapping[str, 
         paths=[file.path for file, keep in zip(listing.files, good, strict=True) if keep],
         published={split: np.flatnonzero(splits == split) for split in listing.published},
         skipped=sorted(listing.skipped + bad, key=lambda skipped: skipped.path),
+        passed_over=listing.passed_over,
     )
-
-
-def subfolders(folder: Path) -> list[str]:
-    """Return the names of the folders directly below, sorted, without dot-folders. Raise `InputError` if closed."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if not e.name.startswith(".") and e.name not in NO_CLASSES]
-    except OSError as error:
-        raise InputError(f"cannot open {folder}: {error.strerror}. Check data.root and its permissions.") from error
-    return sorted(name for name in names if (folder / name).is_dir())
 
 
 def identity(folder: Path) -> tuple[int, int]:
@@ -192,14 +202,17 @@ def find_file(root: Path, path: str) -> tuple[list[FoundFile], list[Skipped]]:
     return [FoundFile(path, status.st_size, status.st_mtime_ns)], []
 
 
-def list_files(root: Path, below: Path) -> tuple[list[FoundFile], list[Skipped]]:
-    """Return the files in `root / below` and its subfolders, sorted, without dot-files, and what is no file or folder.
+def list_files(root: Path, below: Path) -> tuple[list[FoundFile], list[Skipped], PassedOver]:
+    """Return the files in `root / below` and its subfolders that may be images, sorted, and what is no file or folder.
+
+    Dot-files are left out, and so is what is known to be no image, which comes last.
 
     Links are followed, but no folder is entered twice, so that a loop of links ends; nor is one that contains
     `root / below`, which would bring in the images of all other classes.
     """
     files: list[FoundFile] = []
     skipped: list[Skipped] = []
+    passed = PassedOver()
     pending, seen = [below], surrounding(root / below)
     while pending:
         folder = pending.pop()
@@ -218,7 +231,12 @@ def list_files(root: Path, below: Path) -> tuple[list[FoundFile], list[Skipped]]
             path = f"{shown}/{entry.name}"
             try:
                 if entry.is_dir():
-                    pending.append(folder / entry.name)
+                    if is_systems(entry.name):
+                        passed.folders[entry.name] += 1
+                    else:
+                        pending.append(folder / entry.name)
+                elif kind := kind_of(entry.name):
+                    passed.files[kind] += 1
                 elif entry.is_file():
                     status = entry.stat()
                     files.append(FoundFile(path, status.st_size, status.st_mtime_ns))
@@ -226,4 +244,4 @@ def list_files(root: Path, below: Path) -> tuple[list[FoundFile], list[Skipped]]
                     skipped.append(Skipped(path, "not a regular file" if (root / path).exists() else "broken link"))
             except OSError as error:  # a link to itself, or a file that has just gone
                 skipped.append(Skipped(path, (error.strerror or "cannot be found").lower()))
-    return sorted(files), skipped
+    return sorted(files), skipped, passed

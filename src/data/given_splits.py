@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from ..errors import InputError
-from .folders import SPLIT_FOLDERS
 from .labels_table import Table
+from .layout import SPLIT_FOLDERS
 
 TRUE, FALSE = {"true", "1", "yes", "t", "y"}, {"false", "0", "no", "f", "n"}
 FLAGS: Mapping[str, tuple[str, str]] = {

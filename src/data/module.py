@@ -53,7 +53,7 @@ class ImageDataModule(LightningDataModule):
         self.chosen = chosen
         self.source = name
         self.root = chosen.folder
-        self.geometry = Geometry(chosen.image_size, chosen.in_channels, chosen.interpolation)
+        self.geometry = Geometry(chosen.image_size, chosen.in_channels, chosen.interpolation, chosen.decode)
         self.mean = channel_values("mean", chosen.mean, chosen.in_channels)
         self.std = channel_values("std", chosen.std, chosen.in_channels)
         self.batch_size = UNTIL_FOUND if chosen.batch_size == "auto" else chosen.batch_size
@@ -128,6 +128,7 @@ class ImageDataModule(LightningDataModule):
             max_skipped=self.chosen.max_skipped,
             options=self.options,
             group=self.chosen.group,
+            exclude=self.chosen.exclude,
         )
         if self.chosen.num_classes not in (None, len(found.class_names)):
             raise InputError(
@@ -168,6 +169,7 @@ class ImageDataModule(LightningDataModule):
             "mean": self.mean,
             "std": self.std,
             "interpolation": self.geometry.interpolation,
+            "decode": self.geometry.decode,
         }
 
     def targets(self, split: str) -> np.ndarray:
@@ -191,6 +193,11 @@ class ImageDataModule(LightningDataModule):
     def class_weights(self) -> list[float] | None:
         """Return the weight (K,) of each class in the loss with balance "loss", else None."""
         return balanced_weights(self.targets("train"), self.num_classes) if self.balance == "loss" else None
+
+    def classes_without(self, split: str) -> list[str]:
+        """Return the names of the classes that have no image in the split."""
+        counts = np.bincount(self.targets(split), minlength=self.num_classes)
+        return [name for name, count in zip(self.class_names, counts, strict=True) if not count]
 
     def size(self, split: str) -> int:
         return len(self.indices(split))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
-from .folders import SPLIT_FOLDERS, check_root, subfolders
+from .layout import SPLIT_FOLDERS, check_root, look_into
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of Hugging Face's `imagefolder`
@@ -41,7 +41,7 @@ def find_tables(root: Path, named: Path | str | None) -> list[FoundTable]:
         raise InputError(f"the data folder {str(root)!r} does not exist: set data.root, or data.table=FILE")
     parts = [
         FoundTable(root / folder / name, [folder], SPLIT_FOLDERS[folder.lower()])
-        for folder in subfolders(root)
+        for folder in look_into(root).folders
         if folder.lower() in SPLIT_FOLDERS
         for name in METADATA
         if (root / folder / name).is_file()

@@ -20,21 +20,38 @@ INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamp
 ASPECT_RATIOS = (3 / 4, 4 / 3)
 ATTEMPTS = 10
 
+EARLIER = "fast"
+"""`decode` of checkpoints and runs that were written before there was a choice."""
+
 # Of a longer strip only the centre is resized: a line of 1 × 30000 pixels would become 224 × 6.7 million.
 LONGEST = 8  # times the shorter side
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a network's input looks like: a square of `image_size` pixels with `in_channels` channels."""
+    """What a network's input looks like: a square of `image_size` pixels with `in_channels` channels.
+
+    Attributes:
+        decode: "exact", and the pixels are those of torchvision's Resize and CenterCrop; or "fast", and of a JPEG
+            that is much larger libjpeg reconstructs only a half, quarter or eighth of each side.
+    """
 
     image_size: int
     in_channels: int
     interpolation: str = "bilinear"
+    decode: str = "exact"
 
     @property
     def resampling(self) -> Image.Resampling:
         return INTERPOLATIONS[self.interpolation]
+
+    @property
+    def is_exact(self) -> bool:
+        return self.decode == "exact"
+
+    def read(self, source: Path | str | BinaryIO, needed: int) -> Image.Image:
+        """Read a picture of whose shorter side at least `needed` pixels are wanted. Raise `UnreadableImageError`."""
+        return read_image(source, self.in_channels, None if self.is_exact else needed)
 
 
 @dataclass(frozen=True)
@@ -64,8 +81,7 @@ def chosen_augmentation(settings: Augment | None, *, in_memory: bool) -> Augment
 
 def load_image(source: Path | str | BinaryIO, geometry: Geometry) -> torch.Tensor:
     """Return an image file as evaluation and prediction see it: uint8 (C, S, S). Raise `UnreadableImageError`."""
-    picture = read_image(source, geometry.in_channels, geometry.image_size)
-    return to_tensor(resize_and_crop(picture, geometry.image_size, geometry.resampling))
+    return to_tensor(resize_and_crop(geometry.read(source, geometry.image_size), geometry))
 
 
 def load_augmented(
@@ -76,11 +92,12 @@ def load_augmented(
     if augmentation.scale < 1:
         # the smallest crop's shorter side still has the pixels that the input needs
         needed = math.ceil(size / math.sqrt(augmentation.scale * ASPECT_RATIOS[0]))
-        picture = read_image(source, geometry.in_channels, needed)
+        picture = geometry.read(source, needed)
         box = random_box(picture.size, augmentation.scale, random)
-        picture = picture.resize((size, size), geometry.resampling, box=box, reducing_gap=2.0)
+        gap = None if geometry.is_exact else 2.0  # so much is left after averaging whole blocks, which is faster
+        picture = picture.resize((size, size), geometry.resampling, box=box, reducing_gap=gap)
     else:
-        picture = resize_and_crop(read_image(source, geometry.in_channels, size), size, geometry.resampling)
+        picture = resize_and_crop(geometry.read(source, size), geometry)
     if augmentation.flip and random.random() < 0.5:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if augmentation.color > 0:
@@ -93,25 +110,29 @@ def load_augmented(
     return to_tensor(picture)
 
 
-def resize_and_crop(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
-    """Resize the shorter side to `size`, antialiased, and crop the centre: torchvision's Resize and CenterCrop."""
-    picture = shorten(picture)
+def resize_and_crop(picture: Image.Image, geometry: Geometry) -> Image.Image:
+    """Resize the shorter side, antialiased, and crop the centre: torchvision's Resize and CenterCrop."""
+    size, is_strip = geometry.image_size, max(picture.size) > LONGEST * min(picture.size)
+    if is_strip and not geometry.is_exact:
+        picture = shorten(picture)
     width, height = picture.size
     if width <= height:
         resized = (size, max(size, int(size * height / width)))
     else:
         resized = (max(size, int(size * width / height)), size)
-    if resized != picture.size:
-        picture = picture.resize(resized, resampling)
     left, top = round((resized[0] - size) / 2), round((resized[1] - size) / 2)
+    if is_strip and geometry.is_exact:  # only what the crop keeps is computed
+        x, y = width / resized[0], height / resized[1]
+        box = (left * x, top * y, (left + size) * x, (top + size) * y)
+        return picture.resize((size, size), geometry.resampling, box=box)
+    if resized != picture.size:
+        picture = picture.resize(resized, geometry.resampling)
     return picture if resized == (size, size) else picture.crop((left, top, left + size, top + size))
 
 
 def shorten(picture: Image.Image) -> Image.Image:
-    """Return the picture, or the centre of a strip longer than `LONGEST` times its shorter side."""
+    """Return the centre of a strip, `LONGEST` times as long as its shorter side."""
     most = LONGEST * min(picture.size)
-    if max(picture.size) <= most:
-        return picture
     width, height = (min(side, most) for side in picture.size)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))

@@ -19,7 +19,8 @@ from ..settings.check import check_config
 from ..training.assemble import all_settings_needed
 from ..training.session import run_training
 
-STEM = {"stem", "stem_pool"}
+CHOSEN = {"stem", "stem_pool", "shortcut_padding"}
+"""What pretrained weights may have chosen of a network."""
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def train_shuffled(
     the network can learn them by heart; `learned` says how far it came.
 
     Args:
-        architecture: That of the run's checkpoint, where pretrained weights have chosen the stem.
+        architecture: That of the run's checkpoint, where pretrained weights have chosen its stem, say.
         data_root: Where the data set lies now.
 
     Returns:
@@ -64,7 +65,7 @@ def train_shuffled(
     """
     settings = shuffled_settings(run, epochs=epochs, images=images)
     settings.model.update(
-        {key: value for key, value in (architecture or {}).items() if key in STEM & settings.model.keys()}
+        {key: value for key, value in (architecture or {}).items() if key in CHOSEN & settings.model.keys()}
     )
     if data_root is not None:
         settings.data.root = data_root

@@ -4,14 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..names import nfc
 from ..settings.check import nearest
 from ..trained.pictures import UNKNOWN
 
 
 def find_class(name: str, class_names: list[str]) -> int:
     """Return the index of a class from its name, or from its number where no class has that name."""
-    if name in class_names:
-        return class_names.index(name)
+    spelt = [nfc(known) for known in class_names]
+    if nfc(name) in spelt:
+        return spelt.index(nfc(name))
     if name.isdecimal() and int(name) < len(class_names):
         return int(name)
     raise InputError(f"target={name} is no class of this network; nearest: {nearest(name, class_names)}")

@@ -28,9 +28,12 @@ log = logging.getLogger(__name__)
 PREPROCESSING = (
     "uint8, 0 to 255, not normalised: the first frame of the file, upright by its EXIF tag, transparency on white, RGB "
     "or, of one channel, luma; the shorter side resized to image_size with Pillow's antialiased interpolation, then "
-    "the central square. A JPEG of at least twice the size is decoded at a half, quarter or eighth of it. example.py, "
-    "which src.export writes beside this file, does just that."
+    "the central square. {decode} example.py, which src.export writes beside this file, does just that."
 )
+DECODE = {
+    "fast": "A JPEG of at least four times the size is decoded at a half, quarter or eighth of its own.",
+    "exact": "A JPEG is decoded in full: these are the pixels of torchvision's Resize and CenterCrop.",
+}
 
 
 class ExportedNetwork(nn.Module):
@@ -93,10 +96,10 @@ def describe(trained: Trained, kind: str) -> dict[str, Any]:
     return {
         "network": trained.name,
         "class_names": trained.class_names,
-        **{key: settings[key] for key in ("image_size", "in_channels", "mean", "std", "interpolation")},
+        **{key: settings[key] for key in ("image_size", "in_channels", "mean", "std", "interpolation", "decode")},
         "input": "images: uint8 (N, in_channels, image_size, image_size)",
         "output": "logits: float32 (N, classes), in the order of class_names",
-        "preprocessing": PREPROCESSING,
+        "preprocessing": PREPROCESSING.format(decode=DECODE[settings["decode"]]),
         **({} if calibration is None else {"temperature": calibration.temperature}),
         "checkpoint_sha256": digest(trained.path),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
@@ -180,7 +183,7 @@ def _say(file: Path, trained: Trained, kind: str, proof: Proof) -> None:
 def usage(file: str, trained: Trained) -> str:
     """Write the lines of Python that load the file elsewhere, beside example.py and without ResLens."""
     geometry = trained.geometry
-    shape = f'{geometry.image_size}, {geometry.in_channels}, "{geometry.interpolation}"'
+    shape = f'{geometry.image_size}, {geometry.in_channels}, "{geometry.interpolation}", "{geometry.decode}"'
     first, call = "import torch", f'torch.export.load("{file}").module()(torch.from_numpy(images))'
     if file.endswith(".onnx"):
         first, call = "import onnxruntime", f'onnxruntime.InferenceSession("{file}").run(None, {{"images": images}})[0]'

@@ -37,10 +37,11 @@ def open_network(file: Path) -> tuple[Network, Mapping[str, str]]:
     return lambda images: network(torch.from_numpy(images)).numpy(), json.loads(inside["metadata.json"])
 
 
-def load_image(file: Path | str, image_size: int, in_channels: int, interpolation: str) -> np.ndarray:
+def load_image(file: Path | str, image_size: int, in_channels: int, interpolation: str, decode: str) -> np.ndarray:
     """A picture as the network was trained on it: uint8 (C, S, S), its channels RGB or, if there is one, grey."""
     with Image.open(file, formats=FORMATS) as image:
-        image.draft(None, (2 * image_size, 2 * image_size))  # a large JPEG at half, a quarter or an eighth of its size
+        if decode == "fast":
+            image.draft(None, (2 * image_size, 2 * image_size))  # a large JPEG at half, a quarter or an eighth of it
         image.load()
         orientation = 1
         with suppress(Exception):  # a broken EXIF block leaves the pixels alone
@@ -48,7 +49,8 @@ def load_image(file: Path | str, image_size: int, in_channels: int, interpolatio
         picture = to_channels(image, in_channels)
     if orientation in range(2, 9):
         picture = picture.transpose(Image.Transpose[UPRIGHT[orientation - 2]])
-    pixels = np.array(resize_and_crop(picture, image_size, Image.Resampling[interpolation.upper()]))
+    whole = decode == "exact"
+    pixels = np.array(resize_and_crop(picture, image_size, Image.Resampling[interpolation.upper()], whole))
     return pixels[None] if in_channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
@@ -75,14 +77,20 @@ def to_8_bits(values: np.ndarray, whole: bool) -> np.ndarray:
     return np.rint(grey * (255.0 / top)).astype(np.uint8)
 
 
-def resize_and_crop(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
-    """The shorter side resized to `size` pixels, then the central square."""
-    picture = central(picture, *(min(side, LONGEST * min(picture.size)) for side in picture.size))
+def resize_and_crop(picture: Image.Image, size: int, resampling: Image.Resampling, whole: bool) -> Image.Image:
+    """The shorter side resized to `size` pixels, then the central square; `whole`: of a strip not only its centre."""
+    is_strip = max(picture.size) > LONGEST * min(picture.size)
+    if is_strip and not whole:
+        picture = central(picture, *(min(side, LONGEST * min(picture.size)) for side in picture.size))
     shorter = min(picture.size)
     width, height = (max(size, int(size * side / shorter)) for side in picture.size)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    if is_strip and whole:  # of what it would become, the square alone
+        x, y = picture.width / width, picture.height / height
+        box = (left * x, top * y, (left + size) * x, (top + size) * y)
+        return picture.resize((size, size), resampling, box=box)
     if (width, height) != picture.size:
         picture = picture.resize((width, height), resampling)
-    left, top = round((width - size) / 2), round((height - size) / 2)
     return picture.crop((left, top, left + size, top + size))
 
 
@@ -104,7 +112,7 @@ def main(pictures: list[str]) -> None:
     here = Path(__file__).parent
     network, told = open_network(min(file for file in here.iterdir() if file.suffix in (".onnx", ".pt2")))
     names = json.loads(told["class_names"])
-    geometry = int(told["image_size"]), int(told["in_channels"]), told["interpolation"]
+    geometry = int(told["image_size"]), int(told["in_channels"]), told["interpolation"], told["decode"]
     unread = 0
     for file in pictures:
         try:

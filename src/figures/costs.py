@@ -13,6 +13,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
 from ..frames import pd
+from .fonts import boxes_allowed, give_fonts
 from .style import BLUE, DPI, GREY, INK, add_legend, fit_labels, text_width
 
 WIDTH = 8  # inches
@@ -72,7 +73,9 @@ def _drawn(points: pd.DataFrame, panels: dict[str, pd.DataFrame], numbered: bool
     for axes, (cost, rows) in zip(charts, panels.items(), strict=True):
         _chart(axes, rows, cost)
     FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
+    give_fonts(figure)
+    with boxes_allowed():
+        figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the labels are placed in pixels: nothing may move any more
     placed = [_label(axes, rows, labels, numbered) for axes, rows in zip(charts, panels.values(), strict=True)]
     return figure if all(placed) else None

@@ -19,6 +19,7 @@ from PIL import Image
 
 from ..files import replacing
 from ..logs import COMMANDS
+from .fonts import OWN, boxes_allowed, fallbacks, give_fonts
 
 INK, GREY = "#222222", "#767676"
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe & Ito 2008: colour-blind readers can tell them apart
@@ -65,10 +66,11 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 @lru_cache(maxsize=4096)
 def _advance(character: str, weight: str) -> float:
     """Return how far a character moves the next, in font sizes; between bars, because a blank alone has no width."""
-    font = FontProperties(family="DejaVu Sans", size=1, weight=weight)
-    with_it, without = (
-        text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in (f"|{character}|", "||")
-    )
+    font = FontProperties(family=[OWN, *fallbacks(character)], size=1, weight=weight)
+    with boxes_allowed():
+        with_it, without = (
+            text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in (f"|{character}|", "||")
+        )
     return float(with_it - without)
 
 
@@ -155,7 +157,9 @@ def add_legend(owner: Axes | Figure, *entries: Any, **options: Any) -> None:
 def to_image(figure: Figure) -> NDArray[np.uint8]:
     """Draw the figure as RGB pixels (H, W, 3), as TensorBoard's `add_image(..., dataformats="HWC")` takes them."""
     canvas: Any = FigureCanvasAgg(figure)  # matplotlib leaves these methods untyped
-    canvas.draw()
+    give_fonts(figure)
+    with boxes_allowed():
+        canvas.draw()
     pixels: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     return pixels
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..logs import escaped
+from ..names import nfc
 from . import Network
 from .naming import in_head
 
@@ -65,20 +66,20 @@ def _by_name(
     class_names: Sequence[str],
     row: Network,
 ) -> Head:
-    place = {name: number for number, name in enumerate(theirs)}
-    known = [name for name in class_names if name in place]
+    place = {nfc(name): number for number, name in enumerate(theirs)}
+    known = [name for name in class_names if nfc(name) in place]
     if not known:
         return Head(
             {}, names, f"made anew: {row.head}, since its classes ({few(theirs)}) are others ({few(class_names)})"
         )
-    here = [number for number, name in enumerate(class_names) if name in place]
-    there = [place[name] for name in known]
+    here = [number for number, name in enumerate(class_names) if nfc(name) in place]
+    there = [place[nfc(name)] for name in known]
     taken = {}
     for name in names:
         taken[name] = own[name].clone()
         taken[name][here] = state[name][there].to(taken[name])
     said = f"its head: {len(known)} of {len(class_names)} classes by name"
-    fresh = [name for name in class_names if name not in place]
+    fresh = [name for name in class_names if nfc(name) not in place]
     if fresh:
         said += f" ({few(known)}), made anew: {few(fresh)}"
     return Head(taken, [], said)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..logs import escaped
 from . import Network, row_of
+from .shortcuts import Shortcuts, told_by_names
 
 LEAST_SHARE = 0.9
 """The share of the weights between first convolution and head that file and network must have in common. With less it
@@ -48,10 +49,12 @@ class Weights(dict[str, Tensor]):
     Attributes:
         class_names: Of the head's rows, where the file names them.
         origin: Which part of the file it is, and in whose names; empty where that is plain.
+        shortcuts: How those without weights pad, where file or names tell.
     """
 
     class_names: tuple[str, ...] | None = None
     origin: str = ""
+    shortcuts: Shortcuts | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def named_as(network: nn.Module, state: Mapping[str, Tensor]) -> Weights:
     weights = Weights(ordered[0].tensors if ordered else state)
     weights.class_names = getattr(state, "class_names", None)
     weights.origin = _origin(ordered) or getattr(state, "origin", "")
+    weights.shortcuts = getattr(state, "shortcuts", None) or told_by_names(network, state, weights)
     return weights
 
 

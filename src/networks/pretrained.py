@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from ..errors import InputError
-from . import NETWORKS, build_network, row_of
+from . import NETWORKS, Network, build_network, row_of
 from .head import few, fit_head
 from .naming import LEAST_SHARE, Weights, common_share, in_head, named_as
+from .shortcuts import say_shortcuts
 from .weights_file import read_weights
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Fit:
         unused: Only the file has them.
         head: What became of the head, in words; empty where the lists say it.
         origin: Which part of the file it was, and in whose names; empty where that is plain.
+        shortcuts: What is not plain about shortcuts without weights, in words.
     """
 
     loaded: list[str]
@@ -51,6 +53,7 @@ class Fit:
     unused: list[str]
     head: str = ""
     origin: str = ""
+    shortcuts: str = ""
 
 
 def imagenet_weights(name: str) -> Weights:
@@ -90,9 +93,10 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> N
     own, row = network.state_dict(), row_of(network)
     part = named_as(network, state)
     share = common_share(own, part, row)
-    if share >= LEAST_SHARE:
-        return
     here = getattr(network, "name", None)
+    if share >= LEAST_SHARE:
+        _refuse_more_layers(own, part, row, f"weights={source}", here)
+        return
     other = _network_of(state, besides=here)
     others = [name for name in own if name in part and own[name].shape != part[name].shape and not in_head(name, row)]
     if own.keys() <= part.keys() and others and other is None:
@@ -108,6 +112,24 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> N
     else:
         remedy = f"take a file of {here}"
     raise InputError(f"weights={source} fit the model to {share:.0%} only, so they are another network's: {remedy}")
+
+
+def _refuse_more_layers(
+    own: Mapping[str, Tensor], part: Mapping[str, Tensor], row: Network, source: str, here: str | None
+) -> None:
+    """Raise `InputError` where the file has layers inside the network's own that the network doesn't compute."""
+    children = {name.partition(".")[0] for name in own}
+    inside = [name for name in part if name.partition(".")[0] in children and not in_head(name, row)]
+    more = [name for name in inside if name not in own and part[name].ndim > 1]
+    if any("shortcut" in name or "downsample" in name for name in more) and str(here).startswith("cifar_"):
+        raise InputError(
+            f"{source} are of a network whose shortcuts have weights ({more[0]}: option B of the ResNet paper); {here} "
+            f"has none, and ResLens builds no such network: take weights of {here}"
+        )
+    if more:
+        raise InputError(
+            f"{source} are another network's, with layers that {here} has not ({few(more)}): take weights of {here}"
+        )
 
 
 def _sizes(network: nn.Module, state: Mapping[str, Tensor]) -> str:
@@ -170,6 +192,7 @@ def fit_weights(
         unused=[name for name in part if name not in own],
         head=top.said,
         origin=part.origin,
+        shortcuts=say_shortcuts(network, part.shortcuts),
     )
 
 
@@ -190,6 +213,8 @@ def describe_fit(fit: Fit, source: str) -> str:
     parts = [f"weights: {len(fit.loaded)} tensors from {source}" + (f", {fit.origin}" if fit.origin else "")]
     if fit.head:
         parts.append(fit.head)
+    if fit.shortcuts:
+        parts.append(fit.shortcuts)
     if fit.adapted:
         parts.append(f"adapted to the channels: {few(fit.adapted)}")
     if fit.replaced:

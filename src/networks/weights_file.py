@@ -15,6 +15,7 @@ from . import NETWORKS, build_network
 from .calls import MORE
 from .naming import LEAST_SHARE, Weights, common_share, named_as
 from .saved import SavedFileError, check_tensors, load_saved
+from .shortcuts import own_shortcuts
 from .unsafe import UnsafePickleError
 
 DEEPEST, MOST_VALUES, LONGEST = 6, 20_000, 1_000
@@ -68,6 +69,7 @@ def read_weights(path: Path | str, model: str | None = None) -> Weights:
     if own is not None and any(name.startswith(OURS) for name in state):
         state = Weights({name.removeprefix(OURS): value for name, value in state.items() if name.startswith(OURS)})
         state.class_names = _class_names(content)
+        state.shortcuts = own_shortcuts(content["hyper_parameters"]["architecture"])
     if not state:
         raise InputError(f"weights={path} holds no tensors: {SAVE}")
     part = _part(state, model or own)
@@ -77,6 +79,11 @@ def read_weights(path: Path | str, model: str | None = None) -> Weights:
         remedy = "save it in float32" if "no plain" in str(error) else "take another checkpoint of that training"
         raise InputError(f"weights={path} can't be used, {error}: {remedy}") from error
     return part or state
+
+
+def own_name(path: Path) -> str | None:
+    """Return which network a checkpoint of ours holds, None of another file; raise `InputError` as `read_weights`."""
+    return _own_name(_read(path)) if path.is_file() else None
 
 
 def _part(state: Weights, model: str | None) -> Weights | None:

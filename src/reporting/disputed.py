@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..runs.saved_settings import unsaid
 from .finished import Replicate, Run
 from .groups import Group
 
@@ -61,7 +62,7 @@ def _images(run: Run, paths: list[str]) -> NDArray[np.uint8]:
     """Return the images (N, C, H, W) as the run's network saw them."""
     from ..data import ImageDataModule  # imports torch, which nothing else in a report needs
 
-    settings = run.config["data"] | {"num_workers": 0}
+    settings = run.config["data"] | unsaid(run.config["data"]) | {"num_workers": 0}
     try:
         data = ImageDataModule(**settings, seed=run.config["seed"])
     except TypeError as error:

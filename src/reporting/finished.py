@@ -1,7 +1,6 @@
 """Finished runs, read from their folders alone; a run that can't be in a report is named with the reason."""
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
@@ -12,8 +11,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ..data.transforms import EARLIER
 from ..errors import InputError, first_line
 from ..frames import pd
+from ..names import natural
 from ..runs.columns import read_csv, refuse_infinite
 from ..runs.contents import MissingError, UnusableError, is_number, parse_yaml, read_json, read_yaml
 from ..runs.folder import RunFolder
@@ -116,11 +117,6 @@ def read_runs(folder: Path) -> tuple[list[Run], list[Problem]]:
         reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
         raise InputError(f"runs={folder} holds no finished run{f' ({reasons})' if reasons else ''}: {REMEDY}")
     return sorted(runs, key=lambda run: natural(run.name)), problems
-
-
-def natural(name: str) -> list[str | int]:
-    """Return a key that sorts names as people do, the numbers in them by size."""
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))]
 
 
 def without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -252,9 +248,11 @@ def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any
     except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         raise UnusableError(f".hydra/config.yaml can't be resolved ({first_line(error)})") from None
     data = resolved.get("data")
-    for place in ("root", "table") if isinstance(data, dict) else ():
-        if isinstance(data.get(place), str):
-            data[place] = os.path.normpath(data[place])  # photos/ and photos are the same
+    if isinstance(data, dict):
+        data.setdefault("decode", EARLIER)
+        for place in ("root", "table"):
+            if isinstance(data.get(place), str):
+                data[place] = os.path.normpath(data[place])  # photos/ and photos are the same
     return without_ignored(resolved) if without else resolved
 
 

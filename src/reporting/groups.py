@@ -8,7 +8,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .finished import Problem, Replicate, Run, natural
+from ..names import Key, natural
+from .finished import Problem, Replicate, Run
 from .labels import label_groups, model_name, same_settings
 
 Digests = dict[Replicate, bytes]
@@ -102,7 +103,7 @@ def _missing_folds(groups: Sequence[Group]) -> Iterator[Problem]:
                 yield Problem(group.label, reason)
 
 
-def _age(run: Run) -> tuple[float, list[str | int]]:
+def _age(run: Run) -> tuple[float, Key]:
     """Return a key that sorts runs by when they began, then by name; runs that don't say are the oldest."""
     try:
         start = datetime.fromisoformat(str(run.record.get("start"))).timestamp()

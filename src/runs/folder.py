@@ -33,6 +33,9 @@ Status = Literal["running", "finished", "failed", "interrupted", "refused"]
 EVENTS = "events.out.tfevents"
 """How the names of TensorBoard's files begin."""
 
+ADOPTED = "adopted.ckpt"
+"""The checkpoint of a network that others have trained, in a folder that is no run."""
+
 
 def new_run_path(data: str, model: str, outputs: Path = Path("outputs")) -> Path:
     """Return `outputs/<data>/<model>/<date>_<time>_<4 random hex>`: the hex keeps runs of one second apart."""

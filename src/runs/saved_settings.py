@@ -1,6 +1,7 @@
 """The configuration of a run, for what has to do with its data or its training again."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ OTHERS = ("monitor", "mode", "checkpoint_every", "label_smoothing", "memory_form
 """What a measurement or a training beside the run takes over, besides."""
 
 
+def unsaid(data: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return what the group `data` of a run meant without saying so, because its version knew no other way.
+
+    The order of classes is that of its checkpoints' heads, and the draw of its splits depends on it.
+    """
+    return {"class_order": "plain"} if data.get("name") == "folder" and "class_order" not in data else {}
+
+
 def run_settings(run: RunFolder) -> Any:
     """The composed configuration of `run`, unresolved: a sweep's name may be the time of day, which only Hydra tells.
 
@@ -38,6 +47,7 @@ def run_settings(run: RunFolder) -> Any:
     if not isinstance(settings, DictConfig) or lacking:
         raise InputError(f"{file} is no configuration of src.train: name a whole run")
     _check(settings, file)
+    settings.data.update(unsaid(settings.data))
     return settings
 
 

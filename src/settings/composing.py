@@ -36,10 +36,13 @@ PACKAGE = __package__.partition(".")[0]
 
 RAW_PATHS = (
     "data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
-    "target", "data.table", "data.file", "data.label", "data.split", "data.group",
+    "target", "classes", "data.exclude", "data.table", "data.file", "data.label", "data.split", "data.group",
 )  # fmt: skip
-"""Overrides whose value is a path, a pattern, or the name of a class or column, and not Hydra's grammar, which refuses
+"""Overrides whose value is a path, a pattern, or names classes or a column, and not Hydra's grammar, which refuses
 spaces, `ä ~ ( ) = [ ,`."""
+
+RAW_LISTS = ("data.classes", "data.exclude")
+"""Overrides whose value may be a list of such, in brackets: `[cat,Größe 2]`."""
 
 BY_WORD = ["output", "resume"]
 """Settings that a file doesn't have a say in: a command would write to any folder that a stranger names."""
@@ -69,7 +72,9 @@ def quote_paths(argv: Sequence[str]) -> list[str]:
     for argument in argv:
         key, equals, value = argument.partition("=")
         already = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-        if equals and key.lstrip("+") in RAW_PATHS and not already:
+        if equals and key.lstrip("+") in RAW_LISTS and value[:1] == "[" and value[-1:] == "]":
+            argument = f"{key}={_quote_list(value)}"
+        elif equals and key.lstrip("+") in RAW_PATHS and not already:
             several = sweep and key not in ("output", "data.group") and not Path(value).exists()
             values = value.split(",") if several else [value]
             argument = f"{key}={','.join(map(_quote_path, values))}"
@@ -81,6 +86,14 @@ def _quote_path(path: str) -> str:
     if path in ("null", ""):
         return path
     return quote(os.path.expanduser(path) if path.startswith("~") else path)  # noqa: PTH111
+
+
+def _quote_list(value: str) -> str:
+    """Quote the items of a list, unless brackets or quotes are in it: then it is written as Hydra wants it."""
+    if any(sign in value[1:-1] for sign in "[]'\""):
+        return value
+    items = (item.strip() for item in value[1:-1].split(","))
+    return f"[{','.join(quote(item) for item in items if item)}]"
 
 
 def quote(text: str) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from ..data.transforms import Geometry
+from ..data.transforms import EARLIER, Geometry
 from ..errors import InputError
 from ..files import refuse_links
 from ..networks.saved import SavedFileError, check_tensors, is_url, load_saved
-from ..runs.folder import RunFolder
+from ..runs.folder import ADOPTED, RunFolder
 from ..training.classifier import ImageClassifier
 from ..training.precision import choose_memory_format, choose_precision, weight_uses
 from .hyperparameters import check_hyperparameters, check_shapes
@@ -108,6 +108,10 @@ def _find(path: Path, word: str) -> tuple[Path, RunFolder | None]:
     if run.best_checkpoint.is_file():
         refuse_links(run.path, run.best_checkpoint)
         return run.best_checkpoint, run
+    adopted = path / ADOPTED
+    if adopted.is_file():
+        refuse_links(path, adopted)
+        return adopted, None
     runs = sorted(file.parent.parent for file in path.glob("*/checkpoints/best.ckpt"))
     if runs:
         raise InputError(f"{word}={path} holds {len(runs)} runs: name one of them, such as {runs[0]}")
@@ -128,6 +132,7 @@ def _build(path: Path, named: str) -> ImageClassifier:
         check_tensors(content["state_dict"], path)
         check_hyperparameters(settings)
         check_shapes(settings["architecture"], content["state_dict"])
+        settings["preprocessing"].setdefault("decode", EARLIER)
         module = ImageClassifier(**settings)
         module.load_state_dict(content["state_dict"])
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:  # InputError is a ValueError
@@ -138,7 +143,7 @@ def _build(path: Path, named: str) -> ImageClassifier:
 
 def _geometry(module: ImageClassifier) -> Geometry:
     preprocessing = module.hparams["preprocessing"]
-    return Geometry(*(preprocessing[key] for key in ("image_size", "in_channels", "interpolation")))
+    return Geometry(*(preprocessing[key] for key in ("image_size", "in_channels", "interpolation", "decode")))
 
 
 def choose_device(accelerator: str) -> torch.device:

@@ -16,6 +16,7 @@ from ..data.datasets import ImageDataset, ImageLoader
 from ..data.splits import stratified_subset
 from ..errors import InputError
 from ..figures.style import printable
+from ..names import nfc
 from ..runs.saved_settings import known_settings
 from ..training.session import TRAIN_IMAGES_MEASURED
 from .checkpoint import Trained
@@ -210,7 +211,8 @@ def _same_place(data: ImageDataModule, own: ImageDataModule) -> bool:
 def _match_classes(data: ImageDataModule, class_names: Sequence[str]) -> None:
     """Turn the targets of `data` into indices into `class_names`; raise `InputError` for another class."""
     found = data.found
-    if set(found.class_names) - set(class_names):
+    places = {nfc(name): place for place, name in enumerate(class_names)}
+    if not {nfc(name) for name in found.class_names} <= places.keys():
         raise InputError(
             f"{found.root} has the classes {listed(found.class_names)}, the checkpoint {listed(class_names)}: "
             "a network knows its own classes only: name the folders like them, or take other data"
@@ -218,8 +220,8 @@ def _match_classes(data: ImageDataModule, class_names: Sequence[str]) -> None:
     if len(found.class_names) < len(class_names):
         some = (len(found.class_names), len(class_names), listed(found.class_names))
         log.info("%d of the checkpoint's %d classes are in the data: %s", *some)
-    places = np.array([class_names.index(name) for name in found.class_names])
-    data.collection = replace(found, targets=places[found.targets], class_names=list(class_names))
+    ours = np.array([places[nfc(name)] for name in found.class_names])
+    data.collection = replace(found, targets=ours[found.targets], class_names=list(class_names))
 
 
 def _count_trained_on(data: ImageDataModule, split: str, own: ImageDataModule) -> int:

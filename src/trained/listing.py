@@ -3,11 +3,19 @@
 No torch here: a wrong path is reported at once.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..lists import split_paths
+
+if TYPE_CHECKING:
+    from ..data.no_images import PassedOver
+
+log = logging.getLogger(__name__)
 
 STDIN = "-"
 SPLITS = ("train", "val", "test")
@@ -19,8 +27,9 @@ REMEDY = "name a file, a folder, a pattern such as 'PHOTOS/**/*.jpg', - for a li
 def find_paths(images: str) -> list[str]:
     """List the paths of all files that `images` means, as a user here can open them, without opening any.
 
-    Folders and patterns are sorted, without dot-files; a list keeps its order. An existing path is never a pattern,
-    whatever its name. Names that are not UTF-8 pass through as Python passes them (`surrogateescape`).
+    Folders and patterns are sorted, without dot-files and without what is known to be no image (`src.data.no_images`);
+    a list keeps its order and all of its files. An existing path is never a pattern, whatever its name. Names that are
+    not UTF-8 pass through as Python passes them (`surrogateescape`).
 
     Raises:
         InputError: There is no such file.
@@ -32,43 +41,48 @@ def find_paths(images: str) -> list[str]:
         return paths
     path = Path(images).expanduser()
     folder = os.path.isdir(path)  # noqa: PTH112  # Path.is_dir raises for a name that is too long
+    passed: object = None
     if folder:
-        paths = _below(path)
+        paths, passed = _below(path)
     elif os.path.lexists(path):  # a broken link and a pipe too: they get a row that says what they are
         return [str(path)]
     elif any(sign in images for sign in "*?["):
-        paths = _matching(path, images)
+        paths, passed = _matching(path, images)
     else:
         raise InputError(f"images={images} does not exist: {REMEDY}")
     if not paths:
-        raise InputError(f"images={images} {'holds' if folder else 'fits'} no file: {REMEDY}")
+        but = f" but {passed}" if passed else ""
+        raise InputError(f"images={images} {'holds' if folder else 'fits'} no file{but}: {REMEDY}")
+    if passed:
+        log.info("passed over %s", passed)
     return sorted(paths)
 
 
-def _listed(text: bytes) -> list[str]:
-    """Split a list into paths: a path a line, or between NULs (`find -print0`), where names may hold line breaks."""
-    paths = [os.fsdecode(path) for path in text.split(b"\0" if b"\0" in text else b"\n") if path]
+def _listed(content: bytes) -> list[str]:
     # The list may come from Windows; but a name may end in \r, too.
     return [
         path[:-1] if path.endswith("\r") and not os.path.lexists(path) and os.path.lexists(path[:-1]) else path
-        for path in paths
+        for path in split_paths(content)
     ]
 
 
-def _below(folder: Path) -> list[str]:
-    """List all files of the folder and its subfolders. Links are followed; loops of them end."""
+def _below(folder: Path) -> "tuple[list[str], PassedOver]":
+    """List all files of the folder and its subfolders, and what is no image. Links are followed; loops of them end."""
     from ..data.folders import list_files  # the package of the data needs torch, which no error should wait for
 
     try:
         next(folder.iterdir(), None)
     except OSError as error:
         raise InputError(f"images={folder} can't be opened ({error.strerror}): {REMEDY}") from None
-    files, skipped = list_files(folder, Path())
-    return [str(folder / path) for path in [*(file.path for file in files), *(entry.path for entry in skipped)]]
+    files, skipped, passed = list_files(folder, Path())
+    paths = [str(folder / path) for path in [*(file.path for file in files), *(entry.path for entry in skipped)]]
+    return paths, passed
 
 
-def _matching(path: Path, pattern: str) -> list[str]:
-    """List the files that fit. As in a shell, `*` means no dot-files, and `**` enters no linked folders."""
+def _matching(path: Path, pattern: str) -> "tuple[list[str], PassedOver]":
+    """List the files that fit, and what is no image. As in a shell, `*` means no dot-files, `**` no linked folders."""
+    from ..data.no_images import PassedOver
+
     base, parts = Path(path.anchor), list(path.parts[bool(path.anchor) :])
     while os.path.lexists(base / parts[0]):  # `[` is a common letter in the names of folders
         base /= parts.pop(0)
@@ -79,8 +93,10 @@ def _matching(path: Path, pattern: str) -> list[str]:
         found = list(base.glob(os.path.join(*parts)))  # noqa: PTH118  # a pattern, no path
     except ValueError as error:
         raise InputError(f"images={pattern} is no pattern ({error}): {REMEDY}") from error
-    return [
-        str(file)
-        for file in found
-        if not file.is_dir() and (hidden or not any(part.startswith(".") for part in file.relative_to(base).parts))
-    ]
+    passed = PassedOver()
+    paths = []
+    for file in found:
+        below = file.relative_to(base).parts
+        if not file.is_dir() and (hidden or not any(part.startswith(".") for part in below)) and passed.may_be(below):
+            paths.append(str(file))
+    return paths, passed

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..data.folders import list_files
 from ..data.splits import round_robin
 from ..data.transforms import Geometry
 from ..errors import InputError, first_line
+from ..names import nfc
 from ..runs.folder import RunFolder
 from ..runs.saved_settings import run_settings
 from .checkpoint import Trained
@@ -143,7 +144,7 @@ def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry |
     if data_root is not None:
         settings["root"] = data_root
     if geometry is not None:
-        settings |= {"image_size": geometry.image_size, "in_channels": geometry.in_channels}
+        settings |= asdict(geometry)
     try:
         data = ImageDataModule(**settings, seed=cfg.seed)
     except (TypeError, AttributeError, KeyError) as error:
@@ -155,7 +156,9 @@ def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry |
 
 
 def _open_folder(folder: Path, trained: Trained) -> Pictures:
-    files, skipped = list_files(folder, Path())
+    files, skipped, passed = list_files(folder, Path())
+    if passed:
+        log.info("passed over %s", passed)
     # `list_files` calls what lies directly in the folder "./name".
     files = sorted(file._replace(path=file.path.removeprefix("./")) for file in files)
     return _whole_files(folder, [file.path for file in files], scan(folder, files), skipped, trained, str(folder))
@@ -176,7 +179,7 @@ def _whole_files(
     if not whole:
         first = f" ({skipped[0].path}: {skipped[0].reason})" if skipped else ""
         raise InputError(f"images={named} holds no image that can be read{first}: name another file or folder")
-    classes = {name: index for index, name in enumerate(trained.class_names)}
-    targets = np.array([classes.get((root / path).parent.name, UNKNOWN) for path in whole], dtype=np.int64)
+    classes = {nfc(name): index for index, name in enumerate(trained.class_names)}
+    targets = np.array([classes.get(nfc((root / path).parent.name), UNKNOWN) for path in whole], dtype=np.int64)
     dataset = FileDataset(root, whole, targets, np.arange(len(whole)), trained.geometry, None, 0)
     return Pictures(dataset, whole, targets, skipped)

@@ -40,7 +40,7 @@ from .hardware import uses_cuda
 from .optimizers import check_optimization, plan_optimization
 from .precision import choose_memory_format, choose_precision, weight_uses
 from .processes import keep_global_batch, leave_signals_to_us, settle_processes
-from .transfer import features_stay_the_same, read_pretrained, resolve_architecture
+from .transfer import as_begun, features_stay_the_same, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None)
     """
     settings = to_dict(cfg)
     layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
-    plan = plan_training(cfg.model, cfg.data, cfg.trainer, cfg.memory_format, layer)
+    plan = plan_training(as_begun(cfg.model, checkpoint), cfg.data, cfg.trainer, cfg.memory_format, layer)
     check_optimization(settings["optimizer"], settings["scheduler"])
     watching = (Throughput(), History(folder, cfg.monitor, cfg.mode), Predictions(), Stop())
     callbacks, loggers = run_callbacks(cfg, folder, *watching), run_loggers(cfg, folder)

@@ -17,6 +17,7 @@ from ..callbacks.tensorboard import log_result, tensorboards
 from ..cost.network import count_parameters
 from ..data.workers import deaths_named
 from ..errors import InputError, RunError, first_line
+from ..networks.head import few
 from ..networks.pretrained import describe_fit
 from ..ranks.joining import crew, leading
 from ..ranks.place import is_follower
@@ -113,6 +114,9 @@ def _introduce(parts: Parts) -> None:
         data.num_classes,
         *(cfg.data.image_size, cfg.data.image_size, cfg.data.in_channels),
     )
+    for split, name in (("val", "validation"), ("test", "test")):
+        if lacking := data.classes_without(split):
+            log.info("no %s images of %s: its figures are of the others", name, few(lacking))
     if parts.fit is not None:
         log.info("%s", describe_fit(parts.fit, cfg.model.weights))
     log.info(

@@ -14,8 +14,9 @@ from ..errors import InputError
 from ..files import refuse_links
 from ..networks import architecture
 from ..networks.pretrained import imagenet_weights, stem_of
+from ..networks.saved import load_saved
 from ..networks.weights_file import read_weights
-from ..runs.folder import RunFolder
+from ..runs.folder import ADOPTED, RunFolder
 from .classifier import ImageClassifier
 
 
@@ -31,7 +32,7 @@ def read_pretrained(weights: str | None, name: str) -> dict[str, Tensor] | None:
     path = Path(weights).expanduser()
     if path.is_dir():
         run = RunFolder(path)
-        path = run.best_checkpoint
+        path = run.path / ADOPTED if (run.path / ADOPTED).is_file() else run.best_checkpoint
         refuse_links(run.path, path)
         if not path.is_file():
             raise InputError(
@@ -41,10 +42,25 @@ def read_pretrained(weights: str | None, name: str) -> dict[str, Tensor] | None:
 
 
 def resolve_architecture(model: Mapping[str, Any], pretrained: Mapping[str, Tensor] | None) -> dict[str, Any]:
-    """Return what `build_network` takes of a configuration's model group; `stem=auto` follows the weights."""
+    """Return what `build_network` takes of a configuration's model group; what is `auto` follows the weights."""
     settings = architecture(model)
     if pretrained is not None and settings.get("stem") == "auto":
         settings["stem"] = stem_of(pretrained, settings["name"]) or "auto"
+    if settings.get("shortcut_padding") == "auto":
+        told = getattr(pretrained, "shortcuts", None)
+        settings["shortcut_padding"] = told.padding if told else "behind"
+    return settings
+
+
+def as_begun(model: Mapping[str, Any], checkpoint: Path | None) -> dict[str, Any]:
+    """Return the model group with what is `auto` as a run that goes on from `checkpoint` began with it.
+
+    Before shortcuts could pad otherwise, they padded behind, whatever the weights told.
+    """
+    settings = dict(model)
+    if checkpoint is not None and settings.get("shortcut_padding") == "auto":
+        begun = load_saved(checkpoint).get("hyper_parameters") or {}
+        settings["shortcut_padding"] = dict(begun.get("architecture") or {}).get("shortcut_padding", "behind")
     return settings
 
 

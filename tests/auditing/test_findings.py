@@ -198,15 +198,18 @@ def test_modes_formats_sizes_and_what_is_left_out(photos, look):
         other = Image.fromarray(grey) if mode == "I;16" else picture.convert(mode)
         other.save(folder / f"mode{i}.{'tif' if mode == 'CMYK' else 'png'}")
     (folder / "empty.jpg").touch()
-    (folder / "notes.txt").write_text("no image")
+    (folder / "odd").write_text("no image")
+    (folder / "notes.txt").write_text("passed over")
     audit = look(photos, max_skipped=0.2)
     assert audit.modes == {"RGB": 24, "L": 1, "P": 1, "CMYK": 1, "I;16": 1}
     assert audit.formats == {"PNG": 27, "TIFF": 1}
     assert audit.as_dict()["width"] == {"min": 40, "median": 240.0, "max": 240}
-    assert audit.skipped == [("train/cat/empty.jpg", "empty file"), ("train/cat/notes.txt", "not an image")]
+    assert audit.skipped == [("train/cat/empty.jpg", "empty file"), ("train/cat/odd", "not an image")]
+    assert audit.as_dict()["passed_over"] == {"files": {".txt": 1}, "folders": {}}
     assert audit.imbalance == 10 / 6
     text = as_text(page(audit))
-    assert "2 files: 1 empty file (train/cat/empty.jpg), 1 not an image (train/cat/notes.txt)" in text
+    assert "2 files: 1 empty file (train/cat/empty.jpg), 1 not an image (train/cat/odd)" in text
+    assert "1 file that is no image (.txt 1)" in text
     assert "RGB 24, L 1, P 1, CMYK 1, I;16 1" in text
     assert "1.67 times" in text
 

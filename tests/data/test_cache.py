@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from src.data.cache import cache_file
-from src.data.folders import find_splits, list_classes
+from src.data.folders import list_classes
 from src.data.in_memory import decode_into_memory, read_array
+from src.data.layout import find_splits
 from src.data.manifest import Entry, read_manifest, write_manifest
 from src.data.transforms import Geometry
 

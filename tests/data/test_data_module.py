@@ -240,6 +240,7 @@ def test_preprocessing_is_plain(make_module):
         "mean": [0.5, 0.5, 0.5],
         "std": [0.5, 0.5, 0.5],
         "interpolation": "bilinear",
+        "decode": "fast",
     }
     grey = make_module(in_channels=1, mean=[0.1, 0.2, 0.6], std=[0.2, 0.2, 0.2], root="x").preprocessing
     assert grey["mean"] == pytest.approx([0.3])
@@ -286,6 +287,7 @@ def test_setup_twice_looks_once(make_module, folder, monkeypatch):
         ({"mean": [123.0]}, r"data\.mean=\[123\.0\] is not possible: take a list of numbers between 0 and 1"),
         ({"std": [0.0]}, r"data\.std=\[0\.0\] is not possible: take a list of numbers above 0, at most 1"),
         ({"interpolation": "cubic"}, "take bilinear or bicubic"),
+        ({"decode": "full"}, r"data\.decode=full is not possible: take fast or exact$"),
         ({"augment": {"flop": True}}, r"data\.augment\.flop is unknown; nearest: flip"),
         ({"augment": {"shift": -1}}, r"data\.augment\.shift=-1"),
         ({"augment": {"scale": 0.0}}, r"data\.augment\.scale=0 is not possible: take a number between 0.01 and 1"),
@@ -331,8 +333,9 @@ def test_every_configuration_builds(path):
     assert len(data.mean) == len(data.std) == config["in_channels"]
     keys = "name root image_size in_channels num_classes mean std batch_size num_workers val_fraction test_fraction"
     keys += " folds fold train_fraction max_images imbalance balance max_skipped interpolation cache_features augment"
-    keys += " shuffle_labels group"
-    assert set(config) - {"target", "classes", "class_seed", "table", "file", "label", "split"} == set(keys.split())
+    keys += " shuffle_labels exclude decode group"
+    own = {"target", "classes", "class_order", "class_seed", "table", "file", "label", "split"}
+    assert set(config) - own == set(keys.split())
     assert "defaults: [" in path.read_text(encoding="utf-8")
 
 

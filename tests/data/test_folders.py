@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from src.data.folders import collect, find_splits, list_classes, list_files
+from src.data.folders import collect, list_classes, list_files
+from src.data.layout import find_splits
 from src.data.sources import SOURCES
 from src.errors import InputError
 
@@ -72,7 +73,7 @@ def test_links_are_followed_and_loops_end(make_folder, tmp_path):
     (root / "cat" / "self").symlink_to(root / "cat" / "self")
     (root / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     os.mkfifo(root / "cat" / "pipe")
-    files, skipped = list_files(root, Path("cat"))
+    files, skipped, _ = list_files(root, Path("cat"))
     assert [file.path for file in files] == ["cat/000.png", "cat/more/000.png", "cat/more/001.png"]
     reasons = {item.path: item.reason for item in skipped}
     assert reasons["cat/gone.png"] == "broken link"
@@ -98,10 +99,10 @@ def test_a_link_to_a_folder_above_brings_no_other_class_in(make_folder, tmp_path
 def test_bad_files_are_listed_not_read(make_folder):
     root = make_folder({"cat": 2, "dog": 2})
     (root / "dog" / "empty.jpg").touch()
-    (root / "cat" / "Thumbs.db").write_bytes(bytes(99))
+    (root / "cat" / "photo").write_bytes(bytes(99))
     found = read(root)
     assert [(item.path, item.reason) for item in found.skipped] == [
-        ("cat/Thumbs.db", "not an image"),
+        ("cat/photo", "not an image"),
         ("dog/empty.jpg", "empty file"),
     ]
     assert len(found.paths) == len(found.targets) == 4

@@ -14,7 +14,8 @@ from PIL import Image
 
 from src.data.cache import cache_file
 from src.data.defects import scan
-from src.data.folders import collect, find_splits, list_classes
+from src.data.folders import collect, list_classes
+from src.data.layout import find_splits
 from src.runs.folder import RunFolder
 from tests.support.command_line import run_here
 from tests.support.photographs import make_photos

@@ -1,9 +1,10 @@
 import io
+import math
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms import v2
 
 from src.data.transforms import Augmentation, Geometry, load_augmented, load_image, random_box, resize_and_crop
@@ -14,10 +15,34 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 def png(image: Image.Image) -> io.BytesIO:
+    return encoded(image, "PNG")
+
+
+def encoded(image: Image.Image, format: str, **options) -> io.BytesIO:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, format, **options)
     buffer.seek(0)
     return buffer
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    """Waves that get finer to the lower right, and noise: what decoding at a part of the size changes."""
+    y, x = np.mgrid[:height, :width]
+    waves = 127 + 90 * np.sin(x * y / 900)[..., None] * np.array([1, 0.5, -1])
+    grain = np.random.default_rng(0).normal(0, 12, (height, width, 3))
+    return Image.fromarray(np.clip(waves + grain, 0, 255).astype(np.uint8))
+
+
+def torchvisions(file: io.BytesIO, geometry: Geometry) -> np.ndarray:
+    """The picture by Pillow's own means and torchvision's Resize and CenterCrop, (C, S, S)."""
+    with Image.open(file) as image:
+        picture = ImageOps.exif_transpose(image).convert("L" if geometry.in_channels == 1 else "RGB")
+    resize = v2.Resize(geometry.image_size, v2.InterpolationMode(geometry.interpolation))
+    return v2.Compose([resize, v2.CenterCrop(geometry.image_size), v2.PILToTensor()])(picture).numpy()
+
+
+def farthest(one: torch.Tensor | np.ndarray, other: torch.Tensor | np.ndarray) -> int:
+    return int(np.abs(np.asarray(one).astype(int) - np.asarray(other)).max())
 
 
 @pytest.mark.parametrize("size", [(50, 31), (31, 50), (40, 40), (16, 16), (9, 5), (17, 16), (301, 16)])
@@ -29,21 +54,99 @@ def test_evaluation_equals_torchvision(size, interpolation):
     assert torch.equal(load_image(png(noise(*size)), geometry), theirs)
 
 
+JPEGS = {
+    "baseline": {"quality": 92},
+    "progressive": {"quality": 80, "progressive": True},
+    "full colour": {"quality": 92, "subsampling": 0},
+}
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("in_channels", [1, 3])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_exact_pixels_are_those_of_torchvision(mode, in_channels, interpolation):
+    files = {
+        (size, name): encoded(photograph(*size).convert(mode), "JPEG", **options)
+        for size in ((301, 200), (130, 500), (64, 64), (20, 31), (40, 600), (1000, 24))  # the last two are strips
+        for name, options in JPEGS.items()
+    }
+    if mode != "CMYK":
+        files |= {name: encoded(photograph(300, 200).convert(mode), name) for name in ("PNG", "TIFF", "WEBP", "BMP")}
+    for name, file in files.items():
+        for image_size in (8, 25, 64):
+            geometry = Geometry(image_size, in_channels, interpolation)
+            assert farthest(load_image(file, geometry), torchvisions(file, geometry)) <= 2, (name, image_size)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exact_pixels_are_turned_first(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for size in ((300, 203), (40, 601)):
+        file = encoded(photograph(*size), "JPEG", exif=exif)
+        assert farthest(load_image(file, Geometry(24, 3)), torchvisions(file, Geometry(24, 3))) <= 2
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_fast_keeps_its_bits(mode, in_channels):
+    """What it was before there was a choice, in Pillow's own words. It does differ from exact."""
+    file = encoded(photograph(400, 300).convert(mode), "JPEG", quality=92)
+
+    def drafted(side: int) -> Image.Image:
+        image = Image.open(file)
+        image.draft(None, (2 * side, 2 * side))
+        return image.convert("L" if in_channels == 1 else "RGB")
+
+    size, half, least = 32, (42, 32), 0.3
+    expected = drafted(size).resize(half, Image.Resampling.BILINEAR).crop((5, 0, 37, 32))
+    fast = load_image(file, Geometry(size, in_channels, decode="fast"))
+    assert farthest(fast[0] if in_channels == 1 else fast.permute(1, 2, 0), expected) == 0
+    assert farthest(fast, load_image(file, Geometry(size, in_channels))) > 0
+
+    small = drafted(math.ceil(size / math.sqrt(least * 3 / 4)))
+    box = random_box(small.size, least, np.random.default_rng(5))
+    expected = small.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
+    crop = load_augmented(
+        file, Geometry(size, in_channels, decode="fast"), Augmentation(scale=least), np.random.default_rng(5)
+    )
+    assert farthest(crop[0] if in_channels == 1 else crop.permute(1, 2, 0), expected) == 0
+
+
+def test_an_exact_crop_is_resized_from_all_its_pixels():
+    picture = photograph(900, 700)
+    file = encoded(picture, "JPEG", quality=92)
+    box = random_box(picture.size, 0.3, np.random.default_rng(5))
+    expected = Image.open(file).resize((32, 32), Image.Resampling.BILINEAR, box=box)
+    crops = {
+        decode: load_augmented(file, Geometry(32, 3, decode=decode), Augmentation(scale=0.3), np.random.default_rng(5))
+        for decode in ("exact", "fast")
+    }
+    assert farthest(crops["exact"].permute(1, 2, 0), expected) == 0
+    assert farthest(crops["exact"], crops["fast"]) > 2
+
+
 def test_shape_and_channels():
     assert load_image(png(noise(20, 30)), Geometry(8, 1)).shape == (1, 8, 8)
     image = load_image(png(noise(20, 30)), Geometry(8, 3))
     assert image.dtype == torch.uint8
     assert image.is_contiguous()
-    assert resize_and_crop(noise(500, 3), 8, Image.Resampling.BILINEAR).size == (8, 8)
+    assert resize_and_crop(noise(500, 3), Geometry(8, 3)).size == (8, 8)
 
 
 @pytest.mark.parametrize("size", [(1, 30000), (30000, 1)])
-def test_a_strip_is_not_blown_up(size, monkeypatch):
+@pytest.mark.parametrize(("decode", "longest"), [("fast", 8 * 224), ("exact", 224)])
+def test_a_strip_is_not_blown_up(size, decode, longest, monkeypatch):
     sizes = []
     resize = Image.Image.resize
-    monkeypatch.setattr(Image.Image, "resize", lambda self, to, *args: sizes.append(to) or resize(self, to, *args))
-    assert resize_and_crop(noise(*size), 224, Image.Resampling.BILINEAR).size == (224, 224)
-    assert max(sizes[0]) == 8 * 224
+
+    def noted(self, to, *args, **options):
+        sizes.append(to)
+        return resize(self, to, *args, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
+    assert resize_and_crop(noise(*size), Geometry(224, 3, decode=decode)).size == (224, 224)
+    assert [max(to) for to in sizes] == [longest]
 
 
 def test_random_boxes_have_the_area_and_the_shape_asked_for():

@@ -1,6 +1,7 @@
 """An exported file gives the network's logits, and the example beside it reads a picture as training does."""
 
 import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -274,9 +275,11 @@ def pictures_of_all_kinds() -> dict[str, io.BytesIO]:
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("in_channels", [1, 3])
 def test_the_example_reads_every_picture_exactly_as_training_does(in_channels: int, interpolation: str) -> None:
-    for size in (8, 24, 101):
-        geometry = Geometry(size, in_channels, interpolation)
+    for size, decode in itertools.product((8, 24, 101), ("fast", "exact")):
+        geometry = Geometry(size, in_channels, interpolation, decode)
         for name, file in pictures_of_all_kinds().items():
-            ours, theirs = load_image(file, geometry), standalone.load_image(file, size, in_channels, interpolation)
-            np.testing.assert_array_equal(ours.numpy(), theirs, err_msg=f"{name} at {size}")
+            theirs = standalone.load_image(file, size, in_channels, interpolation, decode)
+            np.testing.assert_array_equal(
+                load_image(file, geometry).numpy(), theirs, err_msg=f"{name} at {size}, {decode}"
+            )
             assert theirs.dtype == np.uint8

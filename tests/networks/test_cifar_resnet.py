@@ -83,6 +83,24 @@ def test_option_a_takes_every_other_pixel_and_pads_channels(layout: torch.memory
         assert shortcut.is_contiguous(memory_format=layout)
 
 
+def test_option_a_pads_on_both_sides_where_asked() -> None:
+    features = torch.randn(2, 4, 6, 6)
+    zeros = torch.zeros(2, 2, 3, 3)
+    assert torch.equal(OptionA(8, "both")(features), torch.cat([zeros, features[..., ::2, ::2], zeros], 1))
+
+
+def test_the_setting_reaches_both_shortcuts_and_no_plain_network() -> None:
+    network = build_network("cifar_resnet20", num_classes=10, shortcut_padding="both")
+    assert [module.padding for module in network.modules() if isinstance(module, OptionA)] == ["both", "both"]
+    for arguments in ({}, {"shortcut_padding": "auto"}):
+        usual = build_network("cifar_resnet20", num_classes=10, **arguments)
+        assert [module.padding for module in usual.modules() if isinstance(module, OptionA)] == ["behind", "behind"]
+    with pytest.raises(InputError, match="model.shortcut_padding=both: cifar_plain20 has no shortcuts"):
+        build_network("cifar_plain20", num_classes=10, shortcut_padding="both")
+    with pytest.raises(InputError, match="model.shortcut_padding=left is unknown: take auto, behind or both"):
+        build_network("cifar_resnet20", num_classes=10, shortcut_padding="left")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_plain_block_has_no_shortcut(kind: str) -> None:
     block = Block(kind, 4, 4, stride=1)

@@ -57,6 +57,14 @@ def test_a_setting_that_came_later_and_is_off_makes_no_difference(tmp_path: Path
     assert len(labels(tmp_path)) == 4
 
 
+def test_an_earlier_run_decoded_fast(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "0", "seed=1")
+    make_run(tmp_path / "1", "seed=2", config={"data.decode": "fast"})
+    assert labels(tmp_path) == ["resnet18"]
+    make_run(tmp_path / "2", "seed=1", "data.decode=exact")
+    assert labels(tmp_path) == ["decode=fast", "decode=exact"]
+
+
 def test_a_run_that_got_more_epochs_is_of_another_group(tmp_path: Path, make_run: MakeRun) -> None:
     """Its configuration, written once, does not tell."""
     for name in ("0", "1", "2"):

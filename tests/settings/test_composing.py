@@ -7,6 +7,7 @@ import pytest
 
 from src.errors import InputError
 from src.settings import composing
+from src.settings.composing import quote_paths
 from tests.support.command_line import run_here
 from tests.support.composed import check_overrides
 
@@ -138,3 +139,18 @@ def test_an_experiment_for_a_verb_without_experiments_takes_one_line(tmp_path: P
 )
 def test_a_value_of_another_kind_takes_one_line(word: str, tmp_path: Path) -> None:
     refuse(tmp_path, word)
+
+
+@pytest.mark.parametrize(
+    ("typed", "quoted"),
+    [
+        ("data.classes=[cat,Größe 2,10]", "data.classes=['cat','Größe 2','10']"),
+        ("data.exclude=[猫/*, it's]", "data.exclude=[猫/*, it's]"),
+        ("data.exclude=[猫/*,**/a b.png]", "data.exclude=['猫/*','**/a b.png']"),
+        ("data.exclude=bad files (1).csv", "data.exclude='bad files (1).csv'"),
+        ("data.classes=animals", "data.classes=animals"),
+        ("data.classes=['a','b']", "data.classes=['a','b']"),
+    ],
+)
+def test_lists_of_names_are_taken_as_they_are_typed(typed: str, quoted: str) -> None:
+    assert quote_paths([typed]) == [quoted]

@@ -169,7 +169,9 @@ def test_every_setting_has_a_meaning_and_says_what_it_takes(verb: str) -> None:
         assert takes(kinds(VERBS[verb])[name]) or kinds(VERBS[verb])[name] is Any
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "predict", "explain", "audit", "benchmark", "report", "export", "app"])
+@pytest.mark.parametrize(
+    "verb", ["evaluate", "predict", "explain", "audit", "benchmark", "report", "export", "app", "adopt"]
+)
 def test_the_configuration_of_a_verb_is_checked_by_its_own_schema(verb: str) -> None:
     cfg = compose_overrides(verb, [])
     assert schema_of({str(key): None for key in cfg if key != "hydra"}) is VERBS[verb]

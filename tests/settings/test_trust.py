@@ -245,11 +245,20 @@ def test_one_that_is_swept_over_is_refused(name: str, tmp_path: Path, monkeypatc
         check_overrides("train", ["experiment=digits,evil", *TINY], multirun=True)
 
 
+ADOPTION = ["weights=x", "data.image_size=8", "data.mean=[0.5]", "data.std=[0.5]"]
+
+
 @pytest.mark.parametrize("name", EVERY_VERB)
 @pytest.mark.parametrize("verb", sorted(path.stem for path in overrides.CONF.glob("*.yaml") if path.stem != "train"))
 def test_every_verb_refuses_it(verb: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overrides, "CONF", evil(name, tmp_path / "conf"))
-    needed = {"report": ["runs=x"], "predict": ["checkpoint=x", "images=x"], "audit": [], "benchmark": []}
+    needed = {
+        "report": ["runs=x"],
+        "predict": ["checkpoint=x", "images=x"],
+        "audit": [],
+        "benchmark": [],
+        "adopt": ADOPTION,
+    }
     with pytest.raises(InputError, match=re.escape(REFUSED[name][1])):
         check_overrides(verb, ["+experiment=evil", *needed.get(verb, ["checkpoint=x"])])
 

@@ -116,8 +116,11 @@ def find() -> Callable[..., ImageCollection]:
         download: bool = False,
         max_skipped: float = 0.05,
         group: str | None = None,
+        exclude: Any = None,
         **options: Any,
     ):
-        return find_images(name, root, download=download, max_skipped=max_skipped, options=options, group=group)
+        return find_images(
+            name, root, download=download, max_skipped=max_skipped, options=options, group=group, exclude=exclude
+        )
 
     return look

@@ -368,6 +368,7 @@ FILES: dict[str, Make] = {
     "std of zero": changed("preprocessing", "std", to=[0.0]),
     "infinite mean": changed("preprocessing", "mean", to=[float("inf")]),
     "other interpolation": changed("preprocessing", "interpolation", to="lanczos"),
+    "other decoding": changed("preprocessing", "decode", to=["exact"]),
     "other channels": changed("preprocessing", "in_channels", to=3),
     "endless number": changed("preprocessing", "image_size", to=10**500),
     "unknown network": changed("architecture", "name", to="os.system"),

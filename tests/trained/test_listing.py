@@ -130,3 +130,26 @@ def test_a_list_from_windows_is_understood(photos: Path, tmp_path: Path, monkeyp
     listing = f"{first}\r\n{odd}\n".encode()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(listing)))
     assert find_paths("-") == [first, str(odd)]
+
+
+def test_what_is_no_image_is_passed_over_unless_it_is_named(photos: Path, monkeypatch, caplog) -> None:
+    for name in ("cats/Thumbs.db", "cats/a.txt", "@eaDir/b.jpg"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).touch()
+    caplog.set_level("INFO")
+    images = ["photos/b.jpg", "photos/cats/[1].jpg", "photos/cats/a.jpg", "photos/cats/old/c.png"]
+    assert find_paths("photos") == find_paths("photos/**") == images
+    said = "passed over 2 files that are no images (.txt 1, Thumbs.db 1) and 1 folder of the system (@eaDir)"
+    assert [line.replace("Thumbs.db 1, .txt 1", ".txt 1, Thumbs.db 1") for line in caplog.messages] == [said] * 2
+    assert find_paths("photos/cats/a.txt") == ["photos/cats/a.txt"]
+    with pytest.raises(InputError, match=r"fits no file but 1 file that is no image \(\.txt 1\)"):
+        find_paths("photos/cats/*.txt")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"photos/cats/a.txt\n")))
+    assert find_paths("-") == ["photos/cats/a.txt"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_of_an_editor_or_powershell(monkeypatch: pytest.MonkeyPatch, photos: Path, encoding: str) -> None:
+    text = "photos/b.jpg\r\nphotos/cats/a.jpg\r\n".encode(encoding)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text)))
+    assert find_paths("-") == ["photos/b.jpg", "photos/cats/a.jpg"]

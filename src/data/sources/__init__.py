@@ -1,7 +1,8 @@
 """The table of data sets: a row says how one is found. Its file here and conf/data/NAME.yaml are all else it needs."""
 
 import inspect
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,9 +11,15 @@ from ...errors import InputError, nearest
 from ...settings.schema.data import Data
 from ..collection import ImageCollection
 from ..columns import NONE
-from ..folders import check_root
+from ..exclusion import Exclusion
 from ..groups import match_groups
+from ..layout import check_root
 from . import catsdogs, cifar10, cifar100, digits, folder, imagenette, mnist, pets, table, tinyimagenet
+
+log = logging.getLogger(__name__)
+
+EVERYWHERE = ("root", "download", "exclusion")
+"""Arguments of `find` that are no options of a data set's own."""
 
 
 class Source(NamedTuple):
@@ -20,7 +27,7 @@ class Source(NamedTuple):
 
     Attributes:
         find: find(root, *, download, **its own options). Without `download` it uses what is on the disk and never
-            writes into `root`.
+            writes into `root`. With an argument `exclusion` it doesn't even look at what is left out.
         in_memory: whether it returns its images as one tensor, not as paths of files.
         bundled: whether it comes in a package, so that there is no folder to look at.
     """
@@ -32,7 +39,7 @@ class Source(NamedTuple):
     @property
     def options(self) -> list[str]:
         """The names of its own options, such as `target` of pets."""
-        return [name for name in inspect.signature(self.find).parameters if name not in ("root", "download")]
+        return [name for name in inspect.signature(self.find).parameters if name not in EVERYWHERE]
 
 
 SOURCES = {
@@ -69,8 +76,9 @@ def find_images(
     max_skipped: float,
     options: Mapping[str, Any],
     group: str | None = None,
+    exclude: str | Sequence[str] | None = None,
 ) -> ImageCollection:
-    """Return the data set, downloaded if necessary and allowed.
+    """Return the data set, downloaded if necessary and allowed, without what `exclude` names (see `Exclusion`).
 
     Args:
         group: what an image belongs with: a regular expression on its path; a source with an argument of this name
@@ -83,7 +91,9 @@ def find_images(
     if not source.bundled:
         check_root(root)
     own = {"group": group} if "group" in source.options else {}
-    collection = source.find(root, download=download, **options, **own)
+    collection = _find(source, root, download, exclude, {**options, **own})
+    if collection.passed_over:
+        log.info("passed over %s", collection.passed_over)
     if group is not None and group != NONE and not own:
         collection = replace(collection, groups=match_groups(group, collection.paths))
     bad, total = len(collection.skipped), len(collection.skipped) + len(collection.paths)
@@ -91,9 +101,26 @@ def find_images(
         first = "; ".join(f"{skipped.path} ({skipped.reason})" for skipped in collection.skipped[:3])
         raise InputError(
             f"{bad} of {total} files in {collection.root} cannot be read, more than data.max_skipped={max_skipped}: "
-            f"{first}{'; …' if bad > 3 else ''}. Repair or remove them, or raise data.max_skipped."
+            f"{first}{'; …' if bad > 3 else ''}. Repair or remove them, leave them out with "
+            "data.exclude=, or raise data.max_skipped."
         )
     for split, indices in collection.published.items():
         if not len(indices):
             raise InputError(f"no readable image in the {split} split of {collection.root}: add some.")
+    return collection
+
+
+def _find(
+    source: Source, root: Path, download: bool, exclude: str | Sequence[str] | None, options: Mapping[str, Any]
+) -> ImageCollection:
+    if exclude is None:
+        return source.find(root, download=download, **options)
+    exclusion = Exclusion(exclude, root)  # first, since a list may be missing
+    if "exclusion" in inspect.signature(source.find).parameters:
+        collection = source.find(root, download=download, exclusion=exclusion, **options)
+    else:
+        collection = source.find(root, download=download, **options)
+        exclusion = Exclusion(exclude, collection.root)
+        collection = exclusion.without(collection)
+    exclusion.say()
     return collection

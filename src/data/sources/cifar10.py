@@ -9,8 +9,9 @@ import torch
 from ...errors import InputError
 from ..collection import ImageCollection
 from ..download import download_with_torchvision
-from ..folders import find_splits, list_classes
+from ..folders import list_classes
 from ..in_memory import decode_into_memory, in_memory
+from ..layout import find_splits
 from ..transforms import Geometry
 
 if TYPE_CHECKING:

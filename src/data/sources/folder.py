@@ -1,10 +1,34 @@
 """Any folder of class folders, with or without train, val and test above them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from ...errors import InputError
+from ...names import natural, nfc
 from ..collection import ImageCollection
-from ..folders import collect, find_splits, list_classes
+from ..exclusion import Exclusion
+from ..folders import collect, list_classes
+from ..layout import find_splits
 
 
-def find(root: Path, *, download: bool) -> ImageCollection:  # noqa: ARG001
-    return collect(list_classes(root, find_splits(root)))
+def find(
+    root: Path,
+    *,
+    download: bool,  # noqa: ARG001
+    classes: int | str | Sequence[str] | None = None,
+    class_order: str = "natural",
+    exclusion: Exclusion | None = None,
+) -> ImageCollection:
+    """Return the images of the class folders.
+
+    Args:
+        classes: the names of those to use; None: all.
+        class_order: "natural", their names in NFC, or "plain", as earlier versions had them: by code points.
+    """
+    if isinstance(classes, int | str):
+        raise InputError(
+            f"data.classes={classes} says too little of a folder: name its classes, data.classes=[cat,dog]"
+        )
+    spell, order = (str, str) if class_order == "plain" else (nfc, natural)
+    splits = find_splits(root, exclusion)
+    return collect(list_classes(root, splits, classes=classes, exclusion=exclusion, spell=spell), order=order)

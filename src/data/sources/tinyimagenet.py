@@ -30,13 +30,17 @@ LAST_ANIMAL = "n02510455"
 """The giant panda, the last of ImageNet's 398 animals: in WordNet all of their IDs come before those of things."""
 
 
-def find(root: Path, *, download: bool, classes: int | str | None = None, class_seed: int = 0) -> ImageCollection:
+def find(
+    root: Path, *, download: bool, classes: int | str | Sequence[str] | None = None, class_seed: int = 0
+) -> ImageCollection:
     """Return `root/tiny-imagenet-200`. Its val is our test, because the labels of its test are not published.
 
     Args:
         classes: how many of the listed classes, at least 2; "animals": those that are animals; None: all.
         class_seed: which ones of a number; see `choose_classes`. Not negative.
     """
+    if classes is not None and not isinstance(classes, int | str):
+        raise InputError("data.classes of tinyimagenet is a number of classes, or animals: it takes no names")
     base = provide(TINY_IMAGENET, root, download=download)
     wnids = read_text(base / "wnids.txt").split()
     if len(set(wnids)) < 2:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from annotated_types import Interval
+from annotated_types import Interval, Len
 from pydantic import ConfigDict, model_validator
 
 from ...errors import InputError
@@ -77,7 +77,17 @@ class Data(Settings):
         "permute the labels of the training images, as a control: what is learned then can't come from the classes"
     )
     max_skipped: Share = setting("largest share of unreadable files before the data set is refused")
+    exclude: Annotated[
+        str | Sequence[str] | None, Takes("a list of files, a pattern, or patterns such as [cat/*,*_mask.png]")
+    ] = setting(
+        "what to leave out: a FILE with a path a line, or with a column file; or patterns of paths below the data "
+        "set's folder, as in .gitignore; null: nothing"
+    )
     interpolation: Literal["bilinear", "bicubic"] = setting("how images are resized")
+    decode: Literal["fast", "exact"] = setting(
+        "fast: JPEGs of at least four times the input's side are decoded at a half, quarter or eighth of their own; "
+        "exact: in full, with the pixels of torchvision's Resize and CenterCrop"
+    )
     cache_features: Literal["auto"] | bool = setting(
         "a frozen network sees each image once, and training uses its features; auto: where that changes nothing"
     )
@@ -95,8 +105,15 @@ class Data(Settings):
         "of table: the column that says train, val or test; null: found by its name; none: divide anew"
     )
     target: Literal["breed", "species"] = setting("of pets: what labels the images: 37 breeds, or cat and dog")
-    classes: Classes | Literal["animals"] | None = setting(
-        "of tinyimagenet: how many of its classes; animals: those of animals; null: all"
+    classes: Annotated[
+        Classes | Literal["animals"] | Annotated[Sequence[str | int], Len(min_length=2)] | None,
+        Takes("null, a list of at least two names such as [cat,dog], a whole number between 2 and 100000, or animals"),
+    ] = setting(
+        "which classes to use; null: all. Of folder: their names. Of tinyimagenet: how many; animals: those of animals"
+    )
+    class_order: Literal["natural", "plain"] = setting(
+        "of folder: how classes are sorted: natural: 1, 2, 10, and letters in one spelling (NFC); plain: 1, 10, 2, as "
+        "in earlier versions"
     )
     class_seed: Seed = setting("of tinyimagenet: which of its classes")
 

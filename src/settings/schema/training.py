@@ -48,6 +48,10 @@ class Model(Settings):
     stem_pool: Literal["auto"] | bool = setting(
         "3×3 max pooling with stride 2 behind the stem; auto: with the imagenet stem"
     )
+    shortcut_padding: Literal["auto", "behind", "both"] = setting(
+        "of cifar_resnet…: where shortcuts add zeros, behind the channels or half of them on both sides; auto: as "
+        "weights tell, else behind"
+    )
     width: Annotated[int, Interval(ge=1, le=4096)] = setting(
         "of simple_cnn: channels of the first convolution; the next ones have 2 and 4 times as many"
     )

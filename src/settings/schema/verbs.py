@@ -1,10 +1,12 @@
 """The settings of the other verbs, and the table of all verbs."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Interval
+from pydantic import model_validator
 
+from ...errors import InputError
 from .data import Data, Root
 from .kinds import BatchSize, Count, FolderOrNull, Layer, Names, Seed, Settings, Takes, Workers, setting
 from .training import Freeze, Head, LabelSmoothing, MemoryFormat, Model, Optimizer, Train, Trainer, Weights
@@ -150,6 +152,31 @@ class Benchmark(Settings):
     output: Output = setting("a new or empty folder; with -m it gets a folder for each job")
 
 
+class Adopt(Settings):
+    """`python -m src.adopt`."""
+
+    classes: Annotated[Any, Takes("a list, a text file, or null")] = setting(
+        "what the rows of the head are called, in the file's order: [A,B,…], or a file with one name a line; null: the "
+        "classes of data=NAME"
+    )
+    # before model, whose in_channels refers to it: the message names what was typed
+    data: Data = setting("how images were prepared: image_size, in_channels, mean, std and interpolation count")
+    weights: Weights = setting("the file that all of the network comes from: .pth, .safetensors …; or imagenet")
+    model: Model = setting("the network; num_classes, head and freeze are for training")
+    output: FolderOrNull = setting(
+        "a new or empty folder, or an earlier adoption, which is replaced; null: outputs/adopt/TIME"
+    )
+
+    @model_validator(mode="after")
+    def _nothing_is_idle(self) -> Self:
+        usual = {"num_classes": (None,), "head": ("auto",), "freeze": ("none",)}
+        for name, values in usual.items() if self.model is not None else ():
+            value = getattr(self.model, name)
+            if name in self.model.model_fields_set and value not in values:
+                raise InputError(f"model.{name}={value} is for training, and nothing is trained here: leave it out")
+        return self
+
+
 class Report(Settings):
     """`python -m src.report`."""
 
@@ -195,4 +222,5 @@ VERBS: Mapping[str, type[Settings]] = {
     "report": Report,
     "export": Export,
     "app": App,
+    "adopt": Adopt,
 }

@@ -18,10 +18,8 @@ def test_catsdogs_folder(find, make_folder):
     (root / "Dog" / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0" * 99)
     found = find("catsdogs", root.parent)
     assert found.class_names == ["Cat", "Dog"]
-    assert [(s.path, s.reason) for s in found.skipped] == [
-        ("Cat/666.jpg", "empty file"),
-        ("Dog/Thumbs.db", "not an image"),
-    ]
+    assert [(s.path, s.reason) for s in found.skipped] == [("Cat/666.jpg", "empty file")]
+    assert found.passed_over.files == {"Thumbs.db": 1}
 
 
 def write_catsdogs_zip(root: Path, make_folder, monkeypatch: pytest.MonkeyPatch) -> Path:

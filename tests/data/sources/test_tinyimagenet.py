@@ -180,7 +180,7 @@ def test_an_image_that_is_listed_and_missing_is_left_out(find, base):
     ("options", "message"),
     [
         ({"classes": 6}, r"data\.classes=6, but .*tiny-imagenet-200 has 5 of them"),
-        ({"classes": 1}, r"data\.classes=1 is not possible: take a whole number between 2 and 100000, or animals"),
+        ({"classes": 1}, r"data\.classes=1 is not possible: take null, a list of at least two names"),
         ({"classes": "ten"}, r"data\.classes=ten"),
         ({"class_seed": -1}, r"data\.class_seed=-1"),
         ({"class_seed": 1.5}, r"data\.class_seed=1\.5"),
