@@ -260,3 +260,11 @@ def test_given_splits_and_too_few_groups(make_module, photos):
     data = make_module("table", table=photos(NAMES, labels=["file,label,split,patient", *rows]) / "labels.csv")
     with pytest.raises(InputError, match=r"1 group can't be divided into train, val: .*data\.group=none"):
         data.setup()
+
+
+def test_what_is_left_out_takes_its_group_along(photos, find):
+    rows = ["file,label,patient", *(f"{name},{'cat' if i % 2 else 'dog'},p{i}" for i, name in enumerate(NAMES))]
+    root = photos(NAMES, labels=rows)
+    found = find("table", root, table=root / "labels.csv", exclude=["2.png"])
+    assert found.paths == [name for name in NAMES if name != "2.png"]
+    assert found.groups == ["p0", "p1", "p3", "p4", "p5"]
