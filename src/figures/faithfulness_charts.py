@@ -32,7 +32,6 @@ APART = ("shuffled labels",)
 """Rows of the sanity check that are not steps of the cascade."""
 REFERENCES = {"another image": ":", "centre blob": "-."}
 """Rows drawn as a level: what maps have in common anyway."""
-NORMAL = 1.96  # standard errors to either side of a mean, for 95 %
 
 
 def faithfulness_chart(
@@ -43,8 +42,8 @@ def faithfulness_chart(
 ) -> Figure:
     """Draw deletion, insertion and, beside them, how the maps change while the weights are randomised.
 
-    The mean is drawn with ±1.96 standard errors, and the area under it stands in the legend. Images with NaN are left
-    out.
+    The mean is drawn with its 95 % interval by Student's t, and the area under it stands in the legend. Images with NaN
+    are left out.
 
     Args:
         fractions: (S,) of the pixels.
@@ -82,7 +81,7 @@ def _draw_curves(axes: Axes, fractions: NDArray[np.floating], explanations: Mapp
     for (name, values), (colour, line, marker) in zip(explanations.items(), styles, strict=False):
         known = values[np.isfinite(values).all(axis=1)]
         mean = known.mean(axis=0)
-        error = NORMAL * known.std(axis=0, ddof=1) / np.sqrt(len(known)) if len(known) > 1 else np.zeros_like(mean)
+        error = _reach(known) if len(known) > 1 else np.zeros_like(mean)
         label = f"{shorten(name)} {np.trapezoid(mean, fractions):.3f}"
         every = max(1, len(fractions) // 7)
         axes.plot(
@@ -92,6 +91,15 @@ def _draw_curves(axes: Axes, fractions: NDArray[np.floating], explanations: Mapp
         axes.fill_between(fractions, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xlim(0, 1)
     _legend(axes, "area under the curve (band: 95 % of the mean)", -0.17)
+
+
+def _reach(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return how far the 95 % interval reaches to either side of the mean of each column."""
+    from scipy import stats  # slow to import, and rarely needed
+
+    number = len(values)
+    reach: NDArray[np.floating] = stats.t.ppf(0.975, number - 1) * values.std(axis=0, ddof=1) / np.sqrt(number)
+    return reach
 
 
 def _draw_agreement(axes: Axes, agreement: pd.DataFrame) -> None:

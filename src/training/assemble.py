@@ -26,7 +26,7 @@ from ..callbacks.test_outputs import Predictions
 from ..callbacks.throughput import Throughput
 from ..data import ImageDataModule
 from ..errors import InputError, first_line
-from ..networks import build_network
+from ..networks import NETWORKS, build_network
 from ..networks.pretrained import Fit, check_fit, fit_weights
 from ..ranks.joining import crew, lead
 from ..resuming.checkpoint_files import WholeCheckpointIO
@@ -142,7 +142,7 @@ def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None)
         names, head = data.class_names, cfg.model.get("head", "auto")  # earlier runs have none
         fit = fit_weights(module.network, plan.pretrained, cfg.model.weights, class_names=names, head=head)
     module.network.to(memory_format=plan.memory_format)
-    _look_at_freeze(cfg.model.freeze, plan.pretrained is not None, trainer.max_epochs)
+    _look_at_freeze(cfg.model.name, cfg.model.freeze, plan.pretrained is not None, trainer.max_epochs)
     if cfg.compile:
         module.network.compile()
     found = None
@@ -240,11 +240,12 @@ def count_batches(data: ImageDataModule, trainer: L.Trainer) -> int:
     return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
-def _look_at_freeze(freeze: str | int, trained: bool, epochs: int | None) -> None:
+def _look_at_freeze(network: str, freeze: str | int, trained: bool, epochs: int | None) -> None:
     if freeze == "none":
         return
     if not trained:
-        log.warning("freeze=%s keeps random weights: weights=imagenet or weights=FILE gives trained ones", freeze)
+        known = "weights=imagenet or " if NETWORKS[network].pretrained else ""
+        log.warning("freeze=%s keeps random weights: %sweights=FILE gives trained ones", freeze, known)
     if isinstance(freeze, int) and epochs is not None and 0 <= epochs <= freeze:
         log.warning("freeze=%d lasts for all of the %d epochs: nothing but the head will learn", freeze, epochs)
     warnings.filterwarnings("ignore", "Found .* module.s. in eval mode at the start of training")  # on purpose

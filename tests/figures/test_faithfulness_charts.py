@@ -74,7 +74,7 @@ def test_bands_are_those_of_the_mean_and_within_0_and_1(images: int) -> None:
     axes = faithfulness_chart(FRACTIONS, curves(images)).axes[0]
     values = curves(images)["deletion"]["map"]
     low, high = (axes.collections[0].get_paths()[0].vertices[:, 1].__getattribute__(end)() for end in ("min", "max"))
-    error = 1.96 * values.std(axis=0, ddof=1) / np.sqrt(3) if images > 1 else 0
+    error = 4.3027 * values.std(axis=0, ddof=1) / np.sqrt(3) if images > 1 else 0  # t of 2 degrees of freedom
     assert low == pytest.approx(max(0, (values.mean(axis=0) - error).min()))
     assert high == pytest.approx(min(1, (values.mean(axis=0) + error).max()))
 

@@ -56,6 +56,17 @@ def test_a_frozen_backbone_stays_as_it_was_to_the_bit(file: Path, tmp_path: Path
     assert metrics["test/accuracy"] > metrics["baseline/accuracy"] + 0.2  # the head has learned
 
 
+@pytest.mark.parametrize(("model", "offered"), [("simple_cnn", False), ("resnet18", True)])
+def test_frozen_random_weights_are_named_with_weights_that_exist(
+    model: str, offered: bool, config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = (*QUICK[1:], f"model={model}", "freeze=1", "data.max_images=20", "trainer.max_epochs=2", "baseline=false")
+    train(config(*words), tmp_path / "run")
+    (said,) = [text for text in caplog.messages if "keeps random weights" in text]
+    assert ("weights=imagenet" in said) == offered
+    assert "weights=FILE" in said
+
+
 def test_a_backbone_thaws_after_its_epochs(file: Path, tmp_path: Path, config: Config) -> None:
     before = backbone(torch.load(file, weights_only=True))
     for epochs, frozen in ((1, True), (2, False)):
