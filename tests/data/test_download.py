@@ -121,7 +121,7 @@ def test_torchvision_failure_leaves_nothing(tmp_path, error):
 
 
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"digits", "folder"}))
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"digits", "folder", "table"}))
 def test_without_network_no_empty_folder_stays(find, tmp_path, monkeypatch, capfd, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="cannot download"):
