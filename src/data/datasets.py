@@ -17,6 +17,7 @@ from .augmentation import augment_batch
 from .batches import Batch, EpochBatchSampler
 from .download import describe
 from .processes import fork_context, quiet_fork
+from .shared_memory import AHEAD
 from .transforms import Augmentation, Geometry, load_augmented, load_image
 from .workers import deaths_named, follow_parent, shielded
 
@@ -139,17 +140,25 @@ class ImageLoader(DataLoader[Any]):
     """PyTorch's loader for an `ImageDataset`. In workers PyTorch itself runs on one thread.
 
     Args:
+        ahead: batches that each worker makes before they are asked for.
         pinned: batches lie where a GPU fetches them fastest, which costs a copy, and memory that can't be swapped.
     """
 
     def __init__(
-        self, dataset: ImageDataset, batches: EpochBatchSampler, num_workers: int, *, pinned: bool = True
+        self,
+        dataset: ImageDataset,
+        batches: EpochBatchSampler,
+        num_workers: int,
+        ahead: int = AHEAD,
+        *,
+        pinned: bool = True,
     ) -> None:
         super().__init__(
             dataset,
             batch_sampler=batches,  # type: ignore[arg-type]  # a Batch, not a list of indices
             collate_fn=as_it_is,
             num_workers=num_workers,
+            prefetch_factor=ahead if num_workers > 0 else None,
             persistent_workers=num_workers > 0,
             pin_memory=pinned and torch.cuda.is_available(),
             multiprocessing_context=fork_context() if num_workers > 0 else None,

@@ -20,6 +20,7 @@ from .collection import ImageCollection, Skipped, census
 from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
 from .groups import warn_of_shared
 from .processes import worker_count
+from .shared_memory import fit_workers, say_fewer
 from .sources import SOURCES, check_source, find_images
 from .splits import SPLITS, permute_labels, round_robin, split_dataset, stratified_subset, thin_out
 from .transforms import Augmentation, Geometry, chosen_augmentation
@@ -67,6 +68,7 @@ class ImageDataModule(LightningDataModule):
         self.collection: ImageCollection | None = None
         self.splits: dict[str, np.ndarray] = {}
         self.features: dict[str, torch.Tensor] = {}
+        self._said_fewer = False
 
     def prepare_data(self) -> None:
         """Download what is missing and check every file once. In a distributed run one process does it for all."""
@@ -283,10 +285,15 @@ class ImageDataModule(LightningDataModule):
             rank=0 if self.trainer is None else self.trainer.global_rank,
             world_size=1 if self.trainer is None else self.trainer.world_size,
         )
-        workers = 0 if isinstance(dataset, FeatureDataset) else self.worker_count()
+        wanted = 0 if isinstance(dataset, FeatureDataset) else self.worker_count()
+        size = batch_size * self.geometry.in_channels * self.geometry.image_size**2
+        workers, ahead = fit_workers(wanted, size, getattr(self.trainer, "num_devices", 1))
+        if workers < wanted and not self._said_fewer:
+            self._said_fewer = True
+            say_fewer(workers, wanted)
         # With trainer=cpu on a machine with a GPU nothing is copied to it.
         on_cpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cpu"
-        return ImageLoader(dataset, batches, workers, pinned=not on_cpu)
+        return ImageLoader(dataset, batches, workers, ahead, pinned=not on_cpu)
 
     def worker_count(self) -> int:
         """Return how many processes decode; "auto": none for a data set in memory."""

@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 
 from ..errors import RunError
+from .shared_memory import MORE, SHARED
 
 # A terminal sends Ctrl-C and SIGHUP, a batch system SIGTERM and SIGUSR1, to all processes of a command at once.
 PARENTS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)}
@@ -24,11 +25,11 @@ DEATH = re.compile(r"DataLoader worker \(pid.*?\) (?:is killed by signal: (?P<si
 
 # What PyTorch says in a worker that finds no room for a batch: 256 images of 224 px take 39 MB, and Docker gives 64.
 NO_ROOM = re.compile(r"unable to (allocate|write|resize|mmap|open)\b.*(shared memory|/torch_)")
-ROOM = "give it more (docker run --shm-size=8g, or --ipc=host), or say data.num_workers=0, then resume"
+ROOM = f"{MORE}, or say data.num_workers=0, then resume"
 
 LIKELY: dict[str | None, str] = {
     "SIGKILL": ", perhaps for want of memory: free some or lower data.num_workers, then resume",
-    "SIGBUS": f", perhaps because /dev/shm is full: {ROOM}",
+    "SIGBUS": f", perhaps because {SHARED} is full: {ROOM}",
 }
 
 
@@ -87,7 +88,7 @@ def deaths_named(workers: Callable[[], Iterable[BaseProcess]] = tuple) -> Iterat
         yield
     except RuntimeError as error:
         if lacks_room(error):
-            raise RunError(f"the shared memory, /dev/shm, is too small for the batches: {ROOM}") from error
+            raise RunError(f"the shared memory, {SHARED}, is too small for the batches: {ROOM}") from error
         if not is_death(error):
             raise
         killed = (signal.Signals(-w.exitcode).name for w in workers() if w.exitcode is not None and w.exitcode < 0)
