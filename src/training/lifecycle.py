@@ -52,7 +52,7 @@ def on_record(parts: Parts, command: str, *, resumed: bool) -> Iterator[None]:
             folder.keep_settings(OmegaConf.to_yaml(parts.cfg))
             if parts.checkpoint is not None:
                 cut_events(folder.path, *progress(parts.checkpoint))
-            with crew().answering(partial(_give_up, folder)), as_told():
+            with crew().answering(partial(_give_up, parts)), as_told():
                 yield
     except (KeyboardInterrupt, SystemExit) as error:
         _say_how_to_go_on(folder, error, requeued=_requeue(parts))
@@ -73,9 +73,16 @@ def as_told() -> Iterator[None]:
         raise SystemExit(143) from error
 
 
-def _give_up(folder: RunFolder, ended: Ended) -> None:
-    """Record what has ended another process, where it is about to end this one as well."""
-    folder.end("interrupted" if ended.told else "failed", None if ended.told else ended.message)
+def _give_up(parts: Parts, ended: Ended) -> bool:
+    """Do what is left to do, in a thread, where this process hangs because of what has ended another.
+
+    As when all are tested after SIGTERM: one leaves, and the first waits for its share and answers no signal.
+    """
+    parts.folder.end("interrupted" if ended.told else "failed", None if ended.told else ended.message)
+    if ended.told:
+        parts.stop.signal = parts.stop.signal or ended.signal
+        _say_how_to_go_on(parts.folder, ended.error(), requeued=_requeue(parts))
+    return ended.told
 
 
 def _requeue(parts: Parts) -> bool:
