@@ -29,7 +29,7 @@ SECONDS_TO_END = 5.0
 """What the first process has to notice by itself that another one is gone: mostly a collective fails at once."""
 
 SECONDS_TO_UNWIND = 30.0
-"""What a process that was told to stop has for leaving its training: loggers, and processes that read images, to end."""
+"""What a process that was told to stop has for it: loggers, and processes that read images, end."""
 
 SECONDS_TO_KNOW = 2.0
 """How long an error waits for the news that another process, not this one, is the cause of it."""
@@ -81,7 +81,7 @@ class Crew:
         return value
 
     def must_end(self, code: int, signal: int | None) -> None:
-        """Note that a signal is ending this process, by an exception; where it hangs on the way, it is ended all the same.
+        """Note that a signal is ending this process; where it hangs on the way out, it is ended all the same.
 
         A process that waits in a collective for one that has left answers no signal: only a thread can end it.
         """

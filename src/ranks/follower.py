@@ -53,7 +53,7 @@ class Follower(Crew):
         return value  # type: ignore[no-any-return]
 
     def must_end(self, code: int, signal: int | None) -> None:
-        self._signal = signal
+        self._signal = signal or self._signal
         timer = threading.Timer(SECONDS_TO_UNWIND, self._leave, (code,))
         timer.daemon = True
         with suppress(RuntimeError):  # no memory for a thread

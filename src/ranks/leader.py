@@ -133,7 +133,7 @@ class Leader(Crew):
             threading.Thread(target=self._listen, args=(connection,), daemon=True, name="crew").start()
 
     def _listen(self, connection: Connection) -> None:
-        """Read what one of the others says, until it parts. Who comes without the key keeps this thread waiting alone."""
+        """Read what one of the others says, until it parts. Who never shows the key keeps nobody else waiting."""
         try:
             deliver_challenge(connection, self._key)
             answer_challenge(connection, self._key)
@@ -194,11 +194,13 @@ class Leader(Crew):
             self._leaves = True
         said = False
         try:
-            for give_up in self._give_up:
+            for give_up in reversed(self._give_up):  # of the innermost block first
                 with suppress(Exception):
-                    said |= give_up(self._ended)
+                    said = said or give_up(self._ended)
             if not said:
-                print("interrupted" if self._ended.told else f"error: {self._ended.message}", file=sys.stderr, flush=True)
+                print(
+                    "interrupted" if self._ended.told else f"error: {self._ended.message}", file=sys.stderr, flush=True
+                )
             self.end(self._ended.code)
         finally:
             os._exit(self._ended.code)

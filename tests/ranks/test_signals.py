@@ -1,7 +1,5 @@
-"""A signal to one process of a training, or to all, at moments that no clock would meet: it ends all, and is no loss."""
+"""A signal to one process of a training, or to all, at moments that no clock would meet: it ends all."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -65,7 +63,7 @@ MOMENTS = {
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("which", ["0", "1", "01"])
 def test_a_signal_at_any_moment_ends_all(moment: str, which: str, tmp_path: Path) -> None:
-    """Within seconds, although Lightning and gloo would wait for half an hour for who has left; to be taken up again."""
+    """Within seconds, although gloo would wait for half an hour for who has left; and the run goes on."""
     run, code = RunFolder(tmp_path / "run"), TOLD.replace("WHICH", repr(which)).replace("MOMENT", MOMENTS[moment])
     words = (*TINY, "callbacks.gradcam=null", "hydra.run.dir=run", "resume=auto")
     with Started(tmp_path, *[("-c", code, *words)] * 2, variables=by_hand_meeting(2)) as started:
