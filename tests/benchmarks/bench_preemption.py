@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
@@ -66,12 +66,12 @@ def epochs_in(said: str) -> int:
     return sum(line.startswith("epoch ") for line in said.splitlines())
 
 
-def wait_for(condition: Callable[[], bool], what: Callable[[], str], seconds: float = 300) -> None:
+def wait_for(condition: Callable[[], bool], what: Callable[[], str], seconds: float = 300, pause: float = 0.02) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(what())
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def where(pids: list[int], said: Callable[[], str]) -> str:
@@ -159,9 +159,15 @@ def preempt_in_slurm(
     urgent.write_text("#!/bin/bash\ntrue\n")
     node = NODES.get()
 
+    def is_over() -> bool:
+        return slurm.state(job) in ("COMPLETED", "FAILED", "CANCELLED")
+
     def hangs() -> str:
-        tasks = [line.split()[0] for line in slurm.run("scontrol", "listpids", job, node).splitlines()[1:]]
-        trains = [int(task) for task in tasks if "src.train" in Path(f"/proc/{task}/cmdline").read_text().split("\0")]
+        trains = []
+        with suppress(subprocess.CalledProcessError, OSError):  # some have ended
+            for line in slurm.run("scontrol", "listpids", job, node).splitlines()[1:]:
+                if "src.train" in Path(f"/proc/{line.split()[0]}/cmdline").read_text().split("\0"):
+                    trains.append(int(line.split()[0]))
         said = where(trains, Path(f"{script}.out").read_text)
         return f"not at work: {slurm.run('scontrol', 'show', 'job', job)}\n{said}"
 
@@ -169,13 +175,13 @@ def preempt_in_slurm(
         job = slurm.submit(script, f"-n{processes}", "-N1", "-w", node)
         while outcome.preemptions < each:
             resumed = outcome.preemptions
-            wait_for(lambda: trains_again(run, resumed) or run.status == "finished", hangs)  # noqa: B023
+            wait_for(lambda: trains_again(run, resumed) or is_over(), hangs, pause=0.2)  # noqa: B023
             time.sleep(chance.random() * SECONDS)
             if run.status == "finished":
                 outcome.faults.append(OVER)
                 break
-            if slurm.state(job) != "RUNNING":
-                outcome.faults.append(f"ended early: {Path(f'{script}.out').read_text()[-300:]}")
+            if is_over():
+                outcome.faults.append(f"ended early: {Path(f'{script}.out').read_text()[-600:]}")
                 return
             done = max(done, rows(run))
             if chance.random() < 0.5:
