@@ -28,7 +28,7 @@ WORDS = (*TINY, "callbacks.gradcam=null", "hydra.run.dir=run", "resume=auto")
 AFTER_FIT = "self.trainer.fit_loop.epoch_progress.current.completed"
 MOMENTS: dict[str, tuple[Any, str, str]] = {
     "the images are taken": (ImageDataModule, "setup", "True"),
-    "the run is on record": (lifecycle, "describe_hardware", "True"),
+    "the run is on record": (lifecycle, "as_told", "True"),
     "the untrained network is tested": (ImageClassifier, "zero_grad", "self.trainer.state.fn == 'test'"),
     "it is put on its device": (ImageClassifier, "configure_optimizers", "True"),
     "the training begins": (ImageClassifier, "zero_grad", "self.trainer.state.fn == 'fit'"),
@@ -37,7 +37,7 @@ MOMENTS: dict[str, tuple[Any, str, str]] = {
     "a checkpoint is gathered": (ImageClassifier, "on_save_checkpoint", "True"),
     "the last epoch ends": (ImageClassifier, "on_train_epoch_end", "self.current_epoch == 1"),
     "the trained network is tested": (ImageClassifier, "test_step", AFTER_FIT),
-    "its answers are gathered": (Predictions, "on_test_epoch_end", "'test' in args[1].evaluated"),
+    "its answers are gathered": (Predictions, "on_test_epoch_end", "'test' in args[2].evaluated"),
     "Lightning tidies up": (L.Trainer, "_teardown", "self.state.fn == 'fit'"),
 }
 AT_THE_END = ("its answers are gathered",)
