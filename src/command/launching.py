@@ -27,7 +27,11 @@ def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]
     The job gets this very configuration without Hydra's part, or in a sweep those that the composer has for its runs.
     """
 
+    begun = False
+
     def warned(cfg: DictConfig) -> Any:
+        nonlocal begun
+        begun = True
         logging.captureWarnings(True)
         return job(cfg)
 
@@ -49,7 +53,13 @@ def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]
         return
     if is_follower():  # one train.log, the first process's
         cfg.hydra.job_logging = {"version": 1, "root": {"level": "ERROR"}, "disable_existing_loggers": True}
-    done = run_job(warned, cfg, "hydra.run.dir", job_subdir_key=None, hydra_context=context)
+    try:
+        done = run_job(warned, cfg, "hydra.run.dir", job_subdir_key=None, hydra_context=context)
+    except OSError as error:  # of Hydra's own files: an error of the job is in `done`
+        if begun:
+            raise
+        why = f"{cfg.hydra.run.dir} can't be written ({error.strerror})"
+        raise InputError(f"{why}: make room, or name another folder with hydra.run.dir=FOLDER") from error
     if done.status == JobStatus.FAILED:
         raise done._return_value
 

@@ -18,16 +18,18 @@ from omegaconf import DictConfig
 
 from ..errors import InputError
 from ..logs import say_interrupted
+from ..ranks.crew import TOLD
 from ..ranks.joining import crew, join
 from ..ranks.place import is_follower
 from ..runs.folder import RunFolder
 from ..settings.check import check_config
 from ..settings.composing import Composer, composing, quote, quote_paths
 from .destination import choose_destination, writes_itself
+from .early import queue_again_early
 from .failures import exit_code, one_line, report, report_all
 from .launching import show
 from .resume import begin_or_go_on, check_requeue, check_same, merge_words, what_is_done
-from .signals import answer_signals
+from .signals import answer_no_more, answer_signals, leave
 from .tasks import AfterSweep, Task, run_each, run_sweep
 
 Summary = Callable[[Sequence[Any]], None]
@@ -65,21 +67,31 @@ def main(
     for stream in (sys.stdout, sys.stderr):  # a terminal without ★ or × gets a question mark, not a traceback
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    answer_signals()
+    told = answer_signals()
     code, said, details = 1, "", ""
     try:
-        with join().answering():
+        with join().answering(lambda ended: ended.told and queue_again_early(sys.argv[1:], ended.signal)):
             code = _run(verb, task, summary, after_sweep, sys.argv[1:])
     except Exception as error:
         said, details = one_line(error), "".join(traceback.format_exception(error))
         code = exit_code(error) if crew().place.rank else report(error)
     except KeyboardInterrupt as error:
+        if crew().place.size > 1:
+            answer_no_more()
         if not error.args and not is_follower():  # else it has been said already, with what to do
             say_interrupted()
         code = 130
     except SystemExit as error:
+        if crew().place.size > 1:
+            answer_no_more()
         code = error.code if isinstance(error.code, int) else 1
+        if told() is not None:  # else a training was at work, and has seen to it
+            crew().must_end(code, told())
+            if not is_follower():
+                queue_again_early(sys.argv[1:], told())
     crew().end(code, said, details)
+    if crew().place.size > 1 and (code in TOLD or is_follower()):
+        leave(code)
     sys.exit(code)
 
 

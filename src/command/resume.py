@@ -111,8 +111,18 @@ def check_requeue(cfg: DictConfig, words: Sequence[str], *, multirun: bool) -> N
 
 
 def _forget_start(run: RunFolder) -> None:
-    """Remove what a process has left that was ended before it had read its images: Hydra's record and a log."""
-    files = (run.path / "train.log", *(run.hydra / f"{name}.yaml" for name in ("config", "hydra", "overrides")))
+    """Remove what a process has left that was ended before it had read its images: Hydra's record and a log.
+
+    Hydra writes hydra.yaml second, and the log last. A folder without that file, or with another program's, may hold
+    somebody's own train.log.
+    """
+    config, hydras, overrides = (run.hydra / f"{name}.yaml" for name in ("config", "hydra", "overrides"))
+    if _began(run):
+        files = [run.path / "train.log", config, hydras, overrides]
+    elif not hydras.exists() or not hydras.stat().st_size:
+        files = [config, hydras]
+    else:
+        return
     with run.locked():
         for file in files:
             file.unlink(missing_ok=True)

@@ -2,21 +2,30 @@
 
 import os
 import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 OMEGACONF = f"{os.sep}omegaconf{os.sep}"
 SECONDS = 0.1  # until the next look at what must not be interrupted
 
+SECONDS_TO_LEAVE = 60.0
+"""What Python's own end may take: the threads of loggers, processes that it waits for."""
 
-def answer_signals() -> None:
+
+def answer_signals() -> Callable[[], int | None]:
     """Make Ctrl-C raise KeyboardInterrupt, and SIGTERM, SLURM's notice of it (SIGUSR1) or SIGHUP SystemExit(143).
 
     An import is never interrupted: C extensions, torch's above all, turn what is raised in them into another error or
     into none. Nor is OmegaConf, which fails while it tidies up. The signal waits until the outermost of them is done.
     What is ignored stays ignored: Ctrl-C in the background, and by nohup the end of the terminal (SIGHUP).
+
+    Return what tells which signal was answered in this way; None without one.
     """
-    told = 0
+    told: int | None = None
 
     def leave(number: int, frame: FrameType | None) -> None:
         nonlocal told
@@ -35,6 +44,34 @@ def answer_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
+    return lambda: told
+
+
+def answer_no_more() -> None:
+    """Ignore what tells this process to stop, one of several: it has begun to leave, and is ended anyway (`leave`).
+
+    An exception in the midst of it would leave the others of a training without the news, or end in a traceback.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process, one of several, with all said and done: where Python's own end hangs, without it.
+
+    A thread does it with the exit code; where none can run any more, as in the destructors of C++, the system.
+    """
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    timer = threading.Timer(SECONDS_TO_LEAVE, os._exit, (code,))
+    timer.daemon = True
+    with suppress(RuntimeError):  # no memory for a thread
+        timer.start()
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, 2 * SECONDS_TO_LEAVE)
+    sys.exit(code)
 
 
 def _is_delicate(frame: FrameType | None) -> bool:

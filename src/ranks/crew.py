@@ -20,7 +20,7 @@ from ..errors import InputError, RunError
 from .place import Place
 
 Value = TypeVar("Value")
-GiveUp = Callable[["Ended"], None]
+GiveUp = Callable[["Ended"], bool]
 
 TOLD = (130, 143)
 """Exit codes of what was told to stop."""
@@ -28,16 +28,20 @@ TOLD = (130, 143)
 SECONDS_TO_END = 5.0
 """What the first process has to notice by itself that another one is gone: mostly a collective fails at once."""
 
+SECONDS_TO_UNWIND = 30.0
+"""What a process that was told to stop has for it: loggers, and processes that read images, end."""
+
 SECONDS_TO_KNOW = 2.0
 """How long an error waits for the news that another process, not this one, is the cause of it."""
 
 
 class Ended(NamedTuple):
-    """What ended another process: its exit code, and what it said (its traceback too, for train.log)."""
+    """What ended a process: its exit code, what it said (its traceback too, for train.log), the signal that it got."""
 
     code: int
     message: str
     traceback: str = ""
+    signal: int | None = None
 
     @property
     def told(self) -> bool:
@@ -76,6 +80,12 @@ class Crew:
         self.shared.append((name, value))
         return value
 
+    def must_end(self, code: int, signal: int | None) -> None:
+        """Note that a signal is ending this process; where it hangs on the way out, it is ended all the same.
+
+        A process that waits in a collective for one that has left answers no signal: only a thread can end it.
+        """
+
     def end(self, code: int, message: str = "", traceback: str = "") -> None:
         """Part: what is left of the crew ends with this exit code."""
 
@@ -85,7 +95,7 @@ class Crew:
 
         Args:
             give_up: called, from a thread, with what happened where the block doesn't end by itself; then the process
-                does.
+                does. It returns whether it has said so.
         """
         yield
 

@@ -10,10 +10,22 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Client
 from typing import Any
 
-from .crew import SECONDS_TO_END, SECONDS_TO_KNOW, TOLD, Crew, Ended, GiveUp, Value, follows, receive, send
+from .crew import (
+    SECONDS_TO_END,
+    SECONDS_TO_KNOW,
+    SECONDS_TO_UNWIND,
+    TOLD,
+    Crew,
+    Ended,
+    GiveUp,
+    Value,
+    follows,
+    receive,
+    send,
+)
 from .place import Place
 
-SECONDS_FOR_THE_FIRST = 30.0
+SECONDS_FOR_THE_FIRST = 2 * SECONDS_TO_UNWIND
 """How long a process that was told to stop waits for the first to end before it does."""
 
 
@@ -27,6 +39,7 @@ class Follower(Crew):
         send(self._first, (place._replace(environment=None), f"pid {os.getpid()} on {socket.gethostname()}"))
         self._handed_out = queue.Queue[tuple[str, Any]]()
         self._over = False
+        self._signal: int | None = None
         self._gone = threading.Event()
         threading.Thread(target=self._listen, daemon=True, name="crew").start()
 
@@ -39,6 +52,13 @@ class Follower(Crew):
             send(self._first, ("ready", name))
         return value  # type: ignore[no-any-return]
 
+    def must_end(self, code: int, signal: int | None) -> None:
+        self._signal = signal or self._signal
+        timer = threading.Timer(SECONDS_TO_UNWIND, self._leave, (code,))
+        timer.daemon = True
+        with suppress(RuntimeError):  # no memory for a thread
+            timer.start()
+
     def end(self, code: int, message: str = "", traceback: str = "") -> None:
         """Part. If all were told to stop, wait for the first to end: it has a record to write, and a job to requeue.
 
@@ -47,7 +67,7 @@ class Follower(Crew):
         """
         self._over = True
         with suppress(OSError, ValueError):
-            send(self._first, ("end", Ended(code, message, traceback)))
+            send(self._first, ("end", Ended(code, message, traceback, self._signal)))
         if code in TOLD:
             self._gone.wait(SECONDS_FOR_THE_FIRST)
 
@@ -60,6 +80,11 @@ class Follower(Crew):
             if follows(error):
                 time.sleep(SECONDS_TO_KNOW + SECONDS_TO_END)
             raise
+
+    def _leave(self, code: int) -> None:
+        if not self._over:
+            self.end(code)
+            os._exit(code)
 
     def _listen(self) -> None:
         try:

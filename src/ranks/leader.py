@@ -8,11 +8,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, Listener
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from typing import Any
 
 from ..errors import InputError, RunError
-from .crew import SECONDS_TO_END, SECONDS_TO_KNOW, Crew, Ended, GiveUp, Value, follows, receive, send
+from .crew import (
+    SECONDS_TO_END,
+    SECONDS_TO_KNOW,
+    SECONDS_TO_UNWIND,
+    Crew,
+    Ended,
+    GiveUp,
+    Value,
+    follows,
+    receive,
+    send,
+)
 from .place import Place
 
 SECONDS_TO_MEET = 300
@@ -28,17 +40,18 @@ class Leader(Crew):
 
     def __init__(self, place: Place, host: str) -> None:
         super().__init__(place)
-        self._listener = Listener(
-            (host if host == "127.0.0.1" else "", 0), backlog=place.size, authkey=(key := secrets.token_bytes(32))
-        )
-        self.address = f"{host} {self._listener.address[1]} {key.hex()}"
+        self._listener = Listener((host if host == "127.0.0.1" else "", 0), backlog=place.size)
+        self._key = secrets.token_bytes(32)
+        self.address = f"{host} {self._listener.address[1]} {self._key.hex()}"
         self._change = threading.Condition()
         self._others: dict[Place, Connection] = {}
         self._parted: set[Place] = set()
         self._ready: set[tuple[str, Place]] = set()
         self._ended: Ended | None = None
         self._give_up: list[GiveUp] = []
-        self._over = False
+        self._guard: threading.Timer | None = None
+        self._leaves = False  # a thread is ending this process
+        self._over = False  # the main thread is, and needs no help
         self.store: Any = None  # in which the others look for the address
         threading.Thread(target=self._accept, daemon=True, name="crew").start()
 
@@ -73,6 +86,12 @@ class Leader(Crew):
                 self._send(other, "share", name, value)
         return value
 
+    def must_end(self, code: int, signal: int | None) -> None:
+        """As in all. The others have ended by then, mostly: from now on this one has more time than they gave it."""
+        with self._change:
+            self._ended = self._ended or Ended(code, "", signal=signal)
+            self._arm(SECONDS_TO_UNWIND)
+
     def end(self, code: int, message: str = "", traceback: str = "") -> None:  # noqa: ARG002
         with self._change:
             self._over = True
@@ -88,12 +107,11 @@ class Leader(Crew):
         try:
             yield
         except BaseException as error:
-            if isinstance(error, (InputError, RunError, KeyboardInterrupt)) and self._ended is None:
-                raise
-            # A launcher ends all when one has died: its SIGTERM comes together with the news.
-            with self._change:
-                self._change.wait_for(lambda: self._ended, SECONDS_TO_KNOW if follows(error) else 0.5)
-            self._over = True
+            if not isinstance(error, (InputError, RunError, KeyboardInterrupt)):
+                # A launcher ends all when one has died: its SIGTERM comes together with the news.
+                with self._change:
+                    self._change.wait_for(lambda: self._ended, SECONDS_TO_KNOW if follows(error) else 0.5)
+            self._take_over()
             if self._ended is None or (self._ended.told and isinstance(error, (KeyboardInterrupt, SystemExit))):
                 raise
             if self._ended.traceback:
@@ -107,7 +125,7 @@ class Leader(Crew):
         while not self._over:
             try:
                 connection = self._listener.accept()
-            except Exception:  # somebody without the key, or it has been closed
+            except Exception:  # somebody has hung up, or it has been closed
                 if self._over:
                     return
                 time.sleep(0.05)
@@ -115,10 +133,13 @@ class Leader(Crew):
             threading.Thread(target=self._listen, args=(connection,), daemon=True, name="crew").start()
 
     def _listen(self, connection: Connection) -> None:
-        """Read what one of the others says, until it parts."""
+        """Read what one of the others says, until it parts. Who never shows the key keeps nobody else waiting."""
         try:
+            deliver_challenge(connection, self._key)
+            answer_challenge(connection, self._key)
             other, process = receive(connection)
-        except (OSError, EOFError):
+        except (OSError, EOFError, AuthenticationError):
+            connection.close()
             return
         with self._change:
             if any(other.rank == known.rank for known in self._others):
@@ -150,19 +171,39 @@ class Leader(Crew):
         if self._ended is not None or self._over:
             return
         self._ended = ended
-        timer = threading.Timer(SECONDS_TO_END, self._leave)
-        timer.daemon = True
-        timer.start()
+        self._arm(SECONDS_TO_END)
+
+    def _arm(self, seconds: float) -> None:
+        if self._guard is not None:
+            self._guard.cancel()
+        self._guard = threading.Timer(seconds, self._leave)
+        self._guard.daemon = True
+        with suppress(RuntimeError):  # no memory for a thread
+            self._guard.start()
+
+    def _take_over(self) -> None:
+        """Let the main thread end the process by itself, unless the guard is doing so: then only wait for it."""
+        with self._change:
+            self._change.wait_for(lambda: not self._leaves)
+            self._over = True
 
     def _leave(self) -> None:
-        if self._over or self._ended is None:
-            return
-        for give_up in self._give_up:
-            with suppress(Exception):
-                give_up(self._ended)
-        print("interrupted" if self._ended.told else f"error: {self._ended.message}", file=sys.stderr, flush=True)
-        self.end(self._ended.code)
-        os._exit(self._ended.code)
+        with self._change:
+            if self._over or self._ended is None:
+                return
+            self._leaves = True
+        said = False
+        try:
+            for give_up in reversed(self._give_up):  # of the innermost block first
+                with suppress(Exception):
+                    said = said or give_up(self._ended)
+            if not said:
+                print(
+                    "interrupted" if self._ended.told else f"error: {self._ended.message}", file=sys.stderr, flush=True
+                )
+            self.end(self._ended.code)
+        finally:
+            os._exit(self._ended.code)
 
     def _send(self, other: Place, *words: Any) -> None:
         """Send to a process; whether it is still there, its own thread finds out."""

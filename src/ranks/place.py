@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from lightning.fabric.plugins import ClusterEnvironment
 
 
+NUMBERS = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "MASTER_PORT"),
+    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID", "SLURM_STEP_ID"),
+)
+"""What launchers set, and Lightning's environments take for numbers."""
+
+
 class Place(NamedTuple):
     """The place of this process among all.
 
@@ -35,10 +42,10 @@ class Place(NamedTuple):
 
 
 def place() -> Place:
-    """Return the place of this process, from its environment variables."""
+    """Return the place of this process, from its environment variables. Raise `InputError` where they give none."""
     known = _environment()
     if known is not None:
-        return Place(known.global_rank(), known.world_size(), known.node_rank(), known.local_rank(), known)
+        return _checked(known)
     rank, size = _number("LOCAL_RANK", 0), _number("WORLD_SIZE", 1)
     return Place(rank, max(size, rank + 1), 0, rank)  # Lightning sets both for what it starts on one machine
 
@@ -46,6 +53,21 @@ def place() -> Place:
 def is_follower() -> bool:
     """Whether this is the second or a later process of a training: the first speaks and writes for all."""
     return place().rank != 0
+
+
+def _checked(known: "ClusterEnvironment") -> Place:
+    for name in NUMBERS:
+        _number(name, 0)
+    if not 0 <= _number("MASTER_PORT", 0) < 1 << 16:
+        raise InputError(f"MASTER_PORT={os.environ['MASTER_PORT']} in the environment is no port: take one below 65536")
+    try:
+        here = Place(known.global_rank(), known.world_size(), known.node_rank(), known.local_rank(), known)
+    except KeyError as error:
+        lacking = error.args[0]
+        raise InputError(f"{lacking} is not set, and others of a launcher are: use torchrun or srun") from error
+    if not (0 <= here.rank < here.size and 0 <= here.local_rank < here.size):
+        raise InputError(f"process {here.rank} of {here.size}, counted from 0, is none: use torchrun or srun")
+    return here
 
 
 def _environment() -> "ClusterEnvironment | None":

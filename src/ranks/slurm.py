@@ -1,12 +1,8 @@
-"""The tasks that one srun has started, for Lightning; and a job that asks to be run again."""
+"""The tasks that one srun has started, for Lightning."""
 
-import logging
 import os
-import subprocess
 
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-
-log = logging.getLogger(__name__)
 
 
 class SlurmStep(SLURMEnvironment):
@@ -43,33 +39,3 @@ class SlurmStep(SLURMEnvironment):
     @staticmethod
     def _validate_srun_variables() -> None:
         """Nothing: see `validate_settings`."""
-
-
-def job_id() -> str | None:
-    """Return the job that this process belongs to, as scontrol names it; None outside Slurm."""
-    array, task = (os.environ.get(name) for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"))
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
-
-
-def is_preempted(job: str) -> bool:
-    """Return whether Slurm has told the job to make room: SIGTERM alone may as well come from who cancels it."""
-    try:
-        shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return False
-    fields = dict(word.partition("=")[::2] for word in shown.stdout.split())
-    return fields.get("PreemptTime", "None") != "None" and fields.get("JobState") == "RUNNING"
-
-
-def requeue(job: str) -> bool:
-    """Ask Slurm to run the job again, as soon as it has ended; return whether it will, and warn where it won't."""
-    try:
-        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        said = str(error)
-    else:
-        if done.returncode == 0:
-            return True
-        said = done.stderr.strip() or f"exit code {done.returncode}"
-    log.warning("job %s can't be requeued: %s", job, said)
-    return False

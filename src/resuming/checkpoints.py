@@ -115,14 +115,17 @@ class StepCheckpoints(Checkpoint):
         self._is_over = checkpoint.get("stopped_early_of") == trainer.max_epochs
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Replace Lightning's handlers, which would end the run without a checkpoint; it restores older ones later."""
+        """Replace Lightning's handlers, which would end the run without a checkpoint; it restores older ones later.
+
+        Of several processes it has none (`src.training.processes`).
+        """
         self._stop.listen()
         trainer.should_stop |= self._is_over
         self._note(trainer)
         self._leave_if_asked(trainer)
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Replace them here, too: in one of several processes they would wait for the others."""
+        """Replace them here, too."""
         self._stop.listen()
 
     def on_train_batch_start(

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from ..ranks.joining import crew
+
 log = logging.getLogger(__name__)
 
 # SLURM sends SIGUSR1 some time before it ends a job (sbatch --signal), any system SIGTERM; SIGHUP comes when a
@@ -58,9 +60,12 @@ class Stop:
     def leave(self, number: int | None = None) -> None:
         """Raise KeyboardInterrupt for Ctrl-C (exit 130), or else SystemExit(143)."""
         self._say_nothing_more()
-        if (number or self.signal) == signal.SIGINT:
+        number = number or self.signal
+        code = 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+        crew().must_end(code, self.signal)
+        if number == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SystemExit(128 + signal.SIGTERM)
+        raise SystemExit(code)
 
     @contextmanager
     def patience(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 import logging
 import shlex
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,11 +12,10 @@ from omegaconf import OmegaConf
 
 from ..logs import say_interrupted
 from ..ranks.crew import Ended
+from ..ranks.job import job_id, queue_again
 from ..ranks.joining import crew
-from ..ranks.slurm import is_preempted, job_id, requeue
 from ..resuming.event_files import cut_events
 from ..resuming.starting_point import progress
-from ..runs.folder import RunFolder
 from .assemble import Parts
 from .hardware import describe_hardware
 
@@ -52,10 +50,10 @@ def on_record(parts: Parts, command: str, *, resumed: bool) -> Iterator[None]:
             folder.keep_settings(OmegaConf.to_yaml(parts.cfg))
             if parts.checkpoint is not None:
                 cut_events(folder.path, *progress(parts.checkpoint))
-            with crew().answering(partial(_give_up, folder)), as_told():
+            with crew().answering(partial(_give_up, parts)), as_told():
                 yield
     except (KeyboardInterrupt, SystemExit) as error:
-        _say_how_to_go_on(folder, error, requeued=_requeue(parts))
+        _say_how_to_go_on(parts, error)
         raise
 
 
@@ -73,31 +71,24 @@ def as_told() -> Iterator[None]:
         raise SystemExit(143) from error
 
 
-def _give_up(folder: RunFolder, ended: Ended) -> None:
-    """Record what has ended another process, where it is about to end this one as well."""
-    folder.end("interrupted" if ended.told else "failed", None if ended.told else ended.message)
+def _give_up(parts: Parts, ended: Ended) -> bool:
+    """Do what is left to do, in a thread, where this process hangs because of what has ended another.
 
-
-def _requeue(parts: Parts) -> bool:
-    """Ask Slurm to run the job again where that was wanted; return whether it will.
-
-    On SIGUSR1, for which the job's owner has asked, and on the SIGTERM of a preemption: a job that ends well within its
-    partition's GraceTime has ended for Slurm. Who cancels the job sends SIGTERM, too.
+    As when all are tested after SIGTERM: one leaves, and the first waits for its share and answers no signal.
     """
-    if not parts.cfg.get("requeue"):
-        return False
-    job = job_id()
-    if job is None:
-        log.warning("requeue=true does nothing here: this is no job of Slurm's")
-        return False
-    return (parts.stop.signal == signal.SIGUSR1 or is_preempted(job)) and requeue(job)
+    parts.folder.end("interrupted" if ended.told else "failed", None if ended.told else ended.message)
+    if ended.told:
+        parts.stop.signal = parts.stop.signal or ended.signal
+        _say_how_to_go_on(parts, ended.error())
+    return ended.told
 
 
-def _say_how_to_go_on(folder: RunFolder, error: BaseException, *, requeued: bool) -> None:
+def _say_how_to_go_on(parts: Parts, error: BaseException) -> None:
     """Print how to resume, one line on stderr; for a sweep, the command line prints it."""
-    if requeued:
+    if parts.cfg.get("requeue") and queue_again(parts.stop.signal):
         say_interrupted(f": job {job_id()} is queued again, and goes on then")
         return
+    folder = parts.folder
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         return
     does = "goes on" if folder.last_checkpoint.exists() else "begins it again: there is no checkpoint yet"

@@ -78,17 +78,28 @@ def leave_signals_to_us(trainer: L.Trainer) -> None:
     """Keep Lightning from ending processes: `src.ranks.crew` ends all with one, `src.resuming` answers signals.
 
     Lightning 2.6.6 kills all processes, the first as well, when one that it started has died: nobody says why. And
-    after each batch it broadcasts whether SIGTERM has come, and waits for the device to hear of it.
+    after each batch it broadcasts whether SIGTERM has come, and waits for the device to hear of it. Its handler of
+    SIGTERM broadcasts, too: in one process alone, while the others are at another collective, both wait for half an
+    hour, within C++ code, where no signal is answered any more.
     """
     launcher = trainer.strategy.launcher
     if isinstance(launcher, _SubprocessScriptLauncher):
         launcher.__class__ = _Unobserved
     if trainer.world_size > 1:
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+        connector = trainer._signal_connector
+
+        def keep_ours() -> None:  # and put them back when a loop has ended, as Lightning does with its own
+            connector._original_handlers = connector._get_current_signal_handlers()
+
+        connector.register_signal_handlers = keep_ours  # type: ignore[method-assign]
 
 
 class _Unobserved(_SubprocessScriptLauncher):
-    """Starts the processes without a thread that looks after them."""
+    """Starts the processes without a thread that looks after them, and kills none when Ctrl-C ends the first."""
+
+    def kill(self, signum: Any) -> None:
+        """Nothing: the others end by themselves, or with the first."""
 
     def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)

@@ -158,7 +158,7 @@ leaders.SECONDS_TO_END = 0.5
 leader = Leader(Place(size=2), "127.0.0.1")
 dies = {FOLLOW!r} + "import os; os.kill(os.getpid(), 9)"
 other = subprocess.Popen([sys.executable, "-c", dies, leader.address, "1", "2", "0"])
-with leader.answering(lambda ended: open({str(tmp_path / "record")!r}, "w").write(ended.message)):
+with leader.answering(lambda ended: open({str(tmp_path / "record")!r}, "w").write(ended.message) == 0):
     time.sleep(60)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)

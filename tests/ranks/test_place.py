@@ -74,6 +74,25 @@ def test_a_strange_rank_is_named(environment) -> None:
         place()
 
 
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (TORCHRUN | {"WORLD_SIZE": "four"}, "WORLD_SIZE=four in the environment is no number"),
+        (TORCHRUN | {"MASTER_PORT": "http"}, "MASTER_PORT=http in the environment is no number"),
+        (TORCHRUN | {"MASTER_PORT": "99999"}, "MASTER_PORT=99999 in the environment is no port"),
+        (TORCHRUN | {"WORLD_SIZE": "2"}, "process 3 of 2, counted from 0, is none"),
+        (TORCHRUN | {"RANK": "-1"}, "process -1 of 4, counted from 0, is none"),
+        (STEP | {"SLURM_JOB_ID": "?"}, r"SLURM_JOB_ID=\? in the environment is no number"),
+        ({"SLURM_STEP_NUM_TASKS": "2"}, "SLURM_PROCID is not set, and others of a launcher are"),
+    ],
+)
+def test_a_strange_environment_is_named(variables, said, environment) -> None:
+    for name, value in variables.items():
+        environment.setenv(name, value)
+    with pytest.raises(InputError, match=said):
+        place()
+
+
 def test_mpirun_without_mpi4py_names_the_package(environment) -> None:
     environment.setenv("OMPI_COMM_WORLD_SIZE", "2")
     with pytest.raises(InputError, match="pip install mpi4py"):

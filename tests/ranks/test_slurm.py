@@ -124,6 +124,20 @@ def test_a_job_goes_on_when_it_is_queued_again(told: str, slurm: Slurm, undistur
     same_run(undisturbed, run.path)
 
 
+def test_a_job_that_is_told_before_its_training_begins_is_queued_again(slurm: Slurm, tmp_path: Path) -> None:
+    """While it imports torch: there is no record yet."""
+    run, job = RunFolder(tmp_path / "run"), script(tmp_path, *LONG, "requeue=true")
+    number = slurm.submit(job, "-n2", "-w", "node1")
+    wait_for(lambda: (run.hydra / "overrides.yaml").exists(), job)
+    slurm.run("scancel", "--signal=USR1", number)
+    wait_for(lambda: "is queued again" in said(job), job)
+    assert not run.record_file.exists()
+    slurm.begin_now(number)
+    assert slurm.wait(number, "COMPLETED", "FAILED") == "COMPLETED", said(job)
+    assert "Traceback" not in said(job)
+    assert run.is_whole
+
+
 def test_a_job_that_is_cancelled_stays_so(slurm: Slurm, tmp_path: Path) -> None:
     run, job = RunFolder(tmp_path / "run"), script(tmp_path, *LONG, "requeue=true")
     number = slurm.submit(job, "-n2")

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -61,12 +63,12 @@ class Started:
         return any(command.poll() is None for command in self.commands)
 
     def processes(self) -> list[int]:
-        """All that are still there; those that torchrun starts have sessions of their own."""
+        """All that are still there, the oldest first; those that torchrun starts have sessions of their own."""
         found = {command.pid for command in self.commands if command.poll() is None}
         parents = {int(stat.parent.name): _parent(stat) for stat in Path("/proc").glob("[0-9]*/stat")}
         while more := {pid for pid, parent in parents.items() if parent in found} - found:
             found |= more
-        return sorted(found)
+        return sorted(found, key=_began)  # not by number: the numbers begin again
 
     def ranks(self) -> dict[int, int]:
         """The process of each rank that is there, by its environment when it was started; Lightning's first is 0."""
@@ -113,6 +115,30 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def show_stacks(pids: Iterable[int]) -> None:
+    """Let processes that were started within `stacks_shown` write where each of their threads is."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGUSR2)
+    time.sleep(1)
+
+
+def stacks_shown(folder: Path) -> str:
+    """A value of PYTHONPATH with which each process can be asked where it is, by `show_stacks`."""
+    folder.mkdir()
+    code = "import faulthandler, signal\nfaulthandler.register(signal.SIGUSR2, all_threads=True)\n"
+    (folder / "sitecustomize.py").write_text(code)
+    return os.pathsep.join([str(folder), str(Path.cwd())])
+
+
+def _began(pid: int) -> tuple[int, int]:
+    """When a process began, in ticks since the machine did (proc(5)); 0 where it has just ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]), pid
+    except (OSError, ValueError):
+        return 0, pid
 
 
 def _parent(stat: Path) -> int:
