@@ -276,6 +276,8 @@ WRONG: dict[str, tuple[Callable[[Path], object], list[str], str]] = {
     "option B": (_option_b, [], "shortcuts have weights (layer2.0.shortcut.0.weight"),
     "no head": (_without("linear"), ["model.shortcut_padding=both"], "lack the head (fc.weight)"),
     "a part is missing": (_without("layer1.0.bn1.bias"), [], "lack layer1.0.bn1.bias"),
+    "no rows": (_changed(lambda v: v[:0], "linear"), [], "the head has 0 rows, but a classifier"),
+    "one row": (_changed(lambda v: v[:1], "linear"), ["classes=[a]"], "the head has 1 row, but a classifier"),
     "not finite": (_changed(lambda v: v / 0, "linear.bias"), [], "can't be used"),
     "no finite logits": (_changed(lambda v: v * 0 - 1, "bn1.running_var"), [], "give no finite logits"),
     "whole numbers": (_changed(lambda v: v.long(), "layer1.0.bn1.weight"), [], "16 whole numbers there and 16 here"),

@@ -137,6 +137,11 @@ def _count_rows(plan: Plan, part: Weights, source: str) -> int:
             f"weights={source} lack the head ({row.head}.weight), without which a network answers nothing: train one "
             f"with src.train weights={source}"
         )
+    if len(weight) < 2:
+        raise InputError(
+            f"weights={source}: the head has {len(weight)} row{'s' * (len(weight) != 1)}, but a classifier has one for each "
+            "of at least 2 classes: take another file"
+        )
     return len(weight)
 
 

@@ -120,10 +120,13 @@ WITHOUT_HEAD: dict[str, Callable[[State], Any]] = {
         "model": numbered("0.", s) | {"1.8.weight": torch.ones(5, 512), "1.4.weight": torch.ones(512, 1024)},
         "opt": {"state": []},
     },
-    "a projection of two layers": lambda s: under("0.", body(s))
-    | {"1.0.weight": torch.ones(5, 512), "1.2.weight": torch.ones(5, 5)},
-    "one layer of five and more": lambda s: under("0.", body(s))
-    | {"1.0.weight": torch.ones(512), "1.0.bias": torch.ones(512), "1.2.weight": torch.ones(5, 512)},
+    "a projection of two layers": lambda s: (
+        under("0.", body(s)) | {"1.0.weight": torch.ones(5, 512), "1.2.weight": torch.ones(5, 5)}
+    ),
+    "one layer of five and more": lambda s: (
+        under("0.", body(s))
+        | {"1.0.weight": torch.ones(512), "1.0.bias": torch.ones(512), "1.2.weight": torch.ones(5, 512)}
+    ),
     "ResNetModel of transformers": lambda s: transformers(body(s), prefix=""),
 }
 
