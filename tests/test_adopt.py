@@ -281,6 +281,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], list[str], str]] = {
     "not finite": (_changed(lambda v: v / 0, "linear.bias"), [], "can't be used"),
     "no finite logits": (_changed(lambda v: v * 0 - 1, "bn1.running_var"), [], "give no finite logits"),
     "whole numbers": (_changed(lambda v: v.long(), "layer1.0.bn1.weight"), [], "16 whole numbers there and 16 here"),
+    "quantised": (_changed(lambda v: v.char(), "conv1.weight"), [], "take the file from before it was quantised"),
     "grey": (nothing, ["data.in_channels=1"], "say data.in_channels=3"),
     "too small": (nothing, ["data.image_size=4"], "data.image_size=4 is too small for cifar_resnet20"),
     "no image size": (nothing, ["data.image_size=???"], "data.image_size has no default"),

@@ -187,6 +187,8 @@ def _kind(tensor: Tensor) -> str:
 
 
 def _remedy(network: nn.Module, key: str, theirs: Tensor) -> str:
+    if not theirs.is_floating_point() and network.state_dict()[key].is_floating_point():
+        return "take the file from before it was quantised"
     if key == f"{row_of(network).first}.weight" and theirs.ndim == 4:
         channels = theirs.shape[1]
         if channels != network.get_parameter(key).shape[1]:
