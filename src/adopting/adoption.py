@@ -139,8 +139,8 @@ def _count_rows(plan: Plan, part: Weights, source: str) -> int:
         )
     if len(weight) < 2:
         raise InputError(
-            f"weights={source}: the head has {len(weight)} row{'s' * (len(weight) != 1)}, but a classifier has one for each "
-            "of at least 2 classes: take another file"
+            f"weights={source}: the head has {len(weight)} row{'s' * (len(weight) != 1)}, but a classifier has one for "
+            "each of at least 2 classes: take another file"
         )
     return len(weight)
 
