@@ -137,6 +137,11 @@ def _count_rows(plan: Plan, part: Weights, source: str) -> int:
             f"weights={source} lack the head ({row.head}.weight), without which a network answers nothing: train one "
             f"with src.train weights={source}"
         )
+    if len(weight) < 2:
+        raise InputError(
+            f"weights={source}: the head has {len(weight)} row{'s' * (len(weight) != 1)}, but a classifier has one for "
+            "each of at least 2 classes: take another file"
+        )
     return len(weight)
 
 
@@ -182,6 +187,8 @@ def _kind(tensor: Tensor) -> str:
 
 
 def _remedy(network: nn.Module, key: str, theirs: Tensor) -> str:
+    if not theirs.is_floating_point() and network.state_dict()[key].is_floating_point():
+        return "take the file from before it was quantised"
     if key == f"{row_of(network).first}.weight" and theirs.ndim == 4:
         channels = theirs.shape[1]
         if channels != network.get_parameter(key).shape[1]:

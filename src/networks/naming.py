@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..logs import escaped
 from . import Network, row_of
+from .other_heads import find_head
 from .shortcuts import Shortcuts, told_by_names
 
 LEAST_SHARE = 0.9
@@ -28,9 +29,6 @@ MOST_NETWORKS = 16
 SECOND = re.compile(r"(^|[._])(student|encoder_k|key_encoder|target|momentum|ema)", re.IGNORECASE)
 """Of two networks in a file the second choice, where the papers evaluate the other one: DINO's teacher, MoCo's query
 encoder, BYOL's online network, and what was trained instead of its moving average."""
-
-HEADS = re.compile(r"(fc|linear|last_linear|classifier|head|head\.fc|classifier\.1)\.(weight|bias)")
-"""What others call the last linear layer."""
 
 TRANSFORMERS = (
     (r"^conv1\.", "embedder.embedder.convolution."),
@@ -161,7 +159,7 @@ def _find(layout: Layout, own: Mapping[str, Tensor], row: Network, state: Mappin
                 theirs = name.removeprefix(prefix)
                 child, dot, rest = theirs.partition(".")
                 tensors[names.get(theirs) or children.get(child, child) + dot + rest] = tensor
-        if head := _head(prefix, tensors, own, row, state):
+        if head := find_head(prefix, tensors, own, row, state):
             tensors = {n: v for n, v in tensors.items() if all(v is not part for part in head.values())} | head
         found.append(Found(layout, prefix, tensors, common_share(own, tensors, row)))
     return found
@@ -182,27 +180,6 @@ def _prefixes(layout: Layout, own: Mapping[str, Tensor], row: Network, state: Ma
             if likely and 2 * sum(prefix + probe in state for probe in probes) >= len(probes):
                 prefixes.append(prefix)
     return prefixes[:MOST_NETWORKS]
-
-
-def _head(
-    prefix: str, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], row: Network, state: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """Return a head of another name, beside the network's layers or beside the network, if there is just one."""
-    weight = f"{row.head}.weight"
-    if weight in tensors or weight not in own:
-        return {}
-    above = prefix.removesuffix(".").rpartition(".")
-    for place in (prefix, above[0] + above[1]):
-        heads: dict[str, dict[str, Tensor]] = {}
-        for name, tensor in state.items():
-            match = HEADS.fullmatch(name.removeprefix(place)) if name.startswith(place) else None
-            if match:
-                heads.setdefault(match[1], {})[f"{row.head}.{match[2]}"] = tensor
-        width = own[weight].shape[1]
-        fitting = [head for head in heads.values() if weight in head and head[weight].shape[1:] == (width,)]
-        if len(fitting) == 1:
-            return fitting[0]
-    return {}
 
 
 def _origin(found: list[Found]) -> str:

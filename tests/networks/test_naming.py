@@ -75,6 +75,20 @@ WITH_HEAD: dict[str, Callable[[State], Any]] = {
     "transformers": transformers,
     "transformers in a module": lambda s: under("model.", transformers(s)),
     "head called linear": lambda s: {n.replace("fc.", "linear."): v for n, v in s.items()},
+    "timm in transformers' TimmWrapper": lambda s: under("timm_model.", s),
+    "timm in fastai, a linear head": lambda s: {
+        "model": under("0.model.", body(s)) | {"1.2.weight": s["fc.weight"], "1.2.bias": s["fc.bias"]}
+    },
+    "fastai, a linear head": lambda s: {
+        "model": numbered("0.", s) | {"1.2.weight": s["fc.weight"], "1.2.bias": s["fc.bias"]},
+        "opt": {"state": [{"mom": torch.ones(3)}], "hypers": [{"lr": 0.1}]},
+    },
+    "its children, flattened, and a linear head": lambda s: numbered("", s)
+    | {"10.weight": s["fc.weight"], "10.bias": s["fc.bias"]},
+    "a backbone and a head of any name": lambda s: {
+        "state_dict": under("model.features.", body(s))
+        | {"model.to_breeds.weight": s["fc.weight"], "model.to_breeds.bias": s["fc.bias"]}
+    },
     "head beside the backbone": lambda s: under("model.backbone.", body(s)) | {
         "model.head.weight": s["fc.weight"], "model.head.bias": s["fc.bias"]
     },
@@ -106,6 +120,13 @@ WITHOUT_HEAD: dict[str, Callable[[State], Any]] = {
         "model": numbered("0.", s) | {"1.8.weight": torch.ones(5, 512), "1.4.weight": torch.ones(512, 1024)},
         "opt": {"state": []},
     },
+    "a projection of two layers": lambda s: (
+        under("0.", body(s)) | {"1.0.weight": torch.ones(5, 512), "1.2.weight": torch.ones(5, 5)}
+    ),
+    "one layer of five and more": lambda s: (
+        under("0.", body(s))
+        | {"1.0.weight": torch.ones(512), "1.0.bias": torch.ones(512), "1.2.weight": torch.ones(5, 512)}
+    ),
     "ResNetModel of transformers": lambda s: transformers(body(s), prefix=""),
 }
 
