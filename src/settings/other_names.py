@@ -94,9 +94,9 @@ def refuse_added(verb: str, typed: Sequence[str]) -> None:
     """Raise `InputError` where a `+` adds another tool's name, which nobody would read: `+epochs=5`."""
     for word in typed:
         group, _, _ = word.lstrip("+").partition("=")[0].rpartition(".")
-        if word[:1] == "+" and group in ("", "trainer", "optimizer", "scheduler"):
-            if words := words_for(verb, word, typed):
-                raise InputError(f"{word} adds a setting that nothing reads: say {words}")
+        words = words_for(verb, word, typed) if word[:1] == "+" else None
+        if words and group in ("", "trainer", "optimizer", "scheduler"):
+            raise InputError(f"{word} adds a setting that nothing reads: say {words}")
 
 
 def _of_others(name: str, value: str, known: Collection[str]) -> list[str] | None:

@@ -20,9 +20,10 @@ def explain(loader: ConfigLoaderImpl, verb: str, overrides: Sequence[str], error
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         if meant := next(filter(None, map(_file_as_option, overrides)), None):
             return meant
-        typed = (word.partition("=") for word in overrides)
-        split = ((group, option) for group, _, option in typed if f"{group}/{option}" == error.missing_cfg_file)
-        group, option = next(split, (error.missing_cfg_file.rpartition("/")[::2]))
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        for name, _, value in (word.partition("=") for word in overrides):
+            if f"{name}/{value}" == error.missing_cfg_file:
+                group, option = name, value
         return f"{group}={option} is unknown; nearest: {nearest(option, list(error.options))}"
     text = str(error)
     if match := re.match(r"In 'search/(\w+)'", text):

@@ -101,7 +101,7 @@ def build_schedule(
     warmup = round(settings["warmup_epochs"] * steps_per_epoch)
     if steps is not None:
         warmup = min(warmup, steps // 2)
-    if name == "cosine":
+    if steps is not None and name == "cosine":
         factor = partial(cosine_factor, warmup=warmup, steps=steps, final=settings["final"])
     else:
         factor = partial(step_factor, warmup=warmup, every=settings["every"] * steps_per_epoch, gamma=settings["gamma"])

@@ -1,4 +1,4 @@
-"""Trainings that steps or a time alone end: in their schedule, measured at their end, and resumed with the same bits."""
+"""Trainings that steps or a time alone end: in their schedule, measured at their end, resumed with the same bits."""
 
 import logging
 from collections.abc import Callable

@@ -123,9 +123,7 @@ class Trainer(Settings):
     @model_validator(mode="after")
     def _time_is_one(self) -> Self:
         if isinstance(self.max_time, int | float | str) and not re.fullmatch(r"\d+(:\d\d){3}", str(self.max_time)):
-            raise InputError(
-                f"trainer.max_time={self.max_time} is not possible: take DD:HH:MM:SS, such as 00:01:30:00 for 90 minutes"
-            )
+            raise InputError(f"trainer.max_time={self.max_time} is not possible: take DD:HH:MM:SS, such as 00:01:30:00")
         return self
 
 
