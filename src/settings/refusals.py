@@ -72,13 +72,18 @@ def _file_as_option(word: str) -> str | None:
     try:
         if group == "data" and path.is_dir():
             return f"{word} is a folder: say data=folder data.root={path}"
-        if group == "data" and path.is_file():
+        if group == "data" and path.is_file() and path.suffix.lower() in TABLES:
             return f"{word} is a file: say data=table data.table={path}"
+        if group == "data" and path.is_file():
+            return f"{word} is a file: say data=folder data.root=FOLDER, the folder of your images"
         if group == "model" and path.exists():
             return f"{word} is no network: say weights={path}, and model=NAME of the network that it is of"
     except (OSError, RuntimeError):  # a name that is too long, or the home of nobody
         pass
     return None
+
+
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
 def _way_in(loader: ConfigLoaderImpl, cfg: DictConfig, verb: str, name: str, typed: str) -> str | None:

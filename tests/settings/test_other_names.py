@@ -67,7 +67,7 @@ def test_every_row_leads_to_settings_that_there_are() -> None:
         ("scheduler.every=2", "scheduler=cosine has no setting every: say scheduler=step scheduler.every=2"),
         ("data.augment.flip=true", "data=digits has no setting augment.flip: say data.augment={flip:true}"),
         ("data=tests", "data=tests is a folder: say data=folder data.root=tests"),
-        ("data=Makefile", "data=Makefile is a file: say data=table data.table=Makefile"),
+        ("data=Makefile", "data=Makefile is a file: say data=folder data.root=FOLDER"),
         ("data=/nowhere/at/all", "data=/nowhere/at/all is unknown; nearest: "),
         ("model=Makefile", "model=Makefile is no network: say weights=Makefile, and model=NAME"),
     ],
