@@ -33,11 +33,13 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     from rich import get_console
 
     from .auditing.findings import audit_images
+    from .auditing.leaving_out import choose, read_earlier, summary, write_rows
     from .auditing.on_screen import page
     from .data import ImageDataModule  # torch, only now
 
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
     data = ImageDataModule(**settings, seed=cfg.seed)
+    earlier = read_earlier(data.chosen.exclude) if cfg.get("fix") else []
     data.prepare_data()
     data.setup()
     result = audit_images(data)
@@ -45,9 +47,17 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     path = Path(folder or hydra_folder() or cfg.output)
     write_text(path / "audit.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     written = ["audit.json", *draw(data, result, path, cfg.samples)]
+    rows = choose(result, data, cfg.fix) if cfg.get("fix") else []
+    if rows:
+        write_text(path / "exclude.csv", write_rows(rows, earlier))
+        written.append("exclude.csv")
     get_console().print(page(result), soft_wrap=True)
     say_lines(log, "")
     log.info("written: %s", ", ".join(str(path / name) for name in written))
+    if rows:
+        log.info("left out with data.exclude=%s: %s", path / "exclude.csv", summary(rows))
+    elif cfg.get("fix"):
+        log.info("fix=%s: there is nothing to leave out", cfg.fix)
     if cfg.strict and not result.sound:
         raise RunError(f"the data set is not sound, see {path / 'audit.json'}; strict=false only reports")
     return content

@@ -301,12 +301,12 @@ def large_jpegs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def trained_on(root: Path, folder: Path, decode: str) -> Path:
+def trained_on(root: Path, folder: Path, decode: str, *more: str) -> Path:
     overrides = [
         "data=folder", f"data.root={root}", "data.image_size=8", "data.in_channels=1", "data.mean=[0.5]",
         "data.std=[0.02]", f"data.decode={decode}", "data.test_fraction=0.4", "model=simple_cnn", "model.width=4",
         "trainer=cpu", "trainer.precision=32-true", "trainer.max_epochs=2", "callbacks=none", "logger=none",
-        "baseline=false", "cost=false", "data.batch_size=8", "data.num_workers=0",
+        "baseline=false", "cost=false", "data.batch_size=8", "data.num_workers=0", *more,
     ]  # fmt: skip
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         train(compose("train", overrides=overrides), folder)
@@ -363,3 +363,47 @@ def test_images_are_decoded_as_the_checkpoint_says(
         pictures = open_pictures(where, trained)
         for name, picture in zip(pictures.names, pictures.take(range(len(pictures))), strict=True):
             assert torch.equal(picture, load_image(large_jpegs / name, trained.geometry))
+
+
+def long_pictures(root: Path) -> Path:
+    """Of each class 12 pictures, three times as wide as high, which say which at their ends alone."""
+    random = np.random.default_rng(0)
+    for name, shade in (("dark", 60), ("light", 200)):
+        (root / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = random.integers(100, 156, (16, 48), dtype=np.uint8)
+            pixels[:, :14] = pixels[:, -14:] = shade + number
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return root
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "squash", "a checkpoint without it"])
+def test_images_are_made_square_as_the_checkpoint_says(resize: str, tmp_path: Path) -> None:
+    """In evaluate, predict, and in what explain and export look at."""
+    photos, chosen = long_pictures(tmp_path / "photos"), resize if resize in ("pad", "squash") else "crop"
+    run = trained_on(photos, tmp_path / "run", "fast", f"data.resize={chosen}", "data.mean=[0.25]")
+    if resize == "a checkpoint without it":
+        for file in (run / "checkpoints").glob("*.ckpt"):
+            content = torch.load(file, weights_only=True)
+            del content["hyper_parameters"]["preprocessing"]["resize"]
+            torch.save(content, file)
+        settings = run / ".hydra/config.yaml"
+        settings.write_text(settings.read_text().replace("\n  resize: crop\n", "\n"))
+    trained = load_trained(run)
+    assert (trained.geometry.resize, trained.geometry.fill) == (chosen, (64,) if chosen == "pad" else ())
+    images = [str(file) for file in sorted(photos.rglob("*.png"))]
+    logits = predict(trained, [torch.stack([load_image(file, trained.geometry) for file in images])])
+    metrics = RunFolder(run).metrics()
+    record = evaluated(f"checkpoint={run}", "mistakes=0", f"output={tmp_path / 'own'}")
+    assert {key: record[key] for key in metrics if key.startswith("test/")} == {
+        key: value for key, value in metrics.items() if key.startswith("test/")
+    }
+    result = run_here(f"checkpoint={run}", f"images={photos}", "output=predicted", cwd=tmp_path, verb="predict")
+    assert result.returncode == 0, result.stderr
+    with (tmp_path / "predicted/predictions.csv").open() as file:
+        found = [float(row["confidence"]) for row in csv.DictReader(file)]
+    np.testing.assert_allclose(found, softmax(logits, axis=1).max(axis=1), atol=1e-5)
+    for where in (str(photos), "test"):
+        pictures = open_pictures(where, trained)
+        for name, picture in zip(pictures.names, pictures.take(range(len(pictures))), strict=True):
+            assert torch.equal(picture, load_image(photos / name, trained.geometry))

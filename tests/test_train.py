@@ -16,6 +16,7 @@ import torch
 from omegaconf import DictConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from src.data.transforms import GEOMETRY
 from src.errors import RunError
 from src.networks import build_network
 from src.runs.folder import RunFolder
@@ -112,7 +113,7 @@ def test_a_checkpoint_needs_nothing_else(run: RunFolder) -> None:
     kept = json.loads(json.dumps(checkpoint["hyper_parameters"]))
     assert kept == checkpoint["hyper_parameters"]
     assert kept["class_names"] == [str(digit) for digit in range(10)]
-    assert set(kept["preprocessing"]) == {"image_size", "in_channels", "mean", "std", "interpolation", "decode"}
+    assert set(kept["preprocessing"]) == {*GEOMETRY, "mean", "std"}
     network = build_network(**kept["architecture"])
     module = ImageClassifier.load_from_checkpoint(run.best_checkpoint, map_location="cpu").eval()
     network.load_state_dict(module.network.state_dict())

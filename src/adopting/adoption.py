@@ -63,6 +63,7 @@ def adopt_network(cfg: DictConfig) -> Adopted:
         **{name: channel_values(name, data[name], data["in_channels"]) for name in ("mean", "std")},
         "interpolation": data["interpolation"],
         "decode": "exact",  # as torchvision and timm read pictures
+        "resize": data["resize"],
     }
     module = build_module(plan, class_names=names, preprocessing=preprocessing, optimizer={}, scheduler={}).eval()
     _check_whole(module.network, part, source)
@@ -209,4 +210,5 @@ def _check_answer(module: ImageClassifier, source: str) -> None:
 def _shown(preprocessing: Mapping[str, Any]) -> str:
     size, channels = preprocessing["image_size"], preprocessing["in_channels"]
     mean, std = ("[" + ", ".join(f"{value:g}" for value in preprocessing[name]) + "]" for name in ("mean", "std"))
-    return f"{size}×{size}×{channels}, mean {mean}, std {std}, {preprocessing['interpolation']}, decoded in full"
+    ways = f"{preprocessing['interpolation']}, {preprocessing['resize']}"
+    return f"{size}×{size}×{channels}, mean {mean}, std {std}, {ways}, decoded in full"

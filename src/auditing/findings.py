@@ -93,6 +93,12 @@ class Audit:
     torn: dict[str, list[str]] = field(default_factory=dict)
 
     @property
+    def lacking(self) -> dict[str, list[str]]:
+        """The classes that have no image in val or in test; nothing of a split that has all classes."""
+        missing = {split: np.flatnonzero(self.counts[:, SPLITS.index(split)] == 0) for split in ("val", "test")}
+        return {split: [self.class_names[i] for i in which] for split, which in missing.items() if len(which)}
+
+    @property
     def imbalance(self) -> float:
         """The training images of the largest class, in multiples of the smallest."""
         return float(self.counts[:, 0].max() / self.counts[:, 0].min())
@@ -148,6 +154,7 @@ class Audit:
                 for name, row in zip(self.class_names, self.counts, strict=True)
             },
             "imbalance": self.imbalance,
+            "lacking": self.lacking,
             "width": extent(self.widths),
             "height": extent(self.heights),
             "modes": dict(self.modes.most_common()),

@@ -18,6 +18,7 @@ ENDS = 5  # how many of them
 FIRST_GROUPS = 5
 FIRST_IMAGES = 4
 FIRST_TORN = 10
+MOST_NAMED = 5
 
 
 def page(audit: Audit) -> Group:
@@ -86,6 +87,12 @@ def facts(audit: Audit) -> Text:
         else f"{count(len(groups), 'group')} ({exact} exact, {len(groups) - exact} near): {len(audit.leaks)} across "
         f"splits, {len(audit.contradictions)} across classes",
     }
+    for split, name in (("val", "no val"), ("test", "no test")):
+        if names := audit.lacking.get(split):
+            number = f"{len(names):,} class{'es' if len(names) > 1 else ''}"
+            rows[name] = (
+                f"{number}: {printable(', '.join(names[:MOST_NAMED]))}{', …' if len(names) > MOST_NAMED else ''}"
+            )
     if audit.passed_over:
         rows["passed over"] = str(audit.passed_over)
     if audit.belonging is not None:

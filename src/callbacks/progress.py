@@ -78,8 +78,11 @@ class EpochEstimate(L.Callback):
         if waited or (batch_idx + 1 >= total and batches > 0):
             self._done = True
             epoch = (now - self._start) / batches * total
-            epochs = trainer.max_epochs or 0
+            epochs, steps = trainer.max_epochs or 0, trainer.max_steps
             rest = f", {epochs} epochs about {duration(epochs * epoch)}" if epochs > 1 else ""
+            if epochs < 0 < steps:
+                each = epoch / total * trainer.accumulate_grad_batches
+                rest = f", {steps:,} steps about {duration(steps * each)}"
             log.info("an epoch of %d batches takes about %s%s", total, duration(epoch), rest)
 
 

@@ -154,9 +154,13 @@ def merge_words(run: RunFolder, typed: Sequence[str]) -> list[str]:
     before = last[-1] if last else run.overrides() or []
     if len(before) > MOST_WORDS or sum(map(len, before)) > LONGEST:
         raise InputError(f"{run.shown} was begun with more overrides than anybody types: train a new run")
-    kept = [word for word in before if _setting(word) not in now and not _is_hydras(run, word)]
+    kept = [_again(word) for word in before if _setting(word) not in now and not _is_hydras(run, word)]
     known = now | {_setting(word) for word in kept}
     earlier = [f"data.{key}={value}" for key, value in unsaid_by(run).items() if f"data.{key}" not in known]
+    # Where steps or a time are given, the usual number of epochs is any; this run was begun with another.
+    epochs = _settings_of(run).get("trainer.max_epochs")
+    if not known.isdisjoint(f"trainer.{key}" for key in LIMITS) and isinstance(epochs, int) and epochs > 0:
+        earlier += [f"trainer.max_epochs={epochs}"] * ("trainer.max_epochs" not in known)
     return [*kept, *earlier, *typed]
 
 
@@ -167,6 +171,12 @@ def unsaid_by(run: RunFolder) -> dict[str, Any]:
 
 def _setting(word: str) -> str:
     return word.strip().lstrip("+~").partition("=")[0]
+
+
+def _again(word: str) -> str:
+    """Return an override of an earlier day: what it added may be there without it by now."""
+    adds = word.startswith("+") and not word.startswith("++") and "." in _setting(word)
+    return f"+{word}" if adds else word
 
 
 def _is_hydras(run: RunFolder, word: str) -> bool:
@@ -211,14 +221,16 @@ def what_is_done(run: RunFolder, cfg: DictConfig, usual: DictConfig) -> str | No
     done, asked = run.metrics().get("epochs"), int(usual.trainer.max_epochs)
     if not isinstance(done, int):
         raise InputError(f"{run.metrics_file} is damaged (it doesn't say how many epochs): train a new run")
-    others = [key for key in LIMITS if cfg.trainer[key] != usual.trainer[key]]
-    if others or cfg.trainer.max_epochs > max(asked, done):
+    changed = [key for key in LIMITS if cfg.trainer[key] != usual.trainer[key]]
+    if changed or cfg.trainer.max_epochs > max(asked, done):
         return None
-    remedy = f"trainer.max_epochs=N{f', more than {asked},' if asked > done else ''} gives it more"
-    for key in LIMITS:
-        if usual.trainer[key] not in (None, -1):
-            remedy += f", and so does another trainer.{key} than {usual.trainer[key]}"
-    return f"{run.shown} is finished, with {done} epochs: {remedy}"
+    ways = [
+        f"another trainer.{key} than {usual.trainer[key]}" for key in LIMITS if usual.trainer[key] not in (None, -1)
+    ]
+    if asked > 0 or not ways:
+        ways.insert(0, f"trainer.max_epochs=N{f', more than {asked},' if asked > done else ''}")
+    others = "".join(f", and so does {way}" for way in ways[1:])
+    return f"{run.shown} is finished, with {done} epochs: {ways[0]} gives it more{others}"
 
 
 def _is_below(key: str, node: str) -> bool:

@@ -1,5 +1,6 @@
 """Which column of a table of labels means what: named by the user, or found by its name."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ NONE = "none"
 
 # Letters and digits of the names in lower case, in ranks: the first rank of which a table has a name decides.
 FILE = (
-    ("file", "filename", "filenames", "filepath", "path", "imagepath", "imagefile", "imagefilename",
+    ("file", "fname", "fn", "filename", "filenames", "filepath", "path", "imagepath", "imagefile", "imagefilename",
      "imgpath", "imgfile"),
     ("image", "img", "imagename", "imgname", "picture", "photo", "images"),
     ("imageid", "imgid", "idcode", "id", "uuid", "name"),
@@ -55,6 +56,10 @@ def find_columns(table: Table, wanted: Mapping[str, str | None]) -> Columns:
         InputError: no column names the files, there is no such column, or it could be several.
     """
     file = named(table, "file", wanted) or by_name(table, "file", FILE, [])
+    if file is None and (picture := next(filter(_is_file, table.columns), None)):
+        raise InputError(
+            f"{table} has no header, for its first line names {picture!r}: put a line with names above, as file,label"
+        )
     if file is None:
         raise InputError(
             f"no column of {table} is known to name the files (it has {listed(table)}): say data.file=COLUMN"
@@ -70,6 +75,11 @@ def find_columns(table: Table, wanted: Mapping[str, str | None]) -> Columns:
         left = [name for name in table.columns if name not in taken and not name.startswith("column ")]
         label = left[0] if len(left) == 1 else None
     return Columns(file, label, split, group)
+
+
+def _is_file(name: str) -> bool:
+    """Return whether a column is called as a file is: it is one, in the first line of a table without a header."""
+    return re.search(r"\.(jpe?g|png|tiff?|webp|bmp|gif|jp2|avif)$", name.strip(), re.IGNORECASE) is not None
 
 
 def named(table: Table, role: str, wanted: Mapping[str, str | None]) -> str | None:

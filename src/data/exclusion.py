@@ -38,7 +38,7 @@ class Exclusion:
             InputError: a list that is missing or can't be read, or a blank pattern.
         """
         self.root = root
-        self.file = _list_file(said)
+        self.file = list_file(said)
         words = read_paths(self.file, "data.exclude") if self.file else [said] if isinstance(said, str) else list(said)
         self._paths: dict[str, str] = {}
         self._patterns: dict[str, re.Pattern[str]] = {}
@@ -113,7 +113,7 @@ class Exclusion:
             log.warning("data.exclude%s names what is not in %s: %s", where, self.root, named)
 
 
-def _list_file(said: str | Sequence[str]) -> Path | None:
+def list_file(said: str | Sequence[str]) -> Path | None:
     """Return the list that is meant; None for patterns."""
     if not isinstance(said, str):
         return None

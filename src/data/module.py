@@ -23,7 +23,7 @@ from .processes import worker_count
 from .shared_memory import fit_workers, say_fewer
 from .sources import SOURCES, check_source, find_images
 from .splits import SPLITS, permute_labels, round_robin, split_dataset, stratified_subset, thin_out
-from .transforms import Augmentation, Geometry, chosen_augmentation
+from .transforms import GEOMETRY, Augmentation, Geometry, chosen_augmentation
 
 UNTIL_FOUND = 32  # the batch size for `auto`, until the training has found how many images fit
 
@@ -54,9 +54,9 @@ class ImageDataModule(LightningDataModule):
         self.chosen = chosen
         self.source = name
         self.root = chosen.folder
-        self.geometry = Geometry(chosen.image_size, chosen.in_channels, chosen.interpolation, chosen.decode)
         self.mean = channel_values("mean", chosen.mean, chosen.in_channels)
         self.std = channel_values("std", chosen.std, chosen.in_channels)
+        self.geometry = Geometry.of(chosen.model_dump(include={*GEOMETRY}) | {"mean": self.mean})
         self.batch_size = UNTIL_FOUND if chosen.batch_size == "auto" else chosen.batch_size
         self.num_workers = chosen.num_workers
         self.balance = chosen.balance
@@ -165,14 +165,7 @@ class ImageDataModule(LightningDataModule):
     @property
     def preprocessing(self) -> dict[str, Any]:
         """Return what a checkpoint must hold to treat an image as in training, as plain values."""
-        return {
-            "image_size": self.geometry.image_size,
-            "in_channels": self.geometry.in_channels,
-            "mean": self.mean,
-            "std": self.std,
-            "interpolation": self.geometry.interpolation,
-            "decode": self.geometry.decode,
-        }
+        return {**self.geometry.settings, "mean": self.mean, "std": self.std}
 
     def targets(self, split: str) -> np.ndarray:
         """Return int64 (N,), in the order of `paths`."""

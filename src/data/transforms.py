@@ -1,9 +1,10 @@
 """From a decoded picture to a network's input size: fixed for evaluation, random for training."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -20,8 +21,10 @@ INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamp
 ASPECT_RATIOS = (3 / 4, 4 / 3)
 ATTEMPTS = 10
 
-EARLIER = "fast"
-"""`decode` of checkpoints and runs that were written before there was a choice."""
+EARLIER: Mapping[str, str] = {"decode": "fast", "resize": "crop"}
+"""What checkpoints and runs mean that were written before there was a choice."""
+
+GEOMETRY = ("image_size", "in_channels", "interpolation", "decode", "resize")
 
 # Of a longer strip only the centre is resized: a line of 1 × 30000 pixels would become 224 × 6.7 million.
 LONGEST = 8  # times the shorter side
@@ -34,12 +37,35 @@ class Geometry:
     Attributes:
         decode: "exact", and the pixels are those of torchvision's Resize and CenterCrop; or "fast", and of a JPEG
             that is much larger libjpeg reconstructs only a half, quarter or eighth of each side.
+        resize: "crop", the central square; "pad", all of the picture with `fill` around it; "squash", all of it,
+            whatever its shape.
+        fill: the colour beside a picture that is padded, 0 to 255 in each channel: the mean that is subtracted later,
+            so that the network sees zeros.
     """
 
     image_size: int
     in_channels: int
     interpolation: str = "bilinear"
     decode: str = "exact"
+    resize: str = "crop"
+    fill: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, preprocessing: Mapping[str, Any]) -> "Geometry":
+        """Return the geometry of a checkpoint's preprocessing."""
+        settings = {key: preprocessing[key] for key in GEOMETRY}
+        padded = settings["resize"] == "pad"
+        return cls(**settings, fill=tuple(round(255 * mean) for mean in preprocessing["mean"]) if padded else ())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the group `data` calls it."""
+        return {key: getattr(self, key) for key in GEOMETRY}
+
+    @property
+    def colour(self) -> int | tuple[int, ...]:
+        """`fill` as Pillow wants it; without one, black."""
+        return self.fill if len(self.fill) > 1 else sum(self.fill)
 
     @property
     def resampling(self) -> Image.Resampling:
@@ -81,7 +107,7 @@ def chosen_augmentation(settings: Augment | None, *, in_memory: bool) -> Augment
 
 def load_image(source: Path | str | BinaryIO, geometry: Geometry) -> torch.Tensor:
     """Return an image file as evaluation and prediction see it: uint8 (C, S, S). Raise `UnreadableImageError`."""
-    return to_tensor(resize_and_crop(geometry.read(source, geometry.image_size), geometry))
+    return to_tensor(make_square(geometry.read(source, geometry.image_size), geometry))
 
 
 def load_augmented(
@@ -93,11 +119,16 @@ def load_augmented(
         # the smallest crop's shorter side still has the pixels that the input needs
         needed = math.ceil(size / math.sqrt(augmentation.scale * ASPECT_RATIOS[0]))
         picture = geometry.read(source, needed)
-        box = random_box(picture.size, augmentation.scale, random)
+        if geometry.resize == "pad":
+            picture = pad(picture, needed, geometry)
+        box = random_box(picture.size if geometry.resize != "squash" else (needed, needed), augmentation.scale, random)
+        if geometry.resize == "squash":
+            x, y = picture.width / needed, picture.height / needed
+            box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
         gap = None if geometry.is_exact else 2.0  # so much is left after averaging whole blocks, which is faster
         picture = picture.resize((size, size), geometry.resampling, box=box, reducing_gap=gap)
     else:
-        picture = resize_and_crop(geometry.read(source, size), geometry)
+        picture = make_square(geometry.read(source, size), geometry)
     if augmentation.flip and random.random() < 0.5:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if augmentation.color > 0:
@@ -108,6 +139,25 @@ def load_augmented(
         shifted.paste(picture, (right, down))
         picture = shifted
     return to_tensor(picture)
+
+
+def make_square(picture: Image.Image, geometry: Geometry) -> Image.Image:
+    """Return the square of `image_size` pixels that evaluation sees of a picture."""
+    if geometry.resize == "pad":
+        return pad(picture, geometry.image_size, geometry)
+    if geometry.resize == "squash":
+        return picture.resize((geometry.image_size, geometry.image_size), geometry.resampling)
+    return resize_and_crop(picture, geometry)
+
+
+def pad(picture: Image.Image, side: int, geometry: Geometry) -> Image.Image:
+    """Resize the longer side to `side` pixels, antialiased, and put the picture into the middle of a square."""
+    longer = max(picture.size)
+    width, height = (max(1, round(side * length / longer)) for length in picture.size)
+    square = Image.new(picture.mode, (side, side), geometry.colour)
+    resized = picture if picture.size == (width, height) else picture.resize((width, height), geometry.resampling)
+    square.paste(resized, ((side - width) // 2, (side - height) // 2))
+    return square
 
 
 def resize_and_crop(picture: Image.Image, geometry: Geometry) -> Image.Image:

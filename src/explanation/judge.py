@@ -197,7 +197,8 @@ def judge_settings(run: RunFolder, *, model: str | None, epochs: int, images: in
     settings.update({"weights": None, "freeze": "none", "compile": False, "test": True, "seed": settings.seed + 1})
     settings.model = OmegaConf.load(description)
     settings.data.max_images = min(images, settings.data.get("max_images") or images)
-    settings.trainer.update(ALONE | {"max_epochs": min(epochs, settings.trainer.max_epochs)})
+    own = settings.trainer.max_epochs
+    settings.trainer.update(ALONE | {"max_epochs": min(epochs, own) if own > 0 else epochs})
     settings.optimizer.layer_decay = 1.0  # of fine-tuning; a judge begins with random weights
     return settings
 

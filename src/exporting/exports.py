@@ -5,6 +5,7 @@ import json
 import logging
 import platform
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -27,9 +28,14 @@ log = logging.getLogger(__name__)
 
 PREPROCESSING = (
     "uint8, 0 to 255, not normalised: the first frame of the file, upright by its EXIF tag, transparency on white, RGB "
-    "or, of one channel, luma; the shorter side resized to image_size with Pillow's antialiased interpolation, then "
-    "the central square. {decode} example.py, which src.export writes beside this file, does just that."
+    "or, of one channel, luma; {resize}, with Pillow's antialiased interpolation. {decode} example.py, which "
+    "src.export writes beside this file, does just that."
 )
+RESIZE = {
+    "crop": "the shorter side resized to image_size, then the central square",
+    "pad": "the longer side resized to image_size, in the middle of a square of round(255 × mean)",
+    "squash": "both sides resized to image_size",
+}
 DECODE = {
     "fast": "A JPEG of at least four times the size is decoded at a half, quarter or eighth of its own.",
     "exact": "A JPEG is decoded in full: these are the pixels of torchvision's Resize and CenterCrop.",
@@ -96,14 +102,22 @@ def describe(trained: Trained, kind: str) -> dict[str, Any]:
     return {
         "network": trained.name,
         "class_names": trained.class_names,
-        **{key: settings[key] for key in ("image_size", "in_channels", "mean", "std", "interpolation", "decode")},
+        **{
+            key: settings[key]
+            for key in ("image_size", "in_channels", "mean", "std", "interpolation", "decode", "resize")
+        },
         "input": "images: uint8 (N, in_channels, image_size, image_size)",
         "output": "logits: float32 (N, classes), in the order of class_names",
-        "preprocessing": PREPROCESSING.format(decode=DECODE[settings["decode"]]),
+        "preprocessing": PREPROCESSING.format(decode=_decoding(settings), resize=RESIZE[settings["resize"]]),
         **({} if calibration is None else {"temperature": calibration.temperature}),
         "checkpoint_sha256": digest(trained.path),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
+
+
+def _decoding(settings: Mapping[str, Any]) -> str:
+    said = DECODE[settings["decode"]]
+    return said if settings["resize"] == "crop" else f"{said.partition(':')[0].rstrip('.')}."
 
 
 def write_export(trained: Trained, kind: str, metadata: dict[str, Any], file: Path) -> None:
@@ -184,6 +198,8 @@ def usage(file: str, trained: Trained) -> str:
     """Write the lines of Python that load the file elsewhere, beside example.py and without ResLens."""
     geometry = trained.geometry
     shape = f'{geometry.image_size}, {geometry.in_channels}, "{geometry.interpolation}", "{geometry.decode}"'
+    if geometry.resize != "crop":
+        shape += f', "{geometry.resize}", {list(geometry.fill)}'
     first, call = "import torch", f'torch.export.load("{file}").module()(torch.from_numpy(images))'
     if file.endswith(".onnx"):
         first, call = "import onnxruntime", f'onnxruntime.InferenceSession("{file}").run(None, {{"images": images}})[0]'

@@ -6,7 +6,7 @@ onnxruntime, for a .pt2 file torch. What it has to know of the network is writte
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,7 +37,15 @@ def open_network(file: Path) -> tuple[Network, Mapping[str, str]]:
     return lambda images: network(torch.from_numpy(images)).numpy(), json.loads(inside["metadata.json"])
 
 
-def load_image(file: Path | str, image_size: int, in_channels: int, interpolation: str, decode: str) -> np.ndarray:
+def load_image(
+    file: Path | str,
+    image_size: int,
+    in_channels: int,
+    interpolation: str,
+    decode: str,
+    resize: str = "crop",
+    fill: Sequence[int] = (),
+) -> np.ndarray:
     """A picture as the network was trained on it: uint8 (C, S, S), its channels RGB or, if there is one, grey."""
     with Image.open(file, formats=FORMATS) as image:
         if decode == "fast":
@@ -49,8 +57,14 @@ def load_image(file: Path | str, image_size: int, in_channels: int, interpolatio
         picture = to_channels(image, in_channels)
     if orientation in range(2, 9):
         picture = picture.transpose(Image.Transpose[UPRIGHT[orientation - 2]])
-    whole = decode == "exact"
-    pixels = np.array(resize_and_crop(picture, image_size, Image.Resampling[interpolation.upper()], whole))
+    resampling = Image.Resampling[interpolation.upper()]
+    if resize == "pad":
+        picture = pad(picture, image_size, resampling, fill)
+    elif resize == "squash":
+        picture = picture.resize((image_size, image_size), resampling)
+    else:
+        picture = resize_and_crop(picture, image_size, resampling, whole=decode == "exact")
+    pixels = np.array(picture)
     return pixels[None] if in_channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
@@ -94,6 +108,16 @@ def resize_and_crop(picture: Image.Image, size: int, resampling: Image.Resamplin
     return picture.crop((left, top, left + size, top + size))
 
 
+def pad(picture: Image.Image, size: int, resampling: Image.Resampling, fill: Sequence[int]) -> Image.Image:
+    """The longer side resized to `size` pixels, in the middle of a square of the colour `fill`."""
+    width, height = (max(1, round(size * side / max(picture.size))) for side in picture.size)
+    square = Image.new(picture.mode, (size, size), fill[0] if len(fill) == 1 else tuple(fill))
+    if (width, height) != picture.size:
+        picture = picture.resize((width, height), resampling)
+    square.paste(picture, ((size - width) // 2, (size - height) // 2))
+    return square
+
+
 def central(picture: Image.Image, width: int, height: int) -> Image.Image:
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))
@@ -112,11 +136,13 @@ def main(pictures: list[str]) -> None:
     here = Path(__file__).parent
     network, told = open_network(min(file for file in here.iterdir() if file.suffix in (".onnx", ".pt2")))
     names = json.loads(told["class_names"])
-    geometry = int(told["image_size"]), int(told["in_channels"]), told["interpolation"], told["decode"]
+    size, channels = int(told["image_size"]), int(told["in_channels"])
+    fill = [round(255 * mean) for mean in json.loads(told["mean"])]
+    ways = told["interpolation"], told["decode"], told["resize"]
     unread = 0
     for file in pictures:
         try:
-            image = load_image(file, *geometry)
+            image = load_image(file, size, channels, *ways, fill)
         except Exception as error:  # Pillow raises nearly anything on what is no picture
             print(visible(f"{file} can't be read: {error}"), file=sys.stderr)
             unread += 1

@@ -249,7 +249,7 @@ def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any
         raise UnusableError(f".hydra/config.yaml can't be resolved ({first_line(error)})") from None
     data = resolved.get("data")
     if isinstance(data, dict):
-        data.setdefault("decode", EARLIER)
+        data |= {key: value for key, value in EARLIER.items() if key not in data}
         for place in ("root", "table"):
             if isinstance(data.get(place), str):
                 data[place] = os.path.normpath(data[place])  # photos/ and photos are the same

@@ -103,11 +103,15 @@ class StepCheckpoints(Checkpoint):
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note that a callback ended the training, which Lightning forgets, and of how many epochs.
 
-        Not that the time is up: a `Timer` knows that by itself, and the next run may have more.
+        Not that the time is up or all steps are done: the next run may have more.
         """
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         left = [callback.time_remaining() for callback in callbacks if isinstance(callback, Timer)]
-        if trainer.should_stop and not any(seconds is not None and seconds <= 0 for seconds in left):
+        if (
+            trainer.should_stop
+            and not all_steps_done(trainer)
+            and not any(seconds is not None and seconds <= 0 for seconds in left)
+        ):
             checkpoint["stopped_early_of"] = trainer.max_epochs
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -143,6 +147,8 @@ class StepCheckpoints(Checkpoint):
         batch: tuple[Tensor, Tensor],
         batch_idx: int,
     ) -> None:
+        if all_steps_done(trainer):  # within an epoch Lightning validates where the time is up, but not for steps
+            trainer.should_stop = True
         if not validates(trainer):
             self._save_if_due(trainer)
 
@@ -202,6 +208,11 @@ class StepCheckpoints(Checkpoint):
 
     def _note(self, trainer: L.Trainer) -> None:
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+
+
+def all_steps_done(trainer: L.Trainer) -> bool:
+    """Return whether `trainer.max_steps` ends the training here."""
+    return 0 <= trainer.max_steps <= trainer.global_step
 
 
 def checkpoint_callbacks(folder: RunFolder, stop: Stop, *, monitor: str, mode: str, every: Any) -> list[L.Callback]:

@@ -27,6 +27,7 @@ from . import help  # noqa: F401  # its resolvers
 from .check import check_config
 from .conf_files import CheckedRepository, CountingRepository
 from .defaults import CONF as CONF
+from .other_names import words_for
 from .refusals import explain, explain_syntax
 from .sweeps import check_length, check_size
 from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle, without_hydra
@@ -56,6 +57,14 @@ OmegaConf.register_new_resolver(
 # `${full_or_quick:10,2}`: a study's setting, and what it is with quick=true.
 OmegaConf.register_new_resolver(
     "full_or_quick", lambda full, quick, *, _root_: quick if _root_.get("quick") is True else full, replace=True
+)
+# `${unless_limited:10}`: the epochs of a training, and any number where steps or a time are given to end it instead.
+OmegaConf.register_new_resolver(
+    "unless_limited",
+    lambda epochs, *, _parent_: (
+        -1 if _parent_.get("max_steps") != -1 or _parent_.get("max_time") is not None else epochs
+    ),
+    replace=True,
 )
 # `${package:logs.LogFile}`: a class of ours, whatever name we are installed under.
 OmegaConf.register_new_resolver("package", lambda name: f"{PACKAGE}.{name}", replace=True)
@@ -159,7 +168,10 @@ class Composer(ConfigLoaderImpl):
             raise InputError(f"hydra.mode: {first_line(error)}") from error
         swept = next((str(override.input_line) for override in parsed if override.is_sweep_override()), None)
         if swept is not None and cfg.hydra.mode == RunMode.RUN:
-            raise InputError(f"{swept} names several values: put -m before it for a sweep")
+            meant = words_for(self.verb, swept, words)
+            raise InputError(
+                f"{swept} names several values: {f'say {meant}' if meant else 'put -m before it for a sweep'}"
+            )
         return cfg
 
     def check(self, cfg: DictConfig) -> list[list[str]] | None:
@@ -194,6 +206,8 @@ class Composer(ConfigLoaderImpl):
         _check_words(run, [*typed_words(master_config, "hydra"), *sweep_overrides])
         for key in ("run", "sweep", "launcher", "sweeper", "mode", "verbose", "output_subdir"):  # an option may differ
             run.hydra[key] = master_config.hydra[key]
+        if "sweep" in run:
+            run.sweep = master_config.sweep  # the name has something random in it
         settle(run, self._plugins, self._typed)
         return run
 
@@ -256,7 +270,7 @@ class Composer(ConfigLoaderImpl):
             parsed = OverridesParser.create(config_loader=self).parse_overrides(list(words))
             self.validate_sweep_overrides_legal(parsed, RunMode.MULTIRUN, from_shell=True)
         except (HydraException, RecursionError, ValueError) as error:
-            raise InputError(explain_syntax(error)) from error
+            raise InputError(explain_syntax(self.verb, error)) from error
         return parsed
 
 

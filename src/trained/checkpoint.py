@@ -132,7 +132,7 @@ def _build(path: Path, named: str) -> ImageClassifier:
         check_tensors(content["state_dict"], path)
         check_hyperparameters(settings)
         check_shapes(settings["architecture"], content["state_dict"])
-        settings["preprocessing"].setdefault("decode", EARLIER)
+        settings["preprocessing"] = {**EARLIER, **settings["preprocessing"]}
         module = ImageClassifier(**settings)
         module.load_state_dict(content["state_dict"])
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:  # InputError is a ValueError
@@ -142,8 +142,7 @@ def _build(path: Path, named: str) -> ImageClassifier:
 
 
 def _geometry(module: ImageClassifier) -> Geometry:
-    preprocessing = module.hparams["preprocessing"]
-    return Geometry(*(preprocessing[key] for key in ("image_size", "in_channels", "interpolation", "decode")))
+    return Geometry.of(module.hparams["preprocessing"])
 
 
 def choose_device(accelerator: str) -> torch.device:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +144,13 @@ def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry |
     if data_root is not None:
         settings["root"] = data_root
     if geometry is not None:
-        settings |= asdict(geometry)
+        settings |= geometry.settings
     try:
         data = ImageDataModule(**settings, seed=cfg.seed)
     except (TypeError, AttributeError, KeyError) as error:
         raise InputError(f"{run.path}: the settings of its data are those of another version: {error}") from error
+    if geometry is not None:
+        data.geometry = geometry  # another network's mean is around a padded picture
     data.batch_size = run.batch_size or data.batch_size
     data.collection = data.find(download=False)
     data.setup()

@@ -197,7 +197,10 @@ class ImageClassifier(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = build_optimizer(self.network, **self.hparams["optimizer"])
-        steps, per_epoch = int(self.trainer.estimated_stepping_batches), self._steps_per_epoch()
+        if self.trainer.train_dataloader is None:  # Lightning asks for it only where epochs end the training
+            self.trainer.fit_loop.setup_data()
+        estimated, per_epoch = self.trainer.estimated_stepping_batches, self._steps_per_epoch()
+        steps = int(estimated) if math.isfinite(estimated) else None  # where a time alone ends the training
         schedule = build_schedule(optimizer, steps=steps, steps_per_epoch=per_epoch, **self.hparams["scheduler"])
         if schedule is None:
             return optimizer

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from ..errors import InputError, first_line
 from ..networks import layers_of
-from ..settings.schema.training import Optimizer, Scheduler
+from ..settings.schema.training import FALLING, Optimizer, Scheduler
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
 
@@ -74,24 +74,34 @@ def _decays(weight: nn.Parameter) -> bool:
 
 
 def build_schedule(
-    optimizer: torch.optim.Optimizer, name: str, *, steps: int, steps_per_epoch: float, **settings: Any
+    optimizer: torch.optim.Optimizer, name: str, *, steps: int | None, steps_per_epoch: float, **settings: Any
 ) -> LRScheduler | None:
     """Return the schedule of that name over `steps` optimizer steps, to be advanced after each; None for `constant`.
 
     cosine: linear warm-up over `warmup_epochs`, then half a cosine from lr to `final` × lr.
     onecycle: Smith & Topin 2018 (https://arxiv.org/abs/1708.07120); `warmup` is the rising share of all steps.
     step: lr × `gamma` after every `every` epochs, after the same warm-up.
+
+    Args:
+        steps: None where nobody knows, since a time ends the training.
+
+    Raises:
+        InputError: there is no such schedule, or it has to know the `steps`.
     """
     if name == "constant":
         return None
+    if steps is None and name in FALLING:
+        raise InputError(f"scheduler={name} has to know the number of steps: say trainer.max_epochs=N, too")
     if name == "onecycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
         return OneCycle(optimizer, max_lr=peaks, total_steps=steps, pct_start=settings["warmup"])
     if name not in ("cosine", "step"):
         raise InputError(f"scheduler {name!r} is unknown: take cosine, onecycle, step or constant")
     # At most half of the run: the default warm-up must not swallow a run of one epoch.
-    warmup = min(round(settings["warmup_epochs"] * steps_per_epoch), steps // 2)
-    if name == "cosine":
+    warmup = round(settings["warmup_epochs"] * steps_per_epoch)
+    if steps is not None:
+        warmup = min(warmup, steps // 2)
+    if steps is not None and name == "cosine":
         factor = partial(cosine_factor, warmup=warmup, steps=steps, final=settings["final"])
     else:
         factor = partial(step_factor, warmup=warmup, every=settings["every"] * steps_per_epoch, gamma=settings["gamma"])

@@ -23,6 +23,7 @@ def find(names: str, **said):
         ("id_code,diagnosis", ("id_code", "diagnosis", None, None)),
         ("image_name,patient_id,sex,target", ("image_name", "target", None, "patient_id")),
         ("lesion_id,image_id,dx,dx_type,age", ("image_id", "dx", None, "lesion_id")),
+        ("fname,label,is_valid", ("fname", "label", "is_valid", None)),  # fastai's
         ("path,class_name,is_valid", ("path", "class_name", "is_valid", None)),
         ("Filename,Class,SPLIT,PatientID", ("Filename", "Class", "SPLIT", "PatientID")),
         ("column 1,image,variety,set", ("image", "variety", "set", None)),
@@ -46,6 +47,11 @@ def test_columns_can_be_named():
     ("names", "said", "message"),
     [
         ("a,b", {}, r"no column of labels\.csv is known to name the files \(it has 'a', 'b'\): say data\.file=COLUMN"),
+        (
+            "cat/1.JPG,cat",
+            {},
+            r"labels\.csv has no header, for its first line names 'cat/1\.JPG': put a line with names",
+        ),
         ("file,label,category", {}, "columns 'label', 'category', and each could be the label: say data.label=label"),
         ("filename,path,label", {}, "columns 'filename', 'path', and each could be the file: say data.file=filename"),
         ("file,label", {"label": "lable"}, r"data\.label=lable is no column of labels\.csv: .*; nearest: label"),

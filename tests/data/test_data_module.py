@@ -241,6 +241,7 @@ def test_preprocessing_is_plain(make_module):
         "std": [0.5, 0.5, 0.5],
         "interpolation": "bilinear",
         "decode": "fast",
+        "resize": "crop",
     }
     grey = make_module(in_channels=1, mean=[0.1, 0.2, 0.6], std=[0.2, 0.2, 0.2], root="x").preprocessing
     assert grey["mean"] == pytest.approx([0.3])

@@ -283,3 +283,16 @@ def test_the_example_reads_every_picture_exactly_as_training_does(in_channels: i
                 load_image(file, geometry).numpy(), theirs, err_msg=f"{name} at {size}, {decode}"
             )
             assert theirs.dtype == np.uint8
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("resize", ["pad", "squash"])
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_the_example_makes_every_picture_square_as_training_does(in_channels: int, resize: str) -> None:
+    mean = [0.485, 0.456, 0.406][:in_channels]
+    for size, decode in itertools.product((8, 101), ("fast", "exact")):
+        told = {"image_size": size, "in_channels": in_channels, "interpolation": "bicubic", "decode": decode}
+        geometry = Geometry.of({**told, "resize": resize, "mean": mean})
+        for name, file in pictures_of_all_kinds().items():
+            theirs = standalone.load_image(file, size, in_channels, "bicubic", decode, resize, geometry.fill)
+            np.testing.assert_array_equal(load_image(file, geometry).numpy(), theirs, err_msg=f"{name} at {size}")

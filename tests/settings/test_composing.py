@@ -9,7 +9,7 @@ from src.errors import InputError
 from src.settings import composing
 from src.settings.composing import quote_paths
 from tests.support.command_line import run_here
-from tests.support.composed import check_overrides
+from tests.support.composed import check_overrides, compose_overrides
 
 COPY = "{_target_: shutil.copy, src: /etc/hostname, dst: canary}"
 JOBLIB = "_target_: hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher\n"
@@ -154,3 +154,51 @@ def test_a_value_of_another_kind_takes_one_line(word: str, tmp_path: Path) -> No
 )
 def test_lists_of_names_are_taken_as_they_are_typed(typed: str, quoted: str) -> None:
     assert quote_paths([typed]) == [quoted]
+
+
+def test_two_sweeps_of_the_same_second_have_two_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hydra.core.utils.strftime", lambda *_: "now", raising=False)
+    folders = set()
+    for _ in range(2):
+        with composing.composing("train") as composer:
+            cfg = composer.compose(["seed=1,2", "sweep=${now:at}_${hex:4}"], multirun=True)
+            runs = [composer.load_sweep_config(cfg, job) for job in composer.check(cfg) or []]
+            assert [run.sweep for run in runs] == [cfg.sweep] * 2
+            folders.add(cfg.hydra.sweep.dir)
+    assert len(folders) == 2
+    assert compose_overrides("train", []).sweep != compose_overrides("train", []).sweep
+
+
+@pytest.mark.parametrize(
+    ("words", "epochs"),
+    [
+        ([], 10),
+        (["trainer.max_steps=50"], -1),
+        (["trainer.max_time=00:01:00:00", "scheduler=step"], -1),
+        (["trainer.max_time=00:01:00:00", "trainer.max_steps=50"], -1),
+        (["trainer.max_time=00:01:00:00", "trainer.max_epochs=4"], 4),
+        (["trainer.max_steps=50", "trainer.max_epochs=4"], 4),
+        (["trainer=cpu", "trainer.max_steps=50"], -1),
+        (["trainer=debug", "trainer.max_steps=50"], 1),
+        (["trainer.max_steps=-1"], 10),
+    ],
+)
+def test_steps_or_a_time_take_the_place_of_the_usual_epochs(words: list[str], epochs: int) -> None:
+    assert check_overrides("train", words).trainer.max_epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trainer.max_epochs=-1"], "trainer.max_epochs=-1 has no end: say trainer.max_time=DD:HH:MM:SS or "),
+        (["trainer.max_time=00:01:00:00"], "scheduler=cosine falls over all steps, and trainer.max_time=00:01:00:00 "),
+        (["trainer.max_time=00:01:00:00", "scheduler=onecycle"], "say scheduler=constant, or trainer.max_epochs=N or "),
+        (["trainer.max_time=90min"], "trainer.max_time=90min is not possible: take DD:HH:MM:SS, such as 00:01:30:00"),
+        (["trainer.max_time=3600"], "trainer.max_time=3600 is not possible: take DD:HH:MM:SS"),
+        (["trainer.max_steps=0"], "trainer.max_steps=0 is not possible: take a whole number between 1 and"),
+    ],
+)
+def test_a_training_without_an_end_or_a_length_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        check_overrides("train", words)
+    assert said in str(error.value)

@@ -88,6 +88,10 @@ class Data(Settings):
         "fast: JPEGs of at least four times the input's side are decoded at a half, quarter or eighth of their own; "
         "exact: in full, with the pixels of torchvision's Resize and CenterCrop"
     )
+    resize: Literal["crop", "pad", "squash"] = setting(
+        "how a picture becomes a square: crop: its centre; pad: all of it, with bars of data.mean; squash: all of it, "
+        "out of shape"
+    )
     cache_features: Literal["auto"] | bool = setting(
         "a frozen network sees each image once, and training uses its features; auto: where that changes nothing"
     )

@@ -1,6 +1,7 @@
 """The settings of `src.train`, and of the groups that it shares with other verbs."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,6 +22,9 @@ STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused
 ddp_fork, ddp_notebook) would leave the answers to the test set in the children; the others shard what a residual
 network doesn't need to shard."""
 
+FALLING = ("cosine", "onecycle")
+"""Schedules that have to know how many steps a training has."""
+
 PROBABILITIES = "keep all classes' probabilities and logits of the test images, too: probabilities.npz"
 
 Text = Annotated[str, Takes("text")]
@@ -28,6 +32,9 @@ Weights = Annotated[str | None, Takes("imagenet, a FILE, or null")]
 Head = Literal["auto", "new"]
 Freeze = Annotated[int, Interval(ge=1, le=1_000_000)] | Literal["none", "backbone"]
 Warmup = Annotated[float, Interval(ge=0, le=1_000_000)]
+Epochs = Count | Literal[-1]
+Steps = Annotated[int, Interval(ge=1, le=1_000_000_000)] | Literal[-1]
+Limit = Annotated[float | None, Takes("a number, or null")]
 Batches = Annotated[float, Interval(gt=0, le=1e9)] | None
 MemoryFormat = Literal["auto", "channels_last", "contiguous"]
 LabelSmoothing = Annotated[float, Interval(ge=0, le=0.99)]
@@ -74,11 +81,13 @@ class Trainer(Settings):
     num_nodes: Any = setting("number of machines")
     precision: Any = setting("auto: bf16-mixed where the hardware has it and the network gains from it, else 32-true")
     fast_dev_run: Any = setting("run so many batches of everything, and write no checkpoint")
-    max_epochs: Count = setting("number of epochs")
+    max_epochs: Epochs = setting("number of epochs; -1: any, where max_steps or max_time is there to end the training")
     min_epochs: Any = setting("fewest epochs, whatever stops the training early")
-    max_steps: Any = setting("most optimizer steps; -1: no limit")
+    max_steps: Steps = setting("most optimizer steps; -1: no limit")
     min_steps: Any = setting("fewest optimizer steps")
-    max_time: Any = setting("longest time, as DD:HH:MM:SS")
+    max_time: Annotated[Any, Takes("a time such as 00:01:30:00, or null")] = setting(
+        "longest time of training, as DD:HH:MM:SS; null: no limit"
+    )
     limit_train_batches: Batches = setting("training batches of an epoch: a number, or a share as 0.1; null: all")
     limit_val_batches: Batches = setting("validation batches, in the same way")
     limit_test_batches: Batches = setting("test batches, in the same way")
@@ -110,6 +119,12 @@ class Trainer(Settings):
     reload_dataloaders_every_n_epochs: Any = setting("make loaders anew every so many epochs; 0: never")
     enable_autolog_hparams: Any = setting("log hyper-parameters to the loggers")
     model_registry: Any = setting("Lightning's model registry")
+
+    @model_validator(mode="after")
+    def _time_is_one(self) -> Self:
+        if isinstance(self.max_time, int | float | str) and not re.fullmatch(r"\d+(:\d\d){3}", str(self.max_time)):
+            raise InputError(f"trainer.max_time={self.max_time} is not possible: take DD:HH:MM:SS, such as 00:01:30:00")
+        return self
 
 
 class Optimizer(Settings):
@@ -151,7 +166,19 @@ class EarlyStopping(Settings):
 
     monitor: Any = setting("the figure that is watched")
     mode: Any = setting("whether its largest or its smallest value is the best")
-    patience: Any = setting("epochs without improvement before the run stops")
+    patience: Annotated[int, Interval(ge=0, le=1_000_000)] = setting(
+        "validations without improvement before the run stops"
+    )
+    min_delta: Annotated[float, Interval(ge=0, le=1e9)] = setting("least change that counts as an improvement")
+    stopping_threshold: Limit = setting("stop at once where monitor is better than this; null: nowhere")
+    divergence_threshold: Limit = setting("stop at once where monitor is worse than this; null: nowhere")
+    check_on_train_epoch_end: bool | None = setting(
+        "look at the end of an epoch, not of a validation; null: with a validation an epoch"
+    )
+    check_finite: bool = setting("stop at once where monitor is not finite")
+    strict: bool = setting("an error where there is no such figure")
+    verbose: bool = setting("say each time whether it has improved")
+    log_rank_zero_only: bool = setting("of several processes let the first alone say so")
 
 
 class Callbacks(Settings):
@@ -231,6 +258,21 @@ class Train(Settings):
                 raise InputError(
                     f"mode={self.mode} would keep the worst checkpoint by {self.monitor}: say mode={wanted}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        limits, schedule = self.trainer, self.scheduler
+        if limits is None or limits.max_epochs != -1 or limits.max_steps not in (None, -1):
+            return self
+        remedy = "trainer.max_epochs=N or trainer.max_steps=N"
+        if limits.max_time is None:
+            raise InputError(f"trainer.max_epochs=-1 has no end: say trainer.max_time=DD:HH:MM:SS or {remedy}, too")
+        if schedule is not None and schedule.name in FALLING:
+            raise InputError(
+                f"scheduler={schedule.name} falls over all steps, and trainer.max_time={limits.max_time} doesn't tell "
+                f"how many there will be: say scheduler=constant, or {remedy}, too"
+            )
         return self
 
     @model_validator(mode="after")

@@ -128,6 +128,10 @@ class Audit(Settings):
         "exit with code 1 where an image is in two splits or classes, or more than 5 % of the files are unreadable"
     )
     samples: Annotated[int, Interval(ge=1, le=64)] = setting("images of each class in samples.png")
+    fix: Literal["copies", "labels"] | None = setting(
+        "write exclude.csv, which data.exclude= reads: copies: unreadable files and copies across splits; labels: "
+        "pictures in several classes, too; null: nothing. No file is deleted"
+    )
     data: Data = setting("the images; what chooses and divides them counts, and image_size for the samples")
     output: Output = setting("a folder; with -m it gets a folder for each job")
 

@@ -9,3 +9,8 @@ def test_values_are_scaled_to_8_bits(find, tmp_path):
     assert found.class_names == [str(digit) for digit in range(10)]
     assert found.paths[42] == "digits/00042"  # no split is published
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_of_ones_own_is_not_passed_over_in_silence(find, tmp_path, caplog):
+    find("digits", tmp_path)
+    assert f"data=digits looks at no folder: data=folder data.root={tmp_path} takes the images there" in caplog.text

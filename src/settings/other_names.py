@@ -1,0 +1,124 @@
+"""What other tools call our settings: from a name that people bring along to the words that say it here."""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+
+from ..errors import InputError
+from .schema.kinds import Settings, group_of, kinds
+from .schema.verbs import VERBS
+
+ROWS: tuple[tuple[str, str, str], ...] = (
+    # names elsewhere; the values that are meant (a regular expression; empty: all); what to say here ({}: the value)
+    ("learning_rate lr0 base_lr init_lr initial_lr max_lr eta", "", "optimizer.lr={}"),
+    ("wd decay", "", "optimizer.weight_decay={}"),
+    ("opt optim", "adam", "optimizer=adamw"),
+    ("opt optim", "", "optimizer={}"),
+    ("sched lr_scheduler lr_schedule", "", "scheduler={}"),
+    ("cos_lr", "true", "scheduler=cosine"),
+    ("warmup warmup_epoch", "", "scheduler.warmup_epochs={}"),
+    ("epochs epoch num_epochs n_epochs nb_epochs num_train_epochs", "", "trainer.max_epochs={}"),
+    ("steps num_steps n_steps max_iter max_iters iterations", "", "trainer.max_steps={}"),
+    ("batch batchsize bs b train_batch_size per_device_train_batch_size", "", "data.batch_size={}"),
+    ("batch batchsize bs b", "", "batch_size={}"),
+    ("imgsz img_size imgsize input_size size resolution crop_size", "", "data.image_size={}"),
+    ("channels num_channels in_chans input_channels", "", "data.in_channels={}"),
+    ("workers n_workers nw j", "", "data.num_workers={}"),
+    ("workers n_workers nw j", "", "num_workers={}"),
+    ("gpus gpu num_gpus n_gpus", "0|false|null|none", "trainer=cpu"),
+    ("gpus gpu num_gpus n_gpus", "1|true", "trainer=gpu"),
+    ("gpus gpu num_gpus n_gpus", "-1|all|auto", "trainer=ddp"),
+    ("gpus gpu num_gpus n_gpus", "", "trainer=ddp trainer.devices={}"),
+    ("device", "cpu", "trainer=cpu"),
+    ("device cuda", "0|true|gpu|cuda(:0)?", "trainer=gpu"),
+    ("device", r"\d+(,\d+)+", "trainer=ddp trainer.devices=[{}]"),
+    ("gpus gpu num_gpus n_gpus", "0|false|null|none", "accelerator=cpu"),
+    ("device", "cpu", "accelerator=cpu"),
+    ("gpus gpu num_gpus n_gpus device cuda", "", "accelerator=gpu"),
+    ("amp use_amp fp16 half mixed_precision", "1|true|fp16", "trainer.precision=16-mixed"),
+    ("bf16 mixed_precision", "1|true|bf16", "trainer.precision=bf16-mixed"),
+    ("amp use_amp fp16 half bf16 mixed_precision", "0|false|no", "trainer.precision=32-true"),
+    ("clip_grad grad_clip clip_grad_norm max_grad_norm gradient_clip", "", "trainer.gradient_clip_val={}"),
+    ("accumulate grad_accum_steps gradient_accumulation_steps", "", "trainer.accumulate_grad_batches={}"),
+    ("pretrained", "1|true|default|imagenet.*", "weights=imagenet"),
+    ("pretrained", "0|false|null|none", "weights=null"),
+    ("pretrained pretrained_path initial_checkpoint", "", "weights={}"),
+    ("arch architecture backbone network net", "", "model={}"),
+    ("smoothing", "", "label_smoothing={}"),
+    ("dataset dataset_name datamodule", "", "data={}"),
+    ("source input inputs image img file files data_dir path folder", "", "images={}"),
+    ("data_dir data_path dataset_path image_dir img_dir root_dir train_dir path folder images", "",
+     "data=folder data.root={}"),
+    ("csv csv_file labels_csv labels annotations metadata", "", "data=table data.table={}"),
+    ("num_class n_classes nc", "", "data.num_classes={}"),
+    ("val_split valid_split valid_pct validation_split val_size val_ratio", "", "data.val_fraction={}"),
+    ("test_split test_size test_ratio", "", "data.test_fraction={}"),
+    ("fraction subset", "", "data.train_fraction={}"),
+    ("kfold k_fold n_folds n_splits num_folds", "", "data.folds={} data.fold=0"),
+    ("class_weight class_weights", "", "data.balance=loss"),
+    ("hflip fliplr horizontal_flip", "", "data.augment={{flip:true}}"),
+    ("color_jitter", "", "data.augment={{color:{}}}"),
+    ("random_seed manual_seed random_state", "", "seed={}"),
+    ("ckpt ckpt_path checkpoint_path resume_from_checkpoint resume_from", "", "resume=RUN"),
+    ("ckpt ckpt_path checkpoint_path model model_path weights weight", "", "checkpoint={}"),
+    ("name", "", "hydra.run.dir=outputs/{}"),
+    ("project output_dir out_dir save_dir run_dir log_dir logdir", "", "hydra.run.dir={}"),
+    ("project output_dir out_dir save_dir", "", "output={}"),
+    ("topk k", "", "top_k={}"),
+)  # fmt: skip
+"""From Keras, fastai, Lightning, timm, transformers, Ultralytics and scikit-learn. The first row that fits counts."""
+
+
+def words_for(verb: str, typed: str, others: Sequence[str] = ()) -> str | None:
+    """Return what to say to a verb instead of `name=value`, whose name it doesn't know; None where nobody can tell.
+
+    The name may be another tool's, or one of ours in the wrong place: `lr` or `trainer.lr` for `optimizer.lr`.
+
+    Args:
+        others: all that was typed; an option that they choose is not chosen again.
+    """
+    name, _, value = typed.lstrip("+-").partition("=")
+    name, value = name.replace("-", "_"), re.sub(r"^'(.*)'$", r"\1", value)  # a path is in quotes by now
+    known = {*settings_of(VERBS[verb])} | ({"hydra.run.dir"} if verb == "train" else set())
+    if name in known:
+        return None
+    for given in dict.fromkeys((name, name.rpartition(".")[2])):
+        words = _of_others(given, value, known) or _misplaced(given, value, known)
+        if words:
+            chosen = {word.partition("=")[0] for word in others}
+            left = [word for word in words if word.partition("=")[0] not in chosen or "." in word.partition("=")[0]]
+            return " ".join(left or words)
+    return None
+
+
+def refuse_added(verb: str, typed: Sequence[str]) -> None:
+    """Raise `InputError` where a `+` adds another tool's name, which nobody would read: `+epochs=5`."""
+    for word in typed:
+        group, _, _ = word.lstrip("+").partition("=")[0].rpartition(".")
+        words = words_for(verb, word, typed) if word[:1] == "+" else None
+        if words and group in ("", "trainer", "optimizer", "scheduler"):
+            raise InputError(f"{word} adds a setting that nothing reads: say {words}")
+
+
+def _of_others(name: str, value: str, known: Collection[str]) -> list[str] | None:
+    for names, values, words in ROWS:
+        if name in names.split() and (not values or re.fullmatch(values, value.lower())):
+            found = [word.format(value or "…") for word in words.split()]
+            if all(word.partition("=")[0] in known for word in found):
+                return found
+    return None
+
+
+def _misplaced(name: str, value: str, known: Collection[str]) -> list[str] | None:
+    found = [key for key in known if key.endswith(f".{name}") and not key.startswith("model.")]
+    if len(found) != 1:
+        return None
+    option = ["callbacks=early_stopping"] * found[0].startswith("callbacks.early_stopping.")
+    return [*option, f"{found[0]}={value or '…'}"]
+
+
+def settings_of(settings: type[Settings], prefix: str = "") -> Iterator[str]:
+    """Yield all settings of a verb or group, those of the groups within it by dotted names."""
+    for name, kind in kinds(settings).items():
+        yield f"{prefix}{name}"
+        if group := group_of(kind):
+            yield from settings_of(group, f"{prefix}{name}.")
