@@ -112,7 +112,16 @@ def test_a_checkpoint_needs_nothing_else(run: RunFolder) -> None:
     kept = json.loads(json.dumps(checkpoint["hyper_parameters"]))
     assert kept == checkpoint["hyper_parameters"]
     assert kept["class_names"] == [str(digit) for digit in range(10)]
-    assert set(kept["preprocessing"]) == {"image_size", "in_channels", "mean", "std", "interpolation", "decode"}
+    assert set(kept["preprocessing"]) == {
+        "image_size",
+        "in_channels",
+        "mean",
+        "std",
+        "interpolation",
+        "decode",
+        "range",
+        "color",
+    }
     network = build_network(**kept["architecture"])
     module = ImageClassifier.load_from_checkpoint(run.best_checkpoint, map_location="cpu").eval()
     network.load_state_dict(module.network.state_dict())

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from ..data import ImageDataModule
+from ..data.value_range import said_range
 from ..errors import InputError
 from ..files import replacing
 from ..networks import build_network, row_of
@@ -63,6 +64,8 @@ def adopt_network(cfg: DictConfig) -> Adopted:
         **{name: channel_values(name, data[name], data["in_channels"]) for name in ("mean", "std")},
         "interpolation": data["interpolation"],
         "decode": "exact",  # as torchvision and timm read pictures
+        "range": list(said) if isinstance(said := said_range(data["range"]), tuple) else said,
+        "color": data["color"],
     }
     module = build_module(plan, class_names=names, preprocessing=preprocessing, optimizer={}, scheduler={}).eval()
     _check_whole(module.network, part, source)

@@ -5,35 +5,24 @@ import errno
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError, _imaging
+from PIL.ImageFile import ImageFile
 
 from ..errors import InputError
+from .colour import finish_with, plain
 from .decoding_cost import reason_against, reason_against_opened
+from .depth import Extent, find_deep, measure, to_picture
 from .jpeg_cost import MAX_PIXELS
+from .pixels import UPRIGHT, exif_orientation, to_channels
 
 # What may be opened. By default Pillow also tries formats that start other programs (EPS runs Ghostscript) and some
 # without a signature, which take any bytes for a picture.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-
-BLOCK = 2**20  # pixels that are converted at once
-
-EXIF_ORIENTATION = 0x0112
-# EXIF 2.32, tag 274: what undoes each orientation. 1 is upright.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 # Odd metadata doesn't matter to someone who trains a network, and what can't be read is listed with its reason.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -51,7 +40,36 @@ class UnreadableImageError(InputError):
         self.reason = reason or message
 
 
-def read_image(source: Path | str | BinaryIO, in_channels: int = 3, shorter_side: int | None = None) -> Image.Image:
+Range = str | tuple[float, float]
+"""What becomes black and white where samples have more than 8 bits: two values, `OWN` or `EARLIER`."""
+
+OWN = "own"
+"""Each picture's own range (see `src.data.depth`)."""
+
+EARLIER = "earlier"
+"""As versions did that knew no ranges: 65535 is white; several samples of 16 bits lose their lower byte."""
+
+
+class Contents(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        format, mode: as Pillow calls them.
+        extent: of its values, where they have more than 8 bits.
+    """
+
+    format: str
+    mode: str
+    extent: Extent | None
+
+
+def read_image(
+    source: Path | str | BinaryIO,
+    in_channels: int = 3,
+    shorter_side: int | None = None,
+    range: Range = OWN,
+    color: str = "srgb",
+) -> Image.Image:
     """Return the first frame of an image file, upright, on white where it is transparent, 8 bits a channel.
 
     Args:
@@ -59,26 +77,62 @@ def read_image(source: Path | str | BinaryIO, in_channels: int = 3, shorter_side
         shorter_side: the pixels that are needed of the shorter side. A JPEG that has at least four times as many is
             decoded by libjpeg at a half, quarter or eighth of its size, so that twice as many are left: several times
             faster, and not quite the same after resizing. No other format can do this. None: every pixel.
+        color: "srgb", as a profile in the file means its colours, or "stored", as they are.
 
     Raises:
         UnreadableImageError: empty, truncated, not an image, too large, or broken otherwise.
     """
-    name = source if isinstance(source, str | Path) else getattr(source, "name", "the image")
+    mode = "L" if in_channels == 1 else "RGB"
+    with explained(source), opened(source) as file:
+        image = open_image(file, shorter_side)
+        finish = plain if color == "stored" else finish_with(image.info.get("icc_profile"), image.mode)
+        deep = None if range == EARLIER else find_deep(image, file)
+        image.load()
+        orientation = exif_orientation(image)  # asked last: Pillow turns a TIFF upright itself while it loads it
+        if deep is None:
+            picture = to_channels(image, in_channels, finish)
+        else:
+            picture = to_picture(deep, mode, None if isinstance(range, str) else range, finish)
+        del image, deep  # of the largest pictures each copy takes 0.7 GB, and turning needs two
+        return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
+
+
+def look_at(source: Path | str | BinaryIO) -> Contents:
+    """Decode a file and return what it holds; `UnreadableImageError` as `read_image`.
+
+    The whole file is decoded, because half a JPEG passes Pillow's `open` and `verify`. Of a JPEG all coefficients are
+    read, but only an eighth of its size is reconstructed from them: the same verdict in less time.
+    """
+    with explained(source), opened(source) as file:
+        image = open_image(file, shorter_side=1)
+        contents = Contents(image.format or "", image.mode, None)
+        deep = find_deep(image, file)
+        image.load()
+        if deep is not None:
+            return contents._replace(extent=measure(deep))
+        to_channels(image, in_channels=3)
+        return contents
+
+
+def open_image(file: BinaryIO, shorter_side: int | None) -> ImageFile:
+    """Open a picture that doesn't cost too much, without decoding it."""
+    refuse(reason_against(file))
+    image = Image.open(file, formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    refuse(reason_against_opened(image, file))
+    if shorter_side is not None:
+        image.draft(None, (2 * shorter_side, 2 * shorter_side))
+    return image
+
+
+@contextmanager
+def explained(source: Path | str | BinaryIO) -> Iterator[None]:
+    """Raise `UnreadableImageError` in place of anything else: Pillow's decoders raise nearly anything."""
     try:
-        with opened(source) as file:
-            refuse(reason_against(file))
-            image = Image.open(file, formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            refuse(reason_against_opened(image, file))
-            if shorter_side is not None:
-                image.draft(None, (2 * shorter_side, 2 * shorter_side))
-            image.load()
-            orientation = exif_orientation(image)  # asked last: Pillow turns a TIFF upright itself while it loads it
-            picture = to_channels(image, in_channels)
-            del image  # of the largest pictures each copy takes 0.7 GB, and turning needs two
-            return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
-    except Exception as error:  # Pillow's decoders raise nearly anything on broken input
+        yield
+    except Exception as error:
+        name = source if isinstance(source, str | Path) else getattr(source, "name", "the image")
         reason = reason_of(error, source)
         raise UnreadableImageError(f"{str(name)!r} cannot be read: {reason}. Give another image.", reason) from error
 
@@ -134,69 +188,3 @@ def is_empty(source: Path | str | BinaryIO) -> bool:
         return Path(source).stat().st_size == 0
     source.seek(0)
     return not source.read(1)
-
-
-def exif_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation 1…8; 1 (upright) where there is none or the EXIF block is broken."""
-    try:
-        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # a broken EXIF block says nothing about the orientation and leaves the pixels alone
-        return 1
-    return orientation if isinstance(orientation, int) else 1
-
-
-def to_channels(image: Image.Image, in_channels: int) -> Image.Image:
-    """Convert any of Pillow's modes to L (1 channel) or RGB (3), with transparency on white.
-
-    In bands: of the largest pictures each copy takes 0.7 GB, and transparency needs four.
-    """
-    mode = "L" if in_channels == 1 else "RGB"
-    if image.mode == mode and not image.has_transparency_data:
-        return image
-    convert = _grey_conversion(image) if image.mode.startswith(("I", "F")) else _on_white
-    rows = max(1, BLOCK // image.width)
-    if image.height <= rows:
-        return convert(image, mode)
-    picture = Image.new(mode, image.size)
-    for top in range(0, image.height, rows):
-        picture.paste(convert(_band(image, top, rows), mode), (0, top))
-    return picture
-
-
-def _band(image: Image.Image, top: int, rows: int) -> Image.Image:
-    return image.crop((0, top, image.width, min(top + rows, image.height)))
-
-
-def _on_white(image: Image.Image, mode: str) -> Image.Image:
-    if image.has_transparency_data:
-        page = Image.new("RGBA", image.size, "white")
-        page.alpha_composite(image.convert("RGBA"))
-        return page.convert("RGB").convert(mode)
-    if image.mode == "P":  # straight to L would take the luma of a palette that has been rounded already
-        image = image.convert("RGB")
-    return image.convert(mode)
-
-
-def _grey_conversion(image: Image.Image) -> Callable[[Image.Image, str], Image.Image]:
-    """Return what converts bands of grey values of 16 bits (modes I;16 and I), 32 bits (I) or floats (F).
-
-    16 bits: 0…65535 becomes 0…255, rounded. Floats within 0…1 are fractions, within 0…255 they stay as they are.
-    Anything else has no agreed range and is stretched from its own minimum to its own maximum.
-    """
-    rows = max(1, BLOCK // image.width)
-    bands = (_finite(_band(image, top, rows)) for top in range(0, image.height, rows))
-    limits = [(grey.min(), grey.max()) for grey in bands]
-    low, high = float(min(low for low, _ in limits)), float(max(high for _, high in limits))
-    narrow, wide = (65535.0, 65535.0) if image.mode.startswith("I") else (1.0, 255.0)
-    origin, top = 0.0, narrow if high <= narrow else wide
-    if low < 0 or high > top:
-        origin, top = low, (high - low) or 1.0
-
-    def convert(band: Image.Image, mode: str) -> Image.Image:
-        return Image.fromarray(np.rint((_finite(band) - origin) * (255.0 / top)).astype(np.uint8)).convert(mode)
-
-    return convert
-
-
-def _finite(image: Image.Image) -> np.ndarray:
-    return np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)

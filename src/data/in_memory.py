@@ -15,6 +15,7 @@ from .collection import ImageCollection
 from .defects import may_pass
 from .folders import Listing, select
 from .images import UnreadableImageError
+from .manifest import Verdict
 from .processes import map_files
 from .transforms import Geometry, load_image
 
@@ -62,7 +63,8 @@ def decode_into_memory(listing: Listing, geometry: Geometry) -> ImageCollection:
     else:
         images, reasons = remembered
     good = np.array([reason is None for reason in reasons])
-    return replace(select(listing, reasons), images=torch.from_numpy(images[good]))
+    found = select(listing, [Verdict(reason) for reason in reasons])
+    return replace(found, images=torch.from_numpy(images[good]), verdicts=None)
 
 
 def decode(root: Path, geometry: Geometry, blank: np.ndarray, path: str) -> tuple[np.ndarray, str | None]:

@@ -23,6 +23,7 @@ from .processes import worker_count
 from .sources import SOURCES, check_source, find_images
 from .splits import SPLITS, permute_labels, round_robin, split_dataset, stratified_subset, thin_out
 from .transforms import Augmentation, Geometry, chosen_augmentation
+from .value_range import measure_range, report_range, said_range
 
 UNTIL_FOUND = 32  # the batch size for `auto`, until the training has found how many images fit
 
@@ -53,7 +54,9 @@ class ImageDataModule(LightningDataModule):
         self.chosen = chosen
         self.source = name
         self.root = chosen.folder
-        self.geometry = Geometry(chosen.image_size, chosen.in_channels, chosen.interpolation, chosen.decode)
+        size, channels = chosen.image_size, chosen.in_channels
+        ways = chosen.interpolation, chosen.decode, said_range(chosen.range), chosen.color
+        self.geometry = Geometry(size, channels, *ways)
         self.mean = channel_values("mean", chosen.mean, chosen.in_channels)
         self.std = channel_values("std", chosen.std, chosen.in_channels)
         self.batch_size = UNTIL_FOUND if chosen.batch_size == "auto" else chosen.batch_size
@@ -118,6 +121,16 @@ class ImageDataModule(LightningDataModule):
         if chosen.shuffle_labels:
             self.collection = replace(found, targets=permute_labels(found.targets, train, self.seed))
         self.splits = splits | {"train": train}
+        self.settle_range()
+
+    def settle_range(self) -> None:
+        """Measure what becomes black and white, unless it was said; say what it is."""
+        verdicts, measured = self.found.verdicts, self.chosen.range == "auto"
+        if verdicts is None:
+            return
+        if measured:
+            self.geometry = replace(self.geometry, range=measure_range(verdicts, self.splits))
+        report_range(self.geometry.range, verdicts, self.splits, measured=measured)
 
     def find(self, *, download: bool) -> ImageCollection:
         """Return the data set before it is divided. Raise `InputError` for another number of classes than expected."""
@@ -170,6 +183,8 @@ class ImageDataModule(LightningDataModule):
             "std": self.std,
             "interpolation": self.geometry.interpolation,
             "decode": self.geometry.decode,
+            "range": list(said) if isinstance(said := self.geometry.range, tuple) else said,
+            "color": self.geometry.color,
         }
 
     def targets(self, split: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 
 from ..errors import InputError
 from ..settings.schema.data import Augment
-from .images import read_image
+from .images import OWN, Range, read_image
 
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -19,9 +19,6 @@ INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamp
 # RandomResizedCrop, whose rejection sampling `random_box` follows.
 ASPECT_RATIOS = (3 / 4, 4 / 3)
 ATTEMPTS = 10
-
-EARLIER = "fast"
-"""`decode` of checkpoints and runs that were written before there was a choice."""
 
 # Of a longer strip only the centre is resized: a line of 1 × 30000 pixels would become 224 × 6.7 million.
 LONGEST = 8  # times the shorter side
@@ -34,12 +31,16 @@ class Geometry:
     Attributes:
         decode: "exact", and the pixels are those of torchvision's Resize and CenterCrop; or "fast", and of a JPEG
             that is much larger libjpeg reconstructs only a half, quarter or eighth of each side.
+        range: which values become black and white where a file has more than 8 bits a sample.
+        color: "srgb" or "stored"; see `read_image`.
     """
 
     image_size: int
     in_channels: int
     interpolation: str = "bilinear"
     decode: str = "exact"
+    range: Range = OWN
+    color: str = "srgb"
 
     @property
     def resampling(self) -> Image.Resampling:
@@ -51,7 +52,7 @@ class Geometry:
 
     def read(self, source: Path | str | BinaryIO, needed: int) -> Image.Image:
         """Read a picture of whose shorter side at least `needed` pixels are wanted. Raise `UnreadableImageError`."""
-        return read_image(source, self.in_channels, None if self.is_exact else needed)
+        return read_image(source, self.in_channels, None if self.is_exact else needed, self.range, self.color)
 
 
 @dataclass(frozen=True)

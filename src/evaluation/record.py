@@ -29,9 +29,9 @@ from .scaling import Scaled, by_chance, scale, told
 log = logging.getLogger(__name__)
 
 IDLE = (
-    "image_size", "in_channels", "num_classes", "mean", "std", "interpolation", "decode", "augment", "val_fraction",
-    "test_fraction", "folds", "fold", "train_fraction", "max_images", "imbalance", "balance", "shuffle_labels",
-    "cache_features",
+    "image_size", "in_channels", "num_classes", "mean", "std", "interpolation", "decode", "range", "color", "augment",
+    "val_fraction", "test_fraction", "folds", "fold", "train_fraction", "max_images", "imbalance", "balance",
+    "shuffle_labels", "cache_features",
 )  # fmt: skip
 """Settings of the data that only training uses, or that come with a checkpoint."""
 

@@ -2,17 +2,18 @@
 
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..data.transforms import EARLIER, Geometry
+from ..data.transforms import Geometry
 from ..errors import InputError
 from ..files import refuse_links
 from ..networks.saved import SavedFileError, check_tensors, is_url, load_saved
 from ..runs.folder import ADOPTED, RunFolder
+from ..settings.defaults import EARLIER
 from ..training.classifier import ImageClassifier
 from ..training.precision import choose_memory_format, choose_precision, weight_uses
 from .hyperparameters import check_hyperparameters, check_shapes
@@ -132,7 +133,7 @@ def _build(path: Path, named: str) -> ImageClassifier:
         check_tensors(content["state_dict"], path)
         check_hyperparameters(settings)
         check_shapes(settings["architecture"], content["state_dict"])
-        settings["preprocessing"].setdefault("decode", EARLIER)
+        settings["preprocessing"] = EARLIER | settings["preprocessing"]
         module = ImageClassifier(**settings)
         module.load_state_dict(content["state_dict"])
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:  # InputError is a ValueError
@@ -143,7 +144,8 @@ def _build(path: Path, named: str) -> ImageClassifier:
 
 def _geometry(module: ImageClassifier) -> Geometry:
     preprocessing = module.hparams["preprocessing"]
-    return Geometry(*(preprocessing[key] for key in ("image_size", "in_channels", "interpolation", "decode")))
+    said = {field.name: preprocessing[field.name] for field in fields(Geometry)}
+    return Geometry(**said | {"range": said["range"] if isinstance(said["range"], str) else tuple(said["range"])})
 
 
 def choose_device(accelerator: str) -> torch.device:

@@ -241,6 +241,8 @@ def test_preprocessing_is_plain(make_module):
         "std": [0.5, 0.5, 0.5],
         "interpolation": "bilinear",
         "decode": "fast",
+        "range": "own",
+        "color": "srgb",
     }
     grey = make_module(in_channels=1, mean=[0.1, 0.2, 0.6], std=[0.2, 0.2, 0.2], root="x").preprocessing
     assert grey["mean"] == pytest.approx([0.3])
@@ -333,7 +335,7 @@ def test_every_configuration_builds(path):
     assert len(data.mean) == len(data.std) == config["in_channels"]
     keys = "name root image_size in_channels num_classes mean std batch_size num_workers val_fraction test_fraction"
     keys += " folds fold train_fraction max_images imbalance balance max_skipped interpolation cache_features augment"
-    keys += " shuffle_labels exclude decode group"
+    keys += " shuffle_labels exclude decode range color group"
     own = {"target", "classes", "class_order", "class_seed", "table", "file", "label", "split"}
     assert set(config) - own == set(keys.split())
     assert "defaults: [" in path.read_text(encoding="utf-8")

@@ -5,10 +5,17 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from annotated_types import Interval, Len
-from pydantic import ConfigDict, model_validator
+from pydantic import AfterValidator, ConfigDict, model_validator
 
 from ...errors import InputError
 from .kinds import Classes, Names, OneOf, Part, Seed, Settings, Share, Takes, Workers, plain, setting
+
+
+def _ascending(limits: Sequence[float]) -> Sequence[float]:
+    if not limits[0] < limits[1]:
+        raise ValueError
+    return limits
+
 
 Column = Annotated[str | None, Takes("a column's name, or null")]
 Root = Annotated[str | Path | None, Names("data.root=FOLDER", "no folder")]
@@ -87,6 +94,19 @@ class Data(Settings):
     decode: Literal["fast", "exact"] = setting(
         "fast: JPEGs of at least four times the input's side are decoded at a half, quarter or eighth of their own; "
         "exact: in full, with the pixels of torchvision's Resize and CenterCrop"
+    )
+    range: Annotated[
+        Literal["auto", "own", "earlier"]
+        | Annotated[int, Interval(ge=1, le=32)]
+        | Annotated[Sequence[float], Len(2, 2), AfterValidator(_ascending)],
+        Takes("auto, own, earlier, a whole number of bits up to 32, or two numbers such as [0,4095], the lower first"),
+    ] = setting(
+        "what becomes black and white where files have more than 8 bits a sample: auto: the least of 8, 10, 12, 14 and "
+        "16 bits that holds the training images, of signed and larger values their least and largest; bits, as 12, or "
+        "[low,high]; own: each picture by itself; earlier: as in earlier versions"
+    )
+    color: Literal["srgb", "stored"] = setting(
+        "srgb: colours as a profile in the file means them; stored: as they are in the file"
     )
     cache_features: Literal["auto"] | bool = setting(
         "a frozen network sees each image once, and training uses its features; auto: where that changes nothing"
