@@ -188,7 +188,7 @@ def _remedy(network: nn.Module, key: str, theirs: Tensor) -> str:
     if key == f"{row_of(network).first}.weight" and theirs.ndim == 4:
         channels = theirs.shape[1]
         if channels != network.get_parameter(key).shape[1]:
-            return f"say data.in_channels={channels}" if channels in (1, 3) else "ResLens takes 1 or 3 channels"
+            return f"say data.in_channels={channels}"
         return "leave model.stem out, which follows the file"
     return f"take a file of {getattr(network, 'name', 'this network')}"
 

@@ -10,11 +10,11 @@ from PIL import Image
 
 from ..data.collection import ImageCollection
 from ..data.groups import across
-from ..data.images import Range, read_image
+from ..data.images import Range, read_as_shown
 from ..data.module import ImageDataModule
 from ..data.no_images import PassedOver
 from ..data.splits import SPLITS
-from ..data.value_range import count_clipped
+from ..data.value_range import count_clipped, of_channels
 from .duplicates import LEAST_CONTRAST, PHOTOGRAPH, SMALL, SMALL_SIDE, find_duplicates
 from .signatures import Signature, read_signatures, to_picture
 
@@ -217,8 +217,8 @@ def audit_images(data: ImageDataModule) -> Audit:
 
 def value_range(data: ImageDataModule) -> dict[str, Any]:
     """Return `range` and `clipped` of an `Audit`."""
-    verdicts = data.found.verdicts
-    if verdicts is None or all(verdict.extent is None for verdict in verdicts):
+    verdicts = of_channels(data.found.verdicts or [], data.geometry.in_channels)
+    if all(verdict.extent is None for verdict in verdicts):
         return {}
     chosen = data.geometry.range
     return {"range": chosen, "clipped": count_clipped(chosen, verdicts, data.splits)}
@@ -240,7 +240,8 @@ def picture(data: ImageDataModule, index: int) -> Image.Image:
     found, geometry = data.found, data.geometry
     if found.images is not None:
         return to_picture(found.images[index].numpy())
-    return read_image(found.root / found.paths[index], range=geometry.range, color=geometry.color)
+    path = found.root / found.paths[index]
+    return read_as_shown(path, geometry.in_channels, geometry.range, geometry.color)[0]
 
 
 def extent(values: np.ndarray) -> dict[str, float]:

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from ..data.collection import ImageCollection
-from ..data.images import FORMATS, read_image
+from ..data.images import read_as_shown
 from ..data.processes import map_files
 from ..data.transforms import Geometry
+from ..figures.heat_maps import first_three
 
 SIDE = 32  # pixels of a thumbnail: what `imagehash.phash` looks at
 HELD = "array"  # the format of an image that is held in memory
@@ -57,9 +58,8 @@ def read_signatures(found: ImageCollection, indices: np.ndarray, geometry: Geome
 
 
 def sign_file(path: Path, geometry: Geometry = AS_IT_IS) -> Signature:
-    picture = read_image(path, range=geometry.range, color=geometry.color)
-    with Image.open(path, formats=FORMATS) as image:  # the header alone
-        return sign(picture, image.mode, image.format or "")
+    picture, contents = read_as_shown(path, geometry.in_channels, geometry.range, geometry.color)
+    return sign(picture, contents.mode, contents.format)
 
 
 def sign_array(array: np.ndarray) -> Signature:
@@ -67,8 +67,8 @@ def sign_array(array: np.ndarray) -> Signature:
 
 
 def to_picture(array: np.ndarray) -> Image.Image:
-    """Return uint8 (C, H, W), C of 1 or 3, as an RGB picture."""
-    return Image.fromarray(np.broadcast_to(array, (3, *array.shape[1:])).transpose(1, 2, 0).copy())
+    """Return uint8 (C, H, W) as an RGB picture."""
+    return Image.fromarray(first_three(array).transpose(1, 2, 0).copy())
 
 
 def sign(picture: Image.Image, mode: str, format: str) -> Signature:

@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from .images import UnreadableImageError, look_at
+from .images import look_at
 from .manifest import Entry, Verdict, read_manifest, write_manifest
 from .processes import map_files
+from .refusal import UnreadableImageError
 
 # How the reasons begin that may not hold the next time, though the file stays the same: they are not remembered.
 PASSING = ("missing", "permission denied", "no access", "not a regular file", "too large for the memory", "takes over")
@@ -56,4 +57,4 @@ def find_defect(path: Path | str) -> Verdict:
         found = look_at(path)
     except UnreadableImageError as error:
         return Verdict(error.reason)
-    return Verdict(None, found.mode, found.extent)
+    return Verdict(None, *found[1:])

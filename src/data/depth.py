@@ -52,6 +52,8 @@ class Deep:
         premultiplied: whether the colours are multiplied by it already.
         inverted: whether 0 is white.
         key: the colour that stands for nothing.
+        own: the range that the file itself says.
+        of_bands: whether the colours are bands of no colour.
     """
 
     size: tuple[int, int]
@@ -61,6 +63,17 @@ class Deep:
     premultiplied: bool = False
     inverted: bool = False
     key: tuple[int, ...] | None = None
+    own: Limits | None = None
+    of_bands: bool = False
+
+    @property
+    def samples(self) -> int:
+        return int(self.rows(0, 1).shape[2])
+
+    @property
+    def of_bytes(self) -> bool:
+        """Whether it has 8 bits a sample after all, and is here because of its bands."""
+        return self.rows(0, 1).dtype == np.uint8
 
     def bands(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the first row of each band of rows, and its samples."""
@@ -157,11 +170,16 @@ def _tag(image: Image.Image, tag: int) -> int | None:
 # Ranges ---------------------------------------------------------------------------------------------------------------
 
 
-def measure(deep: Deep) -> Extent:
-    """Return the least and the largest value of its colours, leaving out what is no number."""
+def measure(deep: Deep, *, every: bool = False) -> Extent | None:
+    """Return the least and the largest value of its colours, or of every sample, leaving out what is no number.
+
+    None where the range is known: of 8 bits, and where the file says it.
+    """
+    if deep.of_bytes or deep.own is not None:
+        return None
     lows, highs, whole = [], [], True
     for _, samples in deep.bands():
-        values = samples[..., : deep.colours]
+        values = samples if every else samples[..., : deep.colours]
         if not np.issubdtype(values.dtype, np.integer):
             whole, values = False, values[np.isfinite(values)]
         if values.size:
@@ -198,13 +216,32 @@ def tell(limits: Limits) -> str:
 
 def to_picture(deep: Deep, mode: str, limits: Limits | None = None, finish: Finish = plain) -> Image.Image:
     """Return a picture of 8 bits, L or RGB, transparency on white. Without limits those of this picture."""
-    limits = limits or choose_limits([measure(deep)])
-    assert limits is not None
+    limits = _limits(deep, limits)
     opaque = _opaque(deep, limits[1])
     picture = Image.new(mode, deep.size)
     for top, samples in deep.bands():
         picture.paste(finish(_band(deep, samples, limits, opaque), mode), (0, top))
     return picture
+
+
+def to_bands(deep: Deep, limits: Limits | None = None) -> list[Image.Image]:
+    """Return every sample as a picture of its own, L."""
+    limits = _limits(deep, limits, every=True)
+    pictures = [Image.new("L", deep.size) for _ in range(deep.samples)]
+    for top, samples in deep.bands():
+        for number, picture in enumerate(pictures):
+            picture.paste(Image.fromarray(scale(np.ascontiguousarray(samples[..., number]), limits)), (0, top))
+    return pictures
+
+
+def _limits(deep: Deep, given: Limits | None, *, every: bool = False) -> Limits:
+    """Return the range that was given; otherwise the file's own, or that of its values."""
+    if deep.of_bytes:
+        return 0.0, 255.0
+    if given or deep.own:
+        return given or deep.own or (0.0, 1.0)
+    measured = measure(deep, every=every)
+    return choose_limits([] if measured is None else [measured]) or (0.0, 1.0)
 
 
 def _band(deep: Deep, samples: np.ndarray, limits: Limits, opaque: float) -> Image.Image:
@@ -217,7 +254,7 @@ def _band(deep: Deep, samples: np.ndarray, limits: Limits, opaque: float) -> Ima
     if deep.key is not None:
         colours = np.where((samples[..., : deep.colours] == deep.key).all(-1, keepdims=True), 255, colours)
     colours = np.ascontiguousarray(colours.astype(np.uint8))
-    if deep.colours == 4:
+    if deep.colours == 4 and not deep.of_bands:
         return Image.frombytes("CMYK", colours.shape[1::-1], colours.tobytes())
     return Image.fromarray(colours[..., 0] if deep.colours == 1 else colours)
 
@@ -226,12 +263,16 @@ def _opaque(deep: Deep, high: float) -> float:
     """Return the largest alpha: that of 16 bits, unless it is stored like the colours, in fewer."""
     if not deep.alpha:
         return 1.0
+    if deep.of_bytes:
+        return 255.0
     largest = max(float(samples[..., deep.colours].max()) for _, samples in deep.bands())
     return high if largest <= high else 65535.0
 
 
 def scale(values: np.ndarray, limits: Limits) -> np.ndarray:
     """Return 0…255, rounded, as uint8."""
+    if values.dtype == np.uint8:
+        return values
     if values.dtype == np.uint16:
         looked_up: np.ndarray = _table(*limits)[values]
         return looked_up

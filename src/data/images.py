@@ -7,18 +7,24 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from PIL import Image, UnidentifiedImageError, _imaging
 from PIL.ImageFile import ImageFile
 
-from ..errors import InputError
+from .bands import Bands, Picture
 from .colour import finish_with, plain
 from .decoding_cost import reason_against, reason_against_opened
-from .depth import Extent, find_deep, measure, to_picture
+from .depth import Deep, Extent, Limits, find_deep, measure, to_bands, to_picture
+from .formats import RAW, plug_in, recognise
 from .jpeg_cost import MAX_PIXELS
+from .jpegxl_cost import jpegxl_pixels
 from .pixels import UPRIGHT, exif_orientation, to_channels
+from .readers.dicom import read_dicom
+from .readers.tiff import count_samples, has_odd_planes, is_camera_raw, is_tiff, read_tiff, tiff_orientation
+from .refusal import UnreadableImageError, refuse
 
 # What may be opened. By default Pillow also tries formats that start other programs (EPS runs Ghostscript) and some
 # without a signature, which take any bytes for a picture.
@@ -32,19 +38,14 @@ with suppress(OSError, AttributeError):
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
-class UnreadableImageError(InputError):
-    """A file that cannot become a picture; `reason` is short enough for a table ("empty file", "truncated", …)."""
-
-    def __init__(self, message: str, reason: str | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason or message
-
-
 Range = str | tuple[float, float]
 """What becomes black and white where samples have more than 8 bits: two values, `OWN` or `EARLIER`."""
 
 OWN = "own"
 """Each picture's own range (see `src.data.depth`)."""
+
+COLOURS = (1, 3)
+"""Channels of a grey and of a coloured picture."""
 
 EARLIER = "earlier"
 """As versions did that knew no ranges: 65535 is white; several samples of 16 bits lose their lower byte."""
@@ -54,13 +55,39 @@ class Contents(NamedTuple):
     """What a file holds.
 
     Attributes:
-        format, mode: as Pillow calls them.
-        extent: of its values, where they have more than 8 bits.
+        format, mode: as Pillow calls them; the mode is such as "5 bands" where there are no colours.
+        bands: samples of a pixel.
+        extent: of the values of its colours, where they have more than 8 bits.
+        every: that of all samples.
     """
 
     format: str
     mode: str
-    extent: Extent | None
+    bands: int
+    extent: Extent | None = None
+    every: Extent | None = None
+
+
+@dataclass
+class Loaded:
+    """A file that has been decoded: a picture of Pillow's, or deep samples."""
+
+    format: str
+    mode: str
+    picture: Image.Image | None = None
+    deep: Deep | None = None
+    orientation: int = 1
+    profile: bytes | None = None
+    stored: int | None = None  # samples of a TIFF, of which Pillow may drop some
+
+    @property
+    def bands(self) -> int:
+        if self.stored is not None:
+            return self.stored
+        if self.deep is not None:
+            return self.deep.samples
+        assert self.picture is not None
+        return len(self.picture.getbands())
 
 
 def read_image(
@@ -69,11 +96,11 @@ def read_image(
     shorter_side: int | None = None,
     range: Range = OWN,
     color: str = "srgb",
-) -> Image.Image:
+) -> Picture:
     """Return the first frame of an image file, upright, on white where it is transparent, 8 bits a channel.
 
     Args:
-        in_channels: 1 gives mode L (luma, ITU-R 601), 3 gives RGB.
+        in_channels: 1 gives mode L (luma, ITU-R 601), 3 gives RGB, any other number the file's own bands, as they are.
         shorter_side: the pixels that are needed of the shorter side. A JPEG that has at least four times as many is
             decoded by libjpeg at a half, quarter or eighth of its size, so that twice as many are left: several times
             faster, and not quite the same after resizing. No other format can do this. None: every pixel.
@@ -82,19 +109,48 @@ def read_image(
     Raises:
         UnreadableImageError: empty, truncated, not an image, too large, or broken otherwise.
     """
-    mode = "L" if in_channels == 1 else "RGB"
     with explained(source), opened(source) as file:
-        image = open_image(file, shorter_side)
-        finish = plain if color == "stored" else finish_with(image.info.get("icc_profile"), image.mode)
-        deep = None if range == EARLIER else find_deep(image, file)
-        image.load()
-        orientation = exif_orientation(image)  # asked last: Pillow turns a TIFF upright itself while it loads it
-        if deep is None:
-            picture = to_channels(image, in_channels, finish)
-        else:
-            picture = to_picture(deep, mode, None if isinstance(range, str) else range, finish)
-        del image, deep  # of the largest pictures each copy takes 0.7 GB, and turning needs two
-        return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
+        loaded = load(file, shorter_side, earlier=range == EARLIER, as_bands=in_channels not in COLOURS)
+        turn = UPRIGHT.get(loaded.orientation)
+        picture = convert(loaded, in_channels, None if isinstance(range, str) else range, color)
+        del loaded  # of the largest pictures each copy takes 0.7 GB, and turning needs two
+        return picture if turn is None else picture.transpose(turn)
+
+
+def read_as_shown(
+    source: Path | str | BinaryIO, in_channels: int, range: Range, color: str
+) -> tuple[Image.Image, Contents]:
+    """Return the picture as a person sees it, RGB, and what the file holds; of many bands the first three."""
+    as_bands = in_channels not in COLOURS
+    limits = None if isinstance(range, str) else range
+    with explained(source), opened(source) as file:
+        loaded = load(file, None, earlier=range == EARLIER, as_bands=as_bands)
+        contents = Contents(loaded.format, loaded.mode, loaded.bands)
+        picture = convert(loaded, in_channels if as_bands else 3, limits, color)
+        if isinstance(picture, Bands):
+            shown = picture.bands[:3] if len(picture.bands) > 2 else [picture.bands[0]] * 3
+            picture = Image.merge("RGB", shown)
+        turn = UPRIGHT.get(loaded.orientation)
+        return picture if turn is None else picture.transpose(turn), contents
+
+
+def convert(loaded: Loaded, in_channels: int, limits: Limits | None, color: str) -> Picture:
+    """Return what was decoded with so many channels of 8 bits."""
+    refuse(reason_against_bands(loaded.mode, loaded.bands, in_channels))
+    if in_channels not in COLOURS:
+        return Bands(loaded.picture.split() if loaded.deep is None else to_bands(loaded.deep, limits))  # type: ignore[union-attr]
+    finish = plain if color == "stored" else finish_with(loaded.profile, loaded.mode)
+    if loaded.deep is not None:
+        return to_picture(loaded.deep, "L" if in_channels == 1 else "RGB", limits, finish)
+    assert loaded.picture is not None
+    return to_channels(loaded.picture, in_channels, finish)
+
+
+def reason_against_bands(mode: str, bands: int, in_channels: int) -> str | None:
+    """Return why a file of this mode doesn't give so many channels; None if it does."""
+    if in_channels in COLOURS:
+        return f"{mode}: data.in_channels={bands} takes them" if mode.endswith("bands") else None
+    return None if bands == in_channels else f"{bands} bands, and data.in_channels={in_channels}"
 
 
 def look_at(source: Path | str | BinaryIO) -> Contents:
@@ -104,20 +160,68 @@ def look_at(source: Path | str | BinaryIO) -> Contents:
     read, but only an eighth of its size is reconstructed from them: the same verdict in less time.
     """
     with explained(source), opened(source) as file:
-        image = open_image(file, shorter_side=1)
-        contents = Contents(image.format or "", image.mode, None)
-        deep = find_deep(image, file)
-        image.load()
-        if deep is not None:
-            return contents._replace(extent=measure(deep))
-        to_channels(image, in_channels=3)
+        loaded = load(file, shorter_side=1)
+        contents = Contents(loaded.format, loaded.mode, loaded.bands)
+        if loaded.deep is not None:
+            return contents._replace(extent=measure(loaded.deep), every=measure(loaded.deep, every=True))
+        assert loaded.picture is not None
+        to_channels(loaded.picture, in_channels=3)
         return contents
 
 
-def open_image(file: BinaryIO, shorter_side: int | None) -> ImageFile:
+# From a file to samples ----------------------------------------------------------------------------------------------
+
+
+def load(file: BinaryIO, shorter_side: int | None, *, earlier: bool = False, as_bands: bool = False) -> Loaded:
+    """Decode a file.
+
+    Args:
+        earlier: as earlier versions did, without samples of more than 8 bits.
+        as_bands: without regard to what its samples mean.
+    """
+    row = recognise(file)
+    if row is not None and not row.is_installed:
+        raise UnreadableImageError(str(row))
+    if row is not None and row.plugin is None:
+        return _loaded(read_dicom(file), row.name)
+    tiff = is_tiff(file)
+    if tiff:
+        refuse(reason_against(file))
+        if is_camera_raw(file):
+            raise UnreadableImageError(f"camera raw (DNG, NEF, ARW, PEF …): {RAW}")
+        if as_bands or (not earlier and has_odd_planes(file)):
+            return _loaded(read_tiff(file, as_bands=as_bands), "TIFF", tiff_orientation(file))
+    try:
+        image = open_image(file, shorter_side, FORMATS if row is None else (plug_in(row),))
+    except UnidentifiedImageError:
+        if row is not None:
+            raise UnreadableImageError(f"{row.name} that cannot be decoded: damaged, or of an unknown kind") from None
+        if not tiff:
+            raise
+        return _loaded(read_tiff(file, as_bands=as_bands), "TIFF", tiff_orientation(file))
+    loaded = Loaded(image.format or "", image.mode, profile=image.info.get("icc_profile"))
+    if tiff:
+        loaded.stored = count_samples(file)
+        file.seek(0)
+    loaded.deep = None if earlier else find_deep(image, file)
+    image.load()
+    loaded.orientation = exif_orientation(image)  # asked last: Pillow turns a TIFF upright itself while it loads it
+    loaded.picture = image if loaded.deep is None else None
+    return loaded
+
+
+def _loaded(deep: Deep, format: str, orientation: int = 1) -> Loaded:
+    mode = f"{deep.samples} bands" if deep.of_bands else {1: "L", 3: "RGB", 4: "CMYK"}.get(deep.colours, "")
+    return Loaded(format, mode, deep=deep, orientation=orientation)
+
+
+def open_image(file: BinaryIO, shorter_side: int | None, formats: tuple[str, ...] = FORMATS) -> ImageFile:
     """Open a picture that doesn't cost too much, without decoding it."""
     refuse(reason_against(file))
-    image = Image.open(file, formats=FORMATS)
+    if formats == ("JXL",) and (jpegxl_pixels(file) or MAX_PIXELS + 1) > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    file.seek(0)
+    image = Image.open(file, formats=formats)
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
     refuse(reason_against_opened(image, file))
@@ -135,12 +239,6 @@ def explained(source: Path | str | BinaryIO) -> Iterator[None]:
         name = source if isinstance(source, str | Path) else getattr(source, "name", "the image")
         reason = reason_of(error, source)
         raise UnreadableImageError(f"{str(name)!r} cannot be read: {reason}. Give another image.", reason) from error
-
-
-def refuse(reason: str | None) -> None:
-    """Raise `UnreadableImageError` if there is a reason."""
-    if reason is not None:
-        raise UnreadableImageError(reason)
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from .cache import cache_file, write_cache
 from .collection import ImageCollection
 from .defects import may_pass
 from .folders import Listing, select
-from .images import UnreadableImageError
 from .manifest import Verdict
 from .processes import map_files
+from .refusal import UnreadableImageError
 from .transforms import Geometry, load_image
 
 log = logging.getLogger(__name__)

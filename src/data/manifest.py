@@ -16,11 +16,13 @@ VERSION = 3
 
 
 class Verdict(NamedTuple):
-    """What decoding a file has shown: what is wrong with it (None: nothing), its mode, the extent of deep values."""
+    """What decoding a file has shown: what is wrong with it (None: nothing), and what it holds (see `Contents`)."""
 
     reason: str | None
     mode: str = ""
+    bands: int = 0
     extent: Extent | None = None
+    every: Extent | None = None
 
 
 class Entry(NamedTuple):
@@ -47,13 +49,17 @@ def read_manifest(root: Path) -> dict[str, Entry]:
         return {}
 
 
-def _verdict(reason: Any, mode: Any, extent: Any) -> Verdict:
+def _verdict(reason: Any, mode: Any, bands: Any, *extents: Any) -> Verdict:
     if not (reason is None or isinstance(reason, str)) or not isinstance(mode, str):
         raise TypeError
-    if extent is None:
-        return Verdict(reason, mode)
-    low, high, whole = extent
-    return Verdict(reason, mode, Extent(float(low), float(high), bool(whole)))
+    return Verdict(reason, mode, int(bands), *map(_extent, extents))
+
+
+def _extent(found: Any) -> Extent | None:
+    if found is None:
+        return None
+    low, high, whole = found
+    return Extent(float(low), float(high), bool(whole))
 
 
 def write_manifest(root: Path, entries: dict[str, Entry]) -> None:

@@ -23,7 +23,7 @@ from .processes import worker_count
 from .sources import SOURCES, check_source, find_images
 from .splits import SPLITS, permute_labels, round_robin, split_dataset, stratified_subset, thin_out
 from .transforms import Augmentation, Geometry, chosen_augmentation
-from .value_range import measure_range, report_range, said_range
+from .value_range import measure_range, of_channels, report_range, said_range
 
 UNTIL_FOUND = 32  # the batch size for `auto`, until the training has found how many images fit
 
@@ -125,9 +125,9 @@ class ImageDataModule(LightningDataModule):
 
     def settle_range(self) -> None:
         """Measure what becomes black and white, unless it was said; say what it is."""
-        verdicts, measured = self.found.verdicts, self.chosen.range == "auto"
-        if verdicts is None:
+        if self.found.verdicts is None:
             return
+        verdicts, measured = of_channels(self.found.verdicts, self.geometry.in_channels), self.chosen.range == "auto"
         if measured:
             self.geometry = replace(self.geometry, range=measure_range(verdicts, self.splits))
         report_range(self.geometry.range, verdicts, self.splits, measured=measured)
@@ -142,6 +142,7 @@ class ImageDataModule(LightningDataModule):
             options=self.options,
             group=self.chosen.group,
             exclude=self.chosen.exclude,
+            in_channels=self.geometry.in_channels,
         )
         if self.chosen.num_classes not in (None, len(found.class_names)):
             raise InputError(

@@ -1,9 +1,11 @@
 """From a decoded picture to a network's input size: fixed for evaluation, random for training."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from PIL import Image, ImageEnhance
 
 from ..errors import InputError
 from ..settings.schema.data import Augment
+from .bands import Bands, Picture, each
 from .images import OWN, Range, read_image
 
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -50,7 +53,7 @@ class Geometry:
     def is_exact(self) -> bool:
         return self.decode == "exact"
 
-    def read(self, source: Path | str | BinaryIO, needed: int) -> Image.Image:
+    def read(self, source: Path | str | BinaryIO, needed: int) -> Picture:
         """Read a picture of whose shorter side at least `needed` pixels are wanted. Raise `UnreadableImageError`."""
         return read_image(source, self.in_channels, None if self.is_exact else needed, self.range, self.color)
 
@@ -105,13 +108,11 @@ def load_augmented(
         picture = jitter_color(picture, augmentation.color, random)
     if augmentation.shift > 0:
         down, right = (int(n) for n in random.integers(-augmentation.shift, augmentation.shift + 1, size=2))
-        shifted = Image.new(picture.mode, picture.size)
-        shifted.paste(picture, (right, down))
-        picture = shifted
+        picture = each(picture, lambda band: shifted(band, right, down))
     return to_tensor(picture)
 
 
-def resize_and_crop(picture: Image.Image, geometry: Geometry) -> Image.Image:
+def resize_and_crop(picture: Picture, geometry: Geometry) -> Picture:
     """Resize the shorter side, antialiased, and crop the centre: torchvision's Resize and CenterCrop."""
     size, is_strip = geometry.image_size, max(picture.size) > LONGEST * min(picture.size)
     if is_strip and not geometry.is_exact:
@@ -131,12 +132,18 @@ def resize_and_crop(picture: Image.Image, geometry: Geometry) -> Image.Image:
     return picture if resized == (size, size) else picture.crop((left, top, left + size, top + size))
 
 
-def shorten(picture: Image.Image) -> Image.Image:
+def shorten(picture: Picture) -> Picture:
     """Return the centre of a strip, `LONGEST` times as long as its shorter side."""
     most = LONGEST * min(picture.size)
     width, height = (min(side, most) for side in picture.size)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))
+
+
+def shifted(picture: Image.Image, right: int, down: int) -> Image.Image:
+    moved = Image.new(picture.mode, picture.size)
+    moved.paste(picture, (right, down))
+    return moved
 
 
 def random_box(
@@ -159,17 +166,24 @@ def random_box(
     return (left, top, left + side, top + side)
 
 
-def jitter_color(picture: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
+def jitter_color(picture: Picture, strength: float, random: np.random.Generator) -> Picture:
     enhancers = [ImageEnhance.Brightness, ImageEnhance.Contrast]
-    if picture.mode == "RGB":
+    if isinstance(picture, Image.Image) and picture.mode == "RGB":
         enhancers.append(ImageEnhance.Color)
     for enhancer in enhancers:
-        picture = enhancer(picture).enhance(random.uniform(1 - strength, 1 + strength))
+        picture = each(picture, partial(enhanced, enhancer, random.uniform(1 - strength, 1 + strength)))
     return picture
 
 
-def to_tensor(picture: Image.Image) -> torch.Tensor:
-    """Return a picture of mode L or RGB as uint8 (C, H, W), contiguous."""
+def enhanced(enhancer: Callable[[Image.Image], Any], factor: float, picture: Image.Image) -> Image.Image:
+    result: Image.Image = enhancer(picture).enhance(factor)
+    return result
+
+
+def to_tensor(picture: Picture) -> torch.Tensor:
+    """Return a picture of mode L or RGB, or of bands, as uint8 (C, H, W), contiguous."""
+    if isinstance(picture, Bands):
+        return torch.from_numpy(np.stack([np.asarray(band) for band in picture.bands]))
     pixels = np.array(picture)  # a copy: PyTorch wants memory it may write to
     pixels = pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
     return torch.from_numpy(pixels)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .depth import Extent, Limits, choose_limits, tell
-from .images import OWN, Range
+from .images import COLOURS, OWN, Range
 from .manifest import Verdict
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,11 @@ def said_range(said: str | int | Sequence[float]) -> Range:
     return (0.0, 2.0**said - 1) if isinstance(said, int) else (float(said[0]), float(said[1]))
 
 
+def of_channels(verdicts: Sequence[Verdict], in_channels: int) -> Sequence[Verdict]:
+    """Return the verdicts with the extent of what so many channels take: the colours, or every sample."""
+    return verdicts if in_channels in COLOURS else [verdict._replace(extent=verdict.every) for verdict in verdicts]
+
+
 def measure_range(verdicts: Sequence[Verdict], splits: Mapping[str, np.ndarray]) -> Range:
     """Return the range that the training images have together; `OWN` where none of them is deep."""
     return choose_limits(_extents(verdicts, splits["train"])) or OWN
@@ -27,12 +32,12 @@ def measure_range(verdicts: Sequence[Verdict], splits: Mapping[str, np.ndarray])
 def report_range(
     range: Range, verdicts: Sequence[Verdict], splits: Mapping[str, np.ndarray], *, measured: bool
 ) -> None:
-    """Say in a line what the range is and where it is from, and in another how many images have values outside."""
+    """Say in a line what the range is, and in another how many images have values outside."""
     deep = _extents(verdicts, np.arange(len(verdicts)))
     if not deep or isinstance(range, str):
         return
-    source = "measured on the training images" if measured else "as data.range says"
-    log.info("values of more than 8 bits: %s become 0…255, %s", tell(range), source)
+    source = ", measured on the training images" if measured else ""
+    log.info("values of more than 8 bits: %s become 0…255%s", tell(range), source)
     if len({extent.whole for extent in deep}) > 1:
         log.warning(
             "some images hold whole numbers and some fractions, which have one range here: say data.range=[LOW,HIGH], "

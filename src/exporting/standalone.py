@@ -50,6 +50,8 @@ def load_image(
     color: str = "srgb",
 ) -> np.ndarray:
     """A picture as the network was trained on it: uint8 (C, S, S), its channels RGB or, if there is one, grey."""
+    if in_channels not in (1, 3):
+        raise ValueError(f"the network sees {in_channels} bands, which this example doesn't read: give it an array")
     with ExitStack() as stack:
         content = stack.enter_context(Path(file).open("rb")) if isinstance(file, str | Path) else file
         image = Image.open(content, formats=FORMATS)

@@ -19,6 +19,7 @@ from ..data.collection import Skipped
 from ..data.datasets import FileDataset, ImageDataset, ImageLoader
 from ..data.defects import find_defects, scan
 from ..data.folders import list_files
+from ..data.images import reason_against_bands
 from ..data.manifest import Verdict
 from ..data.splits import round_robin
 from ..data.transforms import Geometry
@@ -174,6 +175,8 @@ def _whole_files(
     named: str,
 ) -> Pictures:
     """Take the files at `paths` that have no reason against them."""
+    channels = trained.geometry.in_channels
+    verdicts = [one._replace(reason=one.reason or reason_against_bands(*one[1:3], channels)) for one in verdicts]
     found = list(zip(paths, verdicts, strict=True))
     bad = [Skipped(path, verdict.reason) for path, verdict in found if verdict.reason is not None]
     skipped = sorted([*others, *bad], key=lambda entry: entry.path)

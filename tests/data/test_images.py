@@ -175,7 +175,10 @@ def test_reasons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         "text.jpg": (b"hello", "not an image"),
         "half.jpg": (jpeg[: len(jpeg) // 2], "truncated"),
         "half.png": (png[: len(png) // 2], "truncated"),
-        "vector.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        "vector.eps": (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            "PostScript: draw it as PNG, as with Ghostscript",
+        ),
         "whole.jpg": (jpeg, None),
     }
     for name, (content, reason) in written.items():

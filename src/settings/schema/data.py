@@ -8,7 +8,7 @@ from annotated_types import Interval, Len
 from pydantic import AfterValidator, ConfigDict, model_validator
 
 from ...errors import InputError
-from .kinds import Classes, Names, OneOf, Part, Seed, Settings, Share, Takes, Workers, plain, setting
+from .kinds import Channels, Classes, Names, Part, Seed, Settings, Share, Takes, Workers, plain, setting
 
 
 def _ascending(limits: Sequence[float]) -> Sequence[float]:
@@ -45,7 +45,9 @@ class Data(Settings):
         "the images' (null: the table's)"
     )
     image_size: Annotated[int, Interval(ge=4, le=4096)] = setting("side of the square that the network sees, in pixels")
-    in_channels: Annotated[int, OneOf(1, 3)] = setting("1: grey, 3: colour, whatever the images have")
+    in_channels: Channels = setting(
+        "1: grey, 3: colour, whatever the images have; any other number: the bands of the files, which must be as many"
+    )
     num_classes: Classes | None = setting("number of classes that is expected; null: as many as are found")
     mean: Sequence[Share] = setting(
         "mean of each channel, as a share of the full range; one value serves all channels, three become one"
@@ -161,7 +163,7 @@ class Data(Settings):
 
 
 def channel_values(name: str, values: Sequence[float], channels: int) -> list[float]:
-    """One value for each channel: a single one serves all, and three become their average for grey images."""
+    """One value for each channel: a single one serves all, and three become their average for any other number."""
     if len(values) not in (1, 3, channels):
         raise InputError(
             f"data.{name} has {len(values)} values for data.in_channels={channels}: give one a channel, "
@@ -169,4 +171,4 @@ def channel_values(name: str, values: Sequence[float], channels: int) -> list[fl
         )
     if len(values) == channels:
         return [float(value) for value in values]
-    return [float(values[0])] * channels if len(values) == 1 else [sum(map(float, values)) / len(values)]
+    return [sum(map(float, values)) / len(values)] * channels
