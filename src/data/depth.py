@@ -28,7 +28,9 @@ PIXELS_AT_ONCE = 2**20
 # Pillow keeps the upper byte of each sample of several. Told that the bytes come in the other order it keeps the lower
 # one, so that two readings make a whole.
 OTHER_BYTE = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
-PHOTOMETRIC, PLANAR, EXTRA_SAMPLES = 262, 284, 338  # tags of TIFF
+# What libtiff has unpacked is in this machine's order, whatever the file's; Pillow knows that of whole 16 bits alone.
+NATIVE = {"F;32BF": "F;32NF", "F;64BF": "F;64NF", "I;16BS": "I;16NS", "I;32B": "I;32N", "I;32BS": "I;32NS"}
+PHOTOMETRIC = 262  # a tag of TIFF
 
 
 class Extent(NamedTuple):
@@ -89,18 +91,26 @@ def find_deep(image: ImageFile.ImageFile, file: BinaryIO) -> Deep | None:
     """Return the samples of a picture that Pillow has opened, and not loaded, from `file`; None for one of 8 bits."""
     if image.mode.startswith(("I", "F")):
         key = image.info.get("transparency")
+        if image.tile and image.tile[0].codec_name == "libtiff" and (raw := _raw(image)) in NATIVE:
+            _reread(image, image.mode, NATIVE[raw])
         image.load()
         inverted = _tag(image, PHOTOMETRIC) == 0
         return Deep(image.size, _rows_of(image), 1, inverted=inverted, key=(key,) if isinstance(key, int) else None)
     if not image.tile:
         return None
     codec, _, _, args = image.tile[0]
-    raw = args if isinstance(args, str) else args[0] if args else None
+    raw = _raw(image)
     if codec in ("ppm", "ppm_plain") and image.mode == "RGB" and isinstance(args, tuple) and args[-1] > 255:
         return _of_netpbm(image)
-    if not isinstance(raw, str) or raw[-4:] not in OTHER_BYTE:
+    if raw[-4:] not in OTHER_BYTE:
         return None
     return _of_grey_and_alpha(image) if raw.startswith("LA") else _of_two_readings(image, file, raw)
+
+
+def _raw(image: ImageFile.ImageFile) -> str:
+    """Return how Pillow calls the way in which the samples are stored."""
+    args = image.tile[0].args
+    return args if isinstance(args, str) else str(args[0]) if args else ""
 
 
 def _of_netpbm(image: ImageFile.ImageFile) -> Deep:
@@ -276,7 +286,8 @@ def scale(values: np.ndarray, limits: Limits) -> np.ndarray:
     if values.dtype == np.uint16:
         looked_up: np.ndarray = _table(*limits)[values]
         return looked_up
-    return _scaled(values.astype(np.float64), *limits)
+    with np.errstate(invalid="ignore"):  # some values may be no numbers
+        return _scaled(values.astype(np.float64), *limits)
 
 
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:

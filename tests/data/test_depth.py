@@ -75,6 +75,14 @@ def test_all_levels_are_left_whatever_bits_are_used(make, bits):
     assert look_at(file).extent == Extent(0, 2**bits - 1, True)
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int32])
+def test_signed_and_floats_of_both_orders(order, compression, dtype):
+    values = RAMP[..., None].astype(dtype) if dtype is np.float32 else (RAMP * 4000 - 2000)[..., None].astype(dtype)
+    assert np.abs(levels(tiff(values, compression=compression, byteorder=order)).astype(int) - EXPECTED).max() <= 1
+
+
 def test_netpbm_colour():
     for plain in (False, True):
         values = ramp(12, 3)
