@@ -23,7 +23,7 @@ from .jpeg_cost import MAX_PIXELS
 from .jpegxl_cost import jpegxl_pixels
 from .pixels import UPRIGHT, exif_orientation, to_channels
 from .readers.dicom import read_dicom
-from .readers.tiff import count_samples, has_odd_planes, is_camera_raw, is_tiff, read_tiff, tiff_orientation
+from .readers.tiff import SAMPLES, describe_tiff, has_odd_planes, is_camera_raw, is_tiff, read_tiff, tiff_orientation
 from .refusal import UnreadableImageError, refuse
 
 # What may be opened. By default Pillow also tries formats that start other programs (EPS runs Ghostscript) and some
@@ -187,9 +187,10 @@ def load(file: BinaryIO, shorter_side: int | None, *, earlier: bool = False, as_
     tiff = is_tiff(file)
     if tiff:
         refuse(reason_against(file))
-        if is_camera_raw(file):
+        tags = describe_tiff(file)
+        if is_camera_raw(tags):
             raise UnreadableImageError(f"camera raw (DNG, NEF, ARW, PEF …): {RAW}")
-        if as_bands or (not earlier and has_odd_planes(file)):
+        if as_bands or (not earlier and has_odd_planes(tags)):
             return _loaded(read_tiff(file, as_bands=as_bands), "TIFF", tiff_orientation(file))
     try:
         image = open_image(file, shorter_side, FORMATS if row is None else (plug_in(row),))
@@ -201,8 +202,7 @@ def load(file: BinaryIO, shorter_side: int | None, *, earlier: bool = False, as_
         return _loaded(read_tiff(file, as_bands=as_bands), "TIFF", tiff_orientation(file))
     loaded = Loaded(image.format or "", image.mode, profile=image.info.get("icc_profile"))
     if tiff:
-        loaded.stored = count_samples(file)
-        file.seek(0)
+        loaded.stored = tags.get(SAMPLES, 1)
     loaded.deep = None if earlier else find_deep(image, file)
     image.load()
     loaded.orientation = exif_orientation(image)  # asked last: Pillow turns a TIFF upright itself while it loads it

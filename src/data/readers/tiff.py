@@ -29,22 +29,21 @@ def is_tiff(file: BinaryIO) -> bool:
     return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def is_camera_raw(file: BinaryIO) -> bool:
+def describe_tiff(file: BinaryIO) -> dict[int, int]:
+    """Return what the first directory says that has to be known before anything is decoded."""
+    return read_tags(file, (DNG_VERSION, PHOTOMETRIC, SUBFILE, SUBDIRECTORIES, PLANAR, BITS, SAMPLES, EXTRA_SAMPLES))
+
+
+def is_camera_raw(tags: dict[int, int]) -> bool:
     """Return whether it is a camera's, in which the first picture is a small preview, or a mosaic of its sensor."""
-    tags = read_tags(file, (DNG_VERSION, PHOTOMETRIC, SUBFILE, SUBDIRECTORIES))
     preview = tags.get(SUBFILE, 0) & 1 and SUBDIRECTORIES in tags
     return DNG_VERSION in tags or bool(preview) or tags.get(PHOTOMETRIC) in MOSAICS
 
 
-def has_odd_planes(file: BinaryIO) -> bool:
+def has_odd_planes(tags: dict[int, int]) -> bool:
     """Return whether its samples lie in planes of more than 8 bits, or of no colour, of which Pillow takes a part."""
-    tags = read_tags(file, (PLANAR, BITS, SAMPLES, EXTRA_SAMPLES))
     odd = tags.get(BITS, 1) > 8 or tags.get(EXTRA_SAMPLES) == 0
     return tags.get(PLANAR) == 2 and tags.get(SAMPLES, 1) > 1 and odd
-
-
-def count_samples(file: BinaryIO) -> int:
-    return read_tags(file, (SAMPLES,)).get(SAMPLES, 1)
 
 
 def tiff_orientation(file: BinaryIO) -> int:
