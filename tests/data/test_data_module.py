@@ -266,7 +266,7 @@ def test_setup_twice_looks_once(make_module, folder, monkeypatch):
         ({"image_size": 3}, r"data\.image_size=3 is not possible: take a whole number between 4 and 4096"),
         ({"batch_size": 1}, r"data\.batch_size=1 is not possible: take a whole number between 2 and 65536, or auto"),
         ({"image_size": 22.5}, r"data\.image_size=22\.5"),
-        ({"in_channels": 2}, r"data\.in_channels=2 is not possible: take 1 or 3"),
+        ({"in_channels": 0}, r"data\.in_channels=0 is not possible: take a whole number between 1 and 1024"),
         ({"batch_size": -1}, r"data\.batch_size=-1"),
         ({"num_workers": "many"}, r"data\.num_workers=many"),
         ({"val_fraction": 0}, r"data\.val_fraction=0"),
