@@ -88,7 +88,7 @@ def draw(data: "ImageDataModule", result: "Audit", folder: Path, columns: int) -
         return ["samples.png"]
     more = len(result.groups) - len(groups)
     pictures = duplicates(
-        [[picture(data.found, i) for i in group.indices[:IMAGES]] for group in groups],
+        [[picture(data, i) for i in group.indices[:IMAGES]] for group in groups],
         [
             [
                 f"{figures.shorten(path, 26)}\n{split}\n{figures.shorten(name)}"

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from ..data import ImageDataModule
+from ..data.value_range import said_range
 from ..errors import InputError
 from ..files import replacing
 from ..networks import build_network, row_of
@@ -64,6 +65,8 @@ def adopt_network(cfg: DictConfig) -> Adopted:
         "interpolation": data["interpolation"],
         "decode": "exact",  # as torchvision and timm read pictures
         "resize": data["resize"],
+        "range": list(said) if isinstance(said := said_range(data["range"]), tuple) else said,
+        "color": data["color"],
     }
     module = build_module(plan, class_names=names, preprocessing=preprocessing, optimizer={}, scheduler={}).eval()
     _check_whole(module.network, part, source)
@@ -193,7 +196,7 @@ def _remedy(network: nn.Module, key: str, theirs: Tensor) -> str:
     if key == f"{row_of(network).first}.weight" and theirs.ndim == 4:
         channels = theirs.shape[1]
         if channels != network.get_parameter(key).shape[1]:
-            return f"say data.in_channels={channels}" if channels in (1, 3) else "ResLens takes 1 or 3 channels"
+            return f"say data.in_channels={channels}"
         return "leave model.stem out, which follows the file"
     return f"take a file of {getattr(network, 'name', 'this network')}"
 

@@ -10,10 +10,11 @@ from PIL import Image
 
 from ..data.collection import ImageCollection
 from ..data.groups import across
-from ..data.images import read_image
+from ..data.images import Range, read_as_shown
 from ..data.module import ImageDataModule
 from ..data.no_images import PassedOver
 from ..data.splits import SPLITS
+from ..data.value_range import count_clipped, of_channels
 from .duplicates import LEAST_CONTRAST, PHOTOGRAPH, SMALL, SMALL_SIDE, find_duplicates
 from .signatures import Signature, read_signatures, to_picture
 
@@ -74,6 +75,8 @@ class Audit:
         groups: those across splits or classes first.
         belonging: what images belong to, such as patients: how many; None where nothing is known of that.
         torn: those of them that are in several splits, and in which.
+        range: what becomes black and white where files have more than 8 bits a sample; None where none has.
+        clipped: how many images of each split have values outside of it.
     """
 
     source: str
@@ -91,6 +94,8 @@ class Audit:
     passed_over: PassedOver
     belonging: int | None = None
     torn: dict[str, list[str]] = field(default_factory=dict)
+    range: Range | None = None
+    clipped: dict[str, int] = field(default_factory=dict)
 
     @property
     def lacking(self) -> dict[str, list[str]]:
@@ -159,6 +164,8 @@ class Audit:
             "height": extent(self.heights),
             "modes": dict(self.modes.most_common()),
             "formats": dict(self.formats.most_common()),
+            "range": list(self.range) if isinstance(self.range, tuple) else self.range,
+            "clipped": self.clipped,
             "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
             "passed_over": {"files": dict(self.passed_over.files), "folders": dict(self.passed_over.folders)},
             "duplicates": {
@@ -190,7 +197,7 @@ def audit_images(data: ImageDataModule) -> Audit:
     found = data.found
     indices = np.concatenate([data.indices(split) for split in SPLITS])
     splits = np.concatenate([[split] * data.size(split) for split in SPLITS])
-    signatures = read_signatures(found, indices)
+    signatures = read_signatures(found, indices, data.geometry)
     groups = [
         describe_group(found, indices[group], splits[group], [signatures[i] for i in group])
         for group in find_duplicates(signatures)
@@ -211,7 +218,17 @@ def audit_images(data: ImageDataModule) -> Audit:
         belonging=None if found.groups is None else len(set(found.groups)),
         torn={} if found.groups is None else across(found.groups, {split: data.indices(split) for split in SPLITS}),
         passed_over=found.passed_over,
+        **value_range(data),
     )
+
+
+def value_range(data: ImageDataModule) -> dict[str, Any]:
+    """Return `range` and `clipped` of an `Audit`."""
+    verdicts = of_channels(data.found.verdicts or [], data.geometry.in_channels)
+    if all(verdict.extent is None for verdict in verdicts):
+        return {}
+    chosen = data.geometry.range
+    return {"range": chosen, "clipped": count_clipped(chosen, verdicts, data.splits)}
 
 
 def describe_group(
@@ -225,11 +242,13 @@ def describe_group(
     )
 
 
-def picture(found: ImageCollection, index: int) -> Image.Image:
-    """Return an image of the collection as it is: upright, RGB, in its own size."""
+def picture(data: ImageDataModule, index: int) -> Image.Image:
+    """Return an image of the data set as it is: upright, RGB, in its own size."""
+    found, geometry = data.found, data.geometry
     if found.images is not None:
         return to_picture(found.images[index].numpy())
-    return read_image(found.root / found.paths[index])
+    path = found.root / found.paths[index]
+    return read_as_shown(path, geometry.in_channels, geometry.range, geometry.color)[0]
 
 
 def extent(values: np.ndarray) -> dict[str, float]:

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ..data.depth import tell
 from ..data.splits import SPLITS
 from ..figures.style import printable
 from ..tables import as_text
@@ -93,6 +94,10 @@ def facts(audit: Audit) -> Text:
             rows[name] = (
                 f"{number}: {printable(', '.join(names[:MOST_NAMED]))}{', …' if len(names) > MOST_NAMED else ''}"
             )
+    if audit.range is not None:
+        clipped = {split: number for split, number in audit.clipped.items() if number}
+        rows["range"] = audit.range if isinstance(audit.range, str) else tell(audit.range)
+        rows["range"] += f"; values outside in {tally(Counter(clipped))}" if clipped else ", which holds all images"
     if audit.passed_over:
         rows["passed over"] = str(audit.passed_over)
     if audit.belonging is not None:

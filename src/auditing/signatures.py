@@ -1,6 +1,7 @@
 """What an audit keeps of an image: its size and kind, a digest of its pixels, a perceptual hash and a thumbnail."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,11 +10,14 @@ import numpy as np
 from PIL import Image
 
 from ..data.collection import ImageCollection
-from ..data.images import FORMATS, read_image
+from ..data.images import read_as_shown
 from ..data.processes import map_files
+from ..data.transforms import Geometry
+from ..figures.heat_maps import first_three
 
 SIDE = 32  # pixels of a thumbnail: what `imagehash.phash` looks at
 HELD = "array"  # the format of an image that is held in memory
+AS_IT_IS = Geometry(SIDE, 3)
 
 
 class Signature(NamedTuple):
@@ -37,22 +41,25 @@ class Signature(NamedTuple):
     thumbnail: np.ndarray
 
 
-def read_signatures(found: ImageCollection, indices: np.ndarray) -> list[Signature]:
+def read_signatures(found: ImageCollection, indices: np.ndarray, geometry: Geometry = AS_IT_IS) -> list[Signature]:
     """Return one for each of the `indices` (n,) of the collection; every image is decoded once, whole, on all cores.
+
+    Args:
+        geometry: says what becomes black and white, and what profiles of colours mean.
 
     Raises:
         UnreadableImageError: a file has changed since it was checked.
     """
     if found.images is None:
-        return map_files(sign_file, [found.root / found.paths[i] for i in indices], "Looking at images")
+        work = partial(sign_file, geometry=geometry)
+        return map_files(work, [found.root / found.paths[i] for i in indices], "Looking at images")
     arrays = list(found.images.numpy()[indices])
     return map_files(sign_array, arrays, "Looking at images")
 
 
-def sign_file(path: Path) -> Signature:
-    picture = read_image(path)
-    with Image.open(path, formats=FORMATS) as image:  # the header alone
-        return sign(picture, image.mode, image.format or "")
+def sign_file(path: Path, geometry: Geometry = AS_IT_IS) -> Signature:
+    picture, contents = read_as_shown(path, geometry.in_channels, geometry.range, geometry.color)
+    return sign(picture, contents.mode, contents.format)
 
 
 def sign_array(array: np.ndarray) -> Signature:
@@ -60,8 +67,8 @@ def sign_array(array: np.ndarray) -> Signature:
 
 
 def to_picture(array: np.ndarray) -> Image.Image:
-    """Return uint8 (C, H, W), C of 1 or 3, as an RGB picture."""
-    return Image.fromarray(np.broadcast_to(array, (3, *array.shape[1:])).transpose(1, 2, 0).copy())
+    """Return uint8 (C, H, W) as an RGB picture."""
+    return Image.fromarray(first_three(array).transpose(1, 2, 0).copy())
 
 
 def sign(picture: Image.Image, mode: str, format: str) -> Signature:

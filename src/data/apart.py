@@ -8,8 +8,9 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from .images import UnreadableImageError, reason_of
+from .images import reason_of
 from .processes import FAULTS, fork_context, guard, quiet_fork
+from .refusal import UnreadableImageError
 from .workers import shielded
 
 _one_at_a_time = threading.Lock()

@@ -2,13 +2,17 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
+from .manifest import Verdict
 from .no_images import PassedOver
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class ImageCollection:
         passed_over: what was not looked at.
         groups: N names of what an image belongs with, such as a patient, where that is known: splits keep a group's
             images on one side.
+        verdicts: what decoding each of the N files has shown; None of images in memory.
     """
 
     root: Path
@@ -53,3 +58,21 @@ class ImageCollection:
     skipped: list[Skipped] = field(default_factory=list)
     groups: list[str] | None = None
     passed_over: PassedOver = field(default_factory=PassedOver)
+    verdicts: list[Verdict] | None = None
+
+    def only(self, keep: np.ndarray) -> "ImageCollection":
+        """Return the images of which `keep` (N,) is True."""
+        places = np.cumsum(keep) - 1
+
+        def kept(values: list[T] | None) -> list[T] | None:
+            return None if values is None else [value for value, keeps in zip(values, keep, strict=True) if keeps]
+
+        return replace(
+            self,
+            targets=self.targets[keep],
+            paths=kept(self.paths) or [],
+            published={split: places[indices[keep[indices]]] for split, indices in self.published.items()},
+            groups=kept(self.groups),
+            images=None if self.images is None else self.images[np.flatnonzero(keep)],
+            verdicts=kept(self.verdicts),
+        )

@@ -60,7 +60,7 @@ def reason_against(file: BinaryIO) -> str | None:
         return reason_against_ico(file)
     if start[:2] in (b"II", b"MM"):
         return reason_against_tags(file)
-    if start[4:] == b"ftyp":
+    if start[4:] == b"ftyp" and b"avi" in file.read(64):  # others are other formats
         return reason_against_avif(file)
     return reason_against_ppm(file) if start.startswith(b"P") else None
 

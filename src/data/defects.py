@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from .images import UnreadableImageError, read_image
-from .manifest import Entry, read_manifest, write_manifest
+from .images import look_at
+from .manifest import Entry, Verdict, read_manifest, write_manifest
 from .processes import map_files
+from .refusal import UnreadableImageError
 
 # How the reasons begin that may not hold the next time, though the file stays the same: they are not remembered.
 PASSING = ("missing", "permission denied", "no access", "not a regular file", "too large for the memory", "takes over")
@@ -22,42 +23,38 @@ class FoundFile(NamedTuple):
     mtime_ns: int
 
 
-def scan(root: Path, files: Sequence[FoundFile]) -> list[str | None]:
-    """Return for each file None, or why it can't be read. Only new and changed files are opened."""
+def scan(root: Path, files: Sequence[FoundFile]) -> list[Verdict]:
+    """Return for each file what decoding it shows. Only new and changed files are opened."""
     known = read_manifest(root)
     unknown = [file for file in files if (entry := known.get(file.path)) is None or entry[:2] != file[1:]]
     if not unknown and len(known) == len(files):
-        return [known[file.path].reason for file in files]
-    reasons = find_defects(root, [file.path for file in unknown])
-    fresh = {file.path: Entry(file.size, file.mtime_ns, why) for file, why in zip(unknown, reasons, strict=True)}
+        return [known[file.path].verdict for file in files]
+    verdicts = find_defects(root, [file.path for file in unknown])
+    fresh = {file.path: Entry(file.size, file.mtime_ns, found) for file, found in zip(unknown, verdicts, strict=True)}
     entries = {file.path: fresh.get(file.path) or known[file.path] for file in files}
-    lasting = {path: entry for path, entry in entries.items() if not may_pass(entry.reason)}
+    lasting = {path: entry for path, entry in entries.items() if not may_pass(entry.verdict.reason)}
     if lasting != known:
         write_manifest(root, lasting)
-    return [entries[file.path].reason for file in files]
+    return [entries[file.path].verdict for file in files]
 
 
 def may_pass(reason: str | None) -> bool:
     return reason is not None and reason.startswith(PASSING)
 
 
-def find_defects(root: Path, paths: Sequence[str]) -> list[str | None]:
+def find_defects(root: Path, paths: Sequence[str]) -> list[Verdict]:
     """Do as `find_defect`, on all cores, whatever a file does to its decoder."""
-    return map_files(partial(find_defect_below, str(root)), paths, "Checking images", lost=str)
+    return map_files(partial(find_defect_below, str(root)), paths, "Checking images", lost=Verdict)
 
 
-def find_defect_below(root: str, path: str) -> str | None:
+def find_defect_below(root: str, path: str) -> Verdict:
     return find_defect(os.path.join(root, path))  # noqa: PTH118  # a tenth of all time went into making Paths
 
 
-def find_defect(path: Path | str) -> str | None:
-    """Return None, or why the image can't be read.
-
-    The whole file is decoded, because half a JPEG passes Pillow's `open` and `verify`. Of a JPEG all coefficients are
-    read, but only an eighth of its size is reconstructed from them: the same verdict in less time.
-    """
+def find_defect(path: Path | str) -> Verdict:
+    """Return why the image can't be read, if it can't, and what it holds."""
     try:
-        read_image(path, shorter_side=1)
+        found = look_at(path)
     except UnreadableImageError as error:
-        return error.reason
-    return None
+        return Verdict(error.reason)
+    return Verdict(None, *found[1:])

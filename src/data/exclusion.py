@@ -90,16 +90,8 @@ class Exclusion:
     def without(self, found: ImageCollection) -> ImageCollection:
         """Return the data set without the images and unreadable files that are left out."""
         keep = np.array([not self.leaves_out(path) for path in found.paths], dtype=bool)
-        places = np.cumsum(keep) - 1
-        return replace(
-            found,
-            targets=found.targets[keep],
-            paths=[path for path, kept in zip(found.paths, keep, strict=True) if kept],
-            published={split: places[indices[keep[indices]]] for split, indices in found.published.items()},
-            groups=None if found.groups is None else [g for g, kept in zip(found.groups, keep, strict=True) if kept],
-            images=None if found.images is None else found.images[np.flatnonzero(keep)],
-            skipped=[skipped for skipped in found.skipped if not self.leaves_out(skipped.path)],
-        )
+        skipped = [file for file in found.skipped if not self.leaves_out(file.path)]
+        return replace(found.only(keep), skipped=skipped)
 
     def say(self) -> None:
         """Say in a line what was left out, and in another what fits nothing."""

@@ -16,6 +16,7 @@ from .collection import ImageCollection, Skipped
 from .defects import FoundFile, scan
 from .exclusion import Exclusion
 from .layout import LAYOUT, look_into
+from .manifest import Verdict
 from .no_images import PassedOver, is_systems, kind_of
 
 log = logging.getLogger(__name__)
@@ -150,13 +151,12 @@ def collect(
 
     `names` gives class folders readable names; `order` is the key by which classes are sorted.
     """
-    reasons = scan(listing.root, listing.files)
-    return select(listing, reasons, names, order)
+    return select(listing, scan(listing.root, listing.files), names, order)
 
 
 def select(
     listing: Listing,
-    reasons: Sequence[str | None],
+    verdicts: Sequence[Verdict],
     names: Mapping[str, str] | None = None,
     order: Callable[[str], Any] = natural,
 ) -> ImageCollection:
@@ -164,17 +164,19 @@ def select(
     readable = [name if names is None else names.get(name, name) for name in listing.class_names]
     class_names = sorted(readable, key=order)
     index = np.array([class_names.index(name) for name in readable])
-    good = np.array([reason is None for reason in reasons], dtype=bool)
+    good = np.array([verdict.reason is None for verdict in verdicts], dtype=bool)
     splits = np.array(listing.splits)[good]
-    bad = [Skipped(file.path, why) for file, why in zip(listing.files, reasons, strict=True) if why is not None]
+    found = list(zip(listing.files, verdicts, strict=True))
+    bad = [Skipped(file.path, verdict.reason) for file, verdict in found if verdict.reason is not None]
     return ImageCollection(
         root=listing.root,
         class_names=class_names,
         targets=index[np.array(listing.targets, dtype=np.int64)[good]],
-        paths=[file.path for file, keep in zip(listing.files, good, strict=True) if keep],
+        paths=[file.path for file, verdict in found if verdict.reason is None],
         published={split: np.flatnonzero(splits == split) for split in listing.published},
         skipped=sorted(listing.skipped + bad, key=lambda skipped: skipped.path),
         passed_over=listing.passed_over,
+        verdicts=[verdict for verdict in verdicts if verdict.reason is None],
     )
 
 

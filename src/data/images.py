@@ -5,35 +5,30 @@ import errno
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError, _imaging
+from PIL.ImageFile import ImageFile
 
-from ..errors import InputError
+from .bands import Bands, Picture
+from .colour import finish_with, plain
 from .decoding_cost import reason_against, reason_against_opened
+from .depth import Deep, Extent, Limits, find_deep, measure, to_bands, to_picture
+from .formats import RAW, plug_in, recognise
 from .jpeg_cost import MAX_PIXELS
+from .jpegxl_cost import jpegxl_pixels
+from .pixels import UPRIGHT, exif_orientation, to_channels
+from .readers.dicom import read_dicom
+from .readers.tiff import SAMPLES, describe_tiff, has_odd_planes, is_camera_raw, is_tiff, read_tiff, tiff_orientation
+from .refusal import UnreadableImageError, refuse
 
 # What may be opened. By default Pillow also tries formats that start other programs (EPS runs Ghostscript) and some
 # without a signature, which take any bytes for a picture.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-
-BLOCK = 2**20  # pixels that are converted at once
-
-EXIF_ORIENTATION = 0x0112
-# EXIF 2.32, tag 274: what undoes each orientation. 1 is upright.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 # Odd metadata doesn't matter to someone who trains a network, and what can't be read is listed with its reason.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -43,50 +38,207 @@ with suppress(OSError, AttributeError):
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
-class UnreadableImageError(InputError):
-    """A file that cannot become a picture; `reason` is short enough for a table ("empty file", "truncated", …)."""
+Range = str | tuple[float, float]
+"""What becomes black and white where samples have more than 8 bits: two values, `OWN` or `EARLIER`."""
 
-    def __init__(self, message: str, reason: str | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason or message
+OWN = "own"
+"""Each picture's own range (see `src.data.depth`)."""
+
+COLOURS = (1, 3)
+"""Channels of a grey and of a coloured picture."""
+
+EARLIER = "earlier"
+"""As versions did that knew no ranges: 65535 is white; several samples of 16 bits lose their lower byte."""
 
 
-def read_image(source: Path | str | BinaryIO, in_channels: int = 3, shorter_side: int | None = None) -> Image.Image:
+class Contents(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        format, mode: as Pillow calls them; the mode is such as "5 bands" where there are no colours.
+        bands: samples of a pixel.
+        extent: of the values of its colours, where they have more than 8 bits.
+        every: that of all samples.
+    """
+
+    format: str
+    mode: str
+    bands: int
+    extent: Extent | None = None
+    every: Extent | None = None
+
+
+@dataclass
+class Loaded:
+    """A file that has been decoded: a picture of Pillow's, or deep samples."""
+
+    format: str
+    mode: str
+    picture: Image.Image | None = None
+    deep: Deep | None = None
+    orientation: int = 1
+    profile: bytes | None = None
+    stored: int | None = None  # samples of a TIFF, of which Pillow may drop some
+
+    @property
+    def bands(self) -> int:
+        if self.stored is not None:
+            return self.stored
+        if self.deep is not None:
+            return self.deep.samples
+        assert self.picture is not None
+        return len(self.picture.getbands())
+
+
+def read_image(
+    source: Path | str | BinaryIO,
+    in_channels: int = 3,
+    shorter_side: int | None = None,
+    range: Range = OWN,
+    color: str = "srgb",
+) -> Picture:
     """Return the first frame of an image file, upright, on white where it is transparent, 8 bits a channel.
 
     Args:
-        in_channels: 1 gives mode L (luma, ITU-R 601), 3 gives RGB.
+        in_channels: 1 gives mode L (luma, ITU-R 601), 3 gives RGB, any other number the file's own bands, as they are.
         shorter_side: the pixels that are needed of the shorter side. A JPEG that has at least four times as many is
             decoded by libjpeg at a half, quarter or eighth of its size, so that twice as many are left: several times
             faster, and not quite the same after resizing. No other format can do this. None: every pixel.
+        color: "srgb", as a profile in the file means its colours, or "stored", as they are.
 
     Raises:
         UnreadableImageError: empty, truncated, not an image, too large, or broken otherwise.
     """
-    name = source if isinstance(source, str | Path) else getattr(source, "name", "the image")
+    with explained(source), opened(source) as file:
+        loaded = load(file, shorter_side, earlier=range == EARLIER, as_bands=in_channels not in COLOURS)
+        turn = UPRIGHT.get(loaded.orientation)
+        picture = convert(loaded, in_channels, None if isinstance(range, str) else range, color)
+        del loaded  # of the largest pictures each copy takes 0.7 GB, and turning needs two
+        return picture if turn is None else picture.transpose(turn)
+
+
+def read_as_shown(
+    source: Path | str | BinaryIO, in_channels: int, range: Range, color: str
+) -> tuple[Image.Image, Contents]:
+    """Return the picture as a person sees it, RGB, and what the file holds; of many bands the first three."""
+    as_bands = in_channels not in COLOURS
+    limits = None if isinstance(range, str) else range
+    with explained(source), opened(source) as file:
+        loaded = load(file, None, earlier=range == EARLIER, as_bands=as_bands)
+        contents = Contents(loaded.format, loaded.mode, loaded.bands)
+        picture = convert(loaded, in_channels if as_bands else 3, limits, color)
+        if isinstance(picture, Bands):
+            shown = picture.bands[:3] if len(picture.bands) > 2 else [picture.bands[0]] * 3
+            picture = Image.merge("RGB", shown)
+        turn = UPRIGHT.get(loaded.orientation)
+        return picture if turn is None else picture.transpose(turn), contents
+
+
+def convert(loaded: Loaded, in_channels: int, limits: Limits | None, color: str) -> Picture:
+    """Return what was decoded with so many channels of 8 bits."""
+    refuse(reason_against_bands(loaded.mode, loaded.bands, in_channels))
+    if in_channels not in COLOURS:
+        return Bands(loaded.picture.split() if loaded.deep is None else to_bands(loaded.deep, limits))  # type: ignore[union-attr]
+    finish = plain if color == "stored" else finish_with(loaded.profile, loaded.mode)
+    if loaded.deep is not None:
+        return to_picture(loaded.deep, "L" if in_channels == 1 else "RGB", limits, finish)
+    assert loaded.picture is not None
+    return to_channels(loaded.picture, in_channels, finish)
+
+
+def reason_against_bands(mode: str, bands: int, in_channels: int) -> str | None:
+    """Return why a file of this mode doesn't give so many channels; None if it does."""
+    if in_channels in COLOURS:
+        return f"{mode}: data.in_channels={bands} takes them" if mode.endswith("bands") else None
+    return None if bands == in_channels else f"{bands} bands, and data.in_channels={in_channels}"
+
+
+def look_at(source: Path | str | BinaryIO) -> Contents:
+    """Decode a file and return what it holds; `UnreadableImageError` as `read_image`.
+
+    The whole file is decoded, because half a JPEG passes Pillow's `open` and `verify`. Of a JPEG all coefficients are
+    read, but only an eighth of its size is reconstructed from them: the same verdict in less time.
+    """
+    with explained(source), opened(source) as file:
+        loaded = load(file, shorter_side=1)
+        contents = Contents(loaded.format, loaded.mode, loaded.bands)
+        if loaded.deep is not None:
+            return contents._replace(extent=measure(loaded.deep), every=measure(loaded.deep, every=True))
+        assert loaded.picture is not None
+        to_channels(loaded.picture, in_channels=3)
+        return contents
+
+
+# From a file to samples ----------------------------------------------------------------------------------------------
+
+
+def load(file: BinaryIO, shorter_side: int | None, *, earlier: bool = False, as_bands: bool = False) -> Loaded:
+    """Decode a file.
+
+    Args:
+        earlier: as earlier versions did, without samples of more than 8 bits.
+        as_bands: without regard to what its samples mean.
+    """
+    row = recognise(file)
+    if row is not None and not row.is_installed:
+        raise UnreadableImageError(str(row))
+    if row is not None and row.plugin is None:
+        return _loaded(read_dicom(file), row.name)
+    tiff = is_tiff(file)
+    if tiff:
+        refuse(reason_against(file))
+        tags = describe_tiff(file)
+        if is_camera_raw(tags):
+            raise UnreadableImageError(f"camera raw (DNG, NEF, ARW, PEF …): {RAW}")
+        if as_bands or (not earlier and has_odd_planes(tags)):
+            return _loaded(read_tiff(file, as_bands=as_bands), "TIFF", tiff_orientation(file))
     try:
-        with opened(source) as file:
-            refuse(reason_against(file))
-            image = Image.open(file, formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            refuse(reason_against_opened(image, file))
-            if shorter_side is not None:
-                image.draft(None, (2 * shorter_side, 2 * shorter_side))
-            image.load()
-            orientation = exif_orientation(image)  # asked last: Pillow turns a TIFF upright itself while it loads it
-            picture = to_channels(image, in_channels)
-            del image  # of the largest pictures each copy takes 0.7 GB, and turning needs two
-            return picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
-    except Exception as error:  # Pillow's decoders raise nearly anything on broken input
+        image = open_image(file, shorter_side, FORMATS if row is None else (plug_in(row),))
+    except UnidentifiedImageError:
+        if row is not None:
+            raise UnreadableImageError(f"{row.name} that cannot be decoded: damaged, or of an unknown kind") from None
+        if not tiff:
+            raise
+        return _loaded(read_tiff(file, as_bands=as_bands), "TIFF", tiff_orientation(file))
+    loaded = Loaded(image.format or "", image.mode, profile=image.info.get("icc_profile"))
+    if tiff:
+        loaded.stored = tags.get(SAMPLES, 1)
+    loaded.deep = None if earlier else find_deep(image, file)
+    image.load()
+    loaded.orientation = exif_orientation(image)  # asked last: Pillow turns a TIFF upright itself while it loads it
+    loaded.picture = image if loaded.deep is None else None
+    return loaded
+
+
+def _loaded(deep: Deep, format: str, orientation: int = 1) -> Loaded:
+    mode = f"{deep.samples} bands" if deep.of_bands else {1: "L", 3: "RGB", 4: "CMYK"}.get(deep.colours, "")
+    return Loaded(format, mode, deep=deep, orientation=orientation)
+
+
+def open_image(file: BinaryIO, shorter_side: int | None, formats: tuple[str, ...] = FORMATS) -> ImageFile:
+    """Open a picture that doesn't cost too much, without decoding it."""
+    refuse(reason_against(file))
+    if formats == ("JXL",) and (jpegxl_pixels(file) or MAX_PIXELS + 1) > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    file.seek(0)
+    image = Image.open(file, formats=formats)
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    refuse(reason_against_opened(image, file))
+    if shorter_side is not None:
+        image.draft(None, (2 * shorter_side, 2 * shorter_side))
+    return image
+
+
+@contextmanager
+def explained(source: Path | str | BinaryIO) -> Iterator[None]:
+    """Raise `UnreadableImageError` in place of anything else: Pillow's decoders raise nearly anything."""
+    try:
+        yield
+    except Exception as error:
+        name = source if isinstance(source, str | Path) else getattr(source, "name", "the image")
         reason = reason_of(error, source)
         raise UnreadableImageError(f"{str(name)!r} cannot be read: {reason}. Give another image.", reason) from error
-
-
-def refuse(reason: str | None) -> None:
-    """Raise `UnreadableImageError` if there is a reason."""
-    if reason is not None:
-        raise UnreadableImageError(reason)
 
 
 @contextmanager
@@ -134,69 +286,3 @@ def is_empty(source: Path | str | BinaryIO) -> bool:
         return Path(source).stat().st_size == 0
     source.seek(0)
     return not source.read(1)
-
-
-def exif_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation 1…8; 1 (upright) where there is none or the EXIF block is broken."""
-    try:
-        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # a broken EXIF block says nothing about the orientation and leaves the pixels alone
-        return 1
-    return orientation if isinstance(orientation, int) else 1
-
-
-def to_channels(image: Image.Image, in_channels: int) -> Image.Image:
-    """Convert any of Pillow's modes to L (1 channel) or RGB (3), with transparency on white.
-
-    In bands: of the largest pictures each copy takes 0.7 GB, and transparency needs four.
-    """
-    mode = "L" if in_channels == 1 else "RGB"
-    if image.mode == mode and not image.has_transparency_data:
-        return image
-    convert = _grey_conversion(image) if image.mode.startswith(("I", "F")) else _on_white
-    rows = max(1, BLOCK // image.width)
-    if image.height <= rows:
-        return convert(image, mode)
-    picture = Image.new(mode, image.size)
-    for top in range(0, image.height, rows):
-        picture.paste(convert(_band(image, top, rows), mode), (0, top))
-    return picture
-
-
-def _band(image: Image.Image, top: int, rows: int) -> Image.Image:
-    return image.crop((0, top, image.width, min(top + rows, image.height)))
-
-
-def _on_white(image: Image.Image, mode: str) -> Image.Image:
-    if image.has_transparency_data:
-        page = Image.new("RGBA", image.size, "white")
-        page.alpha_composite(image.convert("RGBA"))
-        return page.convert("RGB").convert(mode)
-    if image.mode == "P":  # straight to L would take the luma of a palette that has been rounded already
-        image = image.convert("RGB")
-    return image.convert(mode)
-
-
-def _grey_conversion(image: Image.Image) -> Callable[[Image.Image, str], Image.Image]:
-    """Return what converts bands of grey values of 16 bits (modes I;16 and I), 32 bits (I) or floats (F).
-
-    16 bits: 0…65535 becomes 0…255, rounded. Floats within 0…1 are fractions, within 0…255 they stay as they are.
-    Anything else has no agreed range and is stretched from its own minimum to its own maximum.
-    """
-    rows = max(1, BLOCK // image.width)
-    bands = (_finite(_band(image, top, rows)) for top in range(0, image.height, rows))
-    limits = [(grey.min(), grey.max()) for grey in bands]
-    low, high = float(min(low for low, _ in limits)), float(max(high for _, high in limits))
-    narrow, wide = (65535.0, 65535.0) if image.mode.startswith("I") else (1.0, 255.0)
-    origin, top = 0.0, narrow if high <= narrow else wide
-    if low < 0 or high > top:
-        origin, top = low, (high - low) or 1.0
-
-    def convert(band: Image.Image, mode: str) -> Image.Image:
-        return Image.fromarray(np.rint((_finite(band) - origin) * (255.0 / top)).astype(np.uint8)).convert(mode)
-
-    return convert
-
-
-def _finite(image: Image.Image) -> np.ndarray:
-    return np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)

@@ -14,8 +14,9 @@ from .cache import cache_file, write_cache
 from .collection import ImageCollection
 from .defects import may_pass
 from .folders import Listing, select
-from .images import UnreadableImageError
+from .manifest import Verdict
 from .processes import map_files
+from .refusal import UnreadableImageError
 from .transforms import Geometry, load_image
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ def decode_into_memory(listing: Listing, geometry: Geometry) -> ImageCollection:
     else:
         images, reasons = remembered
     good = np.array([reason is None for reason in reasons])
-    return replace(select(listing, reasons), images=torch.from_numpy(images[good]))
+    found = select(listing, [Verdict(reason) for reason in reasons])
+    return replace(found, images=torch.from_numpy(images[good]), verdicts=None)
 
 
 def decode(root: Path, geometry: Geometry, blank: np.ndarray, path: str) -> tuple[np.ndarray, str | None]:

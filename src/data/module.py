@@ -24,6 +24,7 @@ from .shared_memory import fit_workers, say_fewer
 from .sources import SOURCES, check_source, find_images
 from .splits import SPLITS, permute_labels, round_robin, split_dataset, stratified_subset, thin_out
 from .transforms import GEOMETRY, Augmentation, Geometry, chosen_augmentation
+from .value_range import measure_range, of_channels, report_range, said_range
 
 UNTIL_FOUND = 32  # the batch size for `auto`, until the training has found how many images fit
 
@@ -56,7 +57,9 @@ class ImageDataModule(LightningDataModule):
         self.root = chosen.folder
         self.mean = channel_values("mean", chosen.mean, chosen.in_channels)
         self.std = channel_values("std", chosen.std, chosen.in_channels)
-        self.geometry = Geometry.of(chosen.model_dump(include={*GEOMETRY}) | {"mean": self.mean})
+        self.geometry = Geometry.of(
+            chosen.model_dump(include={*GEOMETRY}) | {"mean": self.mean, "range": said_range(chosen.range)}
+        )
         self.batch_size = UNTIL_FOUND if chosen.batch_size == "auto" else chosen.batch_size
         self.num_workers = chosen.num_workers
         self.balance = chosen.balance
@@ -120,6 +123,16 @@ class ImageDataModule(LightningDataModule):
         if chosen.shuffle_labels:
             self.collection = replace(found, targets=permute_labels(found.targets, train, self.seed))
         self.splits = splits | {"train": train}
+        self.settle_range()
+
+    def settle_range(self) -> None:
+        """Measure what becomes black and white, unless it was said; say what it is."""
+        if self.found.verdicts is None:
+            return
+        verdicts, measured = of_channels(self.found.verdicts, self.geometry.in_channels), self.chosen.range == "auto"
+        if measured:
+            self.geometry = replace(self.geometry, range=measure_range(verdicts, self.splits))
+        report_range(self.geometry.range, verdicts, self.splits, measured=measured)
 
     def find(self, *, download: bool) -> ImageCollection:
         """Return the data set before it is divided. Raise `InputError` for another number of classes than expected."""
@@ -131,6 +144,7 @@ class ImageDataModule(LightningDataModule):
             options=self.options,
             group=self.chosen.group,
             exclude=self.chosen.exclude,
+            in_channels=self.geometry.in_channels,
         )
         if self.chosen.num_classes not in (None, len(found.class_names)):
             raise InputError(

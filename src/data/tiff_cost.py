@@ -2,6 +2,7 @@
 
 import math
 import struct
+from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 from .jpeg_cost import MOST_SCANNED, read_header
@@ -31,6 +32,7 @@ TILE_WIDTH, TILE_HEIGHT = 322, 323
 STRIPS, TILES = (273, 279), (324, 325)
 SUBDIRECTORIES = (34665, 34853, 40965)  # EXIF, GPS, interoperability: Pillow reads them whole
 JPEG = 7
+BYTE = 1
 WHOLE = {3: "H", 4: "I", 16: "Q"}  # types of whole numbers
 SIZES = {1: 1, 2: 1, 6: 1, 7: 1, 3: 2, 8: 2, 4: 4, 9: 4, 11: 4, 13: 4, 5: 8, 10: 8, 12: 8, 16: 8, 17: 8, 18: 8}
 
@@ -70,6 +72,29 @@ def reason_against_tags(file: BinaryIO) -> str | None:
     if pieces > MOST_PIECES:
         return f"too costly to decode ({pieces:,} tiles or strips)"
     return _against_values(entries)
+
+
+def read_tags(file: BinaryIO, wanted: Sequence[int]) -> dict[int, int]:
+    """Return the first whole number of each of the wanted tags in the first directory, as far as they are there."""
+    file.seek(0)
+    layout, first = _layout(file.read(16))
+    if first is None:
+        return {}
+    try:
+        entries = _directory(file, layout, first)
+    except (struct.error, OSError, OverflowError, ValueError):
+        return {}
+    if isinstance(entries, str):
+        return {}
+    bytes_ = {tag: entry.field[0] for tag in wanted if (entry := entries.get(tag)) and entry.kind == BYTE}
+    return bytes_ | {tag: numbers[0] for tag in wanted if (numbers := _numbers(file, layout, entries.get(tag), 1))}
+
+
+def reason_against_first(file: BinaryIO, size: tuple[int, int]) -> str | None:
+    """Return why the first directory costs too much to be decoded."""
+    file.seek(0)
+    _, first = _layout(file.read(16))
+    return "truncated" if first is None else reason_against_tiff(file, first, size)
 
 
 def reason_against_tiff(file: BinaryIO, offset: int, size: tuple[int, int]) -> str | None:

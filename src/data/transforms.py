@@ -1,8 +1,9 @@
 """From a decoded picture to a network's input size: fixed for evaluation, random for training."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +13,8 @@ from PIL import Image, ImageEnhance
 
 from ..errors import InputError
 from ..settings.schema.data import Augment
-from .images import read_image
+from .bands import Bands, Picture, each
+from .images import OWN, Range, read_image
 
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -21,10 +23,7 @@ INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamp
 ASPECT_RATIOS = (3 / 4, 4 / 3)
 ATTEMPTS = 10
 
-EARLIER: Mapping[str, str] = {"decode": "fast", "resize": "crop"}
-"""What checkpoints and runs mean that were written before there was a choice."""
-
-GEOMETRY = ("image_size", "in_channels", "interpolation", "decode", "resize")
+GEOMETRY = ("image_size", "in_channels", "interpolation", "decode", "resize", "range", "color")
 
 # Of a longer strip only the centre is resized: a line of 1 × 30000 pixels would become 224 × 6.7 million.
 LONGEST = 8  # times the shorter side
@@ -41,6 +40,8 @@ class Geometry:
             whatever its shape.
         fill: the colour beside a picture that is padded, 0 to 255 in each channel: the mean that is subtracted later,
             so that the network sees zeros.
+        range: which values become black and white where a file has more than 8 bits a sample.
+        color: "srgb" or "stored"; see `read_image`.
     """
 
     image_size: int
@@ -48,24 +49,24 @@ class Geometry:
     interpolation: str = "bilinear"
     decode: str = "exact"
     resize: str = "crop"
+    range: Range = OWN
+    color: str = "srgb"
     fill: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, preprocessing: Mapping[str, Any]) -> "Geometry":
         """Return the geometry of a checkpoint's preprocessing."""
         settings = {key: preprocessing[key] for key in GEOMETRY}
+        if not isinstance(settings["range"], str):
+            settings["range"] = tuple(settings["range"])
         padded = settings["resize"] == "pad"
         return cls(**settings, fill=tuple(round(255 * mean) for mean in preprocessing["mean"]) if padded else ())
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the group `data` calls it."""
-        return {key: getattr(self, key) for key in GEOMETRY}
-
-    @property
-    def colour(self) -> int | tuple[int, ...]:
-        """`fill` as Pillow wants it; without one, black."""
-        return self.fill if len(self.fill) > 1 else sum(self.fill)
+        """What the group `data` calls it, as plain values."""
+        settings = {key: getattr(self, key) for key in GEOMETRY}
+        return settings | ({} if isinstance(self.range, str) else {"range": list(self.range)})
 
     @property
     def resampling(self) -> Image.Resampling:
@@ -75,9 +76,9 @@ class Geometry:
     def is_exact(self) -> bool:
         return self.decode == "exact"
 
-    def read(self, source: Path | str | BinaryIO, needed: int) -> Image.Image:
+    def read(self, source: Path | str | BinaryIO, needed: int) -> Picture:
         """Read a picture of whose shorter side at least `needed` pixels are wanted. Raise `UnreadableImageError`."""
-        return read_image(source, self.in_channels, None if self.is_exact else needed)
+        return read_image(source, self.in_channels, None if self.is_exact else needed, self.range, self.color)
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,11 @@ def load_augmented(
         picture = jitter_color(picture, augmentation.color, random)
     if augmentation.shift > 0:
         down, right = (int(n) for n in random.integers(-augmentation.shift, augmentation.shift + 1, size=2))
-        shifted = Image.new(picture.mode, picture.size)
-        shifted.paste(picture, (right, down))
-        picture = shifted
+        picture = each(picture, lambda band: shifted(band, right, down))
     return to_tensor(picture)
 
 
-def make_square(picture: Image.Image, geometry: Geometry) -> Image.Image:
+def make_square(picture: Picture, geometry: Geometry) -> Picture:
     """Return the square of `image_size` pixels that evaluation sees of a picture."""
     if geometry.resize == "pad":
         return pad(picture, geometry.image_size, geometry)
@@ -150,17 +149,23 @@ def make_square(picture: Image.Image, geometry: Geometry) -> Image.Image:
     return resize_and_crop(picture, geometry)
 
 
-def pad(picture: Image.Image, side: int, geometry: Geometry) -> Image.Image:
+def pad(picture: Picture, side: int, geometry: Geometry) -> Picture:
     """Resize the longer side to `side` pixels, antialiased, and put the picture into the middle of a square."""
     longer = max(picture.size)
     width, height = (max(1, round(side * length / longer)) for length in picture.size)
-    square = Image.new(picture.mode, (side, side), geometry.colour)
     resized = picture if picture.size == (width, height) else picture.resize((width, height), geometry.resampling)
-    square.paste(resized, ((side - width) // 2, (side - height) // 2))
+    if isinstance(resized, Bands):
+        return Bands([framed(band, side, fill) for band, fill in zip(resized.bands, geometry.fill, strict=True)])
+    return framed(resized, side, geometry.fill[0] if len(geometry.fill) == 1 else geometry.fill)
+
+
+def framed(picture: Image.Image, side: int, colour: int | tuple[int, ...]) -> Image.Image:
+    square = Image.new(picture.mode, (side, side), colour)
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
     return square
 
 
-def resize_and_crop(picture: Image.Image, geometry: Geometry) -> Image.Image:
+def resize_and_crop(picture: Picture, geometry: Geometry) -> Picture:
     """Resize the shorter side, antialiased, and crop the centre: torchvision's Resize and CenterCrop."""
     size, is_strip = geometry.image_size, max(picture.size) > LONGEST * min(picture.size)
     if is_strip and not geometry.is_exact:
@@ -180,12 +185,18 @@ def resize_and_crop(picture: Image.Image, geometry: Geometry) -> Image.Image:
     return picture if resized == (size, size) else picture.crop((left, top, left + size, top + size))
 
 
-def shorten(picture: Image.Image) -> Image.Image:
+def shorten(picture: Picture) -> Picture:
     """Return the centre of a strip, `LONGEST` times as long as its shorter side."""
     most = LONGEST * min(picture.size)
     width, height = (min(side, most) for side in picture.size)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))
+
+
+def shifted(picture: Image.Image, right: int, down: int) -> Image.Image:
+    moved = Image.new(picture.mode, picture.size)
+    moved.paste(picture, (right, down))
+    return moved
 
 
 def random_box(
@@ -208,17 +219,24 @@ def random_box(
     return (left, top, left + side, top + side)
 
 
-def jitter_color(picture: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
+def jitter_color(picture: Picture, strength: float, random: np.random.Generator) -> Picture:
     enhancers = [ImageEnhance.Brightness, ImageEnhance.Contrast]
-    if picture.mode == "RGB":
+    if isinstance(picture, Image.Image) and picture.mode == "RGB":
         enhancers.append(ImageEnhance.Color)
     for enhancer in enhancers:
-        picture = enhancer(picture).enhance(random.uniform(1 - strength, 1 + strength))
+        picture = each(picture, partial(enhanced, enhancer, random.uniform(1 - strength, 1 + strength)))
     return picture
 
 
-def to_tensor(picture: Image.Image) -> torch.Tensor:
-    """Return a picture of mode L or RGB as uint8 (C, H, W), contiguous."""
+def enhanced(enhancer: Callable[[Image.Image], Any], factor: float, picture: Image.Image) -> Image.Image:
+    result: Image.Image = enhancer(picture).enhance(factor)
+    return result
+
+
+def to_tensor(picture: Picture) -> torch.Tensor:
+    """Return a picture of mode L or RGB, or of bands, as uint8 (C, H, W), contiguous."""
+    if isinstance(picture, Bands):
+        return torch.from_numpy(np.stack([np.asarray(band) for band in picture.bands]))
     pixels = np.array(picture)  # a copy: PyTorch wants memory it may write to
     pixels = pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
     return torch.from_numpy(pixels)

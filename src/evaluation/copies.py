@@ -59,7 +59,9 @@ def look_for_copies(examples: Examples, images: int, asked: Literal["auto"] | bo
         return None
     chosen = examples.data.indices(examples.split)[examples.chosen][:images]
     learned = own.indices("train")
-    originals, exact = find_copies(read_signatures(own.found, learned), read_signatures(examples.data.found, chosen))
+    originals, exact = find_copies(
+        read_signatures(own.found, learned, own.geometry), read_signatures(examples.data.found, chosen, own.geometry)
+    )
     paths = own.paths("train")
     copies = Copies(len(learned), ["" if i < 0 else paths[i] for i in originals], exact)
     (log.warning if copies.found.any() else log.info)("%s", copies)

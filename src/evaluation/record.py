@@ -29,7 +29,8 @@ from .scaling import Scaled, by_chance, scale, told
 log = logging.getLogger(__name__)
 
 IDLE = (
-    "image_size", "in_channels", "num_classes", "mean", "std", "interpolation", "decode", "resize", "augment",
+    "image_size", "in_channels", "num_classes", "mean", "std", "interpolation", "decode", "resize", "range", "color",
+    "augment",
     "val_fraction", "test_fraction", "folds", "fold", "train_fraction", "max_images", "imbalance", "balance",
     "shuffle_labels", "cache_features",
 )  # fmt: skip

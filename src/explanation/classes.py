@@ -20,6 +20,7 @@ from ..attribution.randomised import randomised
 from ..data.processes import file_progress
 from ..errors import InputError
 from ..figures.class_image_sheets import JudgedImages, class_image_pages, class_image_steps
+from ..figures.heat_maps import first_three
 from ..networks import row_of
 from ..runs.output import picture_name
 from ..tables import as_text
@@ -215,6 +216,5 @@ def _draw_each(folder: Path, made: ClassImages, names: Sequence[str]) -> None:
     """Draw a PNG an image, enlarged by a whole factor where it is small."""
     factor = max(1, 224 // made.images.shape[-1])
     for place, name in enumerate(names):
-        pixels = made.images[place].repeat(factor, axis=1).repeat(factor, axis=2).transpose(1, 2, 0)
-        rgb = pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
-        figures.save_image(rgb, folder / picture_name(place, name))
+        pixels = first_three(made.images[place]).repeat(factor, axis=1).repeat(factor, axis=2)
+        figures.save_image(pixels.transpose(1, 2, 0), folder / picture_name(place, name))

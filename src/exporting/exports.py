@@ -4,7 +4,7 @@ import copy
 import json
 import logging
 import platform
-import shutil
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .. import data
 from ..errors import InputError
+from ..files import write_text
 from ..trained.checkpoint import Trained
 from ..trained.pictures import Pictures, open_pictures
 from ..trained.temperature import digest, read_calibration
@@ -36,6 +38,10 @@ RESIZE = {
     "pad": "the longer side resized to image_size, in the middle of a square of round(255 × mean)",
     "squash": "both sides resized to image_size",
 }
+
+PASSED_ON = ("image_size", "in_channels", "mean", "std", "interpolation", "decode", "range", "color", "resize")
+"""Of the checkpoint's preprocessing."""
+
 DECODE = {
     "fast": "A JPEG of at least four times the size is decoded at a half, quarter or eighth of its own.",
     "exact": "A JPEG is decoded in full: these are the pixels of torchvision's Resize and CenterCrop.",
@@ -86,9 +92,28 @@ def export_network(
     log.info("Exporting %s …", trained.name)
     write_export(trained, kind, metadata, file)
     proof = prove(trained, open_export(file), pictures, chosen)
-    shutil.copyfile(standalone.__file__, folder / "example.py")
+    write_text(folder / "example.py", example())
     _say(file, trained, kind, proof)
     return {"file": file.name, "bytes": file.stat().st_size, "proof": asdict(proof), **metadata}
+
+
+OURS = re.compile(r"^from \.(?:\.data\.)?(\w+) import .*\n", re.MULTILINE)
+
+
+def example() -> str:
+    """Return standalone.py with the modules in place of the imports that name them: it runs without ResLens."""
+    put: set[str] = set()
+
+    def source(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in put:
+            return ""
+        put.add(name)
+        text = (Path(data.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+        body = OURS.sub(source, text.partition('"""\n')[2])
+        return f"\n# {name} {'-' * (115 - len(name))}\n{body}"
+
+    return OURS.sub(source, Path(standalone.__file__).read_text(encoding="utf-8"))
 
 
 def describe(trained: Trained, kind: str) -> dict[str, Any]:
@@ -102,10 +127,7 @@ def describe(trained: Trained, kind: str) -> dict[str, Any]:
     return {
         "network": trained.name,
         "class_names": trained.class_names,
-        **{
-            key: settings[key]
-            for key in ("image_size", "in_channels", "mean", "std", "interpolation", "decode", "resize")
-        },
+        **{key: settings[key] for key in PASSED_ON},
         "input": "images: uint8 (N, in_channels, image_size, image_size)",
         "output": "logits: float32 (N, classes), in the order of class_names",
         "preprocessing": PREPROCESSING.format(decode=_decoding(settings), resize=RESIZE[settings["resize"]]),
@@ -197,9 +219,10 @@ def _say(file: Path, trained: Trained, kind: str, proof: Proof) -> None:
 def usage(file: str, trained: Trained) -> str:
     """Write the lines of Python that load the file elsewhere, beside example.py and without ResLens."""
     geometry = trained.geometry
-    shape = f'{geometry.image_size}, {geometry.in_channels}, "{geometry.interpolation}", "{geometry.decode}"'
+    ways: list[Any] = [geometry.interpolation, geometry.decode, geometry.range, geometry.color]
     if geometry.resize != "crop":
-        shape += f', "{geometry.resize}", {list(geometry.fill)}'
+        ways += [geometry.resize, geometry.fill]
+    shape = ", ".join([f"{geometry.image_size}, {geometry.in_channels}", *(json.dumps(way) for way in ways)])
     first, call = "import torch", f'torch.export.load("{file}").module()(torch.from_numpy(images))'
     if file.endswith(".onnx"):
         first, call = "import onnxruntime", f'onnxruntime.InferenceSession("{file}").run(None, {{"images": images}})[0]'

@@ -1,22 +1,25 @@
 """Classify pictures with an exported network, without ResLens: python example.py PICTURE …
 
-`python -m src.export` puts this file beside each network, as example.py. It needs NumPy, Pillow and, for an .onnx file,
-onnxruntime, for a .pt2 file torch. What it has to know of the network is written in the network's own file.
+`python -m src.export` writes this file beside each network, as example.py, with what it imports of ResLens. It
+needs NumPy, Pillow and, for an .onnx file, onnxruntime, for a .pt2 file torch. What it has to know of the network is
+written in the network's own file.
 """
 
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ..data.colour import finish_with, plain
+from ..data.depth import find_deep, to_picture
+from ..data.pixels import UPRIGHT, exif_orientation, to_channels
+
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # others may start programs
 LONGEST = 8  # of a strip that is longer than so many times its shorter side, the centre counts
-# What undoes the EXIF orientations 2 to 8.
-UPRIGHT = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 
 Network = Callable[[np.ndarray], np.ndarray]
 
@@ -43,20 +46,31 @@ def load_image(
     in_channels: int,
     interpolation: str,
     decode: str,
+    range: str | tuple[float, float] = "own",
+    color: str = "srgb",
     resize: str = "crop",
     fill: Sequence[int] = (),
 ) -> np.ndarray:
     """A picture as the network was trained on it: uint8 (C, S, S), its channels RGB or, if there is one, grey."""
-    with Image.open(file, formats=FORMATS) as image:
+    if in_channels not in (1, 3):
+        raise ValueError(f"the network sees {in_channels} bands, which this example doesn't read: give it an array")
+    with ExitStack() as stack:
+        content = stack.enter_context(Path(file).open("rb")) if isinstance(file, str | Path) else file
+        image = Image.open(content, formats=FORMATS)
         if decode == "fast":
             image.draft(None, (2 * image_size, 2 * image_size))  # a large JPEG at half, a quarter or an eighth of it
+        finish = plain if color == "stored" else finish_with(image.info.get("icc_profile"), image.mode)
+        deep = None if range == "earlier" else find_deep(image, content)
         image.load()
-        orientation = 1
-        with suppress(Exception):  # a broken EXIF block leaves the pixels alone
-            orientation = image.getexif().get(0x0112, 1)
-        picture = to_channels(image, in_channels)
-    if orientation in range(2, 9):
-        picture = picture.transpose(Image.Transpose[UPRIGHT[orientation - 2]])
+        orientation = exif_orientation(image)
+        if deep is None:
+            picture = to_channels(image, in_channels, finish)
+        else:
+            picture = to_picture(
+                deep, "L" if in_channels == 1 else "RGB", None if isinstance(range, str) else range, finish
+            )
+    if orientation in UPRIGHT:
+        picture = picture.transpose(UPRIGHT[orientation])
     resampling = Image.Resampling[interpolation.upper()]
     if resize == "pad":
         picture = pad(picture, image_size, resampling, fill)
@@ -66,29 +80,6 @@ def load_image(
         picture = resize_and_crop(picture, image_size, resampling, whole=decode == "exact")
     pixels = np.array(picture)
     return pixels[None] if in_channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def to_channels(image: Image.Image, in_channels: int) -> Image.Image:
-    """8 bits a channel, L (1 channel) or RGB (3), transparency laid on white."""
-    mode = "L" if in_channels == 1 else "RGB"
-    if image.mode.startswith(("I", "F")):
-        return Image.fromarray(to_8_bits(np.asarray(image), whole=image.mode.startswith("I"))).convert(mode)
-    if image.has_transparency_data:
-        page = Image.new("RGBA", image.size, "white")
-        page.alpha_composite(image.convert("RGBA"))
-        image = page
-    return (image.convert("RGB") if image.mode in ("P", "RGBA") else image).convert(mode)
-
-
-def to_8_bits(values: np.ndarray, whole: bool) -> np.ndarray:
-    """Grey of 16 or 32 bits, or floats: whole numbers to 65535, fractions to 1 and numbers to 255 become 0…255."""
-    grey = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(grey.min()), float(grey.max())
-    narrow, wide = (65535.0, 65535.0) if whole else (1.0, 255.0)
-    top = narrow if high <= narrow else wide
-    if low < 0 or high > top:  # no agreed range: stretched from the least to the largest
-        grey, top = grey - low, (high - low) or 1.0
-    return np.rint(grey * (255.0 / top)).astype(np.uint8)
 
 
 def resize_and_crop(picture: Image.Image, size: int, resampling: Image.Resampling, whole: bool) -> Image.Image:
@@ -136,13 +127,14 @@ def main(pictures: list[str]) -> None:
     here = Path(__file__).parent
     network, told = open_network(min(file for file in here.iterdir() if file.suffix in (".onnx", ".pt2")))
     names = json.loads(told["class_names"])
+    range = json.loads(told["range"]) if told["range"].startswith("[") else told["range"]
     size, channels = int(told["image_size"]), int(told["in_channels"])
     fill = [round(255 * mean) for mean in json.loads(told["mean"])]
-    ways = told["interpolation"], told["decode"], told["resize"]
+    geometry = size, channels, told["interpolation"], told["decode"], range, told["color"], told["resize"], fill
     unread = 0
     for file in pictures:
         try:
-            image = load_image(file, size, channels, *ways, fill)
+            image = load_image(file, *geometry)
         except Exception as error:  # Pillow raises nearly anything on what is no picture
             print(visible(f"{file} can't be read: {error}"), file=sys.stderr)
             unread += 1

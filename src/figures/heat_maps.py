@@ -111,9 +111,14 @@ def panel_size(size: tuple[int, ...], side: int = PANEL) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+def first_three(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image (C, H, W) of any number of channels with three: its first three, or the first as grey."""
+    return image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
+
+
 def enlarge(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return an image (C, H, W) of any number of channels as RGB (height, width, 3); small ones keep their pixels."""
-    channels = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
+    channels = first_three(image)
     height, width = size
     resampling = Image.Resampling.NEAREST if height >= 2 * image.shape[1] else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(channels.transpose(1, 2, 0)).resize((width, height), resampling))

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from .heat_maps import first_three
 from .style import GREY, INK, blank_sheet, printable, shorten, show_pixels
 
 PANEL = 96  # pixels of a sample's side
@@ -27,7 +28,7 @@ def samples(rows: Sequence[Sequence[NDArray[np.uint8]]], names: Sequence[str], t
             NAMES - GAP, top + PANEL / 2, shorten(name), size=9, color=INK, ha="right", va="center", parse_math=False
         )
         for j, image in enumerate(row):
-            picture = Image.fromarray(np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0).copy())
+            picture = Image.fromarray(first_three(image).transpose(1, 2, 0).copy())
             _paste(canvas, picture, NAMES + j * (PANEL + GAP), top, PANEL)
     if note:
         axes.text(NAMES, height - 14, note, size=9, color=GREY, va="center", parse_math=False)

@@ -136,7 +136,7 @@ def _sizes(network: nn.Module, state: Mapping[str, Tensor]) -> str:
     """Return what to do about weights of the same names and other shapes."""
     name, row = str(getattr(network, "name", "")), row_of(network)
     channels, width = ([*state[f"{row.first}.weight"].shape, 0, 0][place] for place in (1, 0))
-    if "width" in inspect.signature(row.build).parameters and channels in (1, 3) and 0 < width <= WIDEST:
+    if "width" in inspect.signature(row.build).parameters and channels > 0 and 0 < width <= WIDEST:
         for size in USUAL_SIZES:
             with torch.device("meta"):
                 other = build_network(name, num_classes=2, in_channels=channels, image_size=size, width=width)

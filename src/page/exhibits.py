@@ -125,7 +125,7 @@ def _exhibit(letter: str, trained: Trained) -> Exhibit:
 
 def _facts(trained: Trained) -> list[str]:
     size, channels = trained.geometry.image_size, trained.geometry.in_channels
-    facts = [trained.name, f"{size}×{size} px, {'grey' if channels == 1 else 'colour'}"]
+    facts = [trained.name, f"{size}×{size} px, { ({1: 'grey', 3: 'colour'}.get(channels, f'{channels} bands')) }"]
     if trained.run is None:
         return [*facts, f"{len(trained.class_names)} classes", trained.path.name]
     with suppress(InputError, AttributeError):

@@ -17,7 +17,7 @@ from PIL import Image
 from ..analysis.classification import confusion_among, most_mistaken
 from ..analysis.metrics import SHOWN
 from ..data.decoding_cost import reason_against
-from ..data.images import refuse
+from ..data.refusal import refuse
 from ..figures.confusion import confusion_matrix
 from ..figures.style import BLUE, GREY, VERMILLION, to_image
 from ..files import open_inside

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..data.apart import decoded_apart
 from ..data.decoding_cost import reason_against
-from ..data.images import UnreadableImageError, refuse
+from ..data.refusal import UnreadableImageError, refuse
 from ..data.transforms import Geometry, load_image
 from ..errors import InputError
 

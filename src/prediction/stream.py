@@ -17,8 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.datasets import as_it_is
-from ..data.images import UnreadableImageError, reason_of
+from ..data.images import reason_of
 from ..data.processes import MOST_WORKERS, cpu_count, fork_context, map_files, quiet_fork
+from ..data.refusal import UnreadableImageError
 from ..data.transforms import Geometry, load_image
 from ..data.workers import deaths_when_waiting, follow_parent, is_death, lacks_room, shielded
 from ..errors import InputError, RunError

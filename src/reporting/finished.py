@@ -11,7 +11,6 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..data.transforms import EARLIER
 from ..errors import InputError, first_line
 from ..frames import pd
 from ..names import natural
@@ -20,6 +19,7 @@ from ..runs.contents import MissingError, UnusableError, is_number, parse_yaml, 
 from ..runs.folder import RunFolder
 from ..settings import composing  # noqa: F401  # the resolvers that a configuration may use
 from ..settings.check import problem
+from ..settings.defaults import EARLIER
 from .found import REMEDY, find_runs
 
 Replicate = tuple[int, int | None]
@@ -249,7 +249,8 @@ def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any
         raise UnusableError(f".hydra/config.yaml can't be resolved ({first_line(error)})") from None
     data = resolved.get("data")
     if isinstance(data, dict):
-        data |= {key: value for key, value in EARLIER.items() if key not in data}
+        for key, value in EARLIER.items():
+            data.setdefault(key, value)
         for place in ("root", "table"):
             if isinstance(data.get(place), str):
                 data[place] = os.path.normpath(data[place])  # photos/ and photos are the same

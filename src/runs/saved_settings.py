@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ..errors import InputError, first_line
 from ..settings import composing  # noqa: F401  # the resolvers that the configuration of a study needs
 from ..settings.check import check_config
+from ..settings.defaults import EARLIER
 from .contents import MissingError, UnusableError, read_config
 from .folder import RunFolder
 
@@ -27,7 +28,8 @@ def unsaid(data: Mapping[Any, Any]) -> dict[str, Any]:
 
     The order of classes is that of its checkpoints' heads, and the draw of its splits depends on it.
     """
-    return {"class_order": "plain"} if data.get("name") == "folder" and "class_order" not in data else {}
+    meant = EARLIER | ({"class_order": "plain"} if data.get("name") == "folder" else {})
+    return {key: value for key, value in meant.items() if key not in data}
 
 
 def run_settings(run: RunFolder) -> Any:

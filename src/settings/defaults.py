@@ -18,3 +18,7 @@ def read_defaults(group: str) -> dict[str, Any]:
     """Return what conf/GROUP/base.yaml says, without what it leaves open (`???`); not to be changed."""
     content: dict[str, Any] = yaml.safe_load((CONF / group / f"{BASE}.yaml").read_text(encoding="utf-8"))
     return {key: value for key, value in content.items() if value != "???"}
+
+
+EARLIER = {"decode": "fast", "resize": "crop", "range": "earlier", "color": "stored"}
+"""What the group `data` of runs means, and the preprocessing of checkpoints, from before there was a choice."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from ..data.transforms import EARLIER, Geometry
+from ..data.transforms import Geometry
 from ..errors import InputError
 from ..files import refuse_links
 from ..networks.saved import SavedFileError, check_tensors, is_url, load_saved
 from ..runs.folder import ADOPTED, RunFolder
+from ..settings.defaults import EARLIER
 from ..training.classifier import ImageClassifier
 from ..training.precision import choose_memory_format, choose_precision, weight_uses
 from .hyperparameters import check_hyperparameters, check_shapes
@@ -132,7 +133,7 @@ def _build(path: Path, named: str) -> ImageClassifier:
         check_tensors(content["state_dict"], path)
         check_hyperparameters(settings)
         check_shapes(settings["architecture"], content["state_dict"])
-        settings["preprocessing"] = {**EARLIER, **settings["preprocessing"]}
+        settings["preprocessing"] = EARLIER | settings["preprocessing"]
         module = ImageClassifier(**settings)
         module.load_state_dict(content["state_dict"])
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:  # InputError is a ValueError

@@ -19,6 +19,8 @@ from ..data.collection import Skipped
 from ..data.datasets import FileDataset, ImageDataset, ImageLoader
 from ..data.defects import find_defects, scan
 from ..data.folders import list_files
+from ..data.images import reason_against_bands
+from ..data.manifest import Verdict
 from ..data.splits import round_robin
 from ..data.transforms import Geometry
 from ..errors import InputError, first_line
@@ -169,15 +171,18 @@ def _open_folder(folder: Path, trained: Trained) -> Pictures:
 def _whole_files(
     root: Path,
     paths: Sequence[str],
-    reasons: Sequence[str | None],
+    verdicts: Sequence[Verdict],
     others: Sequence[Skipped],
     trained: Trained,
     named: str,
 ) -> Pictures:
     """Take the files at `paths` that have no reason against them."""
-    bad = [Skipped(path, reason) for path, reason in zip(paths, reasons, strict=True) if reason is not None]
+    channels = trained.geometry.in_channels
+    verdicts = [one._replace(reason=one.reason or reason_against_bands(*one[1:3], channels)) for one in verdicts]
+    found = list(zip(paths, verdicts, strict=True))
+    bad = [Skipped(path, verdict.reason) for path, verdict in found if verdict.reason is not None]
     skipped = sorted([*others, *bad], key=lambda entry: entry.path)
-    whole = [path for path, reason in zip(paths, reasons, strict=True) if reason is None]
+    whole = [path for path, verdict in found if verdict.reason is None]
     if not whole:
         first = f" ({skipped[0].path}: {skipped[0].reason})" if skipped else ""
         raise InputError(f"images={named} holds no image that can be read{first}: name another file or folder")

@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 
 from src.data.cache import cache_file
+from src.data.depth import Extent
 from src.data.folders import list_classes
 from src.data.in_memory import decode_into_memory, read_array
 from src.data.layout import find_splits
-from src.data.manifest import Entry, read_manifest, write_manifest
+from src.data.manifest import Entry, Verdict, read_manifest, write_manifest
 from src.data.transforms import Geometry
 
-ENTRIES = {"cat/0.png": Entry(1234, 1_700_000_000_000_000_000, None), "cat/1.png": Entry(0, 5, "empty file")}
+ENTRIES = {
+    "cat/0.png": Entry(1234, 1_700_000_000_000_000_000, Verdict(None, "RGB")),
+    "cat/1.png": Entry(0, 5, Verdict("empty file")),
+    "cat/2.png": Entry(9, 7, Verdict(None, "I;16", Extent(0.0, 4095.0, True))),
+}
 
 
 def damaged(whole: bytes, count: int) -> list[bytes]:
@@ -40,12 +45,22 @@ def test_a_damaged_manifest_says_nothing_that_could_do_harm(tmp_path: Path) -> N
             # a flip within a number is a file of another size or time, which is looked at again
             assert isinstance(entry.size, int)
             assert isinstance(entry.mtime_ns, int)
-            assert entry.reason is None or isinstance(entry.reason, str)
+            assert entry.verdict.reason is None or isinstance(entry.verdict.reason, str)
+            assert entry.verdict.extent is None or isinstance(entry.verdict.extent.high, float)
 
 
 @pytest.mark.parametrize(
     "files",
-    [{"a": [1, 2, 3]}, {"a": [1, 2, ["x"]]}, {"a": [1, 2]}, {"a": {"b": 1}}, {"a": ["x", 2, None]}, [1], "abc"],
+    [
+        {"a": [1, 2, 3]},
+        {"a": [1, 2, ["x"]]},
+        {"a": [1, 2, [None, "L", [1, 2]]]},
+        {"a": [1, 2]},
+        {"a": {"b": 1}},
+        {"a": ["x", 2, None]},
+        [1],
+        "abc",
+    ],
 )
 def test_a_manifest_of_another_make_is_none(tmp_path: Path, files) -> None:
     write_manifest(tmp_path, ENTRIES)

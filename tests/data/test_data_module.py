@@ -242,6 +242,8 @@ def test_preprocessing_is_plain(make_module):
         "interpolation": "bilinear",
         "decode": "fast",
         "resize": "crop",
+        "range": "own",
+        "color": "srgb",
     }
     grey = make_module(in_channels=1, mean=[0.1, 0.2, 0.6], std=[0.2, 0.2, 0.2], root="x").preprocessing
     assert grey["mean"] == pytest.approx([0.3])
@@ -265,7 +267,7 @@ def test_setup_twice_looks_once(make_module, folder, monkeypatch):
         ({"image_size": 3}, r"data\.image_size=3 is not possible: take a whole number between 4 and 4096"),
         ({"batch_size": 1}, r"data\.batch_size=1 is not possible: take a whole number between 2 and 65536, or auto"),
         ({"image_size": 22.5}, r"data\.image_size=22\.5"),
-        ({"in_channels": 2}, r"data\.in_channels=2 is not possible: take 1 or 3"),
+        ({"in_channels": 0}, r"data\.in_channels=0 is not possible: take a whole number between 1 and 1024"),
         ({"batch_size": -1}, r"data\.batch_size=-1"),
         ({"num_workers": "many"}, r"data\.num_workers=many"),
         ({"val_fraction": 0}, r"data\.val_fraction=0"),
@@ -334,7 +336,7 @@ def test_every_configuration_builds(path):
     assert len(data.mean) == len(data.std) == config["in_channels"]
     keys = "name root image_size in_channels num_classes mean std batch_size num_workers val_fraction test_fraction"
     keys += " folds fold train_fraction max_images imbalance balance max_skipped interpolation cache_features augment"
-    keys += " shuffle_labels exclude decode group"
+    keys += " shuffle_labels exclude decode range color group"
     own = {"target", "classes", "class_order", "class_seed", "table", "file", "label", "split"}
     assert set(config) - own == set(keys.split())
     assert "defaults: [" in path.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from src.data import defects as scanning
 from src.data.cache import cache_file, write_cache
 from src.data.defects import scan
 from src.data.folders import list_files
-from src.data.manifest import read_manifest
+from src.data.manifest import Verdict, read_manifest
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     opened: list[str] = []
     real = scanning.find_defects
 
-    def watched(root: Path, paths: Sequence[str]) -> list[str | None]:
+    def watched(root: Path, paths: Sequence[str]) -> list[Verdict]:
         opened.extend(Path(path).name for path in paths)
         return real(root, paths)
 
@@ -26,7 +26,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def look(root: Path) -> list[str | None]:
-    return scan(root, list_files(root, Path())[0])
+    return [verdict.reason for verdict in scan(root, list_files(root, Path())[0])]
 
 
 def test_only_new_and_changed_files_are_opened(make_folder, decoded):

@@ -106,12 +106,11 @@ def test_16_bits_of_all_makes():
         compare(encode(Image.fromarray(values), format, **options), expected)
     motorola = Image.frombytes("I;16B", values.shape[::-1], values.astype(">u2").tobytes())
     compare(encode(motorola, "TIFF"), expected)
-    # three channels of 16 bits: Pillow takes the upper byte of each
     deep = np.array([[0x1234, 0x00FF, 0xFFFF], [0x8000, 0x7FFF, 0x0100]], np.uint16)
     header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
     rows = zlib.compress(b"\0" + deep.astype(">u2").tobytes())
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    compare(io.BytesIO(png), (deep >> 8).astype(np.uint8)[None])
+    compare(io.BytesIO(png), np.rint(deep / 257).astype(np.uint8)[None])
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -176,15 +175,18 @@ def test_reasons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         "text.jpg": (b"hello", "not an image"),
         "half.jpg": (jpeg[: len(jpeg) // 2], "truncated"),
         "half.png": (png[: len(png) // 2], "truncated"),
-        "vector.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        "vector.eps": (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            "PostScript: draw it as PNG, as with Ghostscript",
+        ),
         "whole.jpg": (jpeg, None),
     }
     for name, (content, reason) in written.items():
         (tmp_path / name).write_bytes(content)
-        assert find_defect(tmp_path / name) == reason, name
-    assert find_defect(tmp_path / "nowhere.jpg") == "missing"
+        assert find_defect(tmp_path / name).reason == reason, name
+    assert find_defect(tmp_path / "nowhere.jpg").reason == "missing"
     monkeypatch.setattr("src.data.images.MAX_PIXELS", 1000)
-    assert "too large" in str(find_defect(tmp_path / "whole.jpg"))
+    assert "too large" in str(find_defect(tmp_path / "whole.jpg").reason)
 
 
 def test_error_names_the_file_in_one_line(tmp_path: Path):

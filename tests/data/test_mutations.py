@@ -251,5 +251,7 @@ def test_bombs_are_refused_unopened(tmp_path):
     for name, content in bombs.items():
         (tmp_path / name).write_bytes(seal(content) if name == "bomb.png" else content)
     started = sum(os.times()[2:4])
-    assert find_defects(tmp_path, list(bombs)) == ["too large (over 179 million pixels)"] * len(bombs)
+    assert [verdict.reason for verdict in find_defects(tmp_path, list(bombs))] == [
+        "too large (over 179 million pixels)"
+    ] * len(bombs)
     assert sum(os.times()[2:4]) - started < 2  # of all processors

@@ -106,7 +106,8 @@ def test_files_that_become_something_else_before_they_are_read(tmp_path: Path) -
     (root / "high" / "0.png").unlink()
     (root / "high" / "1.png").unlink()
     os.mkfifo(root / "high" / "1.png")
-    reasons = dict(zip([file.path for file in listing.files], scan(root, listing.files), strict=True))
+    verdicts = scan(root, listing.files)
+    reasons = {file.path: verdict.reason for file, verdict in zip(listing.files, verdicts, strict=True)}
     assert reasons.pop("high/0.png") == "missing"
     assert reasons.pop("high/1.png") == "not a regular file"
     assert set(reasons.values()) == {None}

@@ -3,7 +3,6 @@
 import io
 import itertools
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,13 +19,14 @@ from torch import nn
 from src.data.transforms import Geometry, load_image
 from src.errors import RunError
 from src.exporting import proof, standalone
-from src.exporting.exports import Runner, describe, open_export, write_export
+from src.exporting.exports import Runner, describe, example, open_export, write_export
 from src.exporting.formats import FORMATS
 from src.networks import NETWORKS
 from src.trained.checkpoint import Trained, load_trained
 from src.trained.pictures import Pictures, open_pictures
 from src.trained.temperature import Calibration, digest, write_calibration
 from src.training.classifier import ImageClassifier
+from tests.data.test_colour import P3
 
 
 def untrained(file: Path, name: str, in_channels: int = 3, image_size: int = 16, **settings: Any) -> Trained:
@@ -121,7 +121,7 @@ def test_nasty_names_of_classes_stay_names(kind: str, tmp_path: Path) -> None:
     file = folder / f"x{FORMATS[kind].suffix}"
     write_export(trained, kind, describe(trained, kind), file)
     assert json.loads(standalone.open_network(file)[1]["class_names"]) == NASTY
-    shutil.copy(standalone.__file__, folder / "example.py")
+    (folder / "example.py").write_text(example())
     # so many that each class comes first
     pictures = [folder / f"{number}\n\x1b[2J.png" for number in range(12)]
     for number, picture in enumerate(pictures):
@@ -234,6 +234,11 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> io.BytesIO
     return buffer
 
 
+def deep_colour(samples: np.ndarray) -> io.BytesIO:
+    """A PPM of 16 bits."""
+    return io.BytesIO(b"P6 %d %d 65535\n" % samples.shape[1::-1] + samples.astype(">u2").tobytes())
+
+
 def pictures_of_all_kinds() -> dict[str, io.BytesIO]:
     """Files of different sizes, modes and orientations; each an own noise on a slope."""
     random = np.random.default_rng(0)
@@ -258,6 +263,9 @@ def pictures_of_all_kinds() -> dict[str, io.BytesIO]:
         "16 bit": encoded(grey16),
         "float": encoded(Image.fromarray(random.random((30, 40), dtype=np.float32)), "TIFF"),
         "float stretched": encoded(Image.fromarray(1000 * random.normal(size=(30, 40)).astype(np.float32)), "TIFF"),
+        "12 bit": encoded(Image.fromarray(random.integers(0, 4096, (40, 50), dtype=np.uint16))),
+        "12 bit rgb": deep_colour(random.integers(0, 4096, (40, 50, 3))),
+        "profile": encoded(rgb, icc_profile=P3),
         "wide strip": encoded(rgb.resize((400, 9))),
         "high strip": encoded(rgb.resize((9, 400))),
         "tiny": encoded(rgb.resize((3, 5))),
@@ -275,12 +283,13 @@ def pictures_of_all_kinds() -> dict[str, io.BytesIO]:
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("in_channels", [1, 3])
 def test_the_example_reads_every_picture_exactly_as_training_does(in_channels: int, interpolation: str) -> None:
-    for size, decode in itertools.product((8, 24, 101), ("fast", "exact")):
-        geometry = Geometry(size, in_channels, interpolation, decode)
+    ways: list[tuple[Any, str]] = [("own", "srgb"), ((0.0, 4095.0), "srgb"), ("earlier", "stored")]
+    for size, decode, (limits, color) in itertools.product((8, 24, 101), ("fast", "exact"), ways):
+        geometry = Geometry(size, in_channels, interpolation, decode, limits, color)
         for name, file in pictures_of_all_kinds().items():
-            theirs = standalone.load_image(file, size, in_channels, interpolation, decode)
+            theirs = standalone.load_image(file, size, in_channels, interpolation, decode, limits, color)
             np.testing.assert_array_equal(
-                load_image(file, geometry).numpy(), theirs, err_msg=f"{name} at {size}, {decode}"
+                load_image(file, geometry).numpy(), theirs, err_msg=f"{name} at {size}, {decode}, {limits}"
             )
             assert theirs.dtype == np.uint8
 

@@ -111,7 +111,7 @@ def test_a_gpu_that_is_not_there_gets_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("image_size", 10**6), ("in_channels", 4), ("num_classes", 10**9), ("num_classes", True)]
+    ("key", "value"), [("image_size", 10**6), ("in_channels", 5000), ("num_classes", 10**9), ("num_classes", True)]
 )
 def test_sizes_are_limited_as_on_the_command_line(digits_run: Path, key: str, value: int) -> None:
     settings = torch.load(digits_run / "checkpoints/best.ckpt", weights_only=True)["hyper_parameters"]

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ...errors import InputError, nearest
 from ...settings.schema.data import Data
-from ..collection import ImageCollection
+from ..collection import ImageCollection, Skipped
 from ..columns import NONE
 from ..exclusion import Exclusion
 from ..groups import match_groups
+from ..images import COLOURS, reason_against_bands
 from ..layout import check_root
 from . import catsdogs, cifar10, cifar100, digits, folder, imagenette, mnist, pets, table, tinyimagenet
 
@@ -77,10 +80,12 @@ def find_images(
     options: Mapping[str, Any],
     group: str | None = None,
     exclude: str | Sequence[str] | None = None,
+    in_channels: int = 3,
 ) -> ImageCollection:
     """Return the data set, downloaded if necessary and allowed, without what `exclude` names (see `Exclusion`).
 
     Args:
+        in_channels: files that don't give so many are left out.
         group: what an image belongs with: a regular expression on its path; a source with an argument of this name
             takes it as it likes.
 
@@ -96,6 +101,7 @@ def find_images(
         log.info("passed over %s", collection.passed_over)
     if group is not None and group != NONE and not own:
         collection = replace(collection, groups=match_groups(group, collection.paths))
+    collection = fitting(collection, in_channels)
     bad, total = len(collection.skipped), len(collection.skipped) + len(collection.paths)
     if bad > max_skipped * total:
         first = "; ".join(f"{skipped.path} ({skipped.reason})" for skipped in collection.skipped[:3])
@@ -108,6 +114,20 @@ def find_images(
         if not len(indices):
             raise InputError(f"no readable image in the {split} split of {collection.root}: add some.")
     return collection
+
+
+def fitting(found: ImageCollection, in_channels: int) -> ImageCollection:
+    """Return the images that give so many channels. `InputError` where a data set in memory can't."""
+    if found.images is not None and in_channels not in COLOURS:
+        raise InputError(f"data.in_channels={in_channels}: these images have {found.images.shape[1]}; take 1 or 3")
+    if found.verdicts is None:
+        return found
+    reasons = [reason_against_bands(verdict.mode, verdict.bands, in_channels) for verdict in found.verdicts]
+    if not any(reasons):
+        return found
+    bad = [Skipped(path, reason) for path, reason in zip(found.paths, reasons, strict=True) if reason]
+    kept = found.only(np.array([reason is None for reason in reasons]))
+    return replace(kept, skipped=sorted([*found.skipped, *bad], key=lambda skipped: skipped.path))
 
 
 def _find(

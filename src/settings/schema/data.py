@@ -5,10 +5,17 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from annotated_types import Interval, Len
-from pydantic import ConfigDict, model_validator
+from pydantic import AfterValidator, ConfigDict, model_validator
 
 from ...errors import InputError
-from .kinds import Classes, Names, OneOf, Part, Seed, Settings, Share, Takes, Workers, plain, setting
+from .kinds import Channels, Classes, Names, Part, Seed, Settings, Share, Takes, Workers, plain, setting
+
+
+def _ascending(limits: Sequence[float]) -> Sequence[float]:
+    if not limits[0] < limits[1]:
+        raise ValueError
+    return limits
+
 
 Column = Annotated[str | None, Takes("a column's name, or null")]
 Root = Annotated[str | Path | None, Names("data.root=FOLDER", "no folder")]
@@ -38,7 +45,9 @@ class Data(Settings):
         "the images' (null: the table's)"
     )
     image_size: Annotated[int, Interval(ge=4, le=4096)] = setting("side of the square that the network sees, in pixels")
-    in_channels: Annotated[int, OneOf(1, 3)] = setting("1: grey, 3: colour, whatever the images have")
+    in_channels: Channels = setting(
+        "1: grey, 3: colour, whatever the images have; any other number: the bands of the files, which must be as many"
+    )
     num_classes: Classes | None = setting("number of classes that is expected; null: as many as are found")
     mean: Sequence[Share] = setting(
         "mean of each channel, as a share of the full range; one value serves all channels, three become one"
@@ -91,6 +100,19 @@ class Data(Settings):
     resize: Literal["crop", "pad", "squash"] = setting(
         "how a picture becomes a square: crop: its centre; pad: all of it, with bars of data.mean; squash: all of it, "
         "out of shape"
+    )
+    range: Annotated[
+        Literal["auto", "own", "earlier"]
+        | Annotated[int, Interval(ge=1, le=32)]
+        | Annotated[Sequence[float], Len(2, 2), AfterValidator(_ascending)],
+        Takes("auto, own, earlier, a whole number of bits up to 32, or two numbers such as [0,4095], the lower first"),
+    ] = setting(
+        "what becomes black and white where files have more than 8 bits a sample: auto: the least of 8, 10, 12, 14 and "
+        "16 bits that holds the training images, of signed and larger values their least and largest; bits, as 12, or "
+        "[low,high]; own: each picture by itself; earlier: as in earlier versions"
+    )
+    color: Literal["srgb", "stored"] = setting(
+        "srgb: colours as a profile in the file means them; stored: as they are in the file"
     )
     cache_features: Literal["auto"] | bool = setting(
         "a frozen network sees each image once, and training uses its features; auto: where that changes nothing"
@@ -145,7 +167,7 @@ class Data(Settings):
 
 
 def channel_values(name: str, values: Sequence[float], channels: int) -> list[float]:
-    """One value for each channel: a single one serves all, and three become their average for grey images."""
+    """One value for each channel: a single one serves all, and three become their average for any other number."""
     if len(values) not in (1, 3, channels):
         raise InputError(
             f"data.{name} has {len(values)} values for data.in_channels={channels}: give one a channel, "
@@ -153,4 +175,4 @@ def channel_values(name: str, values: Sequence[float], channels: int) -> list[fl
         )
     if len(values) == channels:
         return [float(value) for value in values]
-    return [float(values[0])] * channels if len(values) == 1 else [sum(map(float, values)) / len(values)]
+    return [sum(map(float, values)) / len(values)] * channels

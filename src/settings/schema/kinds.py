@@ -88,6 +88,7 @@ def _checked(source: Any, handler: GetCoreSchemaHandler, fits: Callable[[Any], b
 
 
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
+Channels = Annotated[int, Interval(ge=1, le=1024)]
 Count = Annotated[int, Interval(ge=1, le=1_000_000)]
 BatchSize = Annotated[int, Interval(ge=1, le=65_536)]
 Workers = Annotated[int, Interval(ge=0, le=256)] | Literal["auto"]

@@ -12,7 +12,7 @@ from pydantic import model_validator
 from ...analysis.metrics import MONITORS, mode_of
 from ...errors import InputError
 from .data import Data
-from .kinds import Classes, Count, Layer, OneOf, Part, Seed, Settings, Share, Takes, setting
+from .kinds import Channels, Classes, Count, Layer, OneOf, Part, Seed, Settings, Share, Takes, setting
 
 ANSWERS = ("best", "cost", "levels", "pretraining", "gap", "sharpness", "depth")
 """How a study can be answered: `src.reporting.answers` has the words."""
@@ -45,7 +45,7 @@ class Model(Settings):
 
     name: str = setting("the network, which model=NAME sets")
     num_classes: Classes | None = setting("number of classes; null: those of the data")
-    in_channels: Annotated[int, OneOf(1, 3)] = setting("channels of an image")
+    in_channels: Channels = setting("channels of an image")
     weights: Weights = setting("the top level's weights")
     head: Head = setting("the top level's head")
     freeze: Freeze = setting("the top level's freeze")
