@@ -36,21 +36,21 @@ class Geometry:
     Attributes:
         decode: "exact", and the pixels are those of torchvision's Resize and CenterCrop; or "fast", and of a JPEG
             that is much larger libjpeg reconstructs only a half, quarter or eighth of each side.
+        range: which values become black and white where a file has more than 8 bits a sample.
+        color: "srgb" or "stored"; see `read_image`.
         resize: "crop", the central square; "pad", all of the picture with `fill` around it; "squash", all of it,
             whatever its shape.
         fill: the colour beside a picture that is padded, 0 to 255 in each channel: the mean that is subtracted later,
             so that the network sees zeros.
-        range: which values become black and white where a file has more than 8 bits a sample.
-        color: "srgb" or "stored"; see `read_image`.
     """
 
     image_size: int
     in_channels: int
     interpolation: str = "bilinear"
     decode: str = "exact"
-    resize: str = "crop"
     range: Range = OWN
     color: str = "srgb"
+    resize: str = "crop"
     fill: tuple[int, ...] = ()
 
     @classmethod
@@ -156,7 +156,7 @@ def pad(picture: Picture, side: int, geometry: Geometry) -> Picture:
     resized = picture if picture.size == (width, height) else picture.resize((width, height), geometry.resampling)
     if isinstance(resized, Bands):
         return Bands([framed(band, side, fill) for band, fill in zip(resized.bands, geometry.fill, strict=True)])
-    return framed(resized, side, geometry.fill[0] if len(geometry.fill) == 1 else geometry.fill)
+    return framed(resized, side, geometry.fill if len(geometry.fill) > 1 else sum(geometry.fill))
 
 
 def framed(picture: Image.Image, side: int, colour: int | tuple[int, ...]) -> Image.Image:

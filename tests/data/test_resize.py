@@ -15,8 +15,8 @@ MEAN = {1: [0.3], 3: [0.485, 0.456, 0.406]}
 
 
 def geometry(resize: str, channels: int = 3, size: int = 24) -> Geometry:
-    told = {"image_size": size, "in_channels": channels, "interpolation": "bilinear", "decode": "fast"}
-    return Geometry.of({**told, "resize": resize, "mean": MEAN[channels]})
+    told = {"image_size": size, "in_channels": channels, "interpolation": "bilinear", "decode": "fast", "range": "own"}
+    return Geometry.of({**told, "resize": resize, "color": "srgb", "mean": MEAN[channels]})
 
 
 def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> io.BytesIO:

@@ -301,7 +301,9 @@ def test_the_example_makes_every_picture_square_as_training_does(in_channels: in
     mean = [0.485, 0.456, 0.406][:in_channels]
     for size, decode in itertools.product((8, 101), ("fast", "exact")):
         told = {"image_size": size, "in_channels": in_channels, "interpolation": "bicubic", "decode": decode}
-        geometry = Geometry.of({**told, "resize": resize, "mean": mean})
+        geometry = Geometry.of({**told, "resize": resize, "mean": mean, "range": "own", "color": "srgb"})
         for name, file in pictures_of_all_kinds().items():
-            theirs = standalone.load_image(file, size, in_channels, "bicubic", decode, resize, geometry.fill)
+            theirs = standalone.load_image(
+                file, size, in_channels, "bicubic", decode, resize=resize, fill=geometry.fill
+            )
             np.testing.assert_array_equal(load_image(file, geometry).numpy(), theirs, err_msg=f"{name} at {size}")
