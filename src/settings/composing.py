@@ -41,7 +41,7 @@ RAW_PATHS = (
 """Overrides whose value is a path, a pattern, or names classes or a column, and not Hydra's grammar, which refuses
 spaces, `ä ~ ( ) = [ ,`."""
 
-RAW_LISTS = ("data.classes", "data.exclude")
+RAW_LISTS = ("data.classes", "data.exclude", "data.label")
 """Overrides whose value may be a list of such, in brackets: `[cat,Größe 2]`."""
 
 BY_WORD = ["output", "resume"]

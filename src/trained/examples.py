@@ -64,7 +64,7 @@ class Examples:
         size = self.data.size(self.split)
         if self.limit is None or self.limit >= size:
             return np.arange(size)
-        return stratified_subset(self.data.targets(self.split), self.limit, self.data.seed)
+        return stratified_subset(self.data.stand_ins(self.split), self.limit, self.data.seed)
 
     @cached_property
     def paths(self) -> list[str]:

@@ -217,6 +217,8 @@ def find_images(data: ImageDataModule, num_classes: int | None) -> None:
     """
     data.take(crew().share("images", lambda: data.find(download=True), data.look_at))
     data.setup()
+    if data.chosen.multilabel:
+        raise InputError("data.multilabel=true can't be trained on yet")
     if num_classes not in (None, data.num_classes):
         raise InputError(f"model.num_classes={num_classes}, but data={data.source} has {data.num_classes} classes")
 
