@@ -22,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ..analysis.tasks import task_of
 from ..errors import InputError, first_line
 from . import help  # noqa: F401  # its resolvers
 from .check import check_config
@@ -56,6 +57,10 @@ OmegaConf.register_new_resolver(
 # `${full_or_quick:10,2}`: a study's setting, and what it is with quick=true.
 OmegaConf.register_new_resolver(
     "full_or_quick", lambda full, quick, *, _root_: quick if _root_.get("quick") is True else full, replace=True
+)
+# `${usual_monitor:}`: what chooses the best epoch unless another figure is asked for.
+OmegaConf.register_new_resolver(
+    "usual_monitor", lambda *, _root_: task_of(_root_.get("data") or {}).monitor, replace=True
 )
 # `${package:logs.LogFile}`: a class of ours, whatever name we are installed under.
 OmegaConf.register_new_resolver("package", lambda name: f"{PACKAGE}.{name}", replace=True)

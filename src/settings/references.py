@@ -19,7 +19,18 @@ from omegaconf.grammar_parser import parse
 from ..errors import InputError, first_line
 
 RESOLVERS = frozenset(
-    {"full_or_quick", "groups", "hex", "hydra", "methods", "now", "package", "python_version", "settings"}
+    {
+        "full_or_quick",
+        "groups",
+        "hex",
+        "hydra",
+        "methods",
+        "now",
+        "package",
+        "python_version",
+        "settings",
+        "usual_monitor",
+    }
 )
 """Ours and Hydra's. OmegaConf's own read the environment, and make settings out of text: `oc.env`, `oc.decode`, …"""
 

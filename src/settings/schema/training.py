@@ -9,6 +9,7 @@ from annotated_types import Interval
 from pydantic import model_validator
 
 from ...analysis.metrics import MONITORS, mode_of
+from ...analysis.tasks import task_of
 from ...errors import InputError
 from .data import Data
 from .kinds import Classes, Count, Layer, OneOf, Part, Seed, Settings, Share, Takes, setting
@@ -231,6 +232,15 @@ class Train(Settings):
                 raise InputError(
                     f"mode={self.mode} would keep the worst checkpoint by {self.monitor}: say mode={wanted}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _monitor_fits_data(self) -> Self:
+        if {"data", "monitor"} <= self.model_fields_set:
+            task = task_of({"multilabel": self.data.multilabel})
+            if self.monitor.rpartition("/")[2] not in task.metrics:
+                known = ", ".join(f"val/{name}" for name in task.shown)
+                raise InputError(f"monitor={self.monitor} is no figure of {task.words}: take one of {known}")
         return self
 
     @model_validator(mode="after")
