@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import pd
+from .calibration import BINS, bin_of
 from .metrics import Counts
 
 Array = NDArray[np.floating]
@@ -97,6 +98,26 @@ def _known(scores: Array, targets: Array) -> list[tuple[Array, NDArray[np.int64]
 
 def _ranked(scores: Array, hits: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return, for each distinct score from the highest down, how many images have it or more, and how many hit."""
+    order, ends = rank(scores)
+    return ends, np.cumsum(hits[order])[ends - 1]
+
+
+def rank(scores: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the order of the images (n,) from the highest score down, and after how many each distinct score ends."""
     order = np.argsort(-scores, kind="stable")
-    steps = np.flatnonzero(np.diff(scores[order], append=-np.inf))
-    return steps + 1, np.cumsum(hits[order])[steps]
+    return order, np.flatnonzero(np.diff(scores[order], append=-np.inf)) + 1
+
+
+def calibration_errors(probabilities: Array, targets: Array) -> NDArray[np.float64]:
+    """Return the calibration error of each label (K,): of its probabilities against how often it is true, in bins.
+
+    Σ_b n_b / n |share_b − mean probability_b|, Guo et al. 2017 (https://arxiv.org/abs/1706.04599) for one label; NaN of
+    one that is never known.
+    """
+    errors = np.full(targets.shape[1], np.nan)
+    for label, (own, hits) in enumerate(_known(probabilities, targets)):
+        if len(own):
+            place = bin_of(own)
+            gaps = np.bincount(place, weights=hits, minlength=BINS) - np.bincount(place, weights=own, minlength=BINS)
+            errors[label] = np.abs(gaps).sum() / len(own)
+    return errors

@@ -69,5 +69,9 @@ def read_answers(folder: Path, name: str) -> Answers:
     if not whole:
         raise UnusableError(f"{name} is damaged (its arrays don't belong together)")
     return Answers(
-        found["paths"].tolist(), targets.astype(np.int64 if of_one else np.float32), found["class_names"].tolist(), logits, probabilities
+        found["paths"].tolist(),
+        targets.astype(np.int64 if of_one else np.float32),
+        found["class_names"].tolist(),
+        logits,
+        probabilities,
     )

@@ -18,9 +18,8 @@ def write_label_test(
 ) -> None:
     """Write the best checkpoint's answers on the test set; `whole`: its logits, too."""
     module = trainer.lightning_module
-    assert isinstance(module, MultilabelClassifier)
     said = probabilities(predictions.logits)
-    write_label_answers(folder, data.paths("test"), predictions.targets, said, thresholds(module), data.class_names)
+    write_label_answers(folder, data.paths("test"), predictions.targets, said, thresholds_of(module), data.class_names)
     if whole:
         paths, targets = data.paths("test")[: len(predictions.targets)], predictions.targets
         folder.write_probabilities(paths, targets, data.class_names, predictions.logits, said.astype(np.float32))
@@ -50,5 +49,7 @@ def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> NDA
     return said
 
 
-def thresholds(module: MultilabelClassifier) -> NDArray[np.float64]:
+def thresholds_of(module: L.LightningModule | None) -> NDArray[np.float64]:
+    """Return where each label is decided, (K,)."""
+    assert isinstance(module, MultilabelClassifier)
     return module.thresholds.double().cpu().numpy()

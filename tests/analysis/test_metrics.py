@@ -12,7 +12,8 @@ from torchmetrics import classification
 from torchmetrics.classification import MulticlassMatthewsCorrCoef
 
 from src.analysis.metrics import METRICS, MONITORS, SCORES, Counts, mode_of, read_figures
-from src.callbacks.history import COLUMNS
+from src.analysis.tasks import MULTILABEL
+from src.callbacks.history import COLUMNS, columns_of
 from src.training.class_figures import class_figures
 from tests.conftest import ROOT
 
@@ -123,7 +124,7 @@ def test_no_value_is_higher_than_it_can_be() -> None:
 
 
 def test_each_monitor_is_a_column_of_the_history() -> None:
-    assert set(MONITORS) <= set(COLUMNS)
+    assert set(MONITORS) <= {*COLUMNS, *columns_of(MULTILABEL)}
     assert (mode_of("val/loss"), mode_of("train/f1")) == ("min", "max")
     assert math.isinf(METRICS["loss"].highest)
 

@@ -12,7 +12,13 @@ GREY, NOISE = 118, 12
 
 
 def compose(
-    root: Path, sources: dict[str, list[NDArray[np.uint8]]], count: int, *, unknown: float = 0.05, seed: int = 0
+    root: Path,
+    sources: dict[str, list[NDArray[np.uint8]]],
+    count: int,
+    *,
+    unknown: float = 0.05,
+    seed: int = 0,
+    first: int = 0,
 ) -> Path:
     """Write `count` pictures and labels.csv to `root`; return the table.
 
@@ -21,13 +27,14 @@ def compose(
 
     Args:
         sources: of each class its pictures, uint8 (S, S, 3), which are drawn with repetition.
+        first: the number of the first picture.
     """
     random = np.random.default_rng(seed)
     names = list(sources)
     side = len(next(iter(sources.values()))[0])
     (root / "images").mkdir(parents=True, exist_ok=True)
     lines = [",".join(["file", *names, "quarters"])]
-    for number in range(count):
+    for number in range(first, first + count):
         many = 0 if random.random() < 0.02 else int(random.integers(1, min(4, len(names)) + 1))
         chosen, places = random.permutation(len(names))[:many], random.permutation(4)[:many]
         picture = np.clip(GREY + NOISE * random.standard_normal((2 * side, 2 * side, 3)), 0, 255).astype(np.uint8)
