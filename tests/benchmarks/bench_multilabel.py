@@ -26,8 +26,8 @@ from src.runs.folder import RunFolder
 from src.trained.checkpoint import load_trained
 from tests.support.composed_labels import compose
 
-PICTURES = {"train": 3_200, "val": 400, "test": 400}
-SEEDS, EPOCHS, BATCH, RATE, DECAY = (1, 2, 3), 15, 32, 0.05, 5e-4
+SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
+SEEDS, BATCH, RATE, DECAY = (1, 2, 3), 32, 0.05, 5e-4
 NETWORK = {"name": "simple_cnn", "in_channels": 3, "image_size": 64, "width": 16}
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
@@ -36,13 +36,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cifar", type=Path, help="class folders in train/ and test/")
     parser.add_argument("output", type=Path)
+    parser.add_argument("--pictures", type=int, default=4_000)
+    parser.add_argument("--epochs", type=int, default=15)
     options = parser.parse_args()
-    table = composed(options.cifar, options.output / "pictures")
+    table = composed(options.cifar, options.output / "pictures", options.pictures)
     rows, ours, bare = pd.read_csv(table), [], []
     for seed in SEEDS:
-        run = train(table, options.output / f"seed_{seed}", seed)
+        run = train(table, options.output / f"seed_{seed}", seed, options.epochs)
         ours.append(run.metrics()["test/map"])
-        bare.append(train_bare(table.parent, rows, seed))
+        bare.append(train_bare(table.parent, rows, seed, options.epochs))
         print(f"seed {seed}: mAP {ours[-1]:.4f}, bare loop {bare[-1]:.4f}", flush=True)
         check_figures(run)
         peaks(run, table.parent, rows)
@@ -50,10 +52,11 @@ def main() -> None:
         print(f"{name}: mAP {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} (sd, n = {len(values)})")
 
 
-def composed(cifar: Path, root: Path) -> Path:
+def composed(cifar: Path, root: Path, pictures: int) -> Path:
     """Return the table of pictures; those to test on are made of CIFAR-10's test images."""
     parts, first = [], 0
-    for number, (split, count) in enumerate(PICTURES.items()):
+    for number, (split, share) in enumerate(SHARES.items()):
+        count = round(share * pictures)
         folder = cifar / ("test" if split == "test" else "train")
         sources = {
             name.name: [np.asarray(Image.open(file).convert("RGB")) for file in some(name, split)]
@@ -73,19 +76,19 @@ def some(folder: Path, split: str) -> list[Path]:
     return files[1_000:2_000] if split == "val" else files[:1_000]
 
 
-def train(table: Path, folder: Path, seed: int) -> RunFolder:
+def train(table: Path, folder: Path, seed: int, epochs: int) -> RunFolder:
     words = [
         "data=table", f"data.table={table}", "data.multilabel=true", "data.image_size=64", f"data.batch_size={BATCH}",
         "data.num_workers=0", "data.augment=null", "model=simple_cnn", f"model.width={NETWORK['width']}",
         f"optimizer.lr={RATE}", f"optimizer.weight_decay={DECAY}", "scheduler=constant",
-        f"trainer.max_epochs={EPOCHS}", "trainer=cpu", "trainer.precision=32-true", "callbacks.gradcam=null",
+        f"trainer.max_epochs={epochs}", "trainer=cpu", "trainer.precision=32-true", "callbacks.gradcam=null",
         "cost=false", "baseline=false", "probabilities=true", f"seed={seed}", f"hydra.run.dir={folder}",
     ]  # fmt: skip
     subprocess.run([sys.executable, "-m", "src.train", *words], check=True, stdout=subprocess.DEVNULL)
     return RunFolder(folder)
 
 
-def train_bare(root: Path, rows: "pd.DataFrame", seed: int) -> float:
+def train_bare(root: Path, rows: "pd.DataFrame", seed: int, epochs: int) -> float:
     """Return the test mAP of a bare loop, at the epoch with the best one on the validation images."""
     torch.manual_seed(seed)
     names = [name for name in rows.columns if name not in ("file", "quarters", "split")]
@@ -100,7 +103,7 @@ def train_bare(root: Path, rows: "pd.DataFrame", seed: int) -> float:
     optimizer = torch.optim.SGD(groups, lr=RATE, momentum=0.9, nesterov=True)
     images, targets = data["train"]
     best, found = -1.0, float("nan")
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         network.train()
         for some_ in torch.randperm(len(images)).split(BATCH):
             logits, wanted = network(normalised(images[some_])), targets[some_]
