@@ -182,7 +182,9 @@ class Train(Settings):
     """`python -m src.train`."""
 
     seed: Seed = setting("of everything random: division, order, augmentation, weights")
-    monitor: Annotated[str, OneOf(*MONITORS)] = setting("what makes a checkpoint the best one: a column of metrics.csv")
+    monitor: Annotated[str, OneOf(*MONITORS)] = setting(
+        "what makes a checkpoint the best one: a column of metrics.csv; usually val/accuracy, of several labels val/map"
+    )
     mode: Literal["max", "min"] = setting("whether the largest or the smallest value of monitor is the best")
     baseline: bool = setting("measure the untrained network on the test set first")
     test: bool = setting("measure the best checkpoint on the test set at the end; false: don't touch the test set")
