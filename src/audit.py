@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .command.destination import hydra_folder
 from .command.main import checked, main
-from .errors import RunError
+from .errors import InputError, RunError
 from .files import write_text
 from .logs import say_lines
 
@@ -32,12 +32,15 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     from omegaconf import OmegaConf
     from rich import get_console
 
+    from .analysis.tasks import MULTILABEL, task_of
     from .auditing.findings import audit_images
     from .auditing.leaving_out import choose, read_earlier, summary, write_rows
     from .auditing.on_screen import page
     from .data import ImageDataModule  # torch, only now
 
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
+    if task_of(settings) is MULTILABEL:
+        raise InputError("data.multilabel=true: an audit looks at images of one class each; leave it out")
     data = ImageDataModule(**settings, seed=cfg.seed)
     earlier = read_earlier(data.chosen.exclude) if cfg.get("fix") else []
     data.prepare_data()

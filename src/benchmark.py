@@ -85,6 +85,7 @@ def show(costs: Sequence[dict[str, Any]]) -> None:
 
 def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Plan]":
     """Return the module, and what it computes with: as a training with these settings would choose them."""
+    from .analysis.tasks import task_of
     from .data import ImageDataModule
     from .training.assemble import all_settings_needed, build_module, plan_training, to_dict
     from .training.optimizers import check_optimization
@@ -96,6 +97,7 @@ def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Plan]":
         data = ImageDataModule(**settings["data"])
         module = build_module(
             plan,
+            task=task_of(settings["data"]),
             class_names=[str(number) for number in range(cfg.model.num_classes or _count_classes(data))],
             preprocessing=data.preprocessing,
             optimizer=settings["optimizer"],

@@ -21,18 +21,20 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     Raises:
         InputError: A setting is wrong; nothing has been measured or written.
     """
+    from .evaluation.labels import evaluate_labels
     from .evaluation.record import evaluate_examples, find_request  # torch, only now
     from .evaluation.scaling import keep_temperature
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained
 
-    trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
+    trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
     examples = find_request(cfg, trained)
     output = output_folder(cfg.output, trained.run, "evaluate")
     with filled(output, "evaluate") as folder:
         command = shlex.join(sys.orig_argv)
         kept = {"copies": cfg.copies, "whole": cfg.probabilities}
-        record = {"command": command, **evaluate_examples(trained, examples, folder, cfg.mistakes, cfg.seed, **kept)}
+        evaluate_ = evaluate_labels if trained.multilabel else evaluate_examples
+        record = {"command": command, **evaluate_(trained, examples, folder, cfg.mistakes, cfg.seed, **kept)}
         write_record(folder, "evaluate", record)
     if cfg.calibrate:
         keep_temperature(trained, record["calibration"])

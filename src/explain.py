@@ -26,7 +26,7 @@ def explain(cfg: "DictConfig") -> dict[str, Any]:
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained
 
-    trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
+    trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
     output = output_folder(cfg.output, trained.run, "explain", cfg.method)
     with filled(output, "explain") as folder:
         record = {

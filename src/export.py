@@ -29,7 +29,7 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import load_trained  # torch, only now
 
-    trained = load_trained(cfg.checkpoint)
+    trained = load_trained(cfg.checkpoint, multilabel=True)
     pictures = choose_images(trained, cfg.images, cfg.data.root)
     output = output_folder(cfg.output, trained.run, "export", cfg.format)
     with filled(output, "export") as folder:

@@ -28,13 +28,14 @@ def predict(cfg: "DictConfig") -> dict[str, Any]:
     where = str(cfg.images)
     paths = [] if where in SPLITS else find_paths(where)
     from .prediction.files import prepare
+    from .prediction.labels import prepare_labels
     from .runs.output import grown, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained  # torch, only now
     from .trained.pictures import open_run_split
 
-    trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
+    trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
     source = open_run_split(where, trained, cfg.data.root) if where in SPLITS else paths
-    task = prepare(cfg, trained)
+    task = prepare_labels(cfg, trained) if trained.multilabel else prepare(cfg, trained)
     output = output_folder(cfg.output, trained.run, "predict")
     with grown(output):
         record = {

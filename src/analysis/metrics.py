@@ -1,5 +1,7 @@
 """THE table of metrics: one row a metric, read by training, TensorBoard, history, tables, report, page and `monitor`.
 
+`METRICS` is of images of one class each, `LABEL_METRICS` of images with any number of labels.
+
 Imports neither torch nor NumPy, because the command line reads it before anything else.
 """
 
@@ -86,6 +88,11 @@ def _f1(counts: Counts) -> "Array":
     return _share(2 * counts.hits, counts.support + counts.predicted)
 
 
+def _micro_f1(counts: Counts) -> "Array":
+    """Return the F1 of all labels of all images together."""
+    return _share(2 * counts.hits.sum(axis=-1), (counts.support + counts.predicted).sum(axis=-1))
+
+
 def _mcc(counts: Counts) -> "Array":
     """Return the Matthews correlation, in [−1, 1]; 0 where all images are of one class, or were given one.
 
@@ -143,18 +150,34 @@ SCORES: Mapping[str, Metric] = {name: row for name, row in METRICS.items() if na
 SHOWN: Mapping[str, Metric] = {**SCORES, "loss": METRICS["loss"]}
 """In the order of tables for people."""
 
-MONITORS = tuple(f"{split}/{name}" for split in ("val", "train") for name in SHOWN)
+_LABEL_ROWS = (
+    METRICS["loss"],
+    Metric("map", "mAP", curve=True, label="mean average precision (mAP)"),
+    Metric("f1", "F1", _macro(_f1), average="macro", curve=True, of_classes=_f1),
+    Metric("f1_micro", "F1 (micro)", _micro_f1, average="micro"),
+    Metric("precision", "precision", _macro(_precision), average="macro", of_classes=_precision),
+    Metric("recall", "recall", _macro(_recall), average="macro", of_classes=_recall),
+)
+
+LABEL_METRICS: Mapping[str, Metric] = {row.name: row for row in _LABEL_ROWS}
+"""The table where an image has several labels. A label's image is one of which it is known, and true."""
+
+MONITORS = tuple(
+    dict.fromkeys(f"{split}/{name}" for table in (SHOWN, LABEL_METRICS) for split in ("val", "train") for name in table)
+)
 """What can make a checkpoint the best one."""
 
 
 def mode_of(monitor: str) -> Literal["max", "min"]:
     """Return which value of a monitor such as `val/loss` is the best."""
-    return METRICS[monitor.rpartition("/")[2]].mode
+    return {**METRICS, **LABEL_METRICS}[monitor.rpartition("/")[2]].mode
 
 
-def read_figures(logged: Mapping[str, SupportsFloat], split: str) -> dict[str, float]:
+def read_figures(
+    logged: Mapping[str, SupportsFloat], split: str, table: Mapping[str, Metric] = METRICS
+) -> dict[str, float]:
     """Return a split's metrics, by name, from what Lightning has logged as `split/name`.
 
     A macro average in float32 can be 1.0000001: no value is higher than it can be.
     """
-    return {name: min(float(logged[f"{split}/{name}"]), row.highest) for name, row in METRICS.items()}
+    return {name: min(float(logged[f"{split}/{name}"]), row.highest) for name, row in table.items()}

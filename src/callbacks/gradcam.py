@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import lightning
 import numpy as np
@@ -15,6 +15,7 @@ from .. import figures
 from ..attribution.archive import save_arrays, save_attribution
 from ..attribution.cam import Attribution, gradcam
 from ..attribution.layers import find_layer
+from ..data.label_kinds import rarest_labels
 from ..data.workers import is_death
 from ..errors import InputError
 from ..runs.folder import RunFolder
@@ -32,12 +33,26 @@ MOVEMENT = "gradcam/rank_correlation"
 """How much the maps resemble those of the epoch before, averaged over the images; at 1 they stand still."""
 
 
+NO_LABEL = "no label"
+"""What stands behind the class names, where an image has several labels or none."""
+
+
+class Sample(NamedTuple):
+    """Images (n, C, S, S) uint8, their targets (n,) and paths, and of several labels an image all of them (n, K)."""
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    paths: list[str]
+    labels: NDArray[np.float32] | None = None
+
+
 class GradCAMCallback(lightning.pytorch.Callback):
     """Explains a fixed batch of `images` validation images after every epoch; 000 is the untrained network.
 
     Writes `gradcam/epoch_NNN.png` and `.npz` into the run folder (`trainer.default_root_dir`), `gradcam/images.npz`
     once, and to every TensorBoard logger the picture and how much its maps resemble those of the epoch before
-    (`src.callbacks.map_steps`). `target` chooses the class that a map explains, `layer` the layer by name (default: the
+    (`src.callbacks.map_steps`). `target` chooses the class that a map explains, where an image has several labels the
+    likeliest or each that it has, `layer` the layer by name (default: the
     deepest with a map of at least 4×4). `seconds` is the time spent so far.
 
     It observes only: weights, gradients, modes and random state are those of a run without it. Maps that can't be made
@@ -56,7 +71,7 @@ class GradCAMCallback(lightning.pytorch.Callback):
         self.layer = layer
         self.untrained = untrained
         self.seconds = 0.0
-        self._sample: tuple[torch.Tensor, torch.Tensor, list[str]] | None = None
+        self._sample: Sample | None = None
         self._warned = False
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -90,7 +105,7 @@ class GradCAMCallback(lightning.pytorch.Callback):
     def _explain(self, trainer: lightning.Trainer, module: Any, epoch: int) -> None:
         folder = RunFolder(trainer.default_root_dir).gradcam
         names: list[str] = trainer.datamodule.class_names  # type: ignore[attr-defined]
-        images, targets, paths = self._fixed_batch(trainer, folder)
+        images, targets, paths, labels = self._fixed_batch(trainer, folder)
         with torch.no_grad():
             normalised = module.normalise(images.to(module.device))
         attribution = gradcam(module.network, normalised, targets if self.target == "true" else None, layer=self.layer)
@@ -98,7 +113,11 @@ class GradCAMCallback(lightning.pytorch.Callback):
         save_attribution(
             arrays_file(folder, epoch), attribution, targets=targets.numpy(), paths=np.array(paths), epoch=epoch
         )
-        picture = draw(images.numpy(), attribution, targets.numpy(), names, f"epoch {epoch}")
+        title = f"epoch {epoch}"
+        if labels is None:
+            picture = draw(images.numpy(), attribution, targets.numpy(), names, title)
+        else:
+            picture = draw_labels(images.numpy(), attribution, labels, names, title, module.thresholds.cpu().numpy())
         figures.save_image(picture, arrays_file(folder, epoch).with_suffix(".png"))
         log_picture(trainer, TAG, picture, epoch)
         moved = step_to(folder, epoch)
@@ -106,12 +125,16 @@ class GradCAMCallback(lightning.pytorch.Callback):
             for logger in tensorboards(trainer):
                 logger.experiment.add_scalar(MOVEMENT, moved.mean, global_step=epoch)
 
-    def _fixed_batch(self, trainer: lightning.Trainer, folder: Path) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-        """Return images (n, C, S, S) uint8, targets (n,) and paths, read once; `images.npz` keeps them for reports."""
+    def _fixed_batch(self, trainer: lightning.Trainer, folder: Path) -> Sample:
+        """Return what is explained, read once; `images.npz` keeps it for reports."""
         if self._sample is None:
             images, targets, paths = trainer.datamodule.sample("val", self.images)  # type: ignore[attr-defined]
             names = trainer.datamodule.class_names  # type: ignore[attr-defined]
-            self._sample = images.cpu(), torch.as_tensor(targets), [str(path) for path in paths]
+            if targets.ndim == 1:
+                self._sample = Sample(images.cpu(), torch.as_tensor(targets), [str(path) for path in paths])
+            else:
+                self._sample = label_by_label(images.cpu(), targets, paths, all_of_them=self.target == "true")
+                names = [*names, NO_LABEL]
             save_arrays(
                 folder / "images.npz",
                 images=self._sample[0].numpy(),
@@ -120,6 +143,20 @@ class GradCAMCallback(lightning.pytorch.Callback):
                 class_names=np.array(names),
             )
         return self._sample
+
+
+def label_by_label(
+    images: torch.Tensor, labels: NDArray[np.float32], paths: Sequence[str], *, all_of_them: bool
+) -> Sample:
+    """Return images (n, C, S, S) with one label each as the target: with `all_of_them` once for each of its labels.
+
+    Otherwise once, for the label that fewest of them have; K, `NO_LABEL`, for an image of `labels` (n, K) without any.
+    """
+    rows, targets = np.arange(len(labels)), rarest_labels(labels)
+    if all_of_them and (labels == 1).any():
+        rows, targets = np.nonzero(labels == 1)
+    chosen = torch.from_numpy(rows)
+    return Sample(images[chosen], torch.from_numpy(targets), [str(paths[row]) for row in rows.tolist()], labels[rows])
 
 
 def draw(
@@ -132,6 +169,32 @@ def draw(
         true=[names[target] for target in targets],
         predicted=[names[predicted] for predicted in attribution.predicted],
         confidences=attribution.confidences,
+        explained=[names[explained] for explained in attribution.targets],
+        title=f"Grad-CAM · {title} · {attribution.layer}",
+    )
+    return figures.to_image(figure)
+
+
+def draw_labels(
+    images: NDArray[np.uint8],
+    attribution: Attribution,
+    labels: NDArray[np.float32],
+    names: Sequence[str],
+    title: str,
+    thresholds: NDArray[np.float32],
+) -> NDArray[np.uint8]:
+    """Draw the Grad-CAM grid of images with the true `labels` (N, K); the rest as in `draw`."""
+    said = 1 / (1 + np.exp(-attribution.logits.astype(np.float64)))
+
+    def told(which: NDArray[np.bool_]) -> list[str]:
+        return ["+".join(name for name, is_one in zip(names, row, strict=True) if is_one) or NO_LABEL for row in which]
+
+    figure = figures.gradcam_grid(
+        images,
+        attribution.maps,
+        true=told(labels == 1),
+        predicted=told(said >= thresholds),
+        confidences=said[np.arange(len(said)), attribution.targets].tolist(),
         explained=[names[explained] for explained in attribution.targets],
         title=f"Grad-CAM · {title} · {attribution.layer}",
     )

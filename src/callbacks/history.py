@@ -7,18 +7,22 @@ from typing import Any, cast
 
 import lightning as L
 
-from ..analysis.metrics import METRICS, SCORES
+from ..analysis.metrics import SCORES
+from ..analysis.tasks import ONE_CLASS, Task
 from ..errors import RunError, first_line
 from ..runs.folder import RunFolder
 from ..tables import duration
 
 log = logging.getLogger(__name__)
 
-COLUMNS = (
-    *("epoch", "step"),
-    *(f"{split}/{figure}" for split in ("train", "val") for figure in METRICS),
-    *("lr", "seconds", "images_per_second"),
-)
+
+def columns_of(task: Task) -> tuple[str, ...]:
+    """Return the columns of metrics.csv."""
+    figures = (f"{split}/{figure}" for split in ("train", "val") for figure in task.metrics)
+    return ("epoch", "step", *figures, "lr", "seconds", "images_per_second")
+
+
+COLUMNS = columns_of(ONE_CLASS)
 FIRST_COLUMNS = {*COLUMNS} - {f"{split}/{name}" for split in ("train", "val") for name in SCORES if name != "accuracy"}
 """Those that the files of all versions have."""
 
@@ -29,7 +33,8 @@ class History(L.Callback):
     Checkpoints keep the rows as well, so that a resumed run writes the whole file, whatever became of it.
     """
 
-    def __init__(self, folder: RunFolder, monitor: str, mode: str) -> None:
+    def __init__(self, folder: RunFolder, monitor: str, mode: str, task: Task = ONE_CLASS) -> None:
+        self._task, self._columns = task, columns_of(task)
         self.rows: list[dict[str, Any]] = []
         self.seconds_before = 0.0  # spent on the epochs before a resume
         self._folder = folder
@@ -53,7 +58,7 @@ class History(L.Callback):
         epochs = checkpoint["epoch"] + (checkpoint.get("unfinished") is None)
         state = checkpoint["callbacks"].get(self.state_key) or {"rows": self._read(epochs), "validation": {}}
         # A checkpoint of an earlier version doesn't have all of today's metrics.
-        self.rows = [dict.fromkeys(COLUMNS, math.nan) | row for row in state["rows"]]
+        self.rows = [dict.fromkeys(self._columns, math.nan) | row for row in state["rows"]]
         self._validation = state["validation"]
         self.seconds_before = sum(row["seconds"] for row in self.rows)
         known = [self._sign * row[self._monitor] for row in self.rows if not math.isnan(row[self._monitor])]
@@ -97,7 +102,7 @@ class History(L.Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         metrics = {name: metrics[name] for name in metrics if not name.startswith("val/")} | self._validation
         epoch = trainer.current_epoch + 1
-        row: dict[str, Any] = {name: metrics.get(name, math.nan) for name in COLUMNS}
+        row: dict[str, Any] = {name: metrics.get(name, math.nan) for name in self._columns}
         row |= {"epoch": epoch, "step": trainer.global_step}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["seconds"] = round(time.perf_counter() - self._start, 3)
@@ -109,17 +114,17 @@ class History(L.Callback):
             self._best = self._sign * metrics[self._monitor]
         if trainer.is_global_zero:
             self._folder.write_history(self.rows)
-            log.info("%s", epoch_line(row, trainer.max_epochs, better))
+            log.info("%s", epoch_line(row, trainer.max_epochs, better, self._task))
 
 
-def epoch_line(row: dict[str, Any], epochs: int | None, best: bool) -> str:
+def epoch_line(row: dict[str, Any], epochs: int | None, best: bool, task: Task = ONE_CLASS) -> str:
     """Return one epoch as a line of at most 100 columns; ★ marks the best so far by `monitor`."""
     total = f"/{epochs}" if epochs and epochs > 0 else ""
     width = len(total) - 1
-    shown = [f"{name} {row[f'val/{name}']:.3f}" for name, metric in METRICS.items() if metric.curve]
+    shown = [f"{name} {row[f'val/{name}']:.3f}" for name, metric in task.metrics.items() if metric.curve]
     validation = "" if math.isnan(row["val/loss"]) else f"  val {' '.join(shown)}"
     return (
         f"epoch {row['epoch']:>{max(1, width)}}{total}"
-        f"  train loss {row['train/loss']:.3f} accuracy {row['train/accuracy']:.3f}{validation}"
+        f"  train loss {row['train/loss']:.3f} {task.first} {row[f'train/{task.first}']:.3f}{validation}"
         f"  {row['images_per_second']:,.0f} images/s  {duration(row['seconds'])}{' ★' if best else ''}"
     )

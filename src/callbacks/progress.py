@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class TrainingBar(RichProgressBar):
-    """Lightning's Rich bar with loss, accuracy and images/s of the last batches, counting epochs from 1."""
+    """Lightning's Rich bar with the module's figures and images/s of the last batches, counting epochs from 1."""
 
     SECONDS_BETWEEN_READINGS = 0.5
     """Reading a figure waits for the GPU, so it happens by the clock and not every batch."""
@@ -38,8 +38,7 @@ class TrainingBar(RichProgressBar):
         if self._outputs and now - self._read_at >= self.SECONDS_BETWEEN_READINGS:
             self._read_at = now
             self._figures = {
-                "loss": float(self._outputs["loss"]),
-                "accuracy": float(self._outputs["accuracy"]),
+                **{name: float(value) for name, value in self._outputs.items()},
                 "images/s": f"{self._throughput.epoch_images_per_second:,.0f}",
             }
         return self._figures

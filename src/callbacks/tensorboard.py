@@ -7,8 +7,6 @@ import lightning as L
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from ..analysis.metrics import METRICS
-
 
 class RunLogger(TensorBoardLogger):
     """Lightning's TensorBoard logger with its event files at the top of the run folder and nothing else there.
@@ -30,8 +28,12 @@ class RunLogger(TensorBoardLogger):
 class TensorBoardCharts(L.Callback):
     """Adds a Custom Scalars tab with train and val of each metric in one chart."""
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        layout = {"train and val": {name: ["Multiline", [f"^train/{name}$", f"^val/{name}$"]] for name in METRICS}}
+    def on_fit_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        layout = {
+            "train and val": {
+                name: ["Multiline", [f"^train/{name}$", f"^val/{name}$"]] for name in pl_module.task.metrics
+            }
+        }
         for logger in tensorboards(trainer):
             logger.experiment.add_custom_scalars(layout)
 

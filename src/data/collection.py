@@ -25,7 +25,7 @@ class Skipped:
 
 def census(paths: Sequence[str], targets: np.ndarray) -> str:
     """Return the number of the images, and a digest of their names and labels: `1204 images 5a4f2d9c01b3e67f`."""
-    text = "".join(f"{path}\0{target}\0" for path, target in zip(paths, targets, strict=True))
+    text = "".join(f"{path}\0{target}\0" for path, target in zip(paths, targets.tolist(), strict=True))
     digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
     return f"{len(paths)} images {digest[:16]}"
 
@@ -37,7 +37,7 @@ class ImageCollection:
     Attributes:
         root: the data set's own folder; `paths` and `skipped` are relative to it.
         class_names: what a target is an index into.
-        targets: int64 (N,).
+        targets: int64 (N,); of several labels an image float32 (N, K), 1 or 0, NaN where nobody knows.
         paths: N names: of a file below `root`, or, of an image that has no file, such as "mnist/test/00042" or, where
             one part only is published, "digits/00042".
         published: the splits that the publisher made, as indices into `targets`; always "train".

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from ..errors import InputError, nearest
 from .labels_table import Table
 
+SAID = 8
+"""Columns of labels that are named in a line."""
+
 NONE = "none"
 """What a setting says to do without such a column."""
 
@@ -34,15 +37,20 @@ GROUP = (
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of a table's columns; None where there is none."""
+    """The names of a table's columns; None where there is none. Of several labels an image, one column or more."""
 
     file: str
-    label: str | None
+    label: str | tuple[str, ...] | None
     split: str | None
     group: str | None
 
     def __str__(self) -> str:
-        found = {"file": self.file, "label": self.label, "split": self.split, "group": self.group}
+        found = {"file": self.file, "split": self.split, "group": self.group}
+        if isinstance(self.label, str | None):
+            found = {"file": found.pop("file"), "label": self.label, **found}
+        else:
+            more = f", … ({len(self.label)} in all)" if len(self.label) > SAID else ""
+            found = {"file": found.pop("file"), "labels": ", ".join(self.label[:SAID]) + more, **found}
         return ", ".join(f"{role}: {name}" for role, name in found.items() if name is not None)
 
 
@@ -55,6 +63,19 @@ def find_columns(table: Table, wanted: Mapping[str, str | None]) -> Columns:
     Raises:
         InputError: no column names the files, there is no such column, or it could be several.
     """
+    file, split, group = find_others(table, wanted, label=named(table, "label", wanted))
+    taken = [name for name in (file, split, group) if name]
+    label = named(table, "label", wanted) or by_name(table, "label", LABEL, taken)
+    if label is None:
+        left = usable(table, taken)
+        label = left[0] if len(left) == 1 else None
+    return Columns(file, label, split, group)
+
+
+def find_others(
+    table: Table, wanted: Mapping[str, str | None], label: str | None
+) -> tuple[str, str | None, str | None]:
+    """Return the columns of file, split and group, none of which is that of the `label`."""
     file = named(table, "file", wanted) or by_name(table, "file", FILE, [])
     if file is None and (picture := next(filter(_is_file, table.columns), None)):
         raise InputError(
@@ -64,17 +85,17 @@ def find_columns(table: Table, wanted: Mapping[str, str | None]) -> Columns:
         raise InputError(
             f"no column of {table} is known to name the files (it has {listed(table)}): say data.file=COLUMN"
         )
-    taken = [file, *filter(None, (named(table, role, wanted) for role in ("label", "split")))]
+    taken = [file, *filter(None, (named(table, "split", wanted), label))]
     group_said = wanted.get("group")
     group = find_named(table, group_said) if group_said else by_name(table, "group", GROUP, taken)
     taken += [group] if group else []
     split = named(table, "split", wanted) or (None if wanted.get("split") else by_name(table, "split", SPLIT, taken))
-    taken += [split] if split else []
-    label = named(table, "label", wanted) or by_name(table, "label", LABEL, taken)
-    if label is None:
-        left = [name for name in table.columns if name not in taken and not name.startswith("column ")]
-        label = left[0] if len(left) == 1 else None
-    return Columns(file, label, split, group)
+    return file, split, group
+
+
+def usable(table: Table, taken: Sequence[str]) -> list[str]:
+    """Return the other columns that have a name of their own."""
+    return [name for name in table.columns if name not in taken and not name.startswith("column ")]
 
 
 def _is_file(name: str) -> bool:

@@ -17,18 +17,20 @@ CLEARLY_CLASSES = 20
 """As many labels may be all different; of more, that many must occur twice on average."""
 
 
-def read_labels(table: Table, column: str | None) -> list[str]:
+def read_labels(table: Table, column: str | tuple[str, ...] | None) -> list[str]:
     """Return the label of each row as text: 1 for 1.0, where all are such.
 
     Raises:
         InputError: there is no such column, it holds lists, or cells are empty.
     """
-    if column is None:
+    if not isinstance(column, str):
         raise InputError(
             f"no column of {table} is known to be the label (it has {listed(table)}): say data.label=COLUMN"
         )
     if any(isinstance(cell, list | tuple | dict) for cell in table.columns[column]):
-        raise InputError(f"column {column!r} of {table} holds lists: one label an image is wanted")
+        raise InputError(
+            f"column {column!r} of {table} holds lists: with data.multilabel=true an image has several labels"
+        )
     labels = table.text(column)
     if empty := [i + 1 for i, label in enumerate(labels) if not label]:
         raise InputError(

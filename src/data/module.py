@@ -15,14 +15,14 @@ from ..settings.check import problem
 from ..settings.defaults import read_defaults
 from ..settings.schema.data import Data, channel_values
 from .batches import EpochBatchSampler
-from .class_balance import balanced_weights
 from .collection import ImageCollection, Skipped, census
 from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
 from .groups import warn_of_shared
+from .label_kinds import LabelKind, kind_of
 from .processes import worker_count
 from .shared_memory import fit_workers, say_fewer
 from .sources import SOURCES, check_source, find_images
-from .splits import SPLITS, permute_labels, round_robin, split_dataset, stratified_subset, thin_out
+from .splits import SPLITS, permute_labels, round_robin, stratified_subset
 from .transforms import GEOMETRY, Augmentation, Geometry, chosen_augmentation
 from .value_range import measure_range, of_channels, report_range, said_range
 
@@ -31,6 +31,8 @@ UNTIL_FOUND = 32  # the batch size for `auto`, until the training has found how 
 
 class ImageDataModule(LightningDataModule):
     """Loaders of `(images uint8 (N, C, S, S), targets int64 (N,))`; training normalises them on the device.
+
+    With `multilabel` targets are float32 (N, K): 1 or 0, NaN where nobody knows.
 
     Args:
         name: a key of `src.data.sources.SOURCES`.
@@ -99,7 +101,7 @@ class ImageDataModule(LightningDataModule):
         if self.collection is None:
             self.collection = self.find(download=self.trainer is None)
         found, chosen = self.collection, self.chosen
-        splits = split_dataset(
+        splits = self.labels.split(
             found.targets,
             found.published,
             found.class_names,
@@ -112,7 +114,7 @@ class ImageDataModule(LightningDataModule):
         )
         if found.groups is not None:
             warn_of_shared(found.groups, splits)
-        train = thin_out(
+        train = self.labels.thin(
             splits["train"],
             found.targets,
             imbalance=chosen.imbalance,
@@ -160,6 +162,11 @@ class ImageDataModule(LightningDataModule):
         return self.collection
 
     @property
+    def labels(self) -> LabelKind:
+        """What is done with targets of one class, or of several labels, an image."""
+        return kind_of(self.found.targets)
+
+    @property
     def class_names(self) -> list[str]:
         return self.found.class_names
 
@@ -182,9 +189,13 @@ class ImageDataModule(LightningDataModule):
         return {**self.geometry.settings, "mean": self.mean, "std": self.std}
 
     def targets(self, split: str) -> np.ndarray:
-        """Return int64 (N,), in the order of `paths`."""
+        """Return int64 (N,), or float32 (N, K) of several labels, in the order of `paths`."""
         targets: np.ndarray = self.found.targets[self.indices(split)]
         return targets
+
+    def stand_ins(self, split: str) -> np.ndarray:
+        """Return a class for each image, int64 (N,), for draws in which classes take turns."""
+        return self.labels.stand_ins(self.targets(split))
 
     def paths(self, split: str) -> list[str]:
         """Return N paths relative to `data_root`; of an image without a file a name such as "mnist/test/00042"."""
@@ -201,11 +212,11 @@ class ImageDataModule(LightningDataModule):
 
     def class_weights(self) -> list[float] | None:
         """Return the weight (K,) of each class in the loss with balance "loss", else None."""
-        return balanced_weights(self.targets("train"), self.num_classes) if self.balance == "loss" else None
+        return self.labels.weights(self.targets("train"), self.num_classes) if self.balance == "loss" else None
 
     def classes_without(self, split: str) -> list[str]:
         """Return the names of the classes that have no image in the split."""
-        counts = np.bincount(self.targets(split), minlength=self.num_classes)
+        counts = self.labels.counts(self.targets(split), self.num_classes)
         return [name for name, count in zip(self.class_names, counts, strict=True) if not count]
 
     def size(self, split: str) -> int:
@@ -250,7 +261,7 @@ class ImageDataModule(LightningDataModule):
         """
         chosen = None
         if limit is not None and limit < self.size(split):
-            chosen = stratified_subset(self.targets(split), limit, self.seed)
+            chosen = stratified_subset(self.stand_ins(split), limit, self.seed)
         # without gradients twice as many images fit
         return self.loader(self.dataset(split, None, chosen), 2 * self.batch_size, training=False)
 
@@ -258,10 +269,10 @@ class ImageDataModule(LightningDataModule):
         """Return at most `n` images as evaluation sees them, the classes in turn; the same ones every time.
 
         Returns:
-            images uint8 (n, C, S, S), targets int64 (n,), n paths.
+            images uint8 (n, C, S, S), targets as in `targets`, n paths.
         """
         targets, paths = self.targets(split), self.paths(split)
-        chosen = round_robin(targets, n, self.seed)
+        chosen = round_robin(self.stand_ins(split), n, self.seed)
         dataset = self.dataset(split, None, chosen)
         images = torch.stack([dataset[i][0] for i in range(len(chosen))])
         return images, targets[chosen], [paths[i] for i in chosen]

@@ -1,10 +1,10 @@
 """The images that tables list: their files, splits and groups, a row each. What their labels are is not for here."""
 
 import logging
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import InputError
 from .collection import Skipped
@@ -51,11 +51,17 @@ class Part:
         return [Row(*row) for row in zip(*columns, strict=True)]
 
 
-def read_parts(root: Path, tables: Sequence[FoundTable], said: Mapping[str, str | None]) -> list[Part]:
+def read_parts(
+    root: Path,
+    tables: Sequence[FoundTable],
+    said: Mapping[str, Any],
+    find: Callable[[Table, Mapping[str, Any]], Columns] = find_columns,
+) -> list[Part]:
     """Read the tables, each said on screen in a line; find their files below `root`.
 
     The columns of the first are those of the others. One without the column of the labels is left out: the test sets of
-    competitions have none. `said` has what the user says of the columns file, label, split and group.
+    competitions have none. `said` has what the user says of the columns file, label, split and group, and `find` finds
+    them.
 
     Raises:
         InputError: a table, a column or most files can't be found, or a split or group is not for each image.
@@ -64,11 +70,11 @@ def read_parts(root: Path, tables: Sequence[FoundTable], said: Mapping[str, str 
     for found in tables:
         table = read_table(found.path)
         shown = found.path.relative_to(root) if found.path.is_relative_to(root) else found.path
-        label = said["label"]
-        if parts and label is not None and find_named(table, label) is None:
-            log.info("%s has no column %r: its images are left out", shown, label)
+        labels = () if said["label"] is None else [said["label"]] if isinstance(said["label"], str) else said["label"]
+        if parts and (lacking := [label for label in labels if find_named(table, label) is None]):
+            log.info("%s has no column %r: its images are left out", shown, lacking[0])
             continue
-        columns = find_columns(table, said)
+        columns = find(table, said)
         parts.append(read_part(root, found, table, columns))
         if len(parts) == 1:
             said = {**said, "file": columns.file, "label": columns.label, "group": columns.group or said["group"]}

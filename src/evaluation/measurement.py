@@ -41,13 +41,13 @@ class Measured:
         figures: by name, as metrics.json has them.
         logits: (N, K) float32.
         probabilities: their softmax (N, K) float32, as predictions.csv has them.
-        targets: (N,) int64.
+        targets: (N,) int64; of several labels an image (N, K) float32.
     """
 
     figures: dict[str, float]
     logits: NDArray[np.float32]
     probabilities: NDArray[np.float32]
-    targets: NDArray[np.int64]
+    targets: NDArray[Any]
 
 
 class Meter:
@@ -109,7 +109,7 @@ class Meter:
             except MisconfigurationException as error:  # such as a share of the batches that is less than one
                 raise InputError(f"the run's trainer: {first_line(error)}") from error
         module.to(self.device)  # Lightning leaves it on the CPU
-        figures = read_figures(trainer.callback_metrics, "test")
+        figures = read_figures(trainer.callback_metrics, "test", module.task.metrics)
         return Measured(figures, predictions.logits, predictions.probabilities, predictions.targets)
 
 

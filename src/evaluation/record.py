@@ -45,6 +45,8 @@ def find_request(cfg: DictConfig, trained: Trained) -> Examples:
     """
     if cfg.calibrate and trained.run is None:
         raise InputError(f"calibrate=true needs the validation images of a run, and {trained.path} belongs to none")
+    if cfg.calibrate and trained.multilabel:
+        raise InputError("calibrate=true scales confidences in one class; of several labels leave it out")
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
     examples = find_examples(trained, settings, cfg.split, cfg.seed)
     _refuse_idle(examples.own)

@@ -20,6 +20,7 @@ from ..trained.checkpoint import Trained, load_trained
 from ..trained.listing import SPLITS
 from ..trained.pictures import Pictures, open_pictures
 from . import image_maps
+from .labels import check_labels_request, explain_labels
 from .request import kind_of, target_of
 from .targets import choose_targets
 
@@ -33,6 +34,10 @@ FEWEST_MEASURED = 10
 
 def run_job(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
     """Write the explanation to `folder`, and return what explain.json says of it."""
+    if trained.multilabel:
+        check_labels_request(cfg)
+        pictures, chosen, _ = _choose(cfg, trained)
+        return explain_labels(cfg, trained, folder, pictures, chosen, _where(cfg, "test"))
     return JOBS[kind_of(cfg)](cfg, trained, folder)
 
 

@@ -22,6 +22,7 @@ from ..files import write_text
 from ..trained.checkpoint import Trained
 from ..trained.pictures import Pictures, open_pictures
 from ..trained.temperature import digest, read_calibration
+from ..training.label_results import thresholds_of
 from . import standalone
 from .formats import FORMATS
 from .proof import Proof, Runner, prove
@@ -119,7 +120,8 @@ def example() -> str:
 def describe(trained: Trained, kind: str) -> dict[str, Any]:
     """Describe all that a program needs to use the network, and where it is from: for the file and export.json.
 
-    A calibrated checkpoint has a `temperature`: confidences are softmax(logits / temperature).
+    A calibrated checkpoint has a `temperature`: confidences are softmax(logits / temperature). Of several labels an
+    image there are `thresholds`: a label is decided where the sigmoid of its logit is at least its threshold.
     """
     settings = trained.module.hparams["preprocessing"]
     calibration = read_calibration(trained.path)
@@ -127,6 +129,7 @@ def describe(trained: Trained, kind: str) -> dict[str, Any]:
     return {
         "network": trained.name,
         "class_names": trained.class_names,
+        **({"thresholds": thresholds_of(trained.module).tolist()} if trained.multilabel else {}),
         **{key: settings[key] for key in PASSED_ON},
         "input": "images: uint8 (N, in_channels, image_size, image_size)",
         "output": "logits: float32 (N, classes), in the order of class_names",
@@ -204,9 +207,11 @@ def _say(file: Path, trained: Trained, kind: str, proof: Proof) -> None:
     runner = FORMATS[kind].runner
     left = proof.images - proof.same_class
     tie = f"; on {left} the two largest logits are a tie" if left else ""
+    same = "labels" if trained.multilabel else "class"
     log.info(
-        "proven       %d images, in batches of %d and one by one: within %.1e of PyTorch's logits, same class on %s%s",
-        proof.images, proof.batch, proof.largest_difference, proof.same_class if left else "all", tie,
+        "proven       %d images, in batches of %d and one by one: within %.1e of PyTorch's logits, same %s on %s%s",
+        proof.images, proof.batch, proof.largest_difference, same, proof.same_class if left else "all",
+        "; on others one is at its threshold" if left and trained.multilabel else tie,
     )  # fmt: skip
     log.info(
         "file         %s, %.1f MB, %.2f times PyTorch's images/s here (%s, batches of %d, %d thread%s)",

@@ -4,16 +4,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from ..data.processes import file_progress
 from ..errors import RunError
 from ..trained.checkpoint import Trained
 from ..trained.logits import predict
 from ..trained.pictures import Pictures
+from ..training.label_results import thresholds_of
 
 T = TypeVar("T")
 
@@ -33,8 +35,9 @@ class Proof:
         images: how many, each alone and in batches of `batch`.
         largest_difference: of any logit.
         same_class: images whose largest logit is the same class in all three. Within the tolerance it can only differ
-            where PyTorch's two largest logits are a tie, no further apart than twice `largest_difference`.
-        smallest_margin: between PyTorch's two largest logits of an image.
+            where PyTorch's two largest logits are a tie, no further apart than twice `largest_difference`. Of several
+            labels an image: those with the same decided labels.
+        smallest_margin: between PyTorch's two largest logits of an image, or of a label's logit from its threshold.
         speedup: images/s of the file as a multiple of PyTorch's, in batches of `batch`, in turn, on as many threads.
     """
 
@@ -53,6 +56,7 @@ def prove(trained: Trained, run: Runner, pictures: Pictures, chosen: NDArray[np.
     Raises:
         RunError: A logit differs by more than `TOLERANCE`, or is not finite.
     """
+    decide, distance = _label_rules(trained) if trained.multilabel else (_predicted, _ahead)
     largest = np.float32(0)
     margin, same = np.inf, 0
     seconds: list[tuple[float, float]] = []
@@ -66,10 +70,11 @@ def prove(trained: Trained, run: Runner, pictures: Pictures, chosen: NDArray[np.
             seconds.append((our_time, their_time))
             for logits in (theirs, alone):
                 largest = np.maximum(largest, np.abs(logits - ours).max())  # passes a NaN on, which max() would not
-            classes = [logits.argmax(axis=1) for logits in (ours, theirs, alone)]
-            same += int(np.logical_and(classes[0] == classes[1], classes[0] == classes[2]).sum())
-            second, first = np.sort(ours, axis=1)[:, -2:].T
-            margin = min(margin, float((first - second).min()))
+            answers = [decide(logits) for logits in (ours, theirs, alone)]
+            same += int(
+                np.logical_and((answers[0] == answers[1]).all(axis=1), (answers[0] == answers[2]).all(axis=1)).sum()
+            )
+            margin = min(margin, float(distance(ours).min()))
             advance(start + len(images))
     if not largest <= TOLERANCE:
         raise RunError(
@@ -81,6 +86,23 @@ def prove(trained: Trained, run: Runner, pictures: Pictures, chosen: NDArray[np.
     return Proof(
         len(chosen), min(BATCH, len(chosen)), TOLERANCE, float(largest), same, margin, round(our_time / their_time, 2)
     )
+
+
+def _predicted(logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the class of each image, (N, 1)."""
+    return np.asarray(logits.argmax(axis=1)[:, None], np.int64)
+
+
+def _ahead(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how far the largest logit of each image is ahead, (N,)."""
+    second, first = np.sort(logits, axis=1)[:, -2:].T
+    return np.asarray(first - second)
+
+
+def _label_rules(trained: Trained) -> tuple[Callable[..., NDArray[Any]], Callable[..., NDArray[Any]]]:
+    """Return which labels are decided (N, K), and how far each logit is from its threshold (N, K)."""
+    at = logit(thresholds_of(trained.module))
+    return lambda logits: logits >= at, lambda logits: np.abs(logits - at)
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

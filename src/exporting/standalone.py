@@ -121,7 +121,7 @@ def visible(text: str) -> str:
 
 
 def main(pictures: list[str]) -> None:
-    """One line a picture: its class, how sure the network is of it, and the file."""
+    """One line a picture: its class or labels, how sure the network is of each, and the file."""
     if not pictures:
         sys.exit("say which: python example.py PICTURE …")
     here = Path(__file__).parent
@@ -140,6 +140,12 @@ def main(pictures: list[str]) -> None:
             unread += 1
             continue
         logits = network(image[None])[0].astype(np.float64) / float(told.get("temperature", 1))
+        if "thresholds" in told:  # several labels a picture
+            likely = 1 / (1 + np.exp(-logits))
+            at = json.loads(told["thresholds"])
+            labels = [f"{name} {share:.4f}" for name, share, least in zip(names, likely, at) if share >= least]  # noqa: B905
+            print(visible(f"{', '.join(labels) or 'no label'}  {file}"))
+            continue
         shares = np.exp(logits - logits.max())
         shares /= shares.sum()
         print(visible(f"{names[shares.argmax()]}  {shares.max():.4f}  {file}"))

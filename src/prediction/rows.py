@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from ..files import csv_line
 from ..runs.contents import NAMES
@@ -69,26 +70,32 @@ def as_json(row: Row, columns: Columns) -> str:
 FORMATS: dict[str, Callable[[Row, Columns], str]] = {"csv": as_csv, "jsonl": as_json}
 
 
-class RowFile:
-    """A new `predictions.csv` or `predictions.jsonl`. What `write` got stays, whatever happens next."""
+class AppendedFile:
+    """A new file that grows. What `append` got stays, whatever happens next."""
 
-    def __init__(self, folder: Path, kind: str, columns: Columns) -> None:
-        self.path = folder / f"predictions.{kind}"
-        self.kind, self.columns = kind, columns
+    def __init__(self, path: Path, header: str) -> None:
+        self.path, self.header = path, header
 
-    def __enter__(self) -> "RowFile":
+    def __enter__(self) -> Self:
         self.file = self.path.open("xb")
-        if self.kind == "csv":
-            self._append(csv_header(self.columns))
+        self.append(self.header)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.file.close()
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Append rows in one piece, so that a killed process leaves no half row."""
-        self._append("".join(FORMATS[self.kind](row, self.columns) for row in rows))
-
-    def _append(self, text: str) -> None:
+    def append(self, text: str) -> None:
+        """Append in one piece, so that a killed process leaves no half row."""
         self.file.write(text.encode("utf-8", NAMES))
         self.file.flush()
+
+
+class RowFile(AppendedFile):
+    """A new `predictions.csv` or `predictions.jsonl`."""
+
+    def __init__(self, folder: Path, kind: str, columns: Columns) -> None:
+        super().__init__(folder / f"predictions.{kind}", csv_header(columns) if kind == "csv" else "")
+        self.kind, self.columns = kind, columns
+
+    def write(self, rows: Sequence[Row]) -> None:
+        self.append("".join(FORMATS[self.kind](row, self.columns) for row in rows))

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ..analysis.tasks import MULTILABEL
 from ..errors import InputError, first_line
 from ..frames import pd
 from ..names import natural
@@ -139,6 +140,8 @@ def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
     record = read_json(path, "run.json")
     _check_status(record)
     metrics = read_json(path, "metrics.json")
+    if f"test/{MULTILABEL.first}" in metrics or f"val/{MULTILABEL.first}" in metrics:
+        raise UnusableError(f"it is of {MULTILABEL.words}, which reports don't compare yet")
     _check_metrics(metrics)
     content = _as_trained_last(read_yaml(path, ".hydra/config.yaml", dict, foreign=True), record)
     config, settings = _resolve(content), _resolve(content, without=True)

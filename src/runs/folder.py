@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -211,6 +211,25 @@ class RunFolder:
         rows = zip(paths, *names, confidences, strict=True)
         _write_csv(self.predictions_file, ("path", "target", "predicted", "confidence"), rows)
 
+    def write_label_predictions(
+        self,
+        paths: Sequence[str],
+        targets: "np.ndarray",
+        probabilities: "np.ndarray",
+        thresholds: "np.ndarray",
+        class_names: Sequence[str],
+    ) -> None:
+        """Write `predictions.csv` of several labels an image: path, target, predicted, unknown, and each probability.
+
+        Labels stand in a cell with `|` between; `probability_NAME` is the column of a label's probability.
+        """
+        parts = (targets == 1, probabilities >= thresholds, targets != targets)
+        words = (["|".join(compress(class_names, row)) for row in part.tolist()] for part in parts)
+        shares = ([f"{share:.6f}" for share in row] for row in probabilities.tolist())
+        header = ("path", "target", "predicted", "unknown", *(f"probability_{name}" for name in class_names))
+        rows = zip(paths, *words, shares, strict=True)
+        _write_csv(self.predictions_file, header, ((*told, *likely) for *told, likely in rows))
+
     def write_probabilities(
         self,
         paths: Sequence[str],
@@ -294,7 +313,8 @@ class RunFolder:
     def predictions(self) -> "pd.DataFrame":
         # A class may be called NA or null; those are names here, not missing values.
         table = self._read(lambda folder, name: read_table(folder, name, keep_default_na=False), self.predictions_file)
-        if not {"path", "target", "predicted", "confidence"} <= set(table.columns):
+        columns = {"path", "target", "predicted"}
+        if not (columns | {"confidence"} <= set(table.columns) or columns | {"unknown"} <= set(table.columns)):
             raise UnusableError(f"{self.predictions_file} is damaged (it lacks columns)")
         return cast("pd.DataFrame", table)
 

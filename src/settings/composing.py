@@ -22,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ..analysis.tasks import task_of
 from ..errors import InputError, first_line
 from . import help  # noqa: F401  # its resolvers
 from .check import check_config
@@ -42,7 +43,7 @@ RAW_PATHS = (
 """Overrides whose value is a path, a pattern, or names classes or a column, and not Hydra's grammar, which refuses
 spaces, `ä ~ ( ) = [ ,`."""
 
-RAW_LISTS = ("data.classes", "data.exclude")
+RAW_LISTS = ("data.classes", "data.exclude", "data.label")
 """Overrides whose value may be a list of such, in brackets: `[cat,Größe 2]`."""
 
 BY_WORD = ["output", "resume"]
@@ -65,6 +66,10 @@ OmegaConf.register_new_resolver(
         -1 if _parent_.get("max_steps") != -1 or _parent_.get("max_time") is not None else epochs
     ),
     replace=True,
+)
+# `${usual_monitor:}`: what chooses the best epoch unless another figure is asked for.
+OmegaConf.register_new_resolver(
+    "usual_monitor", lambda *, _root_: task_of(_root_.get("data") or {}).monitor, replace=True
 )
 # `${package:logs.LogFile}`: a class of ours, whatever name we are installed under.
 OmegaConf.register_new_resolver("package", lambda name: f"{PACKAGE}.{name}", replace=True)

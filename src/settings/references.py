@@ -30,6 +30,7 @@ RESOLVERS = frozenset(
         "python_version",
         "settings",
         "unless_limited",
+        "usual_monitor",
     }
 )
 """Ours and Hydra's. OmegaConf's own read the environment, and make settings out of text: `oc.env`, `oc.decode`, …"""

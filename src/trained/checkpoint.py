@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..analysis.tasks import MULTILABEL, ONE_CLASS, TASKS
 from ..data.transforms import Geometry
 from ..errors import InputError
 from ..files import refuse_links
@@ -16,6 +17,7 @@ from ..runs.folder import ADOPTED, RunFolder
 from ..settings.defaults import EARLIER
 from ..training.classifier import ImageClassifier
 from ..training.precision import choose_memory_format, choose_precision, weight_uses
+from ..training.tasks import parts_of
 from .hyperparameters import check_hyperparameters, check_shapes
 
 REMEDY = "name a run folder, or its checkpoints/best.ckpt"
@@ -46,6 +48,11 @@ class Trained:
         return self.module.class_names
 
     @property
+    def multilabel(self) -> bool:
+        """Whether it gives an image any number of labels."""
+        return self.module.task is MULTILABEL
+
+    @property
     def geometry(self) -> Geometry:
         """How this network wants an image cut."""
         return _geometry(self.module)
@@ -62,19 +69,24 @@ class Trained:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.fastest == "bf16-mixed")
 
 
-def load_trained(checkpoint: Path | str, device: torch.device | str = "cpu", word: str = "checkpoint") -> Trained:
+def load_trained(
+    checkpoint: Path | str, device: torch.device | str = "cpu", word: str = "checkpoint", *, multilabel: bool = False
+) -> Trained:
     """Load the classifier of a run (its best checkpoint) or of a checkpoint file of ours, onto `device`.
 
     Nothing in the file is executed; the network is built by name from ResLens's own table.
 
     Args:
         word: the setting that names the checkpoint, for messages.
+        multilabel: whether one of several labels an image will do.
 
     Raises:
         InputError: The path is neither, or the file is damaged, unsafe, or another program's.
     """
     path, run = find_checkpoint(checkpoint, word)
     module = _build(path, f"{word}={path}").to(device).eval()
+    if module.task is MULTILABEL and not multilabel:
+        raise InputError(f"{word}={path} gives an image several labels, which isn't possible here: name another run")
     geometry = _geometry(module)
     uses = weight_uses(module.network, geometry.in_channels, geometry.image_size)
     cuda = torch.device(device).type == "cuda"
@@ -132,9 +144,10 @@ def _build(path: Path, named: str) -> ImageClassifier:
     try:
         check_tensors(content["state_dict"], path)
         check_hyperparameters(settings)
-        check_shapes(settings["architecture"], content["state_dict"])
+        classifier = parts_of(TASKS[settings.get("task", ONE_CLASS.name)]).classifier
+        check_shapes(settings, content["state_dict"])
         settings["preprocessing"] = EARLIER | settings["preprocessing"]
-        module = ImageClassifier(**settings)
+        module = classifier(**settings)
         module.load_state_dict(content["state_dict"])
     except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:  # InputError is a ValueError
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -64,7 +64,7 @@ class Examples:
         size = self.data.size(self.split)
         if self.limit is None or self.limit >= size:
             return np.arange(size)
-        return stratified_subset(self.data.targets(self.split), self.limit, self.data.seed)
+        return stratified_subset(self.data.stand_ins(self.split), self.limit, self.data.seed)
 
     @cached_property
     def paths(self) -> list[str]:
@@ -186,7 +186,7 @@ def _other(
     if own is not None and _same_place(data, own):
         log.info("%s is what the run was trained on: its own %s split is taken", data.data_root, split or "test")
         return _own(trained, own, split)
-    _match_classes(data, trained.class_names)
+    _match_classes(data, trained.class_names, multilabel=trained.multilabel)
     published = data.found.published
     split = split or ("test" if "test" in published else "all")
     if split == "all":
@@ -208,9 +208,12 @@ def _same_place(data: ImageDataModule, own: ImageDataModule) -> bool:
     return not set(data.found.paths).isdisjoint(own.found.paths)
 
 
-def _match_classes(data: ImageDataModule, class_names: Sequence[str]) -> None:
-    """Turn the targets of `data` into indices into `class_names`; raise `InputError` for another class."""
+def _match_classes(data: ImageDataModule, class_names: Sequence[str], *, multilabel: bool) -> None:
+    """Turn the targets of `data` into those of `class_names`; raise `InputError` for another class."""
     found = data.found
+    if (found.targets.ndim == 2) != multilabel:
+        gives = "several labels: say data=table data.multilabel=true" if multilabel else "one class: say data=folder"
+        raise InputError(f"{found.root} has other labels than the checkpoint, which gives an image {gives}")
     places = {nfc(name): place for place, name in enumerate(class_names)}
     if not {nfc(name) for name in found.class_names} <= places.keys():
         raise InputError(
@@ -221,7 +224,12 @@ def _match_classes(data: ImageDataModule, class_names: Sequence[str]) -> None:
         some = (len(found.class_names), len(class_names), listed(found.class_names))
         log.info("%d of the checkpoint's %d classes are in the data: %s", *some)
     ours = np.array([places[nfc(name)] for name in found.class_names])
-    data.collection = replace(found, targets=ours[found.targets], class_names=list(class_names))
+    targets = (
+        ours[found.targets] if not multilabel else np.full((len(found.paths), len(class_names)), np.nan, np.float32)
+    )
+    if multilabel:  # nobody knows of the others
+        targets[:, ours] = found.targets
+    data.collection = replace(found, targets=targets, class_names=list(class_names))
 
 
 def _count_trained_on(data: ImageDataModule, split: str, own: ImageDataModule) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..analysis.tasks import MULTILABEL, TASKS
 from ..data.transforms import INTERPOLATIONS
 from ..networks import build_network
 from ..settings.check import problem
@@ -45,6 +46,8 @@ def check_hyperparameters(settings: Any) -> None:
     size, channels = preprocessing["image_size"], preprocessing["in_channels"]
     if (architecture.get("image_size", size), architecture.get("in_channels", channels)) != (size, channels):
         raise ValueError("network and preprocessing disagree on the image")
+    if settings.get("task", MULTILABEL.name) not in TASKS:
+        raise ValueError("task is unknown")
     names = settings["class_names"]
     if not _are(names, str) or len(names) != architecture["num_classes"] or len(set(names)) < len(names):
         raise ValueError(f"class_names are not the names of {architecture['num_classes']} classes")
@@ -67,11 +70,14 @@ def check_hyperparameters(settings: Any) -> None:
         raise ValueError("class_weights are not finite, or below 0")
 
 
-def check_shapes(architecture: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> None:
+def check_shapes(settings: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> None:
     """Raise `ValueError` if the tensors are not those of the network, which is built without memory to compare."""
+    architecture = settings["architecture"]
     with torch.device("meta"):
         own = build_network(**architecture).state_dict()
     expected = {f"network.{name}": tensor for name, tensor in own.items()}
+    if settings.get("task") == MULTILABEL.name:
+        expected["thresholds"] = torch.empty(architecture["num_classes"], device="meta")
     for words, names in (("lacks", expected.keys() - state.keys()), ("has an unknown", state.keys() - expected.keys())):
         if names:
             raise ValueError(f"it {words} {min(map(str, names))[:60]}")

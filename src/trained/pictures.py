@@ -43,9 +43,10 @@ class Pictures:
     Attributes:
         dataset: gives them as uint8 (C, S, S).
         names: N paths, relative to `root`; of an image without a file a name such as "mnist/test/00042".
-        targets: int64 (N,), `UNKNOWN` where the true class is.
+        targets: int64 (N,), `UNKNOWN` where the true class is, and where an image has several labels.
         skipped: files that are no images.
         workers: processes that decode.
+        labels: float32 (N, K), 1, 0 or NaN, where an image has several labels and they are known; else None.
     """
 
     dataset: ImageDataset
@@ -53,6 +54,7 @@ class Pictures:
     targets: NDArray[np.int64]
     skipped: list[Skipped] = field(default_factory=list)
     workers: int = 0
+    labels: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -133,7 +135,10 @@ def open_split(
             f"{', '.join(class_names[:5])} …: say data.root=FOLDER of the images that it was trained on"
         )
     workers = data.worker_count()
-    return Pictures(data.dataset(split, None), data.paths(split), data.targets(split), workers=workers)
+    dataset, names, targets = data.dataset(split, None), data.paths(split), data.targets(split)
+    if targets.ndim > 1:
+        return Pictures(dataset, names, np.full(len(names), UNKNOWN), workers=workers, labels=targets)
+    return Pictures(dataset, names, targets, workers=workers)
 
 
 def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry | None = None) -> ImageDataModule:

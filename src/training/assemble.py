@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
+from ..analysis.tasks import ONE_CLASS, Task, task_of
 from ..attribution.layers import find_layer
 from ..callbacks.history import History
 from ..callbacks.test_outputs import Predictions
@@ -40,6 +41,7 @@ from .hardware import uses_cuda
 from .optimizers import check_optimization, plan_optimization
 from .precision import choose_memory_format, choose_precision, weight_uses
 from .processes import keep_global_batch, leave_signals_to_us, settle_processes
+from .tasks import parts_of
 from .transfer import as_begun, features_stay_the_same, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)
@@ -106,7 +108,8 @@ def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None)
     layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
     plan = plan_training(as_begun(cfg.model, checkpoint), cfg.data, cfg.trainer, cfg.memory_format, layer)
     check_optimization(settings["optimizer"], settings["scheduler"])
-    watching = (Throughput(), History(folder, cfg.monitor, cfg.mode), Predictions(), Stop())
+    task = task_of(settings["data"])
+    watching = (Throughput(), History(folder, cfg.monitor, cfg.mode, task), Predictions(), Stop())
     callbacks, loggers = run_callbacks(cfg, folder, *watching), run_loggers(cfg, folder)
     processes = settle_processes(settings["trainer"])
     trainer = build_trainer(processes | {"precision": plan.precision}, folder.path, callbacks, loggers)
@@ -123,6 +126,7 @@ def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None)
     module = build_module(
         plan,
         class_names=data.class_names,
+        task=task,
         preprocessing=data.preprocessing,
         optimizer=settings["optimizer"],
         scheduler=settings["scheduler"],
@@ -221,14 +225,15 @@ def find_images(data: ImageDataModule, num_classes: int | None) -> None:
         raise InputError(f"model.num_classes={num_classes}, but data={data.source} has {data.num_classes} classes")
 
 
-def build_module(plan: Plan, *, class_names: Sequence[str], **settings: Any) -> ImageClassifier:
+def build_module(plan: Plan, *, class_names: Sequence[str], task: Task = ONE_CLASS, **settings: Any) -> ImageClassifier:
     """Return the module of the plan, with fresh weights.
 
     Args:
         settings: What `ImageClassifier` takes besides `architecture`.
     """
     architecture = plan.architecture | {"num_classes": len(class_names)}
-    module = ImageClassifier(architecture=architecture, class_names=list(class_names), **settings)
+    classifier = parts_of(task).classifier
+    module = classifier(architecture=architecture, class_names=list(class_names), **settings)
     module.memory_format = plan.memory_format
     return module
 

@@ -221,7 +221,7 @@ def _work(own: ImageClassifier, device: torch.device, precision: str, batch_size
 def _without_memory(module: ImageClassifier, precision: str) -> ImageClassifier:
     """Return a copy of the classifier whose weights have only shapes."""
     with torch.device("meta"):
-        own = ImageClassifier(**module.hparams)
+        own = type(module)(**module.hparams)
     own.network.to(PRECISIONS[precision][0]).to(memory_format=module.memory_format)
     own.memory_format = module.memory_format
     return own

@@ -2,9 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable
-from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import lightning as L
 import torch
@@ -13,13 +11,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MeanMetric, Metric, MetricCollection, classification
+from torchmetrics import MeanMetric, MetricCollection
 
-from ..analysis.metrics import SCORES, Counts
-from ..analysis.metrics import Metric as TableRow
+from ..analysis.tasks import ONE_CLASS, Task
 from ..errors import RunError
 from ..networks import build_network, row_of
 from ..resuming.unfinished import gather, put_back, stay_in_epoch
+from .class_figures import class_figures
 from .optimizers import build_optimizer, build_schedule
 
 STEPS_BETWEEN_CHECKS = 32
@@ -43,6 +41,7 @@ class ImageClassifier(L.LightningModule):
     many epochs. A frozen part is in evaluation mode: its batch norms use the statistics they came with.
     """
 
+    task: ClassVar[Task] = ONE_CLASS
     mean: Tensor
     std: Tensor
     class_weights: Tensor | None
@@ -78,7 +77,7 @@ class ImageClassifier(L.LightningModule):
         # `train` alone is a method of every module, hence the underscores.
         # A loss that is not a number stays one: by itself the metric would leave it out of the mean.
         self.losses = nn.ModuleDict({f"{split}_": MeanMetric(nan_strategy=math.nan) for split in splits})
-        self.figures = nn.ModuleDict({f"{split}_": _figures(len(class_names), f"{split}/") for split in splits})
+        self.figures = nn.ModuleDict({f"{split}_": self.make_figures(split) for split in splits})
         self._finite = torch.tensor(True)
         self._unfinished: dict[str, Any] | None = None
 
@@ -142,18 +141,45 @@ class ImageClassifier(L.LightningModule):
         around = not name or f"{self.head}.".startswith(f"{name}.")
         return not (around or name.startswith(f"{self.head}."))
 
+    # The task: what `MultilabelClassifier` does otherwise -----------------------------------------------------------
+
+    def training_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self.hparams["label_smoothing"]
+        return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss that is measured: all classes alike, and not smoothed."""
+        return F.cross_entropy(logits, targets)
+
+    def weight_of(self, targets: Tensor) -> float | Tensor:
+        """Return what the loss of a batch weighs in that of an epoch."""
+        return len(targets)
+
+    def make_figures(self, split: str) -> MetricCollection:
+        return class_figures(len(self.class_names), f"{split}/")
+
+    def count(self, figures: MetricCollection, logits: Tensor, targets: Tensor) -> None:
+        figures.update(logits.argmax(dim=1), targets)
+
+    def batch_figures(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return what the progress bar shows of a batch besides its loss."""
+        return {"accuracy": (logits.argmax(dim=1) == targets).float().mean()}
+
+    def random_targets(self, images: int, device: torch.device) -> Tensor:
+        """Return targets of a random batch, on which speed and memory are measured."""
+        return torch.randint(len(self.class_names), (images,), device=device)
+
     # Training ------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         images, targets = batch
         logits = self(images)
-        smoothing = self.hparams["label_smoothing"]
-        loss = F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
+        loss = self.training_loss(logits, targets)
         self._check_finite(loss.detach(), batch_idx)
         self._measure("train", logits.detach(), targets, loss.detach())
         self.log("train/loss_step", loss.detach())
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
-        return {"loss": loss, "accuracy": (logits.detach().argmax(dim=1) == targets).float().mean()}
+        return {"loss": loss, **self.batch_figures(logits.detach(), targets)}
 
     def on_train_epoch_end(self) -> None:
         self._stop_unless_finite("in the last steps of the epoch")
@@ -161,7 +187,7 @@ class ImageClassifier(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, targets = batch
         logits = self(images)
-        self._measure("val", logits, targets, F.cross_entropy(logits, targets))
+        self._measure("val", logits, targets, self.loss(logits, targets))
 
     def on_validation_epoch_end(self) -> None:
         """Stop before a checkpoint of this state can be written: Lightning saves after this hook."""
@@ -175,7 +201,7 @@ class ImageClassifier(L.LightningModule):
         """Measure data loader i under the name `evaluated[i]`; the logits, (N, classes), go to the callbacks."""
         images, targets = batch
         logits: Tensor = self(images)
-        self._measure(self.evaluated[dataloader_idx], logits, targets, F.cross_entropy(logits, targets))
+        self._measure(self.evaluated[dataloader_idx], logits, targets, self.loss(logits, targets))
         return logits
 
     def _measure(self, split: str, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
@@ -186,8 +212,8 @@ class ImageClassifier(L.LightningModule):
         mean_loss = cast(MeanMetric, self.losses[f"{split}_"])
         figures = cast(MetricCollection, self.figures[f"{split}_"])
         if len(targets) > 0:
-            mean_loss.update(loss, weight=len(targets))
-            figures.update(logits.argmax(dim=1), targets)
+            mean_loss.update(loss, weight=self.weight_of(targets))
+            self.count(figures, logits, targets)
         else:  # maybe the only batch of this process
             warnings.filterwarnings("ignore", "The ``compute`` method of metric .* was called before the ``update``")
         self.log(f"{split}/loss", mean_loss, on_step=False, on_epoch=True, add_dataloader_idx=False)
@@ -272,54 +298,3 @@ class ImageClassifier(L.LightningModule):
             f"{what}: try a smaller learning rate (optimizer.lr={rate:g} now), trainer.gradient_clip_val=1, "
             "or trainer.precision=32-true"
         )
-
-
-def _figures(num_classes: int, prefix: str) -> MetricCollection:
-    """Return the table's metrics but the loss, each under `prefix` and its name."""
-    figures: dict[str, Metric | MetricCollection] = {}
-    for name, row in SCORES.items():
-        constructor: Callable[..., Metric] = partial(_FromCounts, row)
-        if row.constructor:
-            constructor = MACRO.get(row.constructor) or getattr(classification, row.constructor)
-        figures[name] = constructor(num_classes=num_classes, average=row.average, validate_args=False)
-    return MetricCollection(figures, prefix=prefix)
-
-
-class _OfClassesWithImages(classification.MulticlassStatScores):
-    """Leaves a class without images out of the average, as `src.analysis.metrics` does.
-
-    torchmetrics leaves out those that were not predicted either; the others' predictions are forgotten here.
-    """
-
-    def _final_state(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        hits, others, rest, missed = super()._final_state()
-        return hits, others * (hits + missed > 0), rest, missed
-
-
-class _Precision(_OfClassesWithImages, classification.MulticlassPrecision): ...
-
-
-class _Recall(_OfClassesWithImages, classification.MulticlassRecall): ...
-
-
-class _F1Score(_OfClassesWithImages, classification.MulticlassF1Score): ...
-
-
-MACRO: dict[str, type[Metric]] = {
-    "MulticlassPrecision": _Precision,
-    "MulticlassRecall": _Recall,
-    "MulticlassF1Score": _F1Score,
-}
-
-
-class _FromCounts(classification.MulticlassStatScores):
-    """A metric computed by its row of the table, from the counts that the macro averages keep anyway."""
-
-    def __init__(self, row: TableRow, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._of_counts = cast(Callable[[Counts], Any], row.of_counts)
-
-    def compute(self) -> Tensor:
-        hits, others, _, missed = (state.cpu().double().numpy() for state in self._final_state())
-        value = self._of_counts(Counts(support=hits + missed, predicted=hits + others, hits=hits))
-        return torch.tensor(float(value), device=self.device)

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from ..cost.latency import time_passes
 from ..cost.memory import peak_memory
@@ -85,7 +84,7 @@ def _circumstances(module: ImageClassifier, device: torch.device, precision: str
 
 def private_copy(module: ImageClassifier, device: torch.device, precision: str) -> ImageClassifier:
     """Return a copy of the classifier on the device, in training mode, without Lightning's and others' hooks."""
-    own = ImageClassifier(**module.hparams)
+    own = type(module)(**module.hparams)
     own.network = bare_copy(module.network, device, precision, module.memory_format)
     own.memory_format = module.memory_format
     own._frozen = module._frozen  # `module` may have thawed by now
@@ -101,14 +100,11 @@ def training_step(own: ImageClassifier, device: torch.device, precision: str, ba
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "16-mixed")
     shape = (batch_size, own.mean.shape[1], *[own.hparams["architecture"]["image_size"]] * 2)
     images = torch.randint(256, shape, dtype=torch.uint8, device=device)
-    targets = torch.randint(len(own.class_names), (batch_size,), device=device)
-    smoothing = own.hparams["label_smoothing"]
+    targets = own.random_targets(batch_size, device)
 
     def step(count: int = batch_size) -> None:
         with autocast(device, precision):
-            loss = F.cross_entropy(
-                own(images[:count]), targets[:count], weight=own.class_weights, label_smoothing=smoothing
-            )
+            loss = own.training_loss(own(images[:count]), targets[:count])
         optimizer.zero_grad()  # after the forward pass, as in Lightning: the old gradients count at the peak
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's has no types
         scaler.step(optimizer)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import figures
 from ..analysis.classification import confusion_among, most_mistaken, per_class
-from ..analysis.metrics import METRICS, SHOWN
+from ..analysis.tasks import ONE_CLASS, Task
 from ..callbacks.map_steps import steps
 from ..callbacks.tensorboard import log_picture
 from ..callbacks.test_outputs import Predictions
@@ -24,9 +24,9 @@ from ..tables import as_text, metrics_table
 log = logging.getLogger(__name__)
 
 
-def draw_epochs(folder: RunFolder, best_epoch: int) -> None:
+def draw_epochs(folder: RunFolder, best_epoch: int, task: Task = ONE_CLASS) -> None:
     """Draw `figures/curves.png`, from metrics.csv, and `figures/gradcam_movement.png`."""
-    charts = {name: metric.heading for name, metric in METRICS.items() if metric.curve}
+    charts = {name: metric.heading for name, metric in task.metrics.items() if metric.curve}
     figures.save(figures.curves(folder.history(), best_epoch, charts), folder.figures / "curves.png")
     try:
         draw_movement(folder)
@@ -85,10 +85,10 @@ def write_answers(
     return matrix
 
 
-def sum_up(metrics: Mapping[str, float], folder: RunFolder) -> None:
+def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task) -> None:
     """Print how good the network is, and where everything is."""
     rows = (("baseline", "before training"), ("train", "train"), ("val", "validation"), ("test", "test"))
-    table = metrics_table(metrics, rows, list(SHOWN))
+    table = metrics_table(metrics, rows, list(task.shown))
     if table.row_count:
         say_lines(log, f"\n{as_text(table)}\n")
     there, classes = folder.classes_with_images()

@@ -31,7 +31,8 @@ from .free_memory import free_memory
 from .hardware import describe_hardware
 from .lifecycle import on_record
 from .out_of_memory import memory_advice
-from .results import draw_epochs, sum_up, write_test
+from .results import draw_epochs, sum_up
+from .tasks import parts_of
 from .transfer import extract_features
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bo
             with on_record(parts, command, resumed=resume), deaths_named():
                 metrics = _train_and_measure(parts)
             if parts.trainer.is_global_zero:
-                sum_up(metrics, folder)
+                sum_up(metrics, folder, parts.module.task)
             return metrics
 
 
@@ -172,7 +173,8 @@ def _measure_baseline(parts: Parts) -> dict[str, float]:
     """Return the untrained network's figures on the test set."""
     parts.data.trainer = parts.trainer  # which divides the images among its processes
     metrics = _measure(parts, {"baseline": parts.data.evaluation_dataloader("test")})
-    log.info("before training: test accuracy %.3f", metrics["baseline/accuracy"])
+    first = parts.module.task.metrics[parts.module.task.first]
+    log.info("before training: test %s %.3f", first.title, metrics[f"baseline/{first.name}"])
     return metrics
 
 
@@ -194,7 +196,7 @@ def _measure(parts: Parts, loaders: Mapping[str, Any], checkpoint: str | None = 
     module.evaluated = tuple(loaders)
     with patience(parts):
         trainer.test(module, dataloaders=list(loaders.values()), ckpt_path=checkpoint, verbose=False, weights_only=True)
-    figures = {split: read_figures(trainer.callback_metrics, split) for split in loaders}
+    figures = {split: read_figures(trainer.callback_metrics, split, module.task.metrics) for split in loaders}
     return {f"{split}/{name}": value for split, values in figures.items() for name, value in values.items()}
 
 
@@ -222,8 +224,9 @@ def _write(parts: Parts, metrics: dict[str, float]) -> None:
     folder, trainer, data = parts.folder, parts.trainer, parts.data
     folder.write_metrics(metrics)
     if parts.history.rows:
-        draw_epochs(folder, int(metrics["best_epoch"]))
+        draw_epochs(folder, int(metrics["best_epoch"]), parts.module.task)
     if parts.cfg.test:
+        write_test = parts_of(parts.module.task).write_test
         write_test(folder, trainer, data, parts.predictions, whole=parts.cfg.probabilities)
     if parts.cfg.cost:
         _write_cost(parts)

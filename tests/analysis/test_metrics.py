@@ -12,8 +12,9 @@ from torchmetrics import classification
 from torchmetrics.classification import MulticlassMatthewsCorrCoef
 
 from src.analysis.metrics import METRICS, MONITORS, SCORES, Counts, mode_of, read_figures
-from src.callbacks.history import COLUMNS
-from src.training.classifier import _figures
+from src.analysis.tasks import MULTILABEL
+from src.callbacks.history import COLUMNS, columns_of
+from src.training.class_figures import class_figures
 from tests.conftest import ROOT
 
 
@@ -30,7 +31,7 @@ def test_training_and_intervals_compute_the_same(images: int, classes: int) -> N
     random = np.random.default_rng(images)
     targets = random.integers(0, classes, images)
     predicted = np.where(random.random(images) < 0.6, targets, random.integers(0, classes, images))
-    figures = _figures(classes, "test/")
+    figures = class_figures(classes, "test/")
     for some in np.array_split(np.arange(images), 3):
         if len(some):
             figures.update(torch.from_numpy(predicted[some]), torch.from_numpy(targets[some]))
@@ -45,7 +46,7 @@ def test_training_and_intervals_compute_the_same(images: int, classes: int) -> N
 def test_classes_without_images_are_no_part_of_a_macro_average() -> None:
     """Accuracy 0.75 in each of two classes of eight, whose mistakes go elsewhere: recall 0.75, in training too."""
     targets, predicted = np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 0, 0, 5, 1, 1, 1, 6])
-    figures = _figures(8, "")
+    figures = class_figures(8, "")
     figures.update(torch.from_numpy(predicted), torch.from_numpy(targets))
     measured = figures.compute()
     assert (float(measured["recall"]), float(measured["precision"])) == (0.75, 1)
@@ -65,7 +66,7 @@ def test_a_class_with_images_that_is_never_predicted_counts_0() -> None:
 def test_with_images_of_all_classes_torchmetrics_own_figures_stay_to_the_bit() -> None:
     random = np.random.default_rng(5)
     targets, predicted = torch.from_numpy(random.integers(0, 7, (2, 500)))
-    figures = _figures(7, "")
+    figures = class_figures(7, "")
     figures.update(predicted, targets)
     for name, row in SCORES.items():
         if row.average == "macro":
@@ -82,7 +83,7 @@ def test_with_images_of_all_classes_torchmetrics_own_figures_stay_to_the_bit() -
 def test_one_class_alone_correlates_with_nothing(support: list[int], predicted: list[int]) -> None:
     """torchmetrics' own metric says 0.27 of the majority's class and 1 of one class; scikit-learn says 0 of all."""
     targets, said = np.array(support), np.array(predicted)
-    figures = _figures(3, "")
+    figures = class_figures(3, "")
     figures.update(torch.from_numpy(said), torch.from_numpy(targets))
     assert float(figures.compute()["mcc"]) == matthews_corrcoef(targets, said) == 0
     assert SCORES["mcc"].of_counts is not None
@@ -94,7 +95,7 @@ def test_the_correlation_is_that_of_others() -> None:
     random = np.random.default_rng(0)
     targets = random.integers(0, 4, 3_000_000)
     said = np.where(random.random(len(targets)) < 0.3, targets, random.integers(0, 4, len(targets)))
-    figures = _figures(4, "")
+    figures = class_figures(4, "")
     for some in np.array_split(np.arange(len(targets)), 4):
         figures.update(torch.from_numpy(said[some]), torch.from_numpy(targets[some]))
     value = float(figures.compute()["mcc"])
@@ -109,7 +110,7 @@ def test_the_correlation_is_that_of_others() -> None:
 
 def test_it_costs_no_counting_of_its_own() -> None:
     """Metrics that add up the same are one group, in which one is updated for all."""
-    figures = _figures(3, "")
+    figures = class_figures(3, "")
     for _ in range(2):
         figures.update(torch.tensor([0, 1, 2, 2]), torch.tensor([0, 2, 1, 2]))
     assert sorted(map(sorted, figures.compute_groups.values())) == [["accuracy"], ["f1", "mcc", "precision", "recall"]]
@@ -123,7 +124,7 @@ def test_no_value_is_higher_than_it_can_be() -> None:
 
 
 def test_each_monitor_is_a_column_of_the_history() -> None:
-    assert set(MONITORS) <= set(COLUMNS)
+    assert set(MONITORS) <= {*COLUMNS, *columns_of(MULTILABEL)}
     assert (mode_of("val/loss"), mode_of("train/f1")) == ("min", "max")
     assert math.isinf(METRICS["loss"].highest)
 

@@ -126,7 +126,13 @@ class Data(Settings):
         "of table: .csv, .tsv, .jsonl, .ndjson, .json or .parquet; null: what lies in data.root, such as metadata.csv"
     )
     file: Column = setting("of table: the column of the images' files; null: found by its name")
-    label: Column = setting("of table: the column of the labels; null: found by its name")
+    label: Annotated[
+        str | Annotated[Sequence[str], Len(min_length=2)] | None,
+        Takes("a column's name, with data.multilabel=true also several such as [cat,dog], or null"),
+    ] = setting("of table: the column of the labels, or the columns; null: found by name")
+    multilabel: bool = setting(
+        "of table: an image has any number of labels: columns of 0 and 1, empty for unknown, or a column of lists"
+    )
     split: Column = setting(
         "of table: the column that says train, val or test; null: found by its name; none: divide anew"
     )
@@ -147,6 +153,10 @@ class Data(Settings):
     def _fits_together(self) -> Self:
         if self.name == "table" and self.root is None and self.table is None:
             raise InputError("data=table needs a table: say data.table=FILE, or data.root=FOLDER of images and a table")
+        if isinstance(self.label, Sequence) and not isinstance(self.label, str) and not self.multilabel:
+            raise InputError("data.label names several columns: say data.multilabel=true, or name one")
+        if self.multilabel and self.balance == "sampler":
+            raise InputError("data.balance=sampler draws classes evenly, and an image has several: take loss")
         # alone: a verb that only asks where the data lie
         if self.root is None and self.table is None and self.model_fields_set > {"root"}:
             raise InputError("data.root=null names no folder: say data.root=FOLDER")

@@ -10,6 +10,7 @@ from annotated_types import Interval
 from pydantic import model_validator
 
 from ...analysis.metrics import MONITORS, mode_of
+from ...analysis.tasks import task_of
 from ...errors import InputError
 from .data import Data
 from .kinds import Channels, Classes, Count, Layer, OneOf, Part, Seed, Settings, Share, Takes, setting
@@ -208,7 +209,9 @@ class Train(Settings):
     """`python -m src.train`."""
 
     seed: Seed = setting("of everything random: division, order, augmentation, weights")
-    monitor: Annotated[str, OneOf(*MONITORS)] = setting("what makes a checkpoint the best one: a column of metrics.csv")
+    monitor: Annotated[str, OneOf(*MONITORS)] = setting(
+        "what makes a checkpoint the best one: a column of metrics.csv; usually val/accuracy, of several labels val/map"
+    )
     mode: Literal["max", "min"] = setting("whether the largest or the smallest value of monitor is the best")
     baseline: bool = setting("measure the untrained network on the test set first")
     test: bool = setting("measure the best checkpoint on the test set at the end; false: don't touch the test set")
@@ -273,6 +276,15 @@ class Train(Settings):
                 f"scheduler={schedule.name} falls over all steps, and trainer.max_time={limits.max_time} doesn't tell "
                 f"how many there will be: say scheduler=constant, or {remedy}, too"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _monitor_fits_data(self) -> Self:
+        if {"data", "monitor"} <= self.model_fields_set:
+            task = task_of({"multilabel": self.data.multilabel})
+            if self.monitor.rpartition("/")[2] not in task.metrics:
+                known = ", ".join(f"val/{name}" for name in task.shown)
+                raise InputError(f"monitor={self.monitor} is no figure of {task.words}: take one of {known}")
         return self
 
     @model_validator(mode="after")

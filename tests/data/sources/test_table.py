@@ -268,3 +268,86 @@ def test_what_is_left_out_takes_its_group_along(photos, find):
     found = find("table", root, table=root / "labels.csv", exclude=["2.png"])
     assert found.paths == [name for name in NAMES if name != "2.png"]
     assert found.groups == ["p0", "p1", "p3", "p4", "p5"]
+
+
+# Several labels an image ----------------------------------------------------------------------------------------------
+
+
+def matrix(found) -> dict[str, list[float | None]]:
+    return {
+        path: [None if np.isnan(value) else value for value in row.tolist()]
+        for path, row in zip(found.paths, found.targets, strict=True)
+    }
+
+
+def test_columns_of_0_and_1_are_labels_and_empty_cells_unknown(photos, find, caplog):
+    caplog.set_level(logging.INFO)
+    rows = ["0.png,3.5,1,0,1", "1.png,2.0,,1,0", "2.png,1.5,0.0,0,True", "3.png,4.5,-1,false,0"]
+    root = photos(NAMES[:4], labels=["file,age,wolf,cat,Dog", *rows])
+    found = find("table", root, multilabel=True)
+    assert found.class_names == ["Dog", "cat", "wolf"]
+    assert matrix(found) == {"0.png": [1, 0, 1], "1.png": [0, 1, None], "2.png": [1, 0, 0], "3.png": [0, 0, None]}
+    assert found.targets.dtype == np.float32
+    assert any("labels: wolf, cat, Dog" in record.getMessage() for record in caplog.records)
+    chosen = find("table", root, multilabel=True, label=["Dog", "wolf"])
+    assert chosen.class_names == ["Dog", "wolf"]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["cat;dog", "", "dog"], ["cat dog", "", "dog"], ["cat|dog", "", "dog"], ['"[""cat"", ""dog""]"', "[]", "dog"]],
+)
+def test_a_column_of_lists(photos, find, cells):
+    root = photos(NAMES[:3], labels=["file,tags", *(f"{n},{c}" for n, c in zip(NAMES, cells, strict=False))])
+    found = find("table", root, multilabel=True)
+    assert found.class_names == ["cat", "dog"]
+    assert matrix(found) == {"0.png": [1, 1], "1.png": [0, 0], "2.png": [0, 1]}
+
+
+def test_lists_of_json_keep_spaces_and_a_row_for_each_label_is_one_image(photos, find):
+    root = photos(NAMES[:2])
+    text = '{"file": "0.png", "label": ["golden retriever"]}\n{"file": "0.png", "label": ["ball"]}\n{"file": "1.png"}\n'
+    (root / "labels.jsonl").write_text(text)
+    found = find("table", root, multilabel=True)
+    assert matrix(found) == {"0.png": [1, 1], "1.png": [0, 0]}
+    assert found.class_names == ["ball", "golden retriever"]
+
+
+def test_what_is_no_labels_is_refused(photos, find):
+    root = photos(NAMES[:2], labels=["file,a,b,text", "0.png,1,2,x", "1.png,0,1,y"])
+    for label, message in (
+        (["a", "b"], "column 'b' of labels.csv holds '2'"),
+        (["a", "c"], "names 'c', no column of labels.csv"),
+        ("a", "holds 0 and 1, a single label"),
+        (None, r"say data\.label=COLUMN or data\.label=\[COLUMN,COLUMN\]"),
+    ):
+        with pytest.raises(InputError, match=message):
+            find("table", root, multilabel=True, label=label)
+    (root / "labels.csv").write_text("file,a,b\n0.png,1,0\n0.png,0,0\n1.png,0,1\n")
+    with pytest.raises(InputError, match="stands in two rows with two labels, a and no label"):
+        find("table", root, multilabel=True)
+
+
+def test_the_data_module_serves_them_stratified(photos, tmp_path):
+    from src.data import ImageDataModule
+
+    names = [f"{i}.png" for i in range(60)]
+    rows = [f"{name},{i % 2},{int(i % 3 == 0)},{'' if i % 5 == 0 else int(i % 7 == 0)}" for i, name in enumerate(names)]
+    root = photos(names, labels=["file,a,b,c", *rows])
+    data = ImageDataModule(
+        name="table", root=root, image_size=8, multilabel=True, batch_size=8, num_workers=0, balance="loss"
+    )
+    data.setup()
+    assert [data.size(split) for split in ("train", "val", "test")] == [49, 5, 6]
+    images, targets = next(iter(data.train_dataloader()))
+    assert images.shape == (8, 3, 8, 8)
+    assert targets.shape == (8, 3)
+    assert targets.is_floating_point()
+    shares = np.nanmean(data.targets("train"), axis=0)
+    assert data.class_weights() == pytest.approx((1 - shares) / shares)
+    assert not data.classes_without("test")
+    assert data.sample("val", 3)[1].shape == (3, 3)
+    with pytest.raises(InputError, match="sampler"):
+        ImageDataModule(name="table", root=root, multilabel=True, balance="sampler")
+    with pytest.raises(InputError, match=r"data\.multilabel=true"):
+        ImageDataModule(name="table", root=root, label=["a", "b"])

@@ -1,0 +1,27 @@
+"""The one place where a run's task chooses what is trained and written: one class an image, or several labels."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from ..analysis.tasks import MULTILABEL, ONE_CLASS, Task
+from .classifier import ImageClassifier
+from .label_results import write_label_test
+from .multilabel import MultilabelClassifier
+from .results import write_test
+
+
+class Parts(NamedTuple):
+    """The module of a task, and what writes its answers to the test set."""
+
+    classifier: type[ImageClassifier]
+    write_test: Callable[..., None]
+
+
+OF_TASK: Mapping[str, Parts] = {
+    ONE_CLASS.name: Parts(ImageClassifier, write_test),
+    MULTILABEL.name: Parts(MultilabelClassifier, write_label_test),
+}
+
+
+def parts_of(task: Task) -> Parts:
+    return OF_TASK[task.name]
