@@ -18,7 +18,7 @@ from src.data.transforms import Geometry
 ENTRIES = {
     "cat/0.png": Entry(1234, 1_700_000_000_000_000_000, Verdict(None, "RGB")),
     "cat/1.png": Entry(0, 5, Verdict("empty file")),
-    "cat/2.png": Entry(9, 7, Verdict(None, "I;16", Extent(0.0, 4095.0, True))),
+    "cat/2.png": Entry(9, 7, Verdict(None, "I;16", 1, Extent(0.0, 4095.0, True))),
 }
 
 

@@ -254,5 +254,6 @@ def test_pictures_converted_in_bands_have_the_same_pixels(
         image = image.convert("RGB").quantize(9) if mode == "P" else image.convert(mode)
     content = bombs.encoded(image, "TIFF")
     whole = read_image(io.BytesIO(content), channels)
-    monkeypatch.setattr("src.data.images.BLOCK", 333)
+    monkeypatch.setattr("src.data.pixels.BLOCK", 333)
+    monkeypatch.setattr("src.data.depth.PIXELS_AT_ONCE", 333)
     assert np.array_equal(np.asarray(read_image(io.BytesIO(content), channels)), np.asarray(whole))
