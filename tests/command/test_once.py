@@ -82,7 +82,8 @@ def test_a_process_of_a_launcher_gets_what_was_checked(count: Counter[str]) -> N
         there, config = pickle.loads(pickle.dumps((composer, cfg)))
         runs = [there.load_sweep_config(config, job) for job in jobs]
     assert [run.seed for run in runs] == [1, 2]
-    assert [run.sweep for run in runs] == ["the sweep's time"] * 2
+    assert [run.sweep for run in runs] == [cfg.sweep] * 2
+    assert cfg.sweep.startswith("the sweep's time")
     assert count == {"composed": 3, "checked": 2}
 
 
