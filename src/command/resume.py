@@ -166,7 +166,8 @@ def merge_words(run: RunFolder, typed: Sequence[str]) -> list[str]:
 
 def unsaid_by(run: RunFolder) -> dict[str, Any]:
     """Return the settings of the data that `run` was begun with without naming them."""
-    return unsaid({key[5:]: value for key, value in _settings_of(run).items() if key.startswith("data.")})
+    data = {key[5:]: value for key, value in _settings_of(run).items() if key.startswith("data.")}
+    return unsaid(data) if data else {}  # of a run that kept none, which was killed early
 
 
 def _setting(word: str) -> str:

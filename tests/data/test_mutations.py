@@ -192,7 +192,7 @@ def test_memory_has_an_end(monkeypatch):
 
 def test_crashes_and_hangs_of_a_scan_are_skipped_and_slow_ones_tried_again(make_folder, monkeypatch):
     root = make_folder({"cat": 3, "dog": 3})
-    real = scanning.read_image
+    real = scanning.look_at
     monkeypatch.setattr(processes, "SECONDS", 1)
 
     def deadly(path: str, **options):
@@ -202,9 +202,9 @@ def test_crashes_and_hangs_of_a_scan_are_skipped_and_slow_ones_tried_again(make_
             time.sleep(1000)
         return real(path, **options)
 
-    monkeypatch.setattr(scanning, "read_image", deadly)
+    monkeypatch.setattr(scanning, "look_at", deadly)
     assert left_out(root) == {"cat/001.png": "crashes its decoder (SIGSEGV)", "dog/002.png": "takes over 1 s to decode"}
-    monkeypatch.setattr(scanning, "read_image", real)
+    monkeypatch.setattr(scanning, "look_at", real)
     assert left_out(root) == {"cat/001.png": "crashes its decoder (SIGSEGV)"}
 
 
