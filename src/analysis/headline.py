@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .calibration import brier_scores, log_losses, reliability
 from .class_intervals import Said, class_interval, count
 from .honesty import Chance, error_interval, errors_by_chance
-from .intervals import Interval, mean_interval, wilson
+from .intervals import LEAST, NONE, Interval, mean_interval, wilson
 from .metrics import SCORES
 
 TOP = 5
@@ -77,7 +77,8 @@ def sum_up(
         estimates[name] = Estimate(float(values.mean()), *mean_interval(values, seed=seed), BCA)
     bins = reliability(probabilities, targets)
     chance = errors_by_chance(probabilities, bins.error, seed)
-    estimates["ece"] = Estimate(bins.error, *error_interval(bins, chance, seed), INVERTED)
+    possible = error_interval(bins, chance, seed) if images >= LEAST else NONE
+    estimates["ece"] = Estimate(bins.error, *possible, INVERTED)
     if classes >= 2 * TOP:
         top = float(_among_the_first(logits, targets).mean())
         estimates["top5_accuracy"] = Estimate(top, *wilson(top, images), WILSON)

@@ -70,7 +70,7 @@ def test_one_image_has_no_interval_of_means() -> None:
     logits, p, targets = answers(1, 4)
     found = headline(logits, p, targets, 1)
     assert found["accuracy"].interval is not None
-    assert [name for name, one in found.items() if one.interval is None] == ["precision", "mcc", "nll", "brier"]
+    assert [name for name, one in found.items() if one.interval is None] == ["precision", "mcc", "nll", "brier", "ece"]
 
 
 @pytest.mark.parametrize("seed", range(20))
