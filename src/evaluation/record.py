@@ -58,7 +58,7 @@ def find_request(cfg: DictConfig, trained: Trained) -> Examples:
 
 def _refuse_idle(own: bool) -> None:
     """Raise `InputError` for a typed setting of the data that changes nothing in an evaluation."""
-    idle = IDLE if not own else (*IDLE, "batch_size", "max_skipped")
+    idle = IDLE if not own else (*IDLE, "batch_size", "max_skipped", "exclude")
     for word in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
         key = word.lstrip("+").partition("=")[0]
         if any(key == f"data.{name}" or key.startswith(f"data.{name}.") for name in idle):

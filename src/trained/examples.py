@@ -183,7 +183,7 @@ def _other(
     data = ImageDataModule(**{**settings, **preprocessing}, seed=seed)
     # Nothing is downloaded: whether its classes fit would be known only then.
     data.collection = data.find(download=False)
-    if own is not None and _same_place(data, own):
+    if own is not None and _same_images(data, own):
         log.info("%s is what the run was trained on: its own %s split is taken", data.data_root, split or "test")
         return _own(trained, own, split)
     _match_classes(data, trained.class_names, multilabel=trained.multilabel)
@@ -201,11 +201,26 @@ def _other(
     return examples
 
 
-def _same_place(data: ImageDataModule, own: ImageDataModule) -> bool:
-    """Tell whether both are the same images under two names; MNIST and CIFAR-10 may share a folder and are not."""
+def _same_images(data: ImageDataModule, own: ImageDataModule) -> bool:
+    """Tell whether both are the same images under two names; MNIST and CIFAR-10 may share a folder and are not.
+
+    A table may say something else of them, or name further ones: these are other data then.
+    """
     if data.data_root.resolve() != own.data_root.resolve():
         return False
-    return not set(data.found.paths).isdisjoint(own.found.paths)
+    labels, known = _labels(data), _labels(own)
+    shared = labels.keys() & known.keys()
+    if data.source != "table":
+        return bool(shared)
+    return labels.keys() <= known.keys() and all(labels[path] == known[path] for path in shared)
+
+
+def _labels(data: ImageDataModule) -> dict[str, Any]:
+    """Return the class of each image, or its labels, by path."""
+    found = data.found
+    names = np.array([nfc(name) for name in found.class_names])
+    said = names[found.targets] if found.targets.ndim == 1 else map(str, found.targets.tolist())
+    return dict(zip(found.paths, said, strict=True))
 
 
 def _match_classes(data: ImageDataModule, class_names: Sequence[str], *, multilabel: bool) -> None:
