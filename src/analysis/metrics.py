@@ -68,7 +68,9 @@ class Metric:
     @property
     def heading(self) -> str:
         """The title as charts have it: `Macro F1`, `Accuracy`."""
-        return f"Macro {self.title}" if self.average == "macro" else self.title[0].upper() + self.title[1:]
+        if self.average == "macro":
+            return f"Macro {self.title}"
+        return self.title[0].upper() + self.title[1:] if self.title.islower() else self.title  # mAP stays as it is
 
 
 def _accuracy(counts: Counts) -> "Array":

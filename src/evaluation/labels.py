@@ -109,7 +109,8 @@ def _draw_reliability(
     pooled = calibration_errors(own[:, None], true[:, None])[0]
     panel = ReliabilityBins("All labels together", counts, said_, there, float(pooled))
     title = f"{trained.name} on {len(targets):,} {examples.data.source} {examples.split} images"
-    figures.save(figures.reliability_diagram([panel], title), folder / "reliability.png")
+    axes = ("share that is true", "labels")
+    figures.save(figures.reliability_diagram([panel], title, axes), folder / "reliability.png")
 
 
 def _say(

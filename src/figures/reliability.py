@@ -36,7 +36,9 @@ class ReliabilityBins:
     chance: tuple[float, float] | None = None
 
 
-def reliability_diagram(panels: Sequence[ReliabilityBins], title: str = "") -> Figure:
+def reliability_diagram(
+    panels: Sequence[ReliabilityBins], title: str = "", axes: tuple[str, str] = ("accuracy", "images")
+) -> Figure:
     """Draw accuracy over confidence, with the diagonal of an honest network, and below it the images of each bin.
 
     Panels, such as before and after calibration, stand side by side. The gap to the diagonal is drawn at the mean
@@ -53,8 +55,8 @@ def reliability_diagram(panels: Sequence[ReliabilityBins], title: str = "") -> F
     for panel, upper, lower in zip(panels, *rows, strict=True):
         _draw_accuracy(upper, panel)
         _draw_counts(lower, panel)
-    rows[0][0].set_ylabel("accuracy", size=10, color=INK)
-    rows[1][0].set_ylabel("images", size=10, color=INK)
+    rows[0][0].set_ylabel(axes[0], size=10, color=INK)
+    rows[1][0].set_ylabel(axes[1], size=10, color=INK)
     handles, labels = rows[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=9, frameon=False, labelcolor=INK)
     return figure
