@@ -17,7 +17,7 @@ from .augmentation import augment_batch
 from .batches import Batch, EpochBatchSampler
 from .download import describe
 from .processes import fork_context, quiet_fork
-from .shared_memory import AHEAD
+from .shared_memory import AHEAD, share
 from .transforms import Augmentation, Geometry, load_augmented, load_image
 from .workers import deaths_named, follow_parent, shielded
 
@@ -192,7 +192,4 @@ def as_it_is(batch: Any) -> Any:
     """
     if get_worker_info() is None:
         return batch
-    return tuple(
-        part.share_memory_() if isinstance(part, torch.Tensor) else part  # type: ignore[no-untyped-call]
-        for part in batch
-    )
+    return tuple(share(part) if isinstance(part, torch.Tensor) else part for part in batch)

@@ -2,7 +2,11 @@
 
 import logging
 import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
+
+import torch
 
 log = logging.getLogger(__name__)
 
@@ -38,3 +42,19 @@ def say_fewer(workers: int, wanted: int) -> None:
         "%s is too small for the batches of %d processes that read images, so that %d do, which may be slower: %s",
         SHARED, wanted, workers, MORE,
     )  # fmt: skip
+
+
+def share(part: torch.Tensor) -> torch.Tensor:
+    """Move a tensor to memory shared with the parent, and wait up to five seconds for room.
+
+    The worker that sent a batch holds it for a moment longer than the parent may need it, on a busy machine.
+
+    Raises:
+        RuntimeError: there is still no room.
+    """
+    for _ in range(500 if SHARED.is_dir() else 0):
+        with suppress(RuntimeError):  # another worker may have been faster
+            if shutil.disk_usage(SHARED).free >= part.nbytes:
+                return part.share_memory_()  # type: ignore[no-untyped-call, no-any-return]
+        time.sleep(0.01)
+    return part.share_memory_()  # type: ignore[no-untyped-call, no-any-return]

@@ -6,9 +6,10 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from src.data import shared_memory
-from src.data.shared_memory import fit_workers
+from src.data.shared_memory import fit_workers, share
 
 MB = 1 << 20
 
@@ -34,6 +35,14 @@ def test_what_fits(monkeypatch, free, wanted, batch, sharers, fitting):
 def test_without_such_a_place_all_fit(monkeypatch, tmp_path):
     monkeypatch.setattr(shared_memory, "SHARED", tmp_path / "none")
     assert fit_workers(8, 1 << 50) == (8, 2)
+
+
+def test_room_that_comes_in_a_moment_is_waited_for(monkeypatch):
+    free = iter([0, 0, 1 << 20])
+    monkeypatch.setattr(shared_memory.shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
+    part = share(torch.arange(3))
+    assert part.is_shared() and part.tolist() == [0, 1, 2]
+    assert next(free, None) is None
 
 
 IN_SMALL = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size="$0" tmpfs /dev/shm && exec "$@"']
