@@ -41,7 +41,8 @@ def test_room_that_comes_in_a_moment_is_waited_for(monkeypatch):
     free = iter([0, 0, 1 << 20])
     monkeypatch.setattr(shared_memory.shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
     part = share(torch.arange(3))
-    assert part.is_shared() and part.tolist() == [0, 1, 2]
+    assert part.is_shared()
+    assert part.tolist() == [0, 1, 2]
     assert next(free, None) is None
 
 
