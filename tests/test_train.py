@@ -136,9 +136,11 @@ def test_tensorboards_own_reader_finds_everything(run: RunFolder) -> None:
     for split in ("train", "val"):
         for figure in ("loss", "accuracy", "precision", "recall", "f1"):
             assert len(events.Scalars(f"{split}/{figure}")) == 3
-    assert {"baseline/accuracy", "test/accuracy", "lr", "images_per_second"} <= set(tags["scalars"])
-    assert [image.step for image in events.Images("gradcam/validation")] == [0, 1, 2, 3]
-    assert "confusion_matrix/test" in tags["images"]
+    assert {"whole_run/baseline_accuracy", "whole_run/test_accuracy", "train/lr", "train/images_per_second"} <= set(
+        tags["scalars"]
+    )
+    assert [image.step for image in events.Images("val/gradcam")] == [0, 1, 2, 3]
+    assert "whole_run/confusion_matrix_test" in tags["images"]
     assert "custom_scalars__config__" in tags["tensors"]
     history = run.history()
     assert [point.value for point in events.Scalars("val/loss")] == pytest.approx(list(history["val/loss"]))

@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 Target = Literal["predicted", "true"]
 
-TAG = "gradcam/validation"
+TAG = "val/gradcam"
 """One tag for all epochs, so that TensorBoard's slider plays the training."""
 
-MOVEMENT = "gradcam/rank_correlation"
+MOVEMENT = "val/gradcam_rank_correlation"
 """How much the maps resemble those of the epoch before, averaged over the images; at 1 they stand still."""
 
 

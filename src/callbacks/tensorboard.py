@@ -1,11 +1,41 @@
-"""What TensorBoard shows of a run beyond its scalars: charts of train and val together, pictures, hyper-parameters."""
+"""What TensorBoard shows of a run: curves, charts of train and val together, pictures, hyper-parameters.
 
-from collections.abc import Mapping
+It sorts by name, and opens on what comes first: `train/`, then `val/`. All else is named so that it comes later.
+"""
+
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightning as L
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from ..analysis.tasks import Task
+
+WHOLE_RUN = "whole_run/"
+"""How the tags begin of what a run has one of: its final figures, which are the metrics of the HParams tab."""
+
+NO_CURVES = ("baseline/", "best_", "test/", "epoch")
+"""How the names begin of what is measured once, and of Lightning's count of the epochs."""
+
+OF_TRAINING = ("lr", "images_per_second")
+
+TURNED = (
+    "model.name",
+    "data.name",
+    "data.image_size",
+    "data.batch_size",
+    "optimizer.lr",
+    "trainer.max_epochs",
+    "weights",
+    "model.freeze",
+    "seed",
+)
+"""The settings that the HParams tab shows of every run, beside those that were typed."""
+
+COUNTS = ("train_seconds", "images_per_second", "best_epoch", "parameters")
+"""What the HParams tab shows of every run beside its figures."""
 
 
 class RunLogger(TensorBoardLogger):
@@ -13,6 +43,15 @@ class RunLogger(TensorBoardLogger):
 
     The base class would put a second copy of the configuration, hparams.yaml, beside the run's own in `.hydra/`.
     """
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write the curves; learning rate and speed, which Lightning logs without a group, to those of the training."""
+        curves = {
+            f"train/{name}" if name in OF_TRAINING else name: value
+            for name, value in metrics.items()
+            if not name.startswith(NO_CURVES)
+        }
+        super().log_metrics(curves, step)
 
     def __init__(self, save_dir: str) -> None:
         super().__init__(save_dir=save_dir, name="", version="", default_hp_metric=False)
@@ -49,24 +88,44 @@ def tensorboards(trainer: L.Trainer) -> list[TensorBoardLogger]:
     return loggers if trainer.is_global_zero else []
 
 
-def log_result(trainer: L.Trainer, settings: Mapping[str, Any], metrics: Mapping[str, float], step: int) -> None:
-    """Add a row to the HParams tab: the run's settings, by their dotted names, beside its final figures."""
+def log_result(
+    trainer: L.Trainer,
+    settings: DictConfig,
+    typed: Iterable[str],
+    metrics: Mapping[str, float],
+    task: Task,
+    step: int,
+) -> None:
+    """Add a row to the HParams tab: what somebody chose for the run beside its final figures.
+
+    Args:
+        typed: The words of its command, such as `optimizer.lr=0.1`.
+        metrics: What metrics.json holds.
+    """
+    figures = [name for name, metric in task.metrics.items() if metric.curve and metric.mode == "max"]
+    names = [f"{split}/{name}" for split in ("test", "val", "baseline") for name in figures]
+    final = {WHOLE_RUN + name.replace("/", "_"): metrics[name] for name in (*names, *COUNTS) if name in metrics}
     for logger in tensorboards(trainer):
-        logger.log_hyperparams(flatten(settings), dict(metrics), step=step)
+        logger.log_hyperparams(chosen(settings, typed), final, step=step)
+
+
+def chosen(settings: DictConfig, typed: Iterable[str]) -> dict[str, int | float | str | bool]:
+    """Return the settings that a person turns, by their dotted names; lists become text, None is left out.
+
+    A group of settings that was chosen, `optimizer=adamw`, is named by its option.
+    """
+    words = (word.lstrip("+").partition("=") for word in typed if not word.startswith(("~", "hydra.")))
+    options = {name.partition("@")[0]: option for name, _, option in words}
+    options = {name: option for name, option in options.items() if name not in ("model", "data")}  # TURNED has them
+    values = {name: OmegaConf.select(settings, name) for name in (*TURNED, *options)}
+    return {
+        name: options[name] if OmegaConf.is_dict(value) else value if isinstance(value, int | float) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def log_picture(trainer: L.Trainer, tag: str, picture: np.ndarray, step: int) -> None:
     """Log a picture (H, W, 3), uint8."""
     for logger in tensorboards(trainer):
         logger.experiment.add_image(tag, picture, global_step=step, dataformats="HWC")
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, int | float | str | bool]:
-    """Turn `{"optimizer": {"lr": 0.1}}` into `{"optimizer.lr": 0.1}`; lists become text, None is left out."""
-    flat: dict[str, int | float | str | bool] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        elif value is not None:
-            flat[f"{prefix}{key}"] = value if isinstance(value, (int, float, str, bool)) else str(value)
-    return flat

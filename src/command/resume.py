@@ -87,8 +87,11 @@ def begin_or_go_on(composer: Composer, words: Sequence[str], *, multirun: bool) 
         return run_to_resume(words), list(words)
     if multirun:
         raise InputError("resume=auto is for one run: a sweep goes on by itself when its command is given again")
-    if not any(_setting(word) == "hydra.run.dir" for word in words):
+    named = [word for word in words if _setting(word) == "hydra.run.dir"]
+    if not named:
         raise InputError("resume=auto needs to know where: name the folder with hydra.run.dir=FOLDER")
+    if drawn := re.search(r"\$\{\s*(now\s*:|hex\s*:|sweep\s*\})", named[-1]):
+        raise InputError(f"{named[-1]} is another folder each time ({drawn[0]}…), and resume=auto goes on in one")
     folder = choose_destination(composer.compose(others))
     assert folder is not None
     run = RunFolder(folder.path)

@@ -85,7 +85,11 @@ def _meet(here: Place) -> Crew:
     from torch.distributed.rendezvous import rendezvous
 
     assert here.environment is not None
-    address, port = here.environment.main_address, here.environment.main_port
+    try:
+        address, port = here.environment.main_address, here.environment.main_port
+    except KeyError as error:  # of Kubeflow's; the others have their own words for it
+        lacking = error.args[0]
+        raise InputError(f"{lacking} is not set, and others of a launcher are: use torchrun or srun") from error
     os.environ |= {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
     again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
     try:

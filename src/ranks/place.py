@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 NUMBERS = (
-    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "MASTER_PORT"),
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK"),
     *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID", "SLURM_STEP_ID"),
 )
-"""What launchers set, and Lightning's environments take for numbers."""
+"""What launchers set, and Lightning takes for numbers, some of them while it is imported."""
 
 
 class Place(NamedTuple):
@@ -43,6 +43,8 @@ class Place(NamedTuple):
 
 def place() -> Place:
     """Return the place of this process, from its environment variables. Raise `InputError` where they give none."""
+    for name in NUMBERS:
+        _number(name, 0)
     known = _environment()
     if known is not None:
         return _checked(known)
@@ -56,8 +58,6 @@ def is_follower() -> bool:
 
 
 def _checked(known: "ClusterEnvironment") -> Place:
-    for name in NUMBERS:
-        _number(name, 0)
     if not 0 <= _number("MASTER_PORT", 0) < 1 << 16:
         raise InputError(f"MASTER_PORT={os.environ['MASTER_PORT']} in the environment is no port: take one below 65536")
     try:

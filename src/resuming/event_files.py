@@ -16,14 +16,14 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from ..errors import InputError, first_line
 from ..files import replacing
 
-WRITTEN_AGAIN = ("baseline/", "test/", "best_", "_hparams_/", "custom_scalars__config__")
-"""How the tags begin that a resumed run writes again."""
+WRITTEN_AGAIN = ("whole_run/", "_hparams_/", "custom_scalars__config__", "baseline/", "test/", "best_")
+"""How the tags begin that a resumed run writes again; the last three are those of earlier versions."""
 
 LARGEST = 2**26
 """Bytes of a record; a picture has a few million."""
 
-BY_EPOCH = "gradcam/"
-"""How the tags begin whose steps are epochs; all others count optimizer steps, from 0."""
+BY_EPOCH = ("val/gradcam", "gradcam/")
+"""How the tags begin whose steps are epochs, the second of earlier versions; those of others are optimizer steps."""
 
 
 def cut_events(run: Path, steps: int, epochs: int) -> None:

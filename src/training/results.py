@@ -14,7 +14,7 @@ from .. import figures
 from ..analysis.classification import confusion_among, most_mistaken, per_class
 from ..analysis.tasks import ONE_CLASS, Task
 from ..callbacks.map_steps import steps
-from ..callbacks.tensorboard import log_picture
+from ..callbacks.tensorboard import WHOLE_RUN, log_picture
 from ..callbacks.test_outputs import Predictions
 from ..data import ImageDataModule
 from ..logs import say_lines
@@ -22,6 +22,9 @@ from ..runs.folder import RunFolder
 from ..tables import as_text, metrics_table
 
 log = logging.getLogger(__name__)
+
+MATRIX = WHOLE_RUN + "confusion_matrix_test"
+"""TensorBoard's name for the picture, at the epoch of the checkpoint, as the Grad-CAMs are."""
 
 
 def draw_epochs(folder: RunFolder, best_epoch: int, task: Task = ONE_CLASS) -> None:
@@ -60,7 +63,7 @@ def write_test(
     if whole:
         paths, targets = data.paths("test")[: len(predictions.targets)], predictions.targets
         folder.write_probabilities(paths, targets, data.class_names, predictions.logits, said)
-    log_picture(trainer, "confusion_matrix/test", figures.to_image(matrix), trainer.global_step)
+    log_picture(trainer, MATRIX, figures.to_image(matrix), int(folder.metrics()["best_epoch"]))
 
 
 def write_answers(

@@ -1,6 +1,7 @@
 """One run from its configuration to its figures: measure, fit, measure again, write."""
 
 import logging
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +11,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ..analysis.metrics import read_figures
 from ..callbacks.tensorboard import log_result, tensorboards
@@ -24,7 +25,7 @@ from ..ranks.place import is_follower
 from ..resuming.starting_point import last_whole
 from ..runs.folder import RunFolder
 from ..tables import duration
-from .assemble import Parts, assemble, to_dict
+from .assemble import Parts, assemble
 from .classifier import ImageClassifier
 from .classifier_cost import classifier_cost
 from .free_memory import free_memory
@@ -64,7 +65,7 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bo
     with leading():
         folder = RunFolder(crew().share("folder", lambda: folder.path))
         with nullcontext() if is_follower() else folder.locked(again=True):
-            checkpoint = crew().share("checkpoint", lambda: _newest(folder)) if resume else None
+            checkpoint = crew().share("checkpoint", lambda: _newest(folder), _there) if resume else None
             parts = assemble(cfg, folder, checkpoint)
             with on_record(parts, command, resumed=resume), deaths_named():
                 metrics = _train_and_measure(parts)
@@ -78,6 +79,14 @@ def _newest(folder: RunFolder) -> Path | None:
     if checkpoint is None and folder.is_whole:
         raise InputError(f"{folder.shown} is finished and has no whole checkpoint left: train a new run")
     return checkpoint
+
+
+def _there(checkpoint: Path | None) -> None:
+    """Raise `InputError` on another machine than the first where its disk is another one."""
+    if checkpoint is not None and not checkpoint.exists():
+        raise InputError(
+            f"{checkpoint} is not on {socket.gethostname()}: to go on, all machines need a disk that they share"
+        )
 
 
 def _train_and_measure(parts: Parts) -> dict[str, float]:
@@ -230,11 +239,8 @@ def _write(parts: Parts, metrics: dict[str, float]) -> None:
         write_test(folder, trainer, data, parts.predictions, whole=parts.cfg.probabilities)
     if parts.cfg.cost:
         _write_cost(parts)
-    # train/* and val/* stay out: their tags hold the curves.
-    final = {name: value for name, value in metrics.items() if not name.startswith(("train/", "val/", "seed"))}
-    settings = to_dict(parts.cfg)
-    settings["data"]["batch_size"] = data.batch_size
-    log_result(trainer, settings, final, trainer.global_step)
+    settings = OmegaConf.merge(parts.cfg, {"data": {"batch_size": data.batch_size}})
+    log_result(trainer, settings, folder.overrides() or (), metrics, parts.module.task, int(metrics["best_epoch"]))
     for logger in tensorboards(trainer):
         logger.experiment.close()
 

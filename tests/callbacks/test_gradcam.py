@@ -142,8 +142,8 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
 
     events = EventAccumulator(str(tmp_path), size_guidance={"images": 0})
     events.Reload()
-    assert events.Tags()["images"] == ["gradcam/validation"]
-    shown = events.Images("gradcam/validation")
+    assert events.Tags()["images"] == ["val/gradcam"]
+    shown = events.Images("val/gradcam")
     assert [image.step for image in shown] == [0, 1, 2]
     with Image.open(folder / "epoch_000.png") as picture:
         assert (shown[0].width, shown[0].height) == picture.size
@@ -152,8 +152,8 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     # Spearman's correlation of consecutive epochs' raw maps, by scipy itself, the mean over the images.
     maps = [load_attribution(folder / f"{epoch}.npz").maps.reshape(5, -1) for epoch in epochs]
     by_hand = [np.mean([spearmanr(*pair).statistic for pair in zip(*two, strict=True)]) for two in pairwise(maps)]
-    assert events.Tags()["scalars"].count("gradcam/rank_correlation") == 1
-    shown = events.Scalars("gradcam/rank_correlation")
+    assert events.Tags()["scalars"].count("val/gradcam_rank_correlation") == 1
+    shown = events.Scalars("val/gradcam_rank_correlation")
     assert [scalar.step for scalar in shown] == [1, 2]
     np.testing.assert_allclose([scalar.value for scalar in shown], by_hand, atol=1e-6)
 
@@ -211,7 +211,7 @@ def test_the_movement_of_a_resumed_run_is_that_of_one_which_never_stopped(tmp_pa
         logger.finalize("success")
     found = steps(tmp_path / "gradcam")
     assert [step.epoch for step in found] == [1, 2, 3, 4]
-    values = [(scalar.step, scalar.value) for scalar in read(tmp_path).Scalars("gradcam/rank_correlation")]
+    values = [(scalar.step, scalar.value) for scalar in read(tmp_path).Scalars("val/gradcam_rank_correlation")]
     assert values == [(step.epoch, pytest.approx(step.mean, abs=1e-6)) for step in found]
     draw_movement(RunFolder(tmp_path))
     with Image.open(tmp_path / "figures" / "gradcam_movement.png") as picture:

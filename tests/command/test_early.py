@@ -72,6 +72,14 @@ def test_a_log_of_somebodys_own_stays(photos: Path, tmp_path: Path) -> None:
     assert run_here(*words, cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.parametrize("folder", ["runs/${now:%H}", "runs/${ hex:4}", "runs/${sweep}"])
+def test_a_folder_that_is_another_each_time_is_none_to_go_on_in(folder: str, tmp_path: Path) -> None:
+    refused = run_here(f"hydra.run.dir={folder}", "resume=auto", "requeue=true", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "is another folder each time" in refused.stderr
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_disk_that_is_full_at_once_takes_a_line(photos: Path, tmp_path: Path, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -78,6 +78,7 @@ def test_a_strange_rank_is_named(environment) -> None:
     ("variables", "said"),
     [
         (TORCHRUN | {"WORLD_SIZE": "four"}, "WORLD_SIZE=four in the environment is no number"),
+        ({"RANK": "first"}, "RANK=first in the environment is no number"),
         (TORCHRUN | {"MASTER_PORT": "http"}, "MASTER_PORT=http in the environment is no number"),
         (TORCHRUN | {"MASTER_PORT": "99999"}, "MASTER_PORT=99999 in the environment is no port"),
         (TORCHRUN | {"WORLD_SIZE": "2"}, "process 3 of 2, counted from 0, is none"),

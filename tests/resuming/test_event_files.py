@@ -13,11 +13,12 @@ from src.resuming.event_files import cut_events
 
 def write(run: Path, steps: range, epochs: range, number: int) -> None:
     with SummaryWriter(str(run), filename_suffix=f".{number}") as writer:
-        writer.add_scalar("baseline/accuracy", 0.5, 0)
+        writer.add_scalar("whole_run/baseline_accuracy", 0.5, 0)
         for step in steps:
             writer.add_scalar("train/loss", step / 2, step)
         for epoch in epochs:
-            writer.add_image("gradcam/validation", np.zeros((3, 4, 4), np.uint8), epoch)
+            for tag in ("val/gradcam", "gradcam/validation"):
+                writer.add_image(tag, np.zeros((3, 4, 4), np.uint8), epoch)
 
 
 def steps_of(run: Path) -> dict[str, list[int]]:
@@ -32,7 +33,8 @@ def test_what_lies_behind_the_checkpoint_is_written_once(tmp_path: Path) -> None
     cut_events(tmp_path, steps=6, epochs=2)
     write(tmp_path, range(6, 12), range(3, 5), number=1)
     assert steps_of(tmp_path) == {
-        "baseline/accuracy": [0], "train/loss": list(range(12)), "gradcam/validation": list(range(5)),
+        "whole_run/baseline_accuracy": [0], "train/loss": list(range(12)),
+        "val/gradcam": list(range(5)), "gradcam/validation": list(range(5)),
     }  # fmt: skip
     assert len(list(tmp_path.iterdir())) == 2
 

@@ -12,6 +12,7 @@ from src.analysis.calibration import log_losses
 from src.errors import InputError
 from src.runs.folder import RunFolder
 from src.train import train
+from src.training import session
 
 
 def photos(folder: Path, **classes: int) -> Path:
@@ -95,3 +96,11 @@ def test_all_probabilities_of_the_test_set_are_kept_when_asked_for(
     assert kept.paths == folder.predictions()["path"].tolist()
     assert log_losses(kept.logits, kept.targets).mean() == pytest.approx(metrics["test/loss"], rel=1e-5)
     assert (kept.probabilities.argmax(axis=1) == kept.targets).mean() == pytest.approx(metrics["test/accuracy"])
+
+
+def test_a_run_that_another_machine_does_not_have_is_refused_there(tmp_path: Path) -> None:
+    session._there(None)
+    (tmp_path / "last.ckpt").touch()
+    session._there(tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="all machines need a disk that they share"):
+        session._there(tmp_path / "gone.ckpt")
