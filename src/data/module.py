@@ -184,6 +184,11 @@ class ImageDataModule(LightningDataModule):
         return self.found.root
 
     @property
+    def labelled_by(self) -> Path:
+        """What says what the images show: the table that was named, or the folder."""
+        return Path(self.options.get("table") or self.data_root)
+
+    @property
     def preprocessing(self) -> dict[str, Any]:
         """Return what a checkpoint must hold to treat an image as in training, as plain values."""
         return {**self.geometry.settings, "mean": self.mean, "std": self.std}

@@ -291,6 +291,9 @@ def test_columns_of_0_and_1_are_labels_and_empty_cells_unknown(photos, find, cap
     assert any("labels: wolf, cat, Dog" in record.getMessage() for record in caplog.records)
     chosen = find("table", root, multilabel=True, label=["Dog", "wolf"])
     assert chosen.class_names == ["Dog", "wolf"]
+    for twice in (["cat", "cat"], ["cat", "Dog", "dog"]):
+        with pytest.raises(InputError, match=rf"data\.label names the column '{twice[1]}' twice: name each once"):
+            find("table", root, multilabel=True, label=twice)
 
 
 @pytest.mark.parametrize(
