@@ -67,7 +67,11 @@ def test_a_class_of_which_all_is_left_out_is_none(find, make_folder, said: str, 
     root = make_folder({f"{split}{name}": 3 for split in splits for name in ("cat", "dog", "eel")})
     said = said if len(splits) == 1 or said == "dog" or said.startswith("**") else f"**/{said}"
     found = find("folder", root, exclude=[said])
-    assert (found.class_names, sorted(set(found.targets)), len(found.paths)) == (["cat", "eel"], [0, 1], 6 * len(splits))
+    assert (found.class_names, sorted(set(found.targets)), len(found.paths)) == (
+        ["cat", "eel"],
+        [0, 1],
+        6 * len(splits),
+    )
 
 
 def test_a_split_of_which_all_is_left_out_is_none(find, make_folder) -> None:
@@ -78,7 +82,9 @@ def test_a_split_of_which_all_is_left_out_is_none(find, make_folder) -> None:
 @pytest.mark.parametrize("said", ["*", "*.png", "**/*", "[cd]*", "dog", "dog/*"])
 def test_too_few_classes_that_are_left_name_the_setting(find, make_folder, said: str) -> None:
     root = make_folder({"cat": 3, "dog": 3})
-    with pytest.raises(InputError, match=r"data\.exclude leaves out \d files?.* and leaves (no class|one .* 'cat'): lea"):
+    with pytest.raises(
+        InputError, match=r"data\.exclude leaves out \d files?.* and leaves (no class|one .* 'cat'): lea"
+    ):
         find("folder", root, exclude=[said])
 
 

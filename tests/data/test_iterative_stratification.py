@@ -78,7 +78,10 @@ def test_a_label_that_train_lacks_is_refused():
         ({"folds": 13, "fold": 0}, r"^data\.folds=13, but there are 12 groups only: take fewer folds"),
         ({"folds": 12, "fold": 0, "groups": None}, None),
         ({"folds": 49, "fold": 0, "groups": None}, r"^data\.folds=49, but there are 48 images only"),
-        ({"val_fraction": 0.001}, "^12 groups are too few for train, val, test: val would have none: take other groups"),
+        (
+            {"val_fraction": 0.001},
+            "^12 groups are too few for train, val, test: val would have none: take other groups",
+        ),
         ({"val_fraction": 0.001, "groups": None}, "^48 images are too few for train, val, test: val .* none: add"),
     ],
 )
