@@ -136,8 +136,12 @@ class ImageDataModule(LightningDataModule):
             self.geometry = replace(self.geometry, range=measure_range(verdicts, self.splits))
         report_range(self.geometry.range, verdicts, self.splits, measured=measured)
 
-    def find(self, *, download: bool) -> ImageCollection:
-        """Return the data set before it is divided. Raise `InputError` for another number of classes than expected."""
+    def find(self, *, download: bool, trained: bool = False) -> ImageCollection:
+        """Return the data set before it is divided. Raise `InputError` for another number of classes than expected.
+
+        Args:
+            trained: whether it is for a network that is trained already.
+        """
         found = find_images(
             self.source,
             self.root,
@@ -147,6 +151,7 @@ class ImageDataModule(LightningDataModule):
             group=self.chosen.group,
             exclude=self.chosen.exclude,
             in_channels=self.geometry.in_channels,
+            trained=trained,
         )
         if self.chosen.num_classes not in (None, len(found.class_names)):
             raise InputError(

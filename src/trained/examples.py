@@ -187,7 +187,7 @@ def _other(
     preprocessing = dict(trained.module.hparams["preprocessing"]) | {"num_classes": None, "augment": None}
     data = ImageDataModule(**{**settings, **preprocessing}, seed=seed)
     # Nothing is downloaded: whether its classes fit would be known only then.
-    data.collection = data.find(download=False)
+    data.collection = data.find(download=False, trained=True)
     if own is not None and _same_images(data, own):
         log.info("%s is what the run was trained on: its own %s split is taken", data.data_root, split or "test")
         return _own(trained, own, split)

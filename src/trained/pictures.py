@@ -159,7 +159,7 @@ def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry |
     if geometry is not None:
         data.geometry = geometry  # another network's mean is around a padded picture
     data.batch_size = run.batch_size or data.batch_size
-    data.collection = data.find(download=False)
+    data.collection = data.find(download=False, trained=geometry is not None)
     data.setup()
     return data
 
