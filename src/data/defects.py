@@ -54,7 +54,7 @@ def still_there(root: Path, paths: Iterable[str]) -> list[str]:
     found = []
     for folder, names in folders.items():
         with suppress(OSError):  # it is gone, or closed to us
-            found += [f"{folder}/{name}" if folder else name for name in names & set(os.listdir(root / folder))]
+            found += [f"{folder}/{name}" if folder else name for name in names & set(os.listdir(root / folder))]  # noqa: PTH208
     return sorted(found)
 
 

@@ -2,7 +2,8 @@
 
 `python -m src.export` writes this file beside each network, as example.py, with what it imports of ResLens. It
 needs NumPy, Pillow and, for an .onnx file, onnxruntime, for a .pt2 file torch. What it has to know of the network is
-written in the network's own file. Of what Pillow doesn't read (DICOM, HEIC, JPEG XL, bands) it takes arrays in .npy files.
+written in the network's own file. Of what Pillow doesn't read (DICOM, HEIC, JPEG XL, bands) it takes arrays in .npy
+files.
 """
 
 import json
@@ -59,8 +60,8 @@ def load_image(
         return whole_array(np.load(file, allow_pickle=False), (in_channels, image_size, image_size))
     if in_channels not in (1, 3):
         raise ValueError(
-            f"the network sees {in_channels} bands, which this example reads of arrays alone: save them with numpy.save "
-            f"to a .npy file, uint8 ({in_channels}, {image_size}, {image_size})"
+            f"the network sees {in_channels} bands, which this example reads of arrays alone: save them with numpy.save"
+            f" to a .npy file, uint8 ({in_channels}, {image_size}, {image_size})"
         )
     with ExitStack() as stack:
         content = stack.enter_context(Path(file).open("rb")) if isinstance(file, str | Path) else file

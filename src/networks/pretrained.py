@@ -112,7 +112,7 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> N
     elif lacking := [name for name in own if name not in part and not in_head(name, row) and own[name].ndim]:
         if part.keys() <= own.keys() and not others:
             raise InputError(
-                f"weights={source} lack {few(lacking)} of {here}, and fit it to {share:.0%} only: take a whole file of it"
+                f"weights={source} lack {few(lacking)} of {here}, and fit it to {share:.0%} only: take a whole file"
             )
         remedy = f"they lack {few(lacking)}: take a file of {here}"
     else:

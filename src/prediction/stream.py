@@ -146,7 +146,8 @@ def some_fit(answers: Iterator[Answers], trained: Trained) -> Iterator[Answers]:
     files = sum(len(one.paths) for one in held)
     first = f"{held[0].paths[0]}: {held[0].reasons[0]}" if held else ""
     raise InputError(
-        f"none of {files} files fits {trained.path} ({first}): name others, or a checkpoint of a network that takes them"
+        f"none of {files} files fits {trained.path} ({first}): name others, or a checkpoint of a network that takes "
+        "them"
         if files > 1
         else f"the only file does not fit {trained.path} ({first}): name another, or a checkpoint of a network that "
         "takes it"

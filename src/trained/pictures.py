@@ -71,11 +71,14 @@ class Pictures:
         return torch.stack([self.dataset[int(index)][0] for index in chosen])
 
     def ratios(self, chosen: Sequence[int] | NDArray[np.int64]) -> list[float] | None:
-        """Return width to height of some of the files' pictures, upright; None where squares are cropped or no files."""
+        """Return width to height of some of the files' pictures, upright; None of cropped squares or without files."""
         dataset = self.dataset
         if not isinstance(dataset, FileDataset) or dataset.geometry.resize == "crop":
             return None
-        sizes = (dataset.geometry.read(dataset.root / dataset.paths[int(i)], dataset.geometry.image_size).size for i in chosen)
+        sizes = (
+            dataset.geometry.read(dataset.root / dataset.paths[int(i)], dataset.geometry.image_size).size
+            for i in chosen
+        )
         return [width / height for width, height in sizes]
 
     def some(self, most: int | None, seed: int, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:

@@ -164,7 +164,9 @@ def test_a_block_that_is_missing_is_named(block: str) -> None:
     if block == "layer1.0.conv1":  # a little may be missing: it is made anew
         assert fit_weights(network(), part, "FILE").absent == [first]
         return
-    with pytest.raises(InputError, match=rf"^weights=FILE lack {first}, .* and \d+ more of resnet18, and fit it to \d+%"):
+    with pytest.raises(
+        InputError, match=rf"^weights=FILE lack {first}, .* and \d+ more of resnet18, and fit it to \d+%"
+    ):
         fit_weights(network(), part, "FILE")
     with pytest.raises(InputError, match=rf"another network's: they lack {first}, .*: take a file of resnet18"):
         fit_weights(network(), part | {"layer2.9.conv.weight": torch.ones(3, 3)}, "FILE")

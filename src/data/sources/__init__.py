@@ -110,8 +110,8 @@ def find_images(
         first = "; ".join(f"{skipped.path} ({skipped.reason})" for skipped in collection.skipped[:3])
         raise InputError(
             f"{bad} of {total} files in {collection.root} cannot be read, more than data.max_skipped={max_skipped}: "
-            f"{first}{'; …' if bad > 3 else ''}. {'' if trained else take_their_bands(collection.skipped)}Repair or remove "
-            "them, leave them out with data.exclude=, or raise data.max_skipped."
+            f"{first}{'; …' if bad > 3 else ''}. {'' if trained else take_their_bands(collection.skipped)}Repair or "
+            "remove them, leave them out with data.exclude=, or raise data.max_skipped."
         )
     for split, indices in collection.published.items():
         if not len(indices):
@@ -121,9 +121,9 @@ def find_images(
 
 def take_their_bands(skipped: Sequence[Skipped]) -> str:
     """Return the remedy for files of another number of bands than asked for; nothing where most are of another kind."""
-    bands = Counter(
-        file.reason.partition(" ")[0] if UNFITTING in file.reason else "" for file in skipped
-    ).most_common(1)[0][0]
+    bands = Counter(file.reason.partition(" ")[0] if UNFITTING in file.reason else "" for file in skipped).most_common(
+        1
+    )[0][0]
     return f"data.in_channels={bands} takes files of {bands} band{'s' * (bands != '1')}. " if bands else ""
 
 

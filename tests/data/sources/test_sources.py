@@ -21,7 +21,12 @@ def test_too_many_unreadable_files(find, make_folder):
 def test_the_bands_of_files_are_proposed_to_a_training_alone(make_folder, asked: int):
     root = make_folder({"cat": 1, "dog": 1})
     for number in range(8):
-        tifffile.imwrite(root / "cat" / f"{number}.tif", np.zeros((9, 9, 5), np.uint8), photometric="minisblack", planarconfig="contig")
+        tifffile.imwrite(
+            root / "cat" / f"{number}.tif",
+            np.zeros((9, 9, 5), np.uint8),
+            photometric="minisblack",
+            planarconfig="contig",
+        )
     look = partial(find_images, "folder", root, download=False, max_skipped=0.05, options={}, in_channels=asked)
     proposal = r"data\.in_channels=5 takes files of 5 bands\. Repair or"
     with pytest.raises(InputError, match=rf"\(5 bands, and the network takes {asked}\).*{proposal}"):
