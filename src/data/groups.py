@@ -50,8 +50,8 @@ def match_groups(pattern: str, paths: Sequence[str], known_as: str = "") -> list
         raise InputError(f"{said} is {known_as}no regular expression ({error})") from error
     if (found := search_all(pattern, paths)) is None:
         raise InputError(
-            f"{said} is a pattern that takes over {SECONDS + len(paths) // PER_SECOND} s on {len(paths):,} paths: write "
-            "one without repeats inside repeats, such as (a+)+"
+            f"{said} is a pattern that takes over {SECONDS + len(paths) // PER_SECOND} s on {len(paths):,} paths: "
+            "write one without repeats inside repeats, such as (a+)+"
         )
     groups = [found_text(match, regex.groups) for match in found]
     if without := [path for path, text in zip(paths, groups, strict=True) if not text]:
