@@ -129,6 +129,20 @@ def test_what_is_not_done_yet_is_refused_in_one_line(run: Path) -> None:
     refused(do("audit", "data=table", "data.table=pictures/labels.csv", "data.multilabel=true", run=run), "multilabel")
 
 
+def test_a_label_that_vanished_from_the_table_is_named_on_resume(run: Path) -> None:
+    table = run.parent / "pictures" / "labels.csv"
+    whole = table.read_text()
+    try:
+        for change, said in (
+            (whole.replace("green", "violet", 1), "('green' is gone and 'violet' is new)"),
+            (pd.read_csv(table).drop(columns="green").to_csv(index=False), "('green' is gone): put them back"),
+        ):
+            table.write_text(change)
+            refused(do("train", "resume=run", "trainer.max_epochs=3", run=run), f"{table} has other labels", said)
+    finally:
+        table.write_text(whole)
+
+
 def test_intervals_hold_the_figure_and_shrink_with_images() -> None:
     widths = []
     for images in (60, 960):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
@@ -277,6 +278,25 @@ def test_a_row_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> None:
         assert file.path.read_text().splitlines() == [
             "path,predicted,confidence,class_2,confidence_2,error", "a,x,0.750000,y,0.250000,", "b,,,,,missing",
         ]  # fmt: skip
+
+
+def test_files_of_other_bands_end_before_anything_is_written(digits_run: Path, tmp_path: Path) -> None:
+    """The network is as it is: no setting is proposed that would be refused."""
+    (tmp_path / "bands").mkdir()
+    for number in range(3):
+        values = np.full((20, 20, 5), 40 * number, np.uint8)
+        tifffile.imwrite(tmp_path / "bands" / f"{number}.tif", values, photometric="minisblack", planarconfig="contig")
+    for images, said in (("bands/0.tif", "the only file does not fit"), ("bands", "none of 3 files fits")):
+        words = (f"checkpoint={digits_run}", f"images={images}", "output=out", "batch_size=2", "num_workers=0")
+        result = run_here(*words, cwd=tmp_path, verb="predict")
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+        assert said in result.stderr
+        assert "0.tif: 5 bands, and the network takes 1)" in result.stderr
+        assert "data.in_channels" not in result.stderr
+        assert not (tmp_path / "out").exists()
+    (tmp_path / "bands" / "z.png").write_bytes(b"no image")  # it could be read, but for what is wrong with it
+    result = run_here(f"checkpoint={digits_run}", "images=bands", "output=out", cwd=tmp_path, verb="predict")
+    assert (result.returncode, len(rows(tmp_path / "out"))) == (1, 4)
 
 
 def test_files_of_which_none_can_be_read_end_with_exit_1(run: Path, photos: Path, tmp_path: Path) -> None:

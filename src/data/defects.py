@@ -1,7 +1,8 @@
 """Which files of a data set are no whole image, half a JPEG say: each is decoded once, and the answer remembered."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -24,18 +25,37 @@ class FoundFile(NamedTuple):
 
 
 def scan(root: Path, files: Sequence[FoundFile]) -> list[Verdict]:
-    """Return for each file what decoding it shows. Only new and changed files are opened."""
+    """Return for each file what decoding it shows. Only new and changed files are opened.
+
+    What is known of other files below `root` is kept while they are there: another table or choice of classes may name
+    them.
+    """
     known = read_manifest(root)
     unknown = [file for file in files if (entry := known.get(file.path)) is None or entry[:2] != file[1:]]
-    if not unknown and len(known) == len(files):
+    if not unknown:
         return [known[file.path].verdict for file in files]
     verdicts = find_defects(root, [file.path for file in unknown])
     fresh = {file.path: Entry(file.size, file.mtime_ns, found) for file, found in zip(unknown, verdicts, strict=True)}
     entries = {file.path: fresh.get(file.path) or known[file.path] for file in files}
-    lasting = {path: entry for path, entry in entries.items() if not may_pass(entry.verdict.reason)}
+    others = still_there(root, known.keys() - entries.keys())
+    lasting = {path: known[path] for path in others}
+    lasting |= {path: entry for path, entry in entries.items() if not may_pass(entry.verdict.reason)}
     if lasting != known:
         write_manifest(root, lasting)
     return [entries[file.path].verdict for file in files]
+
+
+def still_there(root: Path, paths: Iterable[str]) -> list[str]:
+    """Return those of the files that are still in their folders, whose lists cost less than asking for each."""
+    folders: dict[str, set[str]] = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        folders.setdefault(folder, set()).add(name)
+    found = []
+    for folder, names in folders.items():
+        with suppress(OSError):  # it is gone, or closed to us
+            found += [f"{folder}/{name}" if folder else name for name in names & set(os.listdir(root / folder))]  # noqa: PTH208
+    return sorted(found)
 
 
 def may_pass(reason: str | None) -> bool:

@@ -79,6 +79,10 @@ class Exclusion:
         self.files += found
         return found
 
+    def __str__(self) -> str:
+        folders = f" and {self.folders:,} folder{'s' * (self.folders > 1)}" if self.folders else ""
+        return f"data.exclude leaves out {self.files:,} file{'s' * (self.files != 1)}{folders}"
+
     def _fits(self, path: str) -> bool:
         path = nfc(path)
         found = {path} & self._paths.keys() | {
@@ -88,15 +92,35 @@ class Exclusion:
         return bool(found)
 
     def without(self, found: ImageCollection) -> ImageCollection:
-        """Return the data set without the images and unreadable files that are left out."""
+        """Return the data set without the images, unreadable files and classes that are left out.
+
+        A class is left out where it has images, and all of them are. Raises `InputError` for less than two classes.
+        """
         keep = np.array([not self.leaves_out(path) for path in found.paths], dtype=bool)
         skipped = [file for file in found.skipped if not self.leaves_out(file.path)]
-        return replace(found.only(keep), skipped=skipped)
+        kept = replace(found.only(keep), skipped=skipped)
+        for split, indices in found.published.items():
+            if len(indices) and not len(kept.published[split]):
+                raise InputError(f"{self}, all of the {split} images of {found.root}: leave out less.")
+        return kept if found.targets.ndim > 1 else self._without_classes(found, kept)
+
+    def _without_classes(self, found: ImageCollection, kept: ImageCollection) -> ImageCollection:
+        """Return the images with the classes that lost none, or not all, of theirs."""
+        before, after = (np.bincount(one.targets, minlength=len(found.class_names)) for one in (found, kept))
+        stays = (after > 0) | (before == 0)
+        if stays.all():
+            return kept
+        names = [name for name, stay in zip(found.class_names, stays, strict=True) if stay]
+        if len(names) < 2:
+            raise InputError(
+                f"{self} of {found.root} and leaves one class only, {names[0]!r}: leave out less, for at least two are "
+                "needed."
+            )
+        return replace(kept, class_names=names, targets=(np.cumsum(stays) - 1)[kept.targets])
 
     def say(self) -> None:
         """Say in a line what was left out, and in another what fits nothing."""
-        folders = f" and {self.folders:,} folder{'s' * (self.folders > 1)}" if self.folders else ""
-        log.info("data.exclude leaves out %s%s", f"{self.files:,} file{'s' * (self.files != 1)}", folders)
+        log.info("%s", self)
         idle = [word for word in self._patterns if word not in self._used]
         idle += [word for path, word in self._paths.items() if path not in self._used]
         if idle:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,27 +75,54 @@ def list_classes(
     if classes is not None:
         chosen = choose_classes(classes, list(folders["train"]), root / splits["train"])
         folders = {split: {name: found[name] for name in chosen if name in found} for split, found in folders.items()}
-    names = listing.class_names = list(folders["train"])
+    below = {
+        split: {name: _Below.look(root, folder, exclusion) for name, folder in found.items()}
+        for split, found in folders.items()
+    }
+    if exclusion is not None:  # dog/* means dog: a class or split of which all is left out is left out itself
+        left = {split: {name: one for name, one in found.items() if not one.emptied} for split, found in below.items()}
+        below = {
+            split: found
+            for split, found in left.items()
+            if found or split == "train" or not look_into(root / splits[split]).folders
+        }
+        listing.published = list(below)
+    names = listing.class_names = list(below["train"])
     if len(names) < 2:
-        raise InputError(complaint_about_classes(root / splits["train"], names))
+        raise InputError(complaint_about_classes(root / splits["train"], names, exclusion))
     empty = []
-    for split, found in folders.items():
+    for split, found in below.items():
         if unknown := sorted(set(found) - set(names)):
             raise InputError(f"{root / splits[split]} has classes that train lacks, {unknown}: add or remove them.")
-        for name, below in found.items():
-            files, skipped, passed = list_files(root, below)
-            kept = files if exclusion is None else [file for file in files if not exclusion.leaves_out(file.path)]
-            if exclusion is not None:
-                skipped = [file for file in skipped if not exclusion.leaves_out(file.path)]
-            if not files or (not kept and split == "train"):
-                empty.append(f"{below}{' (data.exclude)' if files else f' ({passed})' if passed else ''}")
-            listing.add(split, names.index(name), kept, skipped, passed)
+        for name, files in found.items():
+            if not files.kept:
+                empty.append(f"{files.folder}{f' ({files.passed})' if files.passed else ''}")
+            listing.add(split, names.index(name), files.kept, files.skipped, files.passed)
     if empty:
         raise InputError(
             f"no images in these class folders of {root}: {', '.join(empty)}: fill or remove them, or leave them out "
             "with data.exclude=[…]."
         )
     return listing
+
+
+class _Below(NamedTuple):
+    """What lies below a class folder; `emptied`: there were files, and all are left out."""
+
+    folder: Path
+    kept: list[FoundFile]
+    skipped: list[Skipped]
+    passed: PassedOver
+    emptied: bool
+
+    @classmethod
+    def look(cls, root: Path, folder: Path, exclusion: Exclusion | None) -> "_Below":
+        files, skipped, passed = list_files(root, folder)
+        if exclusion is None:
+            return cls(folder, files, skipped, passed, emptied=False)
+        kept = [file for file in files if not exclusion.leaves_out(file.path)]
+        skipped = [file for file in skipped if not exclusion.leaves_out(file.path)]
+        return cls(folder, kept, skipped, passed, emptied=bool(files) and not kept)
 
 
 def _class_folders(
@@ -136,8 +163,11 @@ def choose_classes(classes: Sequence[str], known: Sequence[str], folder: Path) -
     return [name for name in known if nfc(name) in wanted]
 
 
-def complaint_about_classes(folder: Path, names: Sequence[str]) -> str:
+def complaint_about_classes(folder: Path, names: Sequence[str], exclusion: Exclusion | None) -> str:
     wanted = LAYOUT.format(root=folder)
+    if exclusion is not None and (exclusion.files or exclusion.folders):
+        left = f"one class only, {names[0]!r}" if names else "no class"
+        return f"{exclusion} of {folder} and leaves {left}: leave out less, for at least two are needed."
     if names:
         return f"{folder} holds one class only, {names[0]!r}: at least two are needed; {wanted}."
     images = sum(entry.is_file() for entry in os.scandir(folder))

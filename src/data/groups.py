@@ -1,7 +1,10 @@
 """Images that belong together, such as those of a patient: which they are, and splits that keep them on one side."""
 
+import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -13,6 +16,15 @@ from ..errors import InputError
 log = logging.getLogger(__name__)
 
 LONGEST_PATTERN = 200
+SECONDS, PER_SECOND = 10, 20_000
+"""How long a pattern may take, and a second more for so many paths: usual ones take a tenth of that."""
+
+SEARCH = """
+import json, re, sys
+pattern, paths = json.load(sys.stdin)
+found = map(re.compile(pattern).search, paths)
+print(json.dumps([match and [match[0], *match.groups()] for match in found]))
+"""
 MANY, MOST_STARTS = 20_000, 4
 """Groups in all starts of a draw together, and how often few groups start at most."""
 
@@ -36,17 +48,47 @@ def match_groups(pattern: str, paths: Sequence[str], known_as: str = "") -> list
         regex = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise InputError(f"{said} is {known_as}no regular expression ({error})") from error
-    found = [regex.search(path) for path in paths]
-    if without := [path for path, match in zip(paths, found, strict=True) if match is None or not any_text(match)]:
+    if (found := search_all(pattern, paths)) is None:
+        raise InputError(
+            f"{said} is a pattern that takes over {SECONDS + len(paths) // PER_SECOND} s on {len(paths):,} paths: "
+            "write one without repeats inside repeats, such as (a+)+"
+        )
+    groups = [found_text(match, regex.groups) for match in found]
+    if without := [path for path, text in zip(paths, groups, strict=True) if not text]:
         raise InputError(
             f"{said} is {known_as}a pattern that {len(without):,} of {len(paths):,} paths don't fit, "
             f"such as {without[0][:120]!r}: write one that fits all"
         )
-    return [any_text(match) for match in found if match is not None]
+    return groups
 
 
-def any_text(match: re.Match[str]) -> str:
-    return "|".join(part or "" for part in match.groups()).strip("|") if match.re.groups else match[0]
+def search_all(pattern: str, paths: Sequence[str]) -> list[list[str | None] | None] | None:
+    """Return of each path what the pattern matches, then what its brackets do; None where it fits nothing.
+
+    Python's own engine may go through all ways to divide a path, 2^N of them, and nothing can stop it: so it works in a
+    process of its own. None for all: it took too long.
+    """
+    words = [sys.executable, "-I", "-S", "-c", SEARCH]
+    try:
+        done = subprocess.run(
+            words,
+            input=json.dumps([pattern, list(paths)]),
+            capture_output=True,
+            encoding="ascii",
+            check=True,
+            timeout=SECONDS + len(paths) / PER_SECOND,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    found: list[list[str | None] | None] = json.loads(done.stdout)
+    return found
+
+
+def found_text(match: Sequence[str | None] | None, brackets: int) -> str:
+    """Return what the brackets match, or all of the match where there are none; "" where the pattern doesn't fit."""
+    if match is None:
+        return ""
+    return "|".join(part or "" for part in match[1:]).strip("|") if brackets else match[0] or ""
 
 
 def across(groups: Sequence[str], splits: Mapping[str, np.ndarray]) -> dict[str, list[str]]:

@@ -146,11 +146,14 @@ def convert(loaded: Loaded, in_channels: int, limits: Limits | None, color: str)
     return to_channels(loaded.picture, in_channels, finish)
 
 
+UNFITTING = "and the network takes"
+"""What a reason against the number of bands says."""
+
+
 def reason_against_bands(mode: str, bands: int, in_channels: int) -> str | None:
     """Return why a file of this mode doesn't give so many channels; None if it does."""
-    if in_channels in COLOURS:
-        return f"{mode}: data.in_channels={bands} takes them" if mode.endswith("bands") else None
-    return None if bands == in_channels else f"{bands} bands, and data.in_channels={in_channels}"
+    fits = not mode.endswith("bands") if in_channels in COLOURS else bands == in_channels
+    return None if fits else f"{bands} band{'s' * (bands != 1)}, {UNFITTING} {in_channels}"
 
 
 def look_at(source: Path | str | BinaryIO) -> Contents:

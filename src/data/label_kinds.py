@@ -68,16 +68,18 @@ def split_multilabel(
         part = divide(positive[train], shares, random, None if codes is None else codes[train])
         return train[part == wanted], train[part != wanted]
 
+    units = f"{len(train):,} images" if codes is None else f"{len(np.unique(codes[train])):,} groups"
     if folds is not None and fold is not None:
+        if folds > (len(train) if codes is None else len(np.unique(codes[train]))):
+            raise InputError(f"data.folds={folds}, but there are {units} only: take fewer folds")
         parts["test"], train = take([1 / folds] * folds, TEST_DRAW, fold)
     for name, fraction, draw in (("test", test_fraction, TEST_DRAW), ("val", val_fraction, VAL_DRAW)):
         if name not in parts:
             parts[name], train = take([1 - fraction, fraction], draw, 1)
     parts["train"] = train
     if lacking := [name for name in SPLITS if not len(parts[name])]:
-        raise InputError(
-            f"{len(published['train']):,} images are too few for {', '.join(SPLITS)}: {lacking[0]} would have none"
-        )
+        remedy = "add images" if codes is None else "take other groups, or data.group=none"
+        raise InputError(f"{units} are too few for {', '.join(SPLITS)}: {lacking[0]} would have none: {remedy}")
     check_labels(targets[train], class_names)
     return {name: np.sort(parts[name]) for name in SPLITS}
 

@@ -45,6 +45,8 @@ def find_label_sets(table: Table, wanted: Mapping[str, Any]) -> Columns:
     said = wanted.get("label")
     if said is not None:
         names = [one_of(table, str(name)) for name in ([said] if isinstance(said, str) else said)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise InputError(f"data.label names the column {twice!r} twice: name each once")
         check_kind(table, names)
         return Columns(file, tuple(names), split, group)
     left = usable(table, [name for name in (file, split, group) if name])

@@ -136,8 +136,12 @@ class ImageDataModule(LightningDataModule):
             self.geometry = replace(self.geometry, range=measure_range(verdicts, self.splits))
         report_range(self.geometry.range, verdicts, self.splits, measured=measured)
 
-    def find(self, *, download: bool) -> ImageCollection:
-        """Return the data set before it is divided. Raise `InputError` for another number of classes than expected."""
+    def find(self, *, download: bool, trained: bool = False) -> ImageCollection:
+        """Return the data set before it is divided. Raise `InputError` for another number of classes than expected.
+
+        Args:
+            trained: whether it is for a network that is trained already.
+        """
         found = find_images(
             self.source,
             self.root,
@@ -147,6 +151,7 @@ class ImageDataModule(LightningDataModule):
             group=self.chosen.group,
             exclude=self.chosen.exclude,
             in_channels=self.geometry.in_channels,
+            trained=trained,
         )
         if self.chosen.num_classes not in (None, len(found.class_names)):
             raise InputError(
@@ -182,6 +187,11 @@ class ImageDataModule(LightningDataModule):
     def data_root(self) -> Path:
         """The data set's own folder: what `paths` and `skipped` are relative to."""
         return self.found.root
+
+    @property
+    def labelled_by(self) -> Path:
+        """What says what the images show: the table that was named, or the folder."""
+        return Path(self.options.get("table") or self.data_root)
 
     @property
     def preprocessing(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ..data.processes import file_progress
 from ..errors import InputError
 from ..figures.heat_maps import panel_size
 from ..figures.panels import Panel, heat_panels, panel_sheet, signed_panels
+from ..figures.photographs import as_photograph
 from ..runs.output import picture_name
 from ..trained.checkpoint import Trained
 from ..trained.logits import predict, probabilities
@@ -41,12 +42,16 @@ class Explained:
         names: N of them.
         targets: (N,) the true classes, or `UNKNOWN`.
         maps: What `explain_images` returned for them.
+        ratios: Width to height of the photographs that the squares were made of; None: they are shown as they are.
+        resize: How they were made, as `data.resize`.
     """
 
     images: NDArray[np.uint8]
     names: list[str]
     targets: NDArray[np.int64]
     maps: Maps
+    ratios: Sequence[float] | None = None
+    resize: str = "crop"
 
 
 def explain_images(
@@ -124,6 +129,14 @@ def _pictures(explained: Explained) -> list[str]:
 
 def panel_rows(explained: Explained, others: Maps | None) -> tuple[list[list[Panel]], list[str], str]:
     """Return the panels of each image, the headings above them, and a note on how they are scaled."""
+    rows, headings, note = _squares(explained, others)
+    if explained.ratios is not None:
+        shapes = zip(rows, explained.ratios, strict=True)
+        rows = [[as_photograph(panel, ratio, explained.resize) for panel in row] for row, ratio in shapes]
+    return rows, headings, note
+
+
+def _squares(explained: Explained, others: Maps | None) -> tuple[list[list[Panel]], list[str], str]:
     images, maps = explained.images, explained.maps
     size = panel_size(images.shape[2:], SIDE)
     if isinstance(maps, PixelAttribution):

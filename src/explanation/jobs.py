@@ -73,7 +73,9 @@ def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str
         others = explain(true)
     elif kind_of(cfg) == "pixels":  # such maps may be mere edge detectors
         others = explain(maps.targets, _random(trained, images))
-    explained = image_maps.Explained(images.numpy(), names, true, maps)
+    explained = image_maps.Explained(
+        images.numpy(), names, true, maps, pictures.ratios(chosen), trained.geometry.resize
+    )
     title = " · ".join([METHODS[cfg.method].title, trained.name, *filter(None, [maps.layer])])
     image_maps.draw(folder, explained, others, trained.class_names, title)
     image_maps.keep(folder, explained, others)

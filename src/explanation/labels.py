@@ -40,7 +40,8 @@ def explain_labels(
     rows, labels = choose_labels(target_of(cfg), trained, said, true)
     maps = image_maps.explain_images(trained, images[rows], cfg.method, labels, cfg.layer, cfg.batch_size)
     of = [names[row] for row in rows]
-    explained = image_maps.Explained(images[rows].numpy(), of, labels, maps)
+    ratios = pictures.ratios(chosen[rows])
+    explained = image_maps.Explained(images[rows].numpy(), of, labels, maps, ratios, trained.geometry.resize)
     decided = said >= thresholds_of(trained.module)
     told = [
         {

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import data
+from ..data.images import COLOURS
 from ..errors import InputError
 from ..files import write_text
 from ..trained.checkpoint import Trained
@@ -33,6 +34,11 @@ PREPROCESSING = (
     "uint8, 0 to 255, not normalised: the first frame of the file, upright by its EXIF tag, transparency on white, RGB "
     "or, of one channel, luma; {resize}, with Pillow's antialiased interpolation. {decode} example.py, which "
     "src.export writes beside this file, does just that."
+)
+OF_BANDS = (
+    "uint8, 0 to 255, not normalised: all bands of the file, of more than 8 bits those in range scaled; {resize}, each "
+    "band with Pillow's antialiased interpolation. example.py, which src.export writes beside this file, reads no "
+    "bands: it takes such arrays (C, S, S) from .npy files."
 )
 RESIZE = {
     "crop": "the shorter side resized to image_size, then the central square",
@@ -133,7 +139,9 @@ def describe(trained: Trained, kind: str) -> dict[str, Any]:
         **{key: settings[key] for key in PASSED_ON},
         "input": "images: uint8 (N, in_channels, image_size, image_size)",
         "output": "logits: float32 (N, classes), in the order of class_names",
-        "preprocessing": PREPROCESSING.format(decode=_decoding(settings), resize=RESIZE[settings["resize"]]),
+        "preprocessing": (PREPROCESSING if settings["in_channels"] in COLOURS else OF_BANDS).format(
+            decode=_decoding(settings), resize=RESIZE[settings["resize"]]
+        ),
         **({} if calibration is None else {"temperature": calibration.temperature}),
         "checkpoint_sha256": digest(trained.path),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
@@ -218,7 +226,16 @@ def _say(file: Path, trained: Trained, kind: str, proof: Proof) -> None:
         file.name, file.stat().st_size / 1e6, proof.speedup, runner, proof.batch,
         torch.get_num_threads(), "" if torch.get_num_threads() == 1 else "s",
     )  # fmt: skip
-    log.info("elsewhere    python example.py PICTURE …   or, in that folder:\n\n%s\n", usage(file.name, trained))
+    channels, side = trained.geometry.in_channels, trained.geometry.image_size
+    form = f"uint8 ({channels}, {side}, {side})"
+    if channels in COLOURS:
+        log.info(
+            "example.py   reads what Pillow reads; of DICOM, HEIC and JPEG XL give it arrays: .npy files, %s", form
+        )
+    else:
+        log.info("example.py   reads no files of %d bands: give it arrays, .npy files, %s", channels, form)
+    what = "PICTURE" if channels in COLOURS else "ARRAY.npy"
+    log.info("elsewhere    python example.py %s …   or, in that folder:\n\n%s\n", what, usage(file.name, trained))
 
 
 def usage(file: str, trained: Trained) -> str:
@@ -227,6 +244,7 @@ def usage(file: str, trained: Trained) -> str:
     ways: list[Any] = [geometry.interpolation, geometry.decode, geometry.range, geometry.color]
     if geometry.resize != "crop":
         ways += [geometry.resize, geometry.fill]
+    picture = "photo.jpg" if geometry.in_channels in COLOURS else "bands.npy"
     shape = ", ".join([f"{geometry.image_size}, {geometry.in_channels}", *(json.dumps(way) for way in ways)])
     first, call = "import torch", f'torch.export.load("{file}").module()(torch.from_numpy(images))'
     if file.endswith(".onnx"):
@@ -234,7 +252,7 @@ def usage(file: str, trained: Trained) -> str:
     lines = [
         first,
         "from example import load_image  # NumPy and Pillow",
-        f'images = load_image("photo.jpg", {shape})[None]  # uint8 (1, C, S, S)',
+        f'images = load_image("{picture}", {shape})[None]  # uint8 (1, C, S, S)',
         f"logits = {call}",
     ]
     return "\n".join(f"    {line}" for line in lines)

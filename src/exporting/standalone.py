@@ -2,7 +2,8 @@
 
 `python -m src.export` writes this file beside each network, as example.py, with what it imports of ResLens. It
 needs NumPy, Pillow and, for an .onnx file, onnxruntime, for a .pt2 file torch. What it has to know of the network is
-written in the network's own file.
+written in the network's own file. Of what Pillow doesn't read (DICOM, HEIC, JPEG XL, bands) it takes arrays in .npy
+files.
 """
 
 import json
@@ -51,9 +52,17 @@ def load_image(
     resize: str = "crop",
     fill: Sequence[int] = (),
 ) -> np.ndarray:
-    """A picture as the network was trained on it: uint8 (C, S, S), its channels RGB or, if there is one, grey."""
+    """A picture as the network was trained on it: uint8 (C, S, S), its channels RGB or, if there is one, grey.
+
+    Of an array in a .npy file it must have this form already: bands and other formats are yours to read.
+    """
+    if isinstance(file, str | Path) and str(file).endswith(".npy"):
+        return whole_array(np.load(file, allow_pickle=False), (in_channels, image_size, image_size))
     if in_channels not in (1, 3):
-        raise ValueError(f"the network sees {in_channels} bands, which this example doesn't read: give it an array")
+        raise ValueError(
+            f"the network sees {in_channels} bands, which this example reads of arrays alone: save them with numpy.save"
+            f" to a .npy file, uint8 ({in_channels}, {image_size}, {image_size})"
+        )
     with ExitStack() as stack:
         content = stack.enter_context(Path(file).open("rb")) if isinstance(file, str | Path) else file
         image = Image.open(content, formats=FORMATS)
@@ -80,6 +89,13 @@ def load_image(
         picture = resize_and_crop(picture, image_size, resampling, whole=decode == "exact")
     pixels = np.array(picture)
     return pixels[None] if in_channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def whole_array(array: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """The array as it is, if it can be a picture of this shape."""
+    if array.dtype != np.uint8 or array.shape != shape:
+        raise ValueError(f"it holds {array.dtype} {array.shape}, where the network takes uint8 {shape}")
+    return array
 
 
 def resize_and_crop(picture: Image.Image, size: int, resampling: Image.Resampling, whole: bool) -> Image.Image:

@@ -109,6 +109,12 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> N
     elif share == 0:
         names = f"its names begin {few(list(state)[:3])}, and those of {here} {few(list(own)[:3])}"
         remedy = f"{names}: take a file of {here}, or rename them"
+    elif lacking := [name for name in own if name not in part and not in_head(name, row) and own[name].ndim]:
+        if part.keys() <= own.keys() and not others:
+            raise InputError(
+                f"weights={source} lack {few(lacking)} of {here}, and fit it to {share:.0%} only: take a whole file"
+            )
+        remedy = f"they lack {few(lacking)}: take a file of {here}"
     else:
         remedy = f"take a file of {here}"
     raise InputError(f"weights={source} fit the model to {share:.0%} only, so they are another network's: {remedy}")

@@ -58,7 +58,7 @@ def read_weights(path: Path | str, model: str | None = None) -> Weights:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise InputError(f"weights={path} is no file: name a .pth or .safetensors file, or a run; or take null")
+        raise InputError(f"weights={path} is no file: name a .pth or .safetensors file, or a run")
     content = _read(path)
     own = _own_name(content)
     if model is not None and own not in (None, model):

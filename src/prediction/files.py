@@ -20,7 +20,7 @@ from ..trained.pictures import Pictures
 from ..trained.temperature import read_calibration
 from .overlays import Overlays
 from .rows import Columns, Row, RowFile
-from .stream import Answers, precision_of, stream, worker_count
+from .stream import Answers, precision_of, some_fit, stream, worker_count
 
 log = logging.getLogger(__name__)
 
@@ -64,16 +64,18 @@ class Task:
             source: paths of files, or a split of a run.
 
         Raises:
+            InputError: All files have another number of bands than the network takes. Nothing was written.
             RunError: A process was killed, or no file could be read. What was written stays.
         """
         tally = Tally()
         workers = worker_count(self.num_workers, -(-len(source) // self.batch_size))
         began = time.perf_counter()
+        found = some_fit(stream(self.trained, source, self.batch_size, workers), self.trained)
         with (
             RowFile(output, self.kind, Columns(self.top_k, self.overlays is not None)) as file,
             file_progress("Predicting", len(source)) as advance,
         ):
-            for answers in stream(self.trained, source, self.batch_size, workers):
+            for answers in found:
                 rows = self.rows(answers, tally.files, output)
                 file.write(rows)
                 tally.add(rows)

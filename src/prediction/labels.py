@@ -22,7 +22,7 @@ from ..trained.checkpoint import Trained
 from ..trained.pictures import Pictures
 from ..training.label_results import probabilities, thresholds_of
 from .rows import FORMULA, AppendedFile
-from .stream import precision_of, stream, worker_count
+from .stream import precision_of, some_fit, stream, worker_count
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class LabelTask:
         """Write a row for each file to `output`; return what predict.json says of them.
 
         Raises:
+            InputError: All files have another number of bands than the network takes. Nothing was written.
             RunError: A process was killed, or no file could be read. What was written stays.
         """
         names, thresholds = self.trained.class_names, thresholds_of(self.trained.module)
@@ -50,13 +51,14 @@ class LabelTask:
         header = csv_line(["path", "predicted", *(f"probability_{name}" for name in names), "error"])
         counts: Counter[str] = Counter()
         files = unreadable = 0
-        began = time.perf_counter()
         workers = worker_count(self.num_workers, -(-len(source) // self.batch_size))
+        began = time.perf_counter()
+        found = some_fit(stream(self.trained, source, self.batch_size, workers), self.trained)
         with (
             AppendedFile(output / f"predictions.{self.kind}", header if self.kind == "csv" else "") as file,
             file_progress("Predicting", len(source)) as advance,
         ):
-            for answers in stream(self.trained, source, self.batch_size, workers):
+            for answers in found:
                 said = iter(probabilities(answers.logits))
                 lines = []
                 for path, reason in zip(answers.paths, answers.reasons, strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from traceback import clear_frames
 from typing import Any
@@ -17,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.datasets import as_it_is
-from ..data.images import reason_of
+from ..data.images import UNFITTING, reason_of
 from ..data.processes import MOST_WORKERS, cpu_count, fork_context, map_files, quiet_fork
 from ..data.refusal import UnreadableImageError
 from ..data.transforms import Geometry, load_image
@@ -130,6 +131,27 @@ def stream(trained: Trained, source: Sequence[str] | Pictures, batch_size: int, 
         if not np.isfinite(logits).all():
             raise RunError(f"{trained.path} gives {names[0]} logits that are not finite: take another checkpoint")
         yield Answers(names, reasons, images, logits)
+
+
+def some_fit(answers: Iterator[Answers], trained: Trained) -> Iterator[Answers]:
+    """Return the answers as they come; raise `InputError` where every file has another number of bands.
+
+    Nothing of a later answer is looked at once a file fits, or is refused for another reason.
+    """
+    held: list[Answers] = []
+    for one in answers:
+        held.append(one)
+        if not all(reason is not None and UNFITTING in reason for reason in one.reasons):
+            return chain(held, answers)
+    files = sum(len(one.paths) for one in held)
+    first = f"{held[0].paths[0]}: {held[0].reasons[0]}" if held else ""
+    raise InputError(
+        f"none of {files} files fits {trained.path} ({first}): name others, or a checkpoint of a network that takes "
+        "them"
+        if files > 1
+        else f"the only file does not fit {trained.path} ({first}): name another, or a checkpoint of a network that "
+        "takes it"
+    )
 
 
 def decoded(files: Files, batches: Sequence[list[str]], workers: int) -> Iterator[Decoded]:

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,9 @@ from .checkpoint_schema import check_content
 from .fitting import check_loops, check_optimization, check_state, check_unfinished
 
 log = logging.getLogger(__name__)
+
+NAMED = 3
+"""Classes that are named in a line."""
 
 
 def last_whole(folder: RunFolder) -> Path | None:
@@ -95,6 +97,7 @@ def check_fits(folder: RunFolder, own: Own) -> None:
             content = load_whole(path)
         except SavedFileError:  # it is not there, or was passed over
             continue
+        _check_classes(content, own.data)  # first: the head is of another size for no other reason
         with _named(path):
             check_restorable(content, own)
             check_tensors(content["state_dict"], path)
@@ -119,20 +122,35 @@ def _named(path: Path) -> Iterator[None]:
         raise InputError(f"resume: {path} does not fit this run ({error}): remove it, or train anew") from error
 
 
-def _check_images(content: Any, data: ImageDataModule) -> None:
-    """Compare classes and images, which an earlier version's checkpoint does not name."""
-    settings, census = content.get("hyper_parameters"), content.get(type(data).__qualname__)
+def _check_classes(content: Any, data: ImageDataModule) -> None:
+    """Raise `InputError` for other classes than the checkpoint's, and name them; an earlier version's has none."""
+    settings = content.get("hyper_parameters") if isinstance(content, dict) else None
     names = settings.get("class_names") if isinstance(settings, dict) else None
-    if isinstance(names, list) and names != data.class_names:
-        old, new = next(pair for pair in zip_longest(names, data.class_names) if pair[0] != pair[1])
-        raise InputError(
-            f"resume: {data.data_root} has other classes than the run was begun with ({str(old)[:60]}, now "
-            f"{str(new)[:60]}): put them back, or train a new run"
-        )
+    if not isinstance(names, list) or names == data.class_names:
+        return
+    before = list(map(str, names))
+    gone = [name for name in before if name not in data.class_names]
+    new = [name for name in data.class_names if name not in before]
+    said = [f"{_few(gone)} {'are' if len(gone) > 1 else 'is'} gone"] if gone else []
+    said += [f"{_few(new)} {'are' if len(new) > 1 else 'is'} new"] if new else []
+    what = "labels" if data.source == "table" else "classes"
+    raise InputError(
+        f"resume: {data.labelled_by} has other {what} than the run was begun with "
+        f"({' and '.join(said) or 'the order is another'}): put them back, or train a new run"
+    )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(repr(name[:60]) for name in names[:NAMED]) + (", …" if len(names) > NAMED else "")
+
+
+def _check_images(content: Any, data: ImageDataModule) -> None:
+    """Compare the images, which an earlier version's checkpoint does not name."""
+    census = content.get(type(data).__qualname__)
     for split, images in data.census.items() if isinstance(census, dict) else ():
         if census.get(split) != images:
             raise InputError(
-                f"resume: the {split} images of {data.data_root} are not those that the run was begun with "
+                f"resume: the {split} images of {data.labelled_by} are not those that the run was begun with "
                 f"({census.get(split)}, now {images}): put them back, or train a new run"
             )
 

@@ -99,6 +99,11 @@ def find_examples(trained: Trained, settings: Mapping[str, Any], split: str | No
     Raises:
         InputError: There is no such split, a class is not the checkpoint's, or the images can't be found.
     """
+    if settings.get("multilabel") and not trained.multilabel:
+        raise InputError(
+            f"{trained.path} was trained on one label an image: leave data.multilabel=true out, or take a checkpoint "
+            "that was trained with it"
+        )
     name = settings.get("name")
     if name is None:
         if trained.run is None:
@@ -182,7 +187,7 @@ def _other(
     preprocessing = dict(trained.module.hparams["preprocessing"]) | {"num_classes": None, "augment": None}
     data = ImageDataModule(**{**settings, **preprocessing}, seed=seed)
     # Nothing is downloaded: whether its classes fit would be known only then.
-    data.collection = data.find(download=False)
+    data.collection = data.find(download=False, trained=True)
     if own is not None and _same_images(data, own):
         log.info("%s is what the run was trained on: its own %s split is taken", data.data_root, split or "test")
         return _own(trained, own, split)
@@ -226,9 +231,11 @@ def _labels(data: ImageDataModule) -> dict[str, Any]:
 def _match_classes(data: ImageDataModule, class_names: Sequence[str], *, multilabel: bool) -> None:
     """Turn the targets of `data` into those of `class_names`; raise `InputError` for another class."""
     found = data.found
-    if (found.targets.ndim == 2) != multilabel:
-        gives = "several labels: say data=table data.multilabel=true" if multilabel else "one class: say data=folder"
-        raise InputError(f"{found.root} has other labels than the checkpoint, which gives an image {gives}")
+    if multilabel and found.targets.ndim == 1:
+        raise InputError(  # `find_examples` has refused the opposite
+            f"{found.root} has one class an image, but the checkpoint was trained on several labels an image: say "
+            "data=table data.multilabel=true, with a table of such labels"
+        )
     places = {nfc(name): place for place, name in enumerate(class_names)}
     if not {nfc(name) for name in found.class_names} <= places.keys():
         raise InputError(

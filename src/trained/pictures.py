@@ -70,6 +70,17 @@ class Pictures:
         """Stack some of the images, uint8 (n, C, S, S)."""
         return torch.stack([self.dataset[int(index)][0] for index in chosen])
 
+    def ratios(self, chosen: Sequence[int] | NDArray[np.int64]) -> list[float] | None:
+        """Return width to height of some of the files' pictures, upright; None of cropped squares or without files."""
+        dataset = self.dataset
+        if not isinstance(dataset, FileDataset) or dataset.geometry.resize == "crop":
+            return None
+        sizes = (
+            dataset.geometry.read(dataset.root / dataset.paths[int(i)], dataset.geometry.image_size).size
+            for i in chosen
+        )
+        return [width / height for width, height in sizes]
+
     def some(self, most: int | None, seed: int, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Choose at most `most` images, the classes in turn, the same ones for the same seed: their indices, sorted.
 
@@ -159,7 +170,7 @@ def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry |
     if geometry is not None:
         data.geometry = geometry  # another network's mean is around a padded picture
     data.batch_size = run.batch_size or data.batch_size
-    data.collection = data.find(download=False)
+    data.collection = data.find(download=False, trained=geometry is not None)
     data.setup()
     return data
 

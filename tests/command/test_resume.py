@@ -117,12 +117,16 @@ def test_a_run_on_a_table_is_measured_asked_and_goes_on(photos: Path, tmp_path: 
         if verb == "evaluate":
             assert "to the last digit" in result.stdout
     assert pd.read_csv(tmp_path / "predicted" / "predictions.csv")["path"].tolist() == predicted.tolist()
+    result = run_here("checkpoint=run", *words, "data.multilabel=true", cwd=tmp_path, verb="evaluate")
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert "was trained on one label an image: leave data.multilabel=true out" in result.stderr
+    assert "data=folder" not in result.stderr
     whole = table.read_text()
     other = next(path.parent for path in paths if str(path.parent) != str(Path(predicted[0]).parent))
     table.write_text(whole.replace(f"{predicted[0]},{Path(predicted[0]).parent},", f"{predicted[0]},{other},"))
     result = run_here("resume=run", "trainer.max_epochs=2", cwd=tmp_path)
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
-    assert "images of" in result.stderr
+    assert f"images of {table}" in result.stderr
     table.with_name("moved.csv").write_text(whole)
     result = run_here("resume=run", "trainer.max_epochs=2", "data.table=moved.csv", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")

@@ -1,4 +1,5 @@
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 
 from src.data import defects as scanning
 from src.data.cache import cache_file, write_cache
-from src.data.defects import scan
+from src.data.defects import FoundFile, scan
 from src.data.folders import list_files
 from src.data.manifest import Verdict, read_manifest
 
@@ -42,6 +43,23 @@ def test_only_new_and_changed_files_are_opened(make_folder, decoded):
     assert look(root) == [None, "empty file", "empty file", None]
     assert sorted(decoded) == ["001.png", "new.png"]
     assert set(read_manifest(root)) == {"cat/000.png", "cat/001.png", "cat/bad.jpg", "cat/new.png"}
+
+
+def test_what_is_known_of_files_that_another_table_names_is_kept(make_folder, decoded):
+    root = make_folder({"cat": 3, "dog": 3, "dog/old": 1})
+    files = [file for file, _ in zip(list_files(root, Path())[0], range(7), strict=True)]
+    one, other = files[:4], files[3:]
+    for some, opened in ((one, 4), (other, 3), (one, 0), (other, 0), (files, 0)):
+        decoded.clear()
+        scan(root, some)
+        assert len(decoded) == opened
+    (root / files[0].path).unlink()
+    shutil.rmtree(root / "dog" / "old")
+    (root / "cat" / "new.png").write_bytes(b"")
+    scan(root, [FoundFile("cat/new.png", 0, (root / "cat" / "new.png").stat().st_mtime_ns)])
+    assert set(read_manifest(root)) == {"cat/001.png", "cat/002.png", "cat/new.png"} | {
+        f"dog/00{i}.png" for i in range(3)
+    }
 
 
 def test_a_change_that_keeps_the_size_is_noticed(make_folder, decoded):

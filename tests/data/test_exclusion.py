@@ -59,8 +59,54 @@ def test_a_folder_leaves_out_before_anything_is_read(find, make_folder) -> None:
     found = find("folder", root, max_skipped=0.0, exclude=["test1", "broken.png", "train/dog/000.png", "test/dog"])
     assert found.paths == [*(f"train/cat/00{k}.png" for k in range(3)), *(f"train/dog/00{k}.png" for k in (1, 2)),
                            "test/cat/000.png"]  # fmt: skip
-    with pytest.raises(InputError, match=r"no images in these class folders of .*: train/dog \(data.exclude\)"):
-        find("folder", root, exclude=["test1", "train/dog/*.png"])
+
+
+@pytest.mark.parametrize("said", ["dog", "dog/*", "dog/**", "**/dog/*.png"])
+@pytest.mark.parametrize("splits", [("",), ("train/", "test/")])
+def test_a_class_of_which_all_is_left_out_is_none(find, make_folder, said: str, splits: tuple[str, ...]) -> None:
+    root = make_folder({f"{split}{name}": 3 for split in splits for name in ("cat", "dog", "eel")})
+    said = said if len(splits) == 1 or said == "dog" or said.startswith("**") else f"**/{said}"
+    found = find("folder", root, exclude=[said])
+    assert (found.class_names, sorted(set(found.targets)), len(found.paths)) == (
+        ["cat", "eel"],
+        [0, 1],
+        6 * len(splits),
+    )
+
+
+def test_a_split_of_which_all_is_left_out_is_none(find, make_folder) -> None:
+    root = make_folder({f"{split}/{name}": 3 for split in ("train", "test") for name in ("cat", "dog")})
+    assert list(find("folder", root, exclude=["test/**"]).published) == ["train"]
+
+
+@pytest.mark.parametrize("said", ["*", "*.png", "**/*", "[cd]*", "dog", "dog/*"])
+def test_too_few_classes_that_are_left_name_the_setting(find, make_folder, said: str) -> None:
+    root = make_folder({"cat": 3, "dog": 3})
+    with pytest.raises(
+        InputError, match=r"data\.exclude leaves out \d files?.* and leaves (no class|one .* 'cat'): lea"
+    ):
+        find("folder", root, exclude=[said])
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [("*.png", "all of the train images of"), ("dog/*", "leaves one class only, 'cat'"), ("test*", "all of the test")],
+)
+def test_of_a_table_too(find, make_folder, said: str, complaint: str) -> None:
+    root = make_folder({"cat": 3, "dog": 3, "test1": 2})
+    said_of = {"cat": "cat,train", "dog": "dog,train", "test1": "cat,test"}
+    rows = [f"{path.relative_to(root)},{said_of[path.parent.name]}" for path in sorted(root.glob("*/*.png"))]
+    (root / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+    with pytest.raises(InputError, match=rf"data\.exclude leaves out \d files.*{complaint}.*: leave out less"):
+        find("table", root, exclude=[said])
+
+
+def test_of_any_data_set_a_class_of_which_all_is_left_out_is_none(find, make_folder) -> None:
+    root = make_folder({"cat": 3, "dog": 3, "eel": 3})
+    rows = [f"{path.relative_to(root)},{path.parent.name}" for path in sorted(root.glob("*/*.png"))]
+    (root / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    found = find("table", root, exclude=["dog/*"])
+    assert (found.class_names, found.targets.tolist()) == (["cat", "eel"], [0] * 3 + [1] * 3)
 
 
 def test_any_data_set_can_leave_out_images(find) -> None:

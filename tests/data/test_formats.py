@@ -184,7 +184,7 @@ def test_any_number_of_bands(planar, compression, dtype):
     picture = read_image(file, 5)
     read = np.stack([np.asarray(band) for band in picture.bands], -1)
     np.testing.assert_array_equal(read, np.rint(values * (255.0 / np.iinfo(dtype).max)))
-    for channels, said in ((3, "5 bands: data.in_channels=5 takes them"), (4, "5 bands, and data.in_channels=4")):
+    for channels, said in ((3, "5 bands, and the network takes 3"), (4, "5 bands, and the network takes 4")):
         with pytest.raises(UnreadableImageError) as error:
             read_image(file, channels)
         assert error.value.reason == said

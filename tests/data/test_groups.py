@@ -1,3 +1,4 @@
+import time
 import warnings
 from itertools import combinations
 
@@ -125,6 +126,21 @@ def test_a_pattern_makes_groups():
         match_groups("patient_(", paths)
     with pytest.raises(InputError, match="too long"):
         match_groups("a" * 1000, paths)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", r"(\w+\s?)*!", "(a|aa)+$", "((a*)*)*b"])
+def test_a_pattern_that_would_never_end_gets_a_line(monkeypatch: pytest.MonkeyPatch, pattern: str):
+    monkeypatch.setattr("src.data.groups.SECONDS", 1)
+    began = time.monotonic()
+    with pytest.raises(InputError, match=r"^data\.group=.* is a pattern that takes over 1 s on 2 paths: write one"):
+        match_groups(pattern, ["aa.png", "a" * 60 + "/.png"])
+    assert time.monotonic() - began < 20
+
+
+def test_any_path_passes_through_a_pattern():
+    paths = ["é/1\udcff.png", "a b/2\n.png", "日本/3.png"]
+    assert match_groups("^[^/]+", paths) == ["é", "a b", "日本"]
+    assert match_groups(r"(?s)(\d)(x)?(.)", paths) == ["1||\udcff", "2||\n", "3||."]
 
 
 def test_groups_across_given_splits():

@@ -1,5 +1,7 @@
 """Splits of images with several labels: shares of every label, and groups that stay together."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,30 @@ def test_a_label_that_train_lacks_is_refused():
     targets[:20, 0] = 1
     with pytest.raises(InputError, match="no training image has the label 'b'"):
         split_multilabel(targets, {"train": np.arange(40)}, ["a", "b"], val_fraction=0.1, test_fraction=0.1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"folds": 13, "fold": 0}, r"^data\.folds=13, but there are 12 groups only: take fewer folds"),
+        ({"folds": 12, "fold": 0, "groups": None}, None),
+        ({"folds": 49, "fold": 0, "groups": None}, r"^data\.folds=49, but there are 48 images only"),
+        (
+            {"val_fraction": 0.001},
+            "^12 groups are too few for train, val, test: val would have none: take other groups",
+        ),
+        ({"val_fraction": 0.001, "groups": None}, "^48 images are too few for train, val, test: val .* none: add"),
+    ],
+)
+def test_too_few_of_what_is_divided_are_named(settings: dict, said: str | None):
+    targets = labels(48, [0.5, 0.5]).astype(np.float32)
+    usual = {"val_fraction": 0.1, "test_fraction": 0.1, "groups": [str(i // 4) for i in range(48)], "seed": 0}
+    divide = partial(split_multilabel, targets, {"train": np.arange(48)}, ["a", "b"], **{**usual, **settings})
+    if said is None:
+        assert len(divide()["test"]) == 4
+        return
+    with pytest.raises(InputError, match=said):
+        divide()
 
 
 def test_the_rarest_label_stands_in():

@@ -19,10 +19,11 @@ from torch import nn
 from src.data.transforms import Geometry, load_image
 from src.errors import RunError
 from src.exporting import proof, standalone
-from src.exporting.exports import Runner, describe, example, open_export, write_export
+from src.exporting.exports import Runner, describe, example, export_network, open_export, write_export
 from src.exporting.formats import FORMATS
 from src.networks import NETWORKS
 from src.trained.checkpoint import Trained, load_trained
+from src.trained.logits import predict
 from src.trained.pictures import Pictures, open_pictures
 from src.trained.temperature import Calibration, digest, write_calibration
 from src.training.classifier import ImageClassifier
@@ -147,6 +148,31 @@ def test_a_file_of_torch_export_does_too(tmp_path: Path) -> None:
     assert "temperature" not in told
     assert network(np.zeros((1, 3, 16, 16), np.uint8)).shape == (1, 5)
     assert str(Path(__file__).parent.parent.parent).encode() not in (tmp_path / "x.pt2").read_bytes()
+
+
+@pytest.mark.parametrize("in_channels", [3, 5])
+def test_an_export_says_what_its_example_reads_and_takes_arrays(tmp_path: Path, caplog, in_channels: int) -> None:
+    caplog.set_level("INFO")
+    values: Any = {"mean": [0.5] * in_channels, "std": [0.25] * in_channels, "interpolation": "bilinear"}
+    prepared = {"image_size": 16, "in_channels": in_channels, **values}
+    trained = untrained(tmp_path / "x.ckpt", "simple_cnn", in_channels, preprocessing=prepared)
+    told = export_network(trained, "torch_export", pictures := noise(trained), np.arange(40), tmp_path)
+    line = next(record.getMessage() for record in caplog.records if record.getMessage().startswith("example.py"))
+    assert f"uint8 ({in_channels}, 16, 16)" in line
+    assert ("no files of 5 bands" if in_channels == 5 else "DICOM, HEIC and JPEG XL") in line
+    assert ("reads no bands" in told["preprocessing"]) is (in_channels == 5)
+    assert ("bands.npy" in caplog.text) is (in_channels == 5)
+    array = pictures.take([0])[0].numpy()
+    np.save(tmp_path / "right.npy", array)
+    np.save(tmp_path / "wrong.npy", array[:, 1:])
+    Image.new("RGB", (20, 20)).save(tmp_path / "usual.png")
+    words = [sys.executable, "example.py", "right.npy", "wrong.npy", "usual.png"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    class_ = trained.class_names[int(predict(trained, [pictures.take([0])]).argmax())]
+    assert done.stdout.startswith(f"{class_}  ")
+    assert done.stdout.count("\n") == 1 + (in_channels == 3)
+    assert f"wrong.npy can't be read: it holds uint8 ({in_channels}, 15, 16), where the network takes" in done.stderr
+    assert ("save them with numpy.save to a .npy file, uint8 (5, 16, 16)" in done.stderr) is (in_channels == 5)
 
 
 @pytest.mark.slow

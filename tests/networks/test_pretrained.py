@@ -156,6 +156,22 @@ def test_weights_that_fit_nowhere_are_refused() -> None:
         fit_weights(network(), {"encoder.weight": torch.ones(3, 3)}, "FILE")
 
 
+@pytest.mark.parametrize("block", ["layer4.1.", "layer3", "layer1.0.conv1"])
+def test_a_block_that_is_missing_is_named(block: str) -> None:
+    whole = network().state_dict()
+    first = next(name for name in whole if name.startswith(block))
+    part = {name: value for name, value in whole.items() if not name.startswith(block)}
+    if block == "layer1.0.conv1":  # a little may be missing: it is made anew
+        assert fit_weights(network(), part, "FILE").absent == [first]
+        return
+    with pytest.raises(
+        InputError, match=rf"^weights=FILE lack {first}, .* and \d+ more of resnet18, and fit it to \d+%"
+    ):
+        fit_weights(network(), part, "FILE")
+    with pytest.raises(InputError, match=rf"another network's: they lack {first}, .*: take a file of resnet18"):
+        fit_weights(network(), part | {"layer2.9.conv.weight": torch.ones(3, 3)}, "FILE")
+
+
 def test_no_two_networks_of_the_table_pass_for_each_other() -> None:
     """But those of equal names and shapes, the plain and the residual CIFAR networks."""
     with torch.device("meta"):
@@ -211,7 +227,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere\.pth is no file: name a \.pth or \.safetensors file"):
+    with pytest.raises(InputError, match=r"nowhere\.pth is no file: name a \.pth or \.safetensors file, or a run$"):
         read_weights(tmp_path / "nowhere.pth")
 
 

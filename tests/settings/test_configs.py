@@ -246,7 +246,11 @@ def test_one_value_serves_all_channels_and_three_become_one(
         ("data.folds=5", "data.folds=5 data.fold=null is not possible"),
         ("data.folds=1", "data.folds=1 is not possible: take a whole number between 2 and 1000, or null"),
         ("model=3", "model=3 is not possible: take one of the group's options"),
-        ("model.weights=nowhere.pth", "weights=nowhere.pth is no file: name a .pth"),
+        ("model.weights=nowhere.pth", "weights=nowhere.pth is no file: name a .pth or .safetensors file, or a run"),
+        (
+            "model.weights=https://x.org/a.pth",
+            "weights=https://x.org/a.pth is an address: download it, and name the file",
+        ),
         ("callbacks.gradcam.layer=3", "callbacks.gradcam.layer=3 is not possible: take a name such as layer3, or null"),
         ("callbacks.gradcam.images=0", "callbacks.gradcam.images=0 is not possible"),
         ("study={answer: levles}", "study.answer=levles is not possible: take best or cost"),

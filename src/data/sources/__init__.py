@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..collection import ImageCollection, Skipped
 from ..columns import NONE
 from ..exclusion import Exclusion
 from ..groups import match_groups
-from ..images import COLOURS, reason_against_bands
+from ..images import COLOURS, UNFITTING, reason_against_bands
 from ..layout import check_root
 from . import catsdogs, cifar10, cifar100, digits, folder, imagenette, mnist, pets, table, tinyimagenet
 
@@ -81,11 +82,13 @@ def find_images(
     group: str | None = None,
     exclude: str | Sequence[str] | None = None,
     in_channels: int = 3,
+    trained: bool = False,
 ) -> ImageCollection:
     """Return the data set, downloaded if necessary and allowed, without what `exclude` names (see `Exclusion`).
 
     Args:
         in_channels: files that don't give so many are left out.
+        trained: whether `in_channels` is that of a network that is trained already, so that no other can be proposed.
         group: what an image belongs with: a regular expression on its path; a source with an argument of this name
             takes it as it likes.
 
@@ -107,13 +110,21 @@ def find_images(
         first = "; ".join(f"{skipped.path} ({skipped.reason})" for skipped in collection.skipped[:3])
         raise InputError(
             f"{bad} of {total} files in {collection.root} cannot be read, more than data.max_skipped={max_skipped}: "
-            f"{first}{'; …' if bad > 3 else ''}. Repair or remove them, leave them out with "
-            "data.exclude=, or raise data.max_skipped."
+            f"{first}{'; …' if bad > 3 else ''}. {'' if trained else take_their_bands(collection.skipped)}Repair or "
+            "remove them, leave them out with data.exclude=, or raise data.max_skipped."
         )
     for split, indices in collection.published.items():
         if not len(indices):
             raise InputError(f"no readable image in the {split} split of {collection.root}: add some.")
     return collection
+
+
+def take_their_bands(skipped: Sequence[Skipped]) -> str:
+    """Return the remedy for files of another number of bands than asked for; nothing where most are of another kind."""
+    bands = Counter(file.reason.partition(" ")[0] if UNFITTING in file.reason else "" for file in skipped).most_common(
+        1
+    )[0][0]
+    return f"data.in_channels={bands} takes files of {bands} band{'s' * (bands != '1')}. " if bands else ""
 
 
 def fitting(found: ImageCollection, in_channels: int) -> ImageCollection:

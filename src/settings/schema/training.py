@@ -41,6 +41,13 @@ MemoryFormat = Literal["auto", "channels_last", "contiguous"]
 LabelSmoothing = Annotated[float, Interval(ge=0, le=0.99)]
 
 
+def no_file(weights: str) -> str:
+    """Return what is wrong with a name of weights that aren't there, and what to do; not every verb does without."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", weights):
+        return "is an address: download it, and name the file"
+    return "is no file: name a .pth or .safetensors file, or a run"
+
+
 class Model(Settings):
     """What builds the network. A setting that isn't here goes to the constructor of its network, which checks it."""
 
@@ -67,9 +74,7 @@ class Model(Settings):
     @model_validator(mode="after")
     def _weights_are_there(self) -> Self:
         if self.weights not in (None, "imagenet") and not Path(self.weights).expanduser().exists():
-            raise InputError(
-                f"weights={self.weights} is no file: name a .pth or .safetensors file, or a run; or take null"
-            )
+            raise InputError(f"weights={self.weights} {no_file(str(self.weights))}")
         return self
 
 

@@ -164,7 +164,7 @@ def test_a_few_missing_files_are_left_out(photos, find):
         (lines(NAMES, "file,a"), {"label": "b"}, r"data\.label=b is no column of labels\.csv: it has 'file', 'a'"),
         (["file,a,b", "0.png,1,2"], {}, r"no column of labels\.csv is known to be the label \(it has 'file', 'a', "),
         (["file,label,split", "0.png,a,train", "1.png,b,x"], {}, r"column 'split' of labels\.csv holds 'x', where"),
-        (["file,label,fold", "0.png,a,0", "1.png,b,1"], {}, r"holds '0', '1', where .* data\.split=none"),
+        (["file,label,fold", "0.png,a,0", "1.png,b,1"], {}, r"holds the numbers 0, 1, where .* data\.split=none"),
         (["file,label,split", "0.png,a,test", "1.png,b,test"], {}, "no images for train"),
         (["file,label,split", "0.png,a,train", "1.png,a,train", "2.png,b,val"], {}, "no training image of 'b'"),
         (["file,label,patient", "0.png,a,1", "1.png,b,"], {}, r"no group in row 2 .*data\.group=none"),
@@ -291,6 +291,9 @@ def test_columns_of_0_and_1_are_labels_and_empty_cells_unknown(photos, find, cap
     assert any("labels: wolf, cat, Dog" in record.getMessage() for record in caplog.records)
     chosen = find("table", root, multilabel=True, label=["Dog", "wolf"])
     assert chosen.class_names == ["Dog", "wolf"]
+    for twice in (["cat", "cat"], ["cat", "Dog", "dog"]):
+        with pytest.raises(InputError, match=rf"data\.label names the column '{twice[1]}' twice: name each once"):
+            find("table", root, multilabel=True, label=twice)
 
 
 @pytest.mark.parametrize(
@@ -351,3 +354,52 @@ def test_the_data_module_serves_them_stratified(photos, tmp_path):
         ImageDataModule(name="table", root=root, multilabel=True, balance="sampler")
     with pytest.raises(InputError, match=r"data\.multilabel=true"):
         ImageDataModule(name="table", root=root, label=["a", "b"])
+
+
+def test_the_numbers_of_a_partition_are_those_of_celeba(photos, find, caplog):
+    caplog.set_level("INFO")
+    root = photos(
+        NAMES, labels=["file,label,partition", *(f"{name},{'cd'[i % 2]},{i % 3}" for i, name in enumerate(NAMES))]
+    )
+    found = find("table", root)
+    assert {split: len(places) for split, places in found.published.items()} == {
+        split: len(NAMES[place::3]) for place, split in enumerate(("train", "val", "test"))
+    }
+    assert "0 is train, 1 val and 2 test" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("column", "numbers", "said"),
+    [
+        (
+            "fold",
+            "0123",
+            r"the numbers 0, 1, 2, 3, where .*: say data\.group=fold data\.folds=4 data\.fold=0 if they are",
+        ),
+        ("Fold", "123", r"say data\.group=Fold data\.folds=3 data\.fold=0"),
+        ("partition", "123", r"say data\.group=partition data\.folds=3"),
+        ("split", "012", r"say data\.group=split data\.folds=3"),
+        ("split", "01", "the numbers 0, 1, where train, val or test is wanted: write words"),
+        ("split", "1", "the number 1, where train"),
+    ],
+)
+def test_other_numbers_get_a_line_that_says_how(photos, find, column: str, numbers: str, said: str):
+    cells = [numbers[i % len(numbers)] for i in range(len(NAMES))]
+    rows = [f"{name},{'cd'[i // 4 % 2]},{cell}" for i, (name, cell) in enumerate(zip(NAMES, cells, strict=True))]
+    root = photos(NAMES, labels=[f"file,label,{column}", *rows])
+    with pytest.raises(InputError, match=said):
+        find("table", root)
+    assert find("table", root, split="none").published.keys() == {"train"}
+
+
+def test_numbered_folds_can_be_tested_in_turn_as_the_line_says(photos, make_module):
+    names = [f"{i:02}.png" for i in range(24)]
+    root = photos(
+        names, labels=["file,label,fold", *(f"{name},{'cd'[i % 2]},{i // 6}" for i, name in enumerate(names))]
+    )
+    tested = []
+    for fold in range(4):
+        data = make_module("table", root=root, group="fold", folds=4, fold=fold)
+        data.setup()
+        tested.append(sorted({int(path[:2]) // 6 for path in data.paths("test")}))
+    assert sorted(tested) == [[0], [1], [2], [3]]
