@@ -121,10 +121,16 @@ def test_export_decides_the_same_labels(run: Path) -> None:
     assert said.split("  ")[1].strip() == "pictures/images/00003.png"
 
 
+def test_report_compares_by_map(run: Path) -> None:
+    result = do("report", "runs=run", "output=report", run=run)
+    assert result.returncode == 0, result.stderr
+    assert "mAP" in result.stdout
+    row = pd.read_csv(run.parent / "report/table.csv").iloc[0]
+    assert row["test_map"] == pytest.approx(RunFolder(run).metrics()["test/map"])
+    assert (run.parent / "report/class_average_precision.png").is_file()
+
+
 def test_what_is_not_done_yet_is_refused_in_one_line(run: Path) -> None:
-    refused(
-        do("report", "runs=.", "output=report", run=run), "several labels an image, which reports don't compare yet"
-    )
     refused(do("app", "checkpoint=run", run=run), "several labels")
     refused(do("audit", "data=table", "data.table=pictures/labels.csv", "data.multilabel=true", run=run), "multilabel")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..errors import InputError, RunError
 from ..files import csv_line, refuse_links, remove_partial, replacing, write_text
+from ..names import JOINED
 from ..settings.check import problem
 from .columns import read_table
 from .contents import NAMES, UnusableError, check_figures, check_record, read_json, read_yaml
@@ -224,7 +225,7 @@ class RunFolder:
         Labels stand in a cell with `|` between; `probability_NAME` is the column of a label's probability.
         """
         parts = (targets == 1, probabilities >= thresholds, targets != targets)
-        words = (["|".join(compress(class_names, row)) for row in part.tolist()] for part in parts)
+        words = ([JOINED.join(compress(class_names, row)) for row in part.tolist()] for part in parts)
         shares = ([f"{share:.6f}" for share in row] for row in probabilities.tolist())
         header = ("path", "target", "predicted", "unknown", *(f"probability_{name}" for name in class_names))
         rows = zip(paths, *words, shares, strict=True)
