@@ -155,10 +155,6 @@ def test_audit_tells_labels_together_and_copies_whose_labels_differ(run: Path) -
               "callbacks.gradcam=null", "hydra.run.dir=cleaned", run=run).returncode == 0  # fmt: skip
 
 
-def test_what_is_not_done_yet_is_refused_in_one_line(run: Path) -> None:
-    refused(do("app", "checkpoint=run", run=run), "several labels")
-
-
 def test_intervals_hold_the_figure_and_shrink_with_images() -> None:
     widths = []
     for images in (60, 960):

@@ -319,6 +319,11 @@ class RunFolder:
             raise UnusableError(f"{self.predictions_file} is damaged (it lacks columns)")
         return cast("pd.DataFrame", table)
 
+    def per_class(self) -> "pd.DataFrame":
+        return cast(
+            "pd.DataFrame", self._read(lambda *place: read_table(*place, keep_default_na=False), self.per_class_file)
+        )
+
     def classes_with_images(self) -> tuple[int, int]:
         """Return how many classes have test images, and how many there are; (0, 0) where no table says so."""
         with suppress(OSError, ValueError, KeyError, TypeError):
