@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .command.destination import hydra_folder
 from .command.main import checked, main
-from .errors import InputError, RunError
+from .errors import RunError
 from .files import write_text
 from .logs import say_lines
 
@@ -32,15 +32,12 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     from omegaconf import OmegaConf
     from rich import get_console
 
-    from .analysis.tasks import MULTILABEL, task_of
     from .auditing.findings import audit_images
     from .auditing.leaving_out import choose, read_earlier, summary, write_rows
     from .auditing.on_screen import page
     from .data import ImageDataModule  # torch, only now
 
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
-    if task_of(settings) is MULTILABEL:
-        raise InputError("data.multilabel=true: an audit looks at images of one class each; leave it out")
     data = ImageDataModule(**settings, seed=cfg.seed)
     earlier = read_earlier(data.chosen.exclude) if cfg.get("fix") else []
     data.prepare_data()
@@ -67,28 +64,27 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
 
 
 def draw(data: "ImageDataModule", result: "Audit", folder: Path, columns: int) -> list[str]:
-    """Draw samples.png, and duplicates.png where there are any; the names of what was written."""
-    import numpy as np
-
+    """Draw samples.png, which labels occur together, and duplicates.png where there are any; return the names."""
     from . import figures
     from .auditing.findings import count, picture
-    from .data.splits import class_ranks
     from .figures.samples import duplicates, samples
 
-    targets = data.targets("train")
-    ranks = class_ranks(targets, np.random.default_rng(data.seed))
     rows = []
-    for target in range(min(CLASSES, data.num_classes)):
-        chosen = np.flatnonzero((targets == target) & (ranks < columns))
+    for chosen in data.labels.examples(data.targets("train"), min(CLASSES, data.num_classes), columns, data.seed):
         dataset = data.dataset("train", None, chosen)
         rows.append([dataset[i][0].numpy() for i in range(len(chosen))])
     left_out = data.num_classes - len(rows)
-    note = f"and {left_out} {'class' if left_out == 1 else 'classes'} more" if left_out else ""
+    classes = ("class", "classes") if result.labels is None else ("label", "labels")
+    note = f"and {left_out} {classes[left_out != 1]} more" if left_out else ""
     title = f"{data.source}: training images as the network sees them"
     figures.save(samples(rows, result.class_names[: len(rows)], title, note), folder / "samples.png")
+    written = ["samples.png"]
+    if result.labels is not None:
+        figures.save(figures.cooccurrence(result.labels.together, result.class_names), folder / "cooccurrence.png")
+        written.append("cooccurrence.png")
     groups = result.groups[:GROUPS]
     if not groups:
-        return ["samples.png"]
+        return written
     more = len(result.groups) - len(groups)
     pictures = duplicates(
         [[picture(data, i) for i in group.indices[:IMAGES]] for group in groups],
@@ -104,7 +100,7 @@ def draw(data: "ImageDataModule", result: "Audit", folder: Path, columns: int) -
         f"{more} more in audit.json" if more else "",
     )
     figures.save(pictures, folder / "duplicates.png")
-    return ["samples.png", "duplicates.png"]
+    return [*written, "duplicates.png"]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,14 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
+from itertools import compress
+
+JOINED = "|"
+"""Between the labels of an image in predictions.csv: no label may have it in its name."""
+
+NO_LABEL = "no label"
+"""What is said of an image that has none."""
 
 _DIGITS_OR_SIGN = re.compile("[0-9]+|[^0-9]")
 
@@ -9,6 +17,11 @@ _DIGITS_OR_SIGN = re.compile("[0-9]+|[^0-9]")
 def nfc(name: str) -> str:
     """Return the name in Unicode's composed form (NFC): "café" as a Mac's folder spells it, and as it is typed."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def together(rows: Iterable[Iterable[bool]], names: Sequence[str]) -> list[str]:
+    """Return what pictures say of each image, whose row tells which labels it has: "cat+dog", or "no label"."""
+    return ["+".join(compress(names, row)) or NO_LABEL for row in rows]
 
 
 Key = tuple[list[tuple[str, int, str]], str]

@@ -121,12 +121,38 @@ def test_export_decides_the_same_labels(run: Path) -> None:
     assert said.split("  ")[1].strip() == "pictures/images/00003.png"
 
 
-def test_what_is_not_done_yet_is_refused_in_one_line(run: Path) -> None:
-    refused(
-        do("report", "runs=.", "output=report", run=run), "several labels an image, which reports don't compare yet"
-    )
-    refused(do("app", "checkpoint=run", run=run), "several labels")
-    refused(do("audit", "data=table", "data.table=pictures/labels.csv", "data.multilabel=true", run=run), "multilabel")
+def test_report_compares_by_map(run: Path) -> None:
+    result = do("report", "runs=run", "output=report", run=run)
+    assert result.returncode == 0, result.stderr
+    assert "mAP" in result.stdout
+    row = pd.read_csv(run.parent / "report/table.csv").iloc[0]
+    assert row["test_map"] == pytest.approx(RunFolder(run).metrics()["test/map"])
+    assert (run.parent / "report/class_average_precision.png").is_file()
+
+
+def test_audit_tells_labels_together_and_copies_whose_labels_differ(run: Path) -> None:
+    folder = run.parent / "audited"
+    table = compose(folder / "pictures", patterns(), 40)
+    (folder / "pictures/images/copy.png").write_bytes((folder / "pictures/images/00003.png").read_bytes())
+    labels = pd.read_csv(table).iloc[3][["red", "green", "blue"]]
+    other = ",".join("1" if value == 0 else "0" for value in labels)
+    table.write_text(table.read_text() + f'images/copy.png,{other},"{{}}"\n')
+    words = ("data=table", f"data.table={table}", "data.multilabel=true", "data.image_size=20", "output=audit")
+    result = do("audit", *words, "fix=labels", run=run)
+    assert result.returncode == 0, result.stderr
+    content = json.loads((run.parent / "audit/audit.json").read_text())
+    read = pd.read_csv(table)
+    assert sum(content["images"].values()) == 41
+    assert content["labels"]["together"]["red"]["blue"] == ((read["red"] == 1) & (read["blue"] == 1)).sum()
+    assert content["labels"]["empty_cells"] == read[["red", "green", "blue"]].isna().sum().sum()
+    assert content["duplicates"]["across_classes"] == 1
+    assert "with different labels" in content["verdict"]
+    left_out = pd.read_csv(run.parent / "audit/exclude.csv")
+    assert left_out["file"].tolist() == ["images/00003.png", "images/copy.png"]
+    with Image.open(run.parent / "audit/cooccurrence.png") as picture:
+        assert picture.width > 300
+    assert do("train", *RUN, f"data.table={table}", "data.exclude=audit/exclude.csv", "trainer.max_epochs=1",
+              "callbacks.gradcam=null", "hydra.run.dir=cleaned", run=run).returncode == 0  # fmt: skip
 
 
 def test_a_label_that_vanished_from_the_table_is_named_on_resume(run: Path) -> None:

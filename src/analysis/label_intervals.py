@@ -25,14 +25,14 @@ def label_intervals(
 
     `probabilities` and `targets` (N, K), `thresholds` (K,) as in `label_scores`.
     """
-    random, images = np.random.default_rng(seed), len(targets)
+    random, images, decided = np.random.default_rng(seed), len(targets), probabilities >= thresholds
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in LABEL_METRICS if name != "loss"}
     step = max(1, AT_ONCE // max(images, 1))
     for start in range(0, draws, step):
         often = random.multinomial(images, np.full(images, 1 / images), size=min(step, draws - start)).astype(
             np.float64
         )
-        for name, values in _figures(often, probabilities, targets, thresholds).items():
+        for name, values in figures_of_draws(often, probabilities, targets, decided).items():
             found[name].append(values)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a draw in which no image has any label
@@ -40,14 +40,11 @@ def label_intervals(
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
-def _figures(
-    often: NDArray[np.float64], probabilities: Array, targets: Array, thresholds: Array
+def figures_of_draws(
+    often: NDArray[np.float64], probabilities: Array, targets: Array, decided: NDArray[np.bool_]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return each figure (B,) of images that come `often` (B, N)."""
-    true, said = (
-        (targets == 1).astype(np.float64),
-        ((probabilities >= thresholds) & ~np.isnan(targets)).astype(np.float64),
-    )
+    """Return each metric of the table but the loss, (B,), of images that come `often` (B, N); `decided` is (N, K)."""
+    true, said = (targets == 1).astype(np.float64), (decided & ~np.isnan(targets)).astype(np.float64)
     counts = Counts(*(often @ part for part in (true, said, true * said)))
     with np.errstate(invalid="ignore"):
         found = {

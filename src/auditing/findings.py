@@ -15,7 +15,9 @@ from ..data.module import ImageDataModule
 from ..data.no_images import PassedOver
 from ..data.splits import SPLITS
 from ..data.value_range import count_clipped, of_channels
+from ..names import together
 from .duplicates import LEAST_CONTRAST, PHOTOGRAPH, SMALL, SMALL_SIDE, find_duplicates
+from .label_findings import Labels, contradict, find_labels
 from .signatures import Signature, read_signatures, to_picture
 
 MOST_SKIPPED = 0.05  # of all files: the default of data.max_skipped, above which training refuses a data set
@@ -29,11 +31,15 @@ class DuplicateGroup:
         exact: whether all have the same pixels, once decoded.
         images: (path, split, class name) of each, at least two.
         indices: which images of the collection they are.
+        across_classes: whether it is a contradiction: at most one of the labels is right.
+        classes: what it crosses then.
     """
 
     exact: bool
     images: list[tuple[str, str, str]]
     indices: list[int]
+    across_classes: bool
+    classes: str = "classes"
 
     @property
     def across_splits(self) -> bool:
@@ -41,14 +47,9 @@ class DuplicateGroup:
         return len({split for _, split, _ in self.images}) > 1
 
     @property
-    def across_classes(self) -> bool:
-        """Whether it is a contradiction: at most one of the labels is right."""
-        return len({name for _, _, name in self.images}) > 1
-
-    @property
     def title(self) -> str:
         """A few words: "near, across splits and classes"."""
-        crossed = ["splits"] * self.across_splits + ["classes"] * self.across_classes
+        crossed = ["splits"] * self.across_splits + [self.classes] * self.across_classes
         relation = f"across {' and '.join(crossed)}" if crossed else "within a split"
         return f"{'exact' if self.exact else 'near'}, {relation}"
 
@@ -66,7 +67,8 @@ class Audit:
     """What was found, of the images of all splits together.
 
     Attributes:
-        counts: int64 (K, 3): images of each class in train, val and test.
+        sizes: int64 (3,): images in train, val and test.
+        counts: int64 (K, 3): those of each class.
         widths, heights: int (N,), in pixels, upright.
         modes, formats: how many images of each.
         skipped: (path, reason) of the files that were left out.
@@ -77,12 +79,14 @@ class Audit:
         torn: those of them that are in several splits, and in which.
         range: what becomes black and white where files have more than 8 bits a sample; None where none has.
         clipped: how many images of each split have values outside of it.
+        labels: what is found of several labels an image; None where an image has one class.
     """
 
     source: str
     root: str
     seed: int
     class_names: list[str]
+    sizes: np.ndarray
     counts: np.ndarray
     widths: np.ndarray
     heights: np.ndarray
@@ -96,6 +100,7 @@ class Audit:
     torn: dict[str, list[str]] = field(default_factory=dict)
     range: Range | None = None
     clipped: dict[str, int] = field(default_factory=dict)
+    labels: Labels | None = None
 
     @property
     def lacking(self) -> dict[str, list[str]]:
@@ -106,7 +111,7 @@ class Audit:
     @property
     def imbalance(self) -> float:
         """The training images of the largest class, in multiples of the smallest."""
-        return float(self.counts[:, 0].max() / self.counts[:, 0].min())
+        return float(self.counts[:, 0].max() / max(1, self.counts[:, 0].min()))
 
     @property
     def leaks(self) -> list[DuplicateGroup]:
@@ -136,7 +141,8 @@ class Audit:
         if self.leaks:
             found.append(f"{count(len(self.leaks), 'picture')} in more than one split (measurements would flatter)")
         if self.contradictions:
-            found.append(f"{count(len(self.contradictions), 'picture')} in more than one class (labels contradict)")
+            where = "in more than one class" if self.labels is None else "with different labels"
+            found.append(f"{count(len(self.contradictions), 'picture')} {where} (labels contradict)")
         if self.torn:
             found.append(
                 f"{count(len(self.torn), 'group')} of images in more than one split (measurements would flatter)"
@@ -153,13 +159,14 @@ class Audit:
             "data": self.source,
             "root": self.root,
             "seed": self.seed,
-            "images": dict(zip(SPLITS, self.counts.sum(axis=0).tolist(), strict=True)),
+            "images": dict(zip(SPLITS, self.sizes.tolist(), strict=True)),
             "classes": {
                 name: dict(zip(SPLITS, row.tolist(), strict=True))
                 for name, row in zip(self.class_names, self.counts, strict=True)
             },
             "imbalance": self.imbalance,
             "lacking": self.lacking,
+            **({} if self.labels is None else {"labels": self.labels.as_dict()}),
             "width": extent(self.widths),
             "height": extent(self.heights),
             "modes": dict(self.modes.most_common()),
@@ -207,7 +214,8 @@ def audit_images(data: ImageDataModule) -> Audit:
         root=str(found.root),
         seed=data.seed,
         class_names=list(found.class_names),
-        counts=np.stack([np.bincount(data.targets(s), minlength=len(found.class_names)) for s in SPLITS], axis=1),
+        sizes=np.array([data.size(split) for split in SPLITS]),
+        counts=np.stack([data.labels.counts(data.targets(s), len(found.class_names)) for s in SPLITS], axis=1),
         widths=np.array([signature.width for signature in signatures]),
         heights=np.array([signature.height for signature in signatures]),
         modes=Counter(signature.mode for signature in signatures),
@@ -218,6 +226,7 @@ def audit_images(data: ImageDataModule) -> Audit:
         belonging=None if found.groups is None else len(set(found.groups)),
         torn={} if found.groups is None else across(found.groups, {split: data.indices(split) for split in SPLITS}),
         passed_over=found.passed_over,
+        labels=find_labels(found.targets[indices], list(found.class_names)) if found.targets.ndim == 2 else None,
         **value_range(data),
     )
 
@@ -234,11 +243,14 @@ def value_range(data: ImageDataModule) -> dict[str, Any]:
 def describe_group(
     found: ImageCollection, indices: np.ndarray, splits: np.ndarray, signatures: Sequence[Signature]
 ) -> DuplicateGroup:
-    names = (found.class_names[target] for target in found.targets[indices])
+    targets, several = found.targets[indices], found.targets.ndim == 2
+    names = together(targets == 1, found.class_names) if several else [found.class_names[i] for i in targets]
     return DuplicateGroup(
         exact=len({signature.digest for signature in signatures}) == 1,
         images=list(zip((found.paths[i] for i in indices), splits.tolist(), names, strict=True)),
         indices=indices.tolist(),
+        across_classes=contradict(targets) if several else len(set(names)) > 1,
+        classes="label sets" if several else "classes",
     )
 
 

@@ -19,6 +19,10 @@ KEPT_FIRST = ("test", "val", "train")
 """Of a picture in several given splits, the one of the first of these stays: what others measure on remains whole."""
 
 
+CONTRADICTS = ("in several classes", "with different labels")
+"""Why nobody knows which label is right: where an image has one, and where it has several."""
+
+
 class Row(NamedTuple):
     """An image or unreadable file that is left out; `split` and `name` (of the class) are empty of the latter."""
 
@@ -41,7 +45,7 @@ def choose(audit: Audit, data: ImageDataModule, fix: Fix) -> list[Row]:
     for group in audit.groups:
         wrong = fix == "labels" and group.across_classes
         kept = set() if wrong else _kept(group, pools, divided)
-        reason = "in several classes" if wrong else f"{'exact' if group.exact else 'near'} copy"
+        reason = CONTRADICTS[audit.labels is not None] if wrong else f"{'exact' if group.exact else 'near'} copy"
         rows += [
             Row(path, reason if wrong else f"{reason} of {group.images[min(kept)][0]}", split, name)
             for place, (path, split, name) in enumerate(group.images)
@@ -63,8 +67,7 @@ def write_rows(rows: Sequence[Row], earlier: Sequence[str]) -> str:
 def summary(rows: Sequence[Row]) -> str:
     """Say how many of each kind: `3 unreadable, 2 copies`."""
     kinds = Counter(
-        "in several classes" if row.reason == "in several classes" else "copies" if row.split else "unreadable"
-        for row in rows
+        row.reason if row.reason in CONTRADICTS else "copies" if row.split else "unreadable" for row in rows
     )
     return ", ".join(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
 

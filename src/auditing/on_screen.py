@@ -13,6 +13,7 @@ from ..data.splits import SPLITS
 from ..figures.style import printable
 from ..tables import as_text
 from .findings import Audit, DuplicateGroup, count, extent
+from .label_findings import Labels
 
 MOST_CLASSES = 20  # named one by one; of more, the largest and the smallest are
 ENDS = 5  # how many of them
@@ -24,11 +25,11 @@ MOST_NAMED = 5
 
 def page(audit: Audit) -> Group:
     """Return classes, sizes, files, duplicates, torn groups, and a sentence that says what to make of them."""
-    total = count(int(audit.counts.sum()), "image")
+    total, classes = count(int(audit.sizes.sum()), "image"), "classes" if audit.labels is None else "labels"
     parts = [
-        Text(f"{audit.source}: {total} of {len(audit.class_names)} classes in {printable(audit.root)}", style="bold"),
+        Text(f"{audit.source}: {total} of {len(audit.class_names)} {classes} in {printable(audit.root)}", style="bold"),
         Text(f"Split as training splits it with seed={audit.seed}.\n"),
-        Text(as_text(class_table(audit.class_names, audit.counts))),
+        Text(as_text(class_table(audit.class_names, audit.counts, audit.sizes))),
         Text(""),
         facts(audit),
     ]
@@ -42,8 +43,8 @@ def page(audit: Audit) -> Group:
     return Group(*parts)
 
 
-def class_table(names: Sequence[str], counts: np.ndarray) -> Table:
-    """Return the images of each class and split; `counts` (K, 3)."""
+def class_table(names: Sequence[str], counts: np.ndarray, sizes: np.ndarray) -> Table:
+    """Return the images of each class and split, `counts` (K, 3), and of each split, `sizes` (3,)."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     table.add_column("class", max_width=40, overflow="ellipsis", no_wrap=True)
     for split in (*SPLITS, "all"):
@@ -65,7 +66,7 @@ def class_table(names: Sequence[str], counts: np.ndarray) -> Table:
         table.add_row(
             "median class", *(f"{n:,.0f}" for n in np.median(counts, axis=0)), f"{np.median(counts.sum(1)):,.0f}"
         )
-    add("all", counts.sum(axis=0))
+    add("all", sizes)
     return table
 
 
@@ -86,14 +87,14 @@ def facts(audit: Audit) -> Text:
         "duplicates": "none"
         if not groups
         else f"{count(len(groups), 'group')} ({exact} exact, {len(groups) - exact} near): {len(audit.leaks)} across "
-        f"splits, {len(audit.contradictions)} across classes",
+        f"splits, {len(audit.contradictions)} across {'classes' if audit.labels is None else 'label sets'}",
     }
+    if audit.labels is not None:
+        rows |= label_facts(audit.labels)
     for split, name in (("val", "no val"), ("test", "no test")):
         if names := audit.lacking.get(split):
-            number = f"{len(names):,} class{'es' if len(names) > 1 else ''}"
-            rows[name] = (
-                f"{number}: {printable(', '.join(names[:MOST_NAMED]))}{', …' if len(names) > MOST_NAMED else ''}"
-            )
+            one, many = ("class", "classes") if audit.labels is None else ("label", "labels")
+            rows[name] = f"{len(names):,} {many if len(names) > 1 else one}: {first(names)}"
     if audit.range is not None:
         clipped = {split: number for split, number in audit.clipped.items() if number}
         rows["range"] = audit.range if isinstance(audit.range, str) else tell(audit.range)
@@ -104,6 +105,33 @@ def facts(audit: Audit) -> Text:
         rows["groups"] = f"{audit.belonging:,}, {len(audit.torn) or 'none'} across splits"
     lines = [Text.assemble((f"{name:<13}", "bold"), text) for name, text in rows.items()]
     return Text("\n").join(lines)
+
+
+def label_facts(labels: Labels) -> dict[str, str]:
+    """Return rows for several labels an image: how many, what is empty, which are rare, always or never together."""
+    rows = {
+        "labels": f"{labels.together.diagonal().sum() / labels.images:.2f} an image; "
+        f"{count(labels.without, 'image')} without any",
+        "empty cells": f"{labels.cells:,} in {count(labels.incomplete, 'image')}, unknown to training"
+        + (f"; of {count(labels.blank, 'image')} nothing is known" if labels.blank else "")
+        if labels.cells
+        else "none",
+    }
+    if labels.rare:
+        few = [f"{name} ({number})" for name, number in labels.rare.items()]
+        rows["too rare"] = f"{first(few)}: fewer images than splits"
+    if labels.always:
+        rows["always"] = first([f"{pair.one} with {pair.other} ({pair.both:,})" for pair in labels.always])
+    if labels.never:
+        told = [f"{pair.one} with {pair.other} ({pair.by_chance:,.0f} by chance)" for pair in labels.never]
+        rows["never"] = first(told)
+    return rows
+
+
+def first(names: Sequence[str]) -> str:
+    """Return the first few names."""
+    more = len(names) - MOST_NAMED
+    return printable(", ".join(names[:MOST_NAMED])) + (", …" if more > 0 else "")
 
 
 def tally(counts: Counter[str]) -> str:

@@ -18,6 +18,7 @@ from ..attribution.layers import find_layer
 from ..data.label_kinds import rarest_labels
 from ..data.workers import is_death
 from ..errors import InputError
+from ..names import NO_LABEL, together
 from ..runs.folder import RunFolder
 from .map_steps import arrays_file, step_to
 from .tensorboard import log_picture, tensorboards
@@ -31,10 +32,6 @@ TAG = "val/gradcam"
 
 MOVEMENT = "val/gradcam_rank_correlation"
 """How much the maps resemble those of the epoch before, averaged over the images; at 1 they stand still."""
-
-
-NO_LABEL = "no label"
-"""What stands behind the class names, where an image has several labels or none."""
 
 
 class Sample(NamedTuple):
@@ -129,18 +126,19 @@ class GradCAMCallback(lightning.pytorch.Callback):
         """Return what is explained, read once; `images.npz` keeps it for reports."""
         if self._sample is None:
             images, targets, paths = trainer.datamodule.sample("val", self.images)  # type: ignore[attr-defined]
-            names = trainer.datamodule.class_names  # type: ignore[attr-defined]
+            names, more = trainer.datamodule.class_names, {}  # type: ignore[attr-defined]
             if targets.ndim == 1:
                 self._sample = Sample(images.cpu(), torch.as_tensor(targets), [str(path) for path in paths])
             else:
                 self._sample = label_by_label(images.cpu(), targets, paths, all_of_them=self.target == "true")
-                names = [*names, NO_LABEL]
+                names, more = [*names, NO_LABEL], {"labels": self._sample.labels}
             save_arrays(
                 folder / "images.npz",
                 images=self._sample[0].numpy(),
                 targets=self._sample[1].numpy(),
                 paths=np.array(self._sample[2]),
                 class_names=np.array(names),
+                **more,
             )
         return self._sample
 
@@ -183,17 +181,14 @@ def draw_labels(
     title: str,
     thresholds: NDArray[np.float32],
 ) -> NDArray[np.uint8]:
-    """Draw the Grad-CAM grid of images with the true `labels` (N, K); the rest as in `draw`."""
+    """Draw the Grad-CAM grid of images with the true `labels` (N, K), of which it tells the known ones; see `draw`."""
     said = 1 / (1 + np.exp(-attribution.logits.astype(np.float64)))
-
-    def told(which: NDArray[np.bool_]) -> list[str]:
-        return ["+".join(name for name, is_one in zip(names, row, strict=True) if is_one) or NO_LABEL for row in which]
 
     figure = figures.gradcam_grid(
         images,
         attribution.maps,
-        true=told(labels == 1),
-        predicted=told(said >= thresholds),
+        true=together(labels == 1, names),
+        predicted=together((said >= thresholds) & ~np.isnan(labels), names),
         confidences=said[np.arange(len(said)), attribution.targets].tolist(),
         explained=[names[explained] for explained in attribution.targets],
         title=f"Grad-CAM · {title} · {attribution.layer}",

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from .class_balance import balanced_weights
 from .iterative_stratification import divide
-from .splits import FRACTION_DRAW, SPLITS, TEST_DRAW, VAL_DRAW, check_groups, split_dataset, thin_out
+from .splits import FRACTION_DRAW, SPLITS, TEST_DRAW, VAL_DRAW, check_groups, class_ranks, split_dataset, thin_out
 
 
 class LabelKind(NamedTuple):
@@ -24,6 +24,7 @@ class LabelKind(NamedTuple):
         weights: the weight (K,) of each class in the loss with which classes of unequal size count alike.
         counts: how many images each of K classes has, (K,).
         stand_ins: int64 (N,), a class for each image, for draws in which classes take turns.
+        examples: which images of each of the first classes an audit shows, up to a number, drawn by a seed.
     """
 
     split: Callable[..., dict[str, np.ndarray]]
@@ -31,6 +32,7 @@ class LabelKind(NamedTuple):
     weights: Callable[[np.ndarray, int], list[float]]
     counts: Callable[[np.ndarray, int], np.ndarray]
     stand_ins: Callable[[np.ndarray], np.ndarray]
+    examples: Callable[[np.ndarray, int, int, int], list[np.ndarray]]
 
 
 def kind_of(targets: np.ndarray) -> LabelKind:
@@ -134,11 +136,24 @@ def rarest_labels(targets: np.ndarray) -> np.ndarray:
     return labels
 
 
+def class_examples(targets: np.ndarray, classes: int, number: int, seed: int) -> list[np.ndarray]:
+    ranks = class_ranks(targets, np.random.default_rng(seed))
+    return [np.flatnonzero((targets == target) & (ranks < number)) for target in range(classes)]
+
+
+def label_examples(targets: np.ndarray, classes: int, number: int, seed: int) -> list[np.ndarray]:
+    order = np.random.default_rng(seed).permutation(len(targets))
+    return [np.sort(order[targets[order, label] == 1][:number]) for label in range(classes)]
+
+
 ONE = LabelKind(
     split_dataset,
     thin_out,
     balanced_weights,
     counts=lambda targets, classes: np.bincount(targets, minlength=classes),
     stand_ins=lambda targets: targets,
+    examples=class_examples,
 )
-SEVERAL = LabelKind(split_multilabel, thin_out_multilabel, positive_weights, count_positives, rarest_labels)
+SEVERAL = LabelKind(
+    split_multilabel, thin_out_multilabel, positive_weights, count_positives, rarest_labels, label_examples
+)

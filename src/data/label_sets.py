@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..names import natural, nfc
+from ..names import JOINED, NO_LABEL, natural, nfc
 from .columns import LABEL, Columns, by_name, find_named, find_others, listed, usable
 from .labels_table import Table, as_text
 
@@ -17,9 +17,6 @@ YES, NO, UNKNOWN = {"1", "1.0", "true"}, {"0", "0.0", "false"}, {"", "-1", "-1.0
 
 SEPARATORS = re.compile(r"[;|,]")
 """Between the labels of a cell; where a column has none of them, spaces are."""
-
-JOINED = "|"
-"""Between the labels of an image in predictions.csv: no class may have it in its name."""
 
 MOST = 10_000
 """Classes: targets are a table of images and classes."""
@@ -32,7 +29,7 @@ class LabelSet(NamedTuple):
     unknown: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
-        return ", ".join(sorted(self.true)) or "no label"
+        return ", ".join(sorted(self.true)) or NO_LABEL
 
 
 def find_label_sets(table: Table, wanted: Mapping[str, Any]) -> Columns:

@@ -21,6 +21,7 @@ from ..trained.examples import Examples
 from ..training.label_results import probabilities, thresholds_of, write_label_answers
 from .copies import look_for_copies, write_copies
 from .measurement import Meter, compare
+from .record import told_of
 
 log = logging.getLogger(__name__)
 
@@ -64,22 +65,11 @@ def evaluate_labels(
         write_copies(files, copied, examples.paths)
     _draw_reliability(trained, examples, said, targets, folder)
     _say(values, intervals, trained, targets, errors)
+    there = int((targets == 1).any(axis=0).sum())
     return {
-        "checkpoint": str(trained.path),
-        "network": trained.name,
+        **told_of(trained, examples, meter, images, there, seed),
         "task": MULTILABEL.name,
-        "data": examples.data.source,
-        "root": str(examples.data.data_root),
-        "split": split,
-        "own": examples.own,
-        "images": images,
-        "classes": len(trained.class_names),
-        "classes_with_images": int((targets == 1).any(axis=0).sum()),
         "unknown": int(np.isnan(targets).sum()),
-        "trained_on": examples.trained_on,
-        "skipped": len(examples.data.skipped),
-        "precision": meter.precision,
-        "seed": seed,
         **{f"{split}/{name}": value for name, value in values.items()},
         "intervals": {f"{split}/{name}": list(ends) for name, ends in intervals.items()},
         "interval_methods": {f"{split}/{name}": METHOD for name in intervals},

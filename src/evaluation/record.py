@@ -105,19 +105,7 @@ def evaluate_examples(
     split = examples.split
     values = {name: one.value for name, one in found.estimates.items()} | measured.figures
     return {
-        "checkpoint": str(trained.path),
-        "network": trained.name,
-        "data": examples.data.source,
-        "root": str(examples.data.data_root),
-        "split": split,
-        "own": examples.own,
-        "images": images,
-        "classes": len(trained.class_names),
-        "classes_with_images": found.classes,
-        "trained_on": examples.trained_on,
-        "skipped": len(examples.data.skipped),
-        "precision": meter.precision,
-        "seed": seed,
+        **told_of(trained, examples, meter, images, found.classes, seed),
         **{f"{split}/{name}": value for name, value in values.items()},
         "intervals": _intervals(found, split),
         "interval_methods": {f"{split}/{name}": one.method for name, one in found.estimates.items()},
@@ -125,6 +113,27 @@ def evaluate_examples(
         "calibration": None if scaled is None else told(scaled, split),
         "copies": None if copied is None else _copies(copied, without, split),
         "mistakes": wrong,
+    }
+
+
+def told_of(
+    trained: Trained, examples: Examples, meter: Meter, images: int, classes_with_images: int, seed: int
+) -> dict[str, Any]:
+    """Return what evaluate.json says of network and images, whatever the task."""
+    return {
+        "checkpoint": str(trained.path),
+        "network": trained.name,
+        "data": examples.data.source,
+        "root": str(examples.data.data_root),
+        "split": examples.split,
+        "own": examples.own,
+        "images": images,
+        "classes": len(trained.class_names),
+        "classes_with_images": classes_with_images,
+        "trained_on": examples.trained_on,
+        "skipped": len(examples.data.skipped),
+        "precision": meter.precision,
+        "seed": seed,
     }
 
 

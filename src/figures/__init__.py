@@ -11,6 +11,7 @@ from .class_image_sheets import JudgedImages as JudgedImages
 from .class_image_sheets import class_image_pages as class_image_pages
 from .class_image_sheets import class_image_steps as class_image_steps
 from .confusion import confusion_matrix as confusion_matrix
+from .cooccurrence import cooccurrence as cooccurrence
 from .costs import cost_charts as cost_charts
 from .costs import pareto_front as pareto_front
 from .curves import curves as curves

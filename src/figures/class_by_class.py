@@ -18,8 +18,8 @@ MISSING = "#eeeeee"
 GAP = 10  # pixels
 
 
-def class_heat_map(f1: pd.DataFrame) -> Figure:
-    """Draw F1 of each class (row) and group (column), the class with the lowest mean at the top.
+def class_heat_map(f1: pd.DataFrame, figure_name: str = "F1", classes: str = "classes") -> Figure:
+    """Draw F1, or another figure, of each class (row) and group (column), the class with the lowest mean at the top.
 
     Values in [0, 1] or NaN. Of more than 40 classes the 20 worst and the 20 best are shown.
     """
@@ -27,12 +27,12 @@ def class_heat_map(f1: pd.DataFrame) -> Figure:
     ranked = f1.loc[means.sort_values(na_position="last").index]
     hidden = max(0, len(ranked) - 2 * EXTREMES)
     unknown = "; grey: unknown" if f1.isna().any(axis=None) else ""
-    title = f"F1 of {len(f1)} classes, worst first{unknown}"
+    title = f"{figure_name} of {len(f1)} {classes}, worst first{unknown}"
     if hidden:
         known = ranked[means[ranked.index].notna().to_numpy()]
         gap = pd.DataFrame(np.nan, index=[""], columns=f1.columns)
         ranked = pd.concat([known.head(EXTREMES), gap, known.tail(EXTREMES)])
-        title = f"F1, the {EXTREMES} worst and {EXTREMES} best of {len(f1)} classes{unknown}"
+        title = f"{figure_name}, the {EXTREMES} worst and {EXTREMES} best of {len(f1)} {classes}{unknown}"
     rows, columns = ranked.shape
     cell = float(np.clip(6 / columns, 0.28, 1.1))
     upright = cell * DPI < 90

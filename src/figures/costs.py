@@ -36,10 +36,10 @@ def pareto_front(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.bool_]:
     return np.asarray(~(as_good & better).any(axis=1) & ~np.isnan(cost) & ~np.isnan(accuracy))
 
 
-def cost_charts(points: pd.DataFrame) -> Figure | None:
-    """Draw accuracy against parameters, MACs and latency, a chart each on a logarithmic axis; None where none is known.
+def cost_charts(points: pd.DataFrame, score: str = "accuracy") -> Figure | None:
+    """Draw scores against parameters, MACs and latency, a chart each on a logarithmic axis; None where none is known.
 
-    `points` has one row a group: `label`, `accuracy`, and any of `accuracy_sd`, `parameters`, `macs`, `latency_ms`;
+    `points` has one row a group: `label`, `score`, and any of `score_sd`, `parameters`, `macs`, `latency_ms`;
     values may be NaN. Points that no other beats (`pareto_front`) are filled and joined by a line. Points carry their
     label, or a number where labels would overlap.
     """
@@ -47,17 +47,17 @@ def cost_charts(points: pd.DataFrame) -> Figure | None:
     panels = {cost: rows for cost, rows in panels.items() if len(rows)}
     if not panels:
         return None
-    return _drawn(points, panels, numbered=False) or _drawn(points, panels, numbered=True)
+    return _drawn(points, panels, score, numbered=False) or _drawn(points, panels, score, numbered=True)
 
 
 def _known(points: pd.DataFrame, cost: str) -> pd.DataFrame:
-    rows = pd.DataFrame({"cost": points[cost], "accuracy": points["accuracy"]}).astype(float)
-    rows["sd"] = points["accuracy_sd"].astype(float) if "accuracy_sd" in points else np.nan
-    known = np.isfinite(rows["cost"]) & np.isfinite(rows["accuracy"]) & (rows["cost"] > 0)
+    rows = pd.DataFrame({"cost": points[cost], "score": points["score"]}).astype(float)
+    rows["sd"] = points["score_sd"].astype(float) if "score_sd" in points else np.nan
+    known = np.isfinite(rows["cost"]) & np.isfinite(rows["score"]) & (rows["cost"] > 0)
     return pd.DataFrame(rows[known])
 
 
-def _drawn(points: pd.DataFrame, panels: dict[str, pd.DataFrame], numbered: bool) -> Figure | None:
+def _drawn(points: pd.DataFrame, panels: dict[str, pd.DataFrame], score: str, numbered: bool) -> Figure | None:
     """Draw the charts one below the other; return None where the labels find no place."""
     below = -(-len(points) // 2) if numbered else 0
     figure = Figure(figsize=(WIDTH, 3 * len(panels) + 0.3 + 0.22 * below), dpi=DPI)
@@ -67,11 +67,11 @@ def _drawn(points: pd.DataFrame, panels: dict[str, pd.DataFrame], numbered: bool
         labels = pd.Series([f"{i}" for i in range(1, len(points) + 1)], points.index)
         _key(figure, points["label"])
     figure.suptitle(
-        "Test accuracy against cost; filled: no other is both cheaper and better", x=0.01, ha="left", size=10, color=INK
+        f"Test {score} against cost; filled: no other is both cheaper and better", x=0.01, ha="left", size=10, color=INK
     )
     charts = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, (cost, rows) in zip(charts, panels.items(), strict=True):
-        _chart(axes, rows, cost)
+        _chart(axes, rows, cost, score)
     FigureCanvasAgg(figure)
     give_fonts(figure)
     with boxes_allowed():
@@ -89,21 +89,21 @@ def _key(figure: Figure, labels: Iterable[str]) -> None:
     )
 
 
-def _chart(axes: Axes, rows: pd.DataFrame, cost: str) -> None:
+def _chart(axes: Axes, rows: pd.DataFrame, cost: str, score: str) -> None:
     axes.set_xscale("log")
     room = max((rows["cost"].max() / rows["cost"].min()) ** 0.15, 2.2)  # at least one tick, and a place for labels
     axes.set_xlim(rows["cost"].min() / room, rows["cost"].max() * room)
-    front = pareto_front(rows["cost"], rows["accuracy"])
-    axes.errorbar(rows["cost"], rows["accuracy"], rows["sd"].fillna(0), fmt="none", ecolor="#9a9a9a", elinewidth=1.2)
+    front = pareto_front(rows["cost"], rows["score"])
+    axes.errorbar(rows["cost"], rows["score"], rows["sd"].fillna(0), fmt="none", ecolor="#9a9a9a", elinewidth=1.2)
     steps = rows[front].sort_values("cost")
     axes.step(
         [*steps["cost"], rows["cost"].max() * room],
-        [*steps["accuracy"], steps["accuracy"].iloc[-1]],
+        [*steps["score"], steps["score"].iloc[-1]],
         where="post", color=BLUE, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1,
     )  # fmt: skip
     for on_front, face in ((True, BLUE), (False, "white")):
         some = rows[front == on_front]
-        axes.scatter(some["cost"], some["accuracy"], s=42, facecolor=face, edgecolor=BLUE, linewidth=1.4, zorder=3)
+        axes.scatter(some["cost"], some["score"], s=42, facecolor=face, edgecolor=BLUE, linewidth=1.4, zorder=3)
     axes.margins(y=0.2)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -111,7 +111,7 @@ def _chart(axes: Axes, rows: pd.DataFrame, cost: str) -> None:
     axes.xaxis.set_major_formatter(plain if cost == "latency_ms" else EngFormatter(sep=""))
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_xlabel(COSTS[cost], size=11, color=INK)
-    axes.set_ylabel("accuracy", size=10, color=INK)
+    axes.set_ylabel(score, size=10, color=INK)
     axes.grid(color="#ececec", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -121,8 +121,8 @@ def _chart(axes: Axes, rows: pd.DataFrame, cost: str) -> None:
 def _label(axes: Axes, rows: pd.DataFrame, labels: pd.Series, numbered: bool) -> bool:
     """Write each point's label where it covers nothing; return False where one of them has no such place."""
     taken = _drawn_boxes(axes, rows)
-    for cost, accuracy, label in zip(rows["cost"], rows["accuracy"], labels[rows.index], strict=True):
-        point = axes.transData.transform((cost, accuracy))
+    for cost, score, label in zip(rows["cost"], rows["score"], labels[rows.index], strict=True):
+        point = axes.transData.transform((cost, score))
         size = np.array([text_width(label, SIZE) + 4, SIZE * DPI / 72 * 1.25])
         middle = _free_place(point, size, taken, axes.bbox, range(9, 300, 9) if numbered else (9, 18, 30))
         if middle is None and not numbered:
@@ -132,7 +132,7 @@ def _label(axes: Axes, rows: pd.DataFrame, labels: pd.Series, numbered: bool) ->
         far = np.hypot(*np.maximum(np.abs(offset) - size / 2, 0)) > 16
         leader = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(
-            label, (cost, accuracy), xytext=tuple(offset * 72 / DPI), textcoords="offset points", ha="center",
+            label, (cost, score), xytext=tuple(offset * 72 / DPI), textcoords="offset points", ha="center",
             va="center", size=SIZE, color=INK, parse_math=False, arrowprops=leader if far else None,
         )  # fmt: skip
     return True
@@ -141,8 +141,8 @@ def _label(axes: Axes, rows: pd.DataFrame, labels: pd.Series, numbered: bool) ->
 def _drawn_boxes(axes: Axes, rows: pd.DataFrame) -> list[Bbox]:
     """Return what a label may not cover, in pixels: points, their error bars, and the line of the front."""
     boxes = []
-    for cost, accuracy, sd in rows[["cost", "accuracy", "sd"]].fillna({"sd": 0}).to_numpy():
-        (x, y), (_, top) = axes.transData.transform([(cost, accuracy), (cost, accuracy + sd)])
+    for cost, score, sd in rows[["cost", "score", "sd"]].fillna({"sd": 0}).to_numpy():
+        (x, y), (_, top) = axes.transData.transform([(cost, score), (cost, score + sd)])
         boxes += [Bbox.from_extents(x - 7, y - 7, x + 7, y + 7), Bbox.from_extents(x - 2, 2 * y - top, x + 2, top)]
     front = axes.transData.transform(axes.lines[-1].get_xydata())
     for (x, y), (right, up) in pairwise(front):

@@ -29,6 +29,7 @@ OVERLAID = len(GROUP_COLOURS)  # groups that one chart can hold; more get a char
 SPLITS = {"train": "Train", "val": "Validation"}
 HEAD, CHART, AXIS = 0.6, 1.15, 0.45  # inches: the legend, a small chart, what stands below the lowest
 MOVEMENT = "Similarity of the Grad-CAMs to those of the last epoch (mean correlation; 1: the same)"
+QUANTITIES = {"accuracy": "accuracy", "loss": "loss"}
 Style = dict[str, Any]
 GROUP_STYLES: list[Style] = [
     {"color": colour, "linestyle": line, "marker": marker}
@@ -37,25 +38,25 @@ GROUP_STYLES: list[Style] = [
 
 
 def learning_curves(
-    histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Sequence[str] = ("accuracy", "loss")
+    histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Mapping[str, str] = QUANTITIES
 ) -> Figure:
     """Draw the mean over the seeds of each group, and a band from the lowest to the highest seed.
 
     `histories` maps a label to a table for each seed: one row an epoch, `epoch` and `{train,val}/{quantity}`; seeds may
-    have stopped at different epochs. Up to six groups share a chart for training and one for validation; more groups
-    get a chart each, training dashed.
+    have stopped at different epochs. `quantities` maps names to titles. Up to six groups share a chart for training and
+    one for validation; more groups get a chart each, training dashed.
     """
     if len(histories) <= OVERLAID:
         return _overlaid(histories, quantities)
     return _one_each(histories, quantities)
 
 
-def _overlaid(histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Sequence[str]) -> Figure:
+def _overlaid(histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Mapping[str, str]) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.2 * len(quantities) + 0.3 * len(histories)), dpi=DPI, layout="constrained")
     grid = figure.subplots(len(quantities), 2, sharex=True, sharey="row", squeeze=False)
-    for row, quantity in zip(grid, quantities, strict=True):
+    for row, (quantity, title) in zip(grid, quantities.items(), strict=True):
         for axes, (split, name) in zip(row, SPLITS.items(), strict=True):
-            axes.set_title(f"{name} {quantity}", loc="left", size=11, weight="bold", color=INK)
+            axes.set_title(f"{name} {title}", loc="left", size=11, weight="bold", color=INK)
             for seeds, style in zip(histories.values(), GROUP_STYLES, strict=False):
                 _draw(axes, by_epoch(seeds, f"{split}/{quantity}"), style)
         _log_where_needed(list(row), quantity)
@@ -64,7 +65,7 @@ def _overlaid(histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Seque
     return figure
 
 
-def _one_each(histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Sequence[str]) -> Figure:
+def _one_each(histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Mapping[str, str]) -> Figure:
     titles = _titles(histories)
     block = 0.2 + _height(titles)
     figure = Figure(figsize=(WIDTH, HEAD + len(quantities) * block), dpi=DPI)
@@ -72,11 +73,10 @@ def _one_each(histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Seque
         "train": {"color": BLUE, "linestyle": "--", "marker": "o"},
         "validation": {"color": VERMILLION, "linestyle": "-", "marker": "s"},
     }
-    for number, quantity in enumerate(quantities):
+    for number, (quantity, title) in enumerate(quantities.items()):
         top = HEAD + number * block
-        figure.text(
-            0.01, 1 - (top + 0.15) / figure.get_figheight(), quantity.capitalize(), size=12, weight="bold", color=INK
-        )
+        heading = title.capitalize() if title.islower() else title
+        figure.text(0.01, 1 - (top + 0.15) / figure.get_figheight(), heading, size=12, weight="bold", color=INK)
         grid = _small_charts(figure, titles, top + 0.2)
         for axes, seeds in zip(grid.flat, histories.values(), strict=False):
             for split, style in zip(SPLITS, styles.values(), strict=True):

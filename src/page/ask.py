@@ -14,7 +14,6 @@ from PIL import Image
 from ..attribution.cam import Attribution, class_activation_maps
 from ..attribution.methods import METHODS
 from ..figures.heat_maps import enlarge, overlay, panel_size, scale_maps
-from ..trained.logits import probabilities
 from .exhibits import Exhibit
 
 OFFERED = [name for name, method in METHODS.items() if method.kind == "map" and not method.per_channel]
@@ -81,10 +80,9 @@ _in_turn = ThreadPoolExecutor(1, thread_name_prefix="network")
 @lru_cache(maxsize=KEPT)
 def _answer(question: Question, opacity: float) -> Answer:
     said = _explain(question)
-    temperature = question.exhibit.temperature or 1.0
     target, raw = int(said.targets[0]), np.where(np.isfinite(said.maps[0]), said.maps[0], 0)
     picture = _draw(question.image.numpy(), raw, opacity)
-    return Answer(probabilities(said.logits, temperature)[0], target, not raw.max() > 0, picture)
+    return Answer(question.exhibit.probabilities(said.logits)[0], target, not raw.max() > 0, picture)
 
 
 @lru_cache(maxsize=KEPT)

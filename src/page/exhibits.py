@@ -14,11 +14,15 @@ from ..attribution.layers import deepest_layer, map_sizes
 from ..attribution.snapshot import frozen_copy
 from ..data.transforms import Geometry
 from ..errors import InputError, RunError
+from ..names import NO_LABEL, together
 from ..networks import layers_of
 from ..runs.saved_settings import run_settings
 from ..trained.checkpoint import Trained, load_trained
+from ..trained.logits import probabilities
 from ..trained.pictures import Pictures, open_split
 from ..trained.temperature import read_calibration
+from ..training.label_results import probabilities as label_probabilities
+from ..training.label_results import thresholds_of
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,7 @@ class Exhibit:
         layers: Height and width of the map of each layer to choose from, the deepest first.
         layer: The one to begin with, the deepest with a map of at least 4×4.
         facts: Network, data, size of input, test accuracy, as far as they are known.
+        thresholds: (K,), the probability from which each label is decided; None where an image has one class.
     """
 
     letter: str
@@ -44,6 +49,12 @@ class Exhibit:
     layers: dict[str, tuple[int, int]]
     layer: str
     facts: list[str]
+    thresholds: NDArray[np.float64] | None = None
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return (N, K), calibrated where there is a temperature."""
+        of_task = probabilities if self.thresholds is None else label_probabilities
+        return of_task(logits, self.temperature or 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +72,12 @@ class Examples:
         return dataset[index][0]
 
     def true(self, index: int) -> str:
-        return self.class_names[int(self.pictures.targets[index])]
+        """Return the class, or the labels with those of which nobody knows behind."""
+        if self.pictures.labels is None:
+            return self.class_names[int(self.pictures.targets[index])]
+        row = self.pictures.labels[[index]]
+        (known,), (unknown,) = together(row == 1, self.class_names), together(np.isnan(row), self.class_names)
+        return known if unknown == NO_LABEL else f"{known}, unknown {unknown}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +94,7 @@ def open_exhibition(checkpoint: str, device: torch.device, data_root: str | None
     `data_root` is where the run's data set lies now. Raise `InputError` for anything but a checkpoint of ours.
     """
     paths = split_paths(checkpoint)
-    trained = [load_trained(path, device) for path in paths]
+    trained = [load_trained(path, device, multilabel=True) for path in paths]
     letters = ["A", "B"] if len(paths) == 2 else [""]
     exhibits = [_exhibit(letter, one) for letter, one in zip(letters, trained, strict=True)]
     return Exhibition(exhibits, _examples(trained[0], data_root))
@@ -120,21 +136,24 @@ def _exhibit(letter: str, trained: Trained) -> Exhibit:
     # A map of less than 2×2 cells says nothing about where; and the usual names only, not every convolution's.
     layers = {name: cells for name, cells in sizes.items() if name in {*usual, layer} and min(cells) >= 2}
     temperature = None if calibration is None else calibration.temperature
-    return Exhibit(letter, trained, temperature, dict(reversed(layers.items())), layer, _facts(trained))
+    thresholds = thresholds_of(trained.module) if trained.multilabel else None
+    return Exhibit(letter, trained, temperature, dict(reversed(layers.items())), layer, _facts(trained), thresholds)
 
 
 def _facts(trained: Trained) -> list[str]:
     size, channels = trained.geometry.image_size, trained.geometry.in_channels
+    task = trained.module.task
+    classes = f"{len(trained.class_names)} {task.classes}"
     facts = [trained.name, f"{size}×{size} px, { ({1: 'grey', 3: 'colour'}.get(channels, f'{channels} bands')) }"]
     if trained.run is None:
-        return [*facts, f"{len(trained.class_names)} classes", trained.path.name]
+        return [*facts, classes, trained.path.name]
     with suppress(InputError, AttributeError):
         facts.append(f"trained on {run_settings(trained.run).data.name}")
-    facts.append(f"{len(trained.class_names)} classes")
+    facts.append(classes)
     with suppress(
         OSError, ValueError, KeyError, TypeError, RecursionError
     ):  # it was not tested, or its figures are damaged
-        facts.append(f"test accuracy {trained.run.metrics()['test/accuracy']:.3f}")
+        facts.append(f"test {task.score.title} {trained.run.metrics()[f'test/{task.first}']:.3f}")
     return [*facts, trained.run.path.absolute().name]
 
 

@@ -15,14 +15,14 @@ def draw(shown: Exhibition) -> None:
     st.title("ResLens", anchor=False)
     st.caption("What a trained network sees in a picture, how sure it is, and where the evidence lies.")
     runs = [
-        (f"Run {exhibit.letter}".strip(), exhibit.trained.run)
+        (f"Run {exhibit.letter}".strip(), exhibit.trained.run, exhibit.trained.module.task)
         for exhibit in shown.exhibits
         if exhibit.trained.run is not None
     ]
-    first, *others = st.tabs(["Pictures", *(name for name, _ in runs)], on_change="rerun")
+    first, *others = st.tabs(["Pictures", *(name for name, _, _ in runs)], on_change="rerun")
     with first:  # always drawn: Streamlit forgets the uploads of a page without them
         show_pictures(shown)
-    for tab, (_, run) in zip(others, runs, strict=True):
+    for tab, (_, run, task) in zip(others, runs, strict=True):
         if tab.open:
             with tab:
-                show_run(run)
+                show_run(run, task)

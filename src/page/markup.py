@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ..figures.style import BLUE, GREY, VERMILLION, shorten
 
 MOST_BARS = 6
+MOST_LABELS = 20
+"""Of several labels, those that reach their thresholds are all shown, up to so many."""
 
 STYLE = f"""<style>
 [data-testid="stMainBlockContainer"] {{padding-top: 2.5rem}}
@@ -27,8 +29,13 @@ STYLE = f"""<style>
   margin: 0.2rem 0; font-size: 0.95rem}}
 .rl-bar > :first-child {{overflow-wrap: anywhere; line-height: 1.15}}
 .rl-bar > :last-child {{text-align: right; font-variant-numeric: tabular-nums}}
-.rl-track {{background: color-mix(in srgb, {GREY} 22%, transparent); border-radius: 3px; height: 0.9rem}}
+.rl-track {{background: color-mix(in srgb, {GREY} 22%, transparent); border-radius: 3px; height: 0.9rem;
+  position: relative}}
 .rl-fill {{background: {GREY}; border-radius: 3px; height: 100%}}
+.rl-label {{grid-template-columns: minmax(0, 2fr) 3fr 3.8rem 4.9rem}}
+.rl-label > :nth-child(3) {{text-align: right; font-variant-numeric: tabular-nums}}
+.rl-label > :last-child {{font-size: 0.8rem; font-weight: 400; opacity: 0.75}}
+.rl-at {{position: absolute; top: -0.15rem; bottom: -0.15rem; border-left: 2px solid {VERMILLION}}}
 .rl-first {{font-weight: 600}} .rl-first .rl-fill {{background: {BLUE}}}
 .rl-table {{border-collapse: collapse; font-variant-numeric: tabular-nums}}
 .rl-table th, .rl-table td {{border: 1px solid color-mix(in srgb, {GREY} 35%, transparent); padding: 0.3rem 0.7rem;
@@ -77,30 +84,21 @@ def table(rows: Mapping[str, Sequence[str]], columns: Sequence[str] = ()) -> str
     return f'<table class="rl-table">{head}<tbody>{body}</tbody></table>'
 
 
-def card(name: str, true: str | None, answers: Sequence[str]) -> str:
-    """Return a picture's name, its true class where known, and what one or two networks answer (HTML)."""
-    said = f'<p class="rl-name">{escaped(name)}{"" if true is None else f" · true class {escaped(true)}"}</p>'
+def card(name: str, true: str | None, answers: Sequence[str], of: str = "class") -> str:
+    """Return a picture's name, its true class (or what `of` says) where known, and what one or two networks answer."""
+    said = f'<p class="rl-name">{escaped(name)}{"" if true is None else f" · true {of} {escaped(true)}"}</p>'
     number = "rl-two" if len(answers) > 1 else "rl-one"
     return f'<div class="rl-card">{said}<div class="rl-answers {number}">{"".join(answers)}</div></div>'
 
 
-def answer(
-    letter: str,
-    picture: bytes,
-    probabilities: NDArray[np.float64],
-    class_names: Sequence[str],
-    target: int,
-    *,
-    dark: bool,
-) -> str:
-    """Return what one network answers: its `picture` (JPEG) with the map for class `target`, and classes as bars."""
+def answer(letter: str, picture: bytes, target: str, said: str, *, dark: bool) -> str:
+    """Return what one network answers: its `picture` (JPEG) with the map for class `target`, and what is `said`."""
     heading = f"<b>{letter}</b>" if letter else ""
     source = f"data:image/jpeg;base64,{b64encode(picture).decode()}"
-    explained = escaped(class_names[target])
+    explained = escaped(target)
     evidence = f"No positive evidence for {explained}" if dark else f"Evidence for {explained}"
     image = f'<img src="{source}" alt="The picture as the network sees it, and beside it the map">'
-    shown = f"<div>{heading}{image}{note(evidence)}</div>"
-    return f'<section class="rl-answer">{shown}<div>{bars(probabilities, class_names, target)}</div></section>'
+    return f'<section class="rl-answer"><div>{heading}{image}{note(evidence)}</div><div>{said}</div></section>'
 
 
 def bars(probabilities: NDArray[np.float64], class_names: Sequence[str], target: int) -> str:
@@ -117,10 +115,34 @@ def bars(probabilities: NDArray[np.float64], class_names: Sequence[str], target:
     return "".join(rows) + (note(f"and {left} other classes") if left else "")
 
 
-def _bar(name: str, probability: float, *, first: bool) -> str:
-    percent = 100 * probability
+def label_bars(
+    probabilities: NDArray[np.float64], thresholds: NDArray[np.float64], class_names: Sequence[str], target: int
+) -> str:
+    """Return the labels that reach their thresholds, in bold, then the most probable others, and the label `target`.
+
+    `probabilities` and `thresholds` (K,) are in [0, 1].
+    """
+    decided = probabilities >= thresholds
+    order = np.lexsort((-probabilities, ~decided)).tolist()
+    shown = order[: max(MOST_BARS, min(int(decided.sum()), MOST_LABELS))]
+    if target not in shown:
+        shown[-1] = target
+    rows = [
+        _bar(class_names[k], float(probabilities[k]), first=bool(decided[k]), at=float(thresholds[k])) for k in shown
+    ]
+    left, more = len(class_names) - len(shown), int(decided.sum()) - int(decided[shown].sum())
+    reach = f", {more} of which reach their thresholds" if more else ""
+    return "".join(rows) + (note(f"and {left} other labels{reach}") if left else "")
+
+
+def _bar(name: str, probability: float, *, first: bool, at: float | None = None) -> str:
+    """Return a bar; `at` is a label's threshold, which `first` says it reaches."""
+    percent, label, tick, line, reach = 100 * probability, "", "", "", ""
+    if at is not None:
+        label, tick = " rl-label", "✓ " if first else ""
+        line, reach = f'<div class="rl-at" style="left: {100 * at:.2f}%"></div>', f"<span>from {100 * at:.1f} %</span>"
     return (
-        f'<div class="rl-bar{" rl-first" if first else ""}"><span>{escaped(name, 40)}</span>'
-        f'<div class="rl-track"><div class="rl-fill" style="width: {percent:.2f}%"></div></div>'
-        f"<span>{percent:.1f} %</span></div>"
+        f'<div class="rl-bar{label}{" rl-first" if first else ""}"><span>{tick}{escaped(name, 40)}</span>'
+        f'<div class="rl-track"><div class="rl-fill" style="width: {percent:.2f}%"></div>{line}</div>'
+        f"<span>{percent:.1f} %</span>{reach}</div>"
     )

@@ -196,10 +196,11 @@ def _choose_layer(exhibit: Exhibit) -> str:
 
 def _choose_target(exhibit: Exhibit) -> int | None:
     names = exhibit.trained.class_names
+    usual = "predicted class" if exhibit.thresholds is None else "likeliest label"
     chosen: int | None = st.selectbox(
         _label(exhibit, "Evidence for"),
         [None, *range(len(names))],
-        format_func=lambda index: "predicted class" if index is None else shorten(names[index], 120),
+        format_func=lambda index: usual if index is None else shorten(names[index], 120),
     )
     return chosen
 
@@ -217,7 +218,8 @@ def _card(picture: Picture, exhibits: list[Exhibit], settings: list[Settings]) -
     except Exception:
         log.exception("a picture could not be explained")
         return markup.refusal(picture.name, OOPS)
-    return markup.card(picture.name, picture.true, answers)
+    of = "class" if exhibits[0].thresholds is None else "labels"
+    return markup.card(picture.name, picture.true, answers, of)
 
 
 def _answer(picture: Picture, exhibit: Exhibit, settings: Settings) -> str:
@@ -226,13 +228,20 @@ def _answer(picture: Picture, exhibit: Exhibit, settings: Settings) -> str:
         exhibit, picture.inputs[geometry], picture.digests[geometry], settings.method, settings.layer, settings.target
     )
     said = ask(question, settings.opacity)
-    return markup.answer(exhibit.letter, said.picture, said.probabilities, names, said.target, dark=said.dark)
+    if exhibit.thresholds is None:
+        shown = markup.bars(said.probabilities, names, said.target)
+    else:
+        shown = markup.label_bars(said.probabilities, exhibit.thresholds, names, said.target)
+    return markup.answer(exhibit.letter, said.picture, names[said.target], shown, dark=said.dark)
 
 
 def _calibration(exhibits: list[Exhibit]) -> str:
-    """Say for each exhibit whether its confidences are calibrated."""
+    """Say for each exhibit whether its confidences are calibrated, or which labels are decided."""
     sentences = []
     for exhibit in exhibits:
+        if exhibit.thresholds is not None:
+            sentences.append("✓: a label that reaches its threshold, the line across its bar and the figure behind it.")
+            continue
         whose = f"{exhibit.letter}'s confidences" if exhibit.letter else "Confidences"
         how = (
             "not calibrated (src.evaluate calibrate=true does it)"
@@ -240,4 +249,4 @@ def _calibration(exhibits: list[Exhibit]) -> str:
             else f"calibrated (temperature {exhibit.temperature:.2f})"
         )
         sentences.append(f"{whose} are {how}.")
-    return " ".join(sentences)
+    return " ".join(dict.fromkeys(sentences))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..analysis.classification import confusion_among, most_mistaken
-from ..analysis.metrics import SHOWN
+from ..analysis.tasks import ONE_CLASS, Task
 from ..data.decoding_cost import reason_against
 from ..data.refusal import refuse
 from ..figures.confusion import confusion_matrix
@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 SPLITS = {"baseline": "before", "train": "train", "val": "validation", "test": "test"}
 """The prefix in metrics.json -> what the page calls it; `before` is the untrained network on the test set."""
 
-CURVES = {name: metric.heading for name, metric in SHOWN.items() if metric.curve}
-
 COSTS = {
     "parameters": ("Parameters", "{:,}"),
     "macs": ("Multiply-adds of an image", "{:,}"),
@@ -45,6 +43,17 @@ COSTS = {
 }
 """Key of cost.json -> name and unit for people."""
 
+LABEL_FIGURES = {
+    "average_precision": "Average precision",
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "threshold": "Threshold",
+}
+"""Column of per_class.csv -> its name for people."""
+
+MOST_LABELS = 100
+
 MOST_BYTES, MOST_PIXELS = 50 * 10**6, 50_000_000
 """Of a picture of a run: the sheets of Grad-CAMs are the largest, and have some 5 million pixels."""
 
@@ -55,14 +64,18 @@ LEAST_SCALE = 0.68
 """Pictures of a run shrink no further, or small letters would be illegible: a phone scrolls them sideways."""
 
 
-def show_run(run: RunFolder) -> None:
+def show_run(run: RunFolder, task: Task) -> None:
     """Draw the run's figures into the page. What is missing or damaged gets a line instead."""
     with _part("Figures", run.metrics_file):
-        _show_metrics(run.metrics(), *run.classes_with_images())
+        _show_metrics(task, run.metrics(), *run.classes_with_images())
     with _part("Curves", run.history_file):
-        _show_curves(run.history(), _best_epoch(run))
-    with _part("Confusion matrix of the test images", run.predictions_file):
-        _show_confusion(run)
+        _show_curves(task, run.history(), _best_epoch(run))
+    if task is ONE_CLASS:
+        with _part("Confusion matrix of the test images", run.predictions_file):
+            _show_confusion(run)
+    else:
+        with _part("Labels of the test images", run.per_class_file):
+            _show_labels(run.per_class())
     with _part("Grad-CAM by epoch", run.gradcam):
         _show_gradcam(run)
     with _part("Cost", run.cost_file):
@@ -81,23 +94,23 @@ def _part(title: str, source: Path) -> Iterator[None]:
         st.caption(f"{source.name} of this run is damaged and can't be shown.")
 
 
-def _show_metrics(metrics: dict[str, float], there: int, classes: int) -> None:
-    """The test accuracy in large, and all splits in a table; `there`: classes with test images."""
+def _show_metrics(task: Task, metrics: dict[str, float], there: int, classes: int) -> None:
+    """What sums up the test in large, and all splits in a table; `there`: classes with test images."""
     rows = {
-        name: [_four_digits(metrics.get(f"{split}/{figure}")) for figure in SHOWN]
+        name: [_four_digits(metrics.get(f"{split}/{figure}")) for figure in task.shown]
         for split, name in SPLITS.items()
-        if metrics.get(f"{split}/accuracy") is not None
+        if metrics.get(f"{split}/{task.first}") is not None
     }
     if not rows:
         raise FileNotFoundError
-    if "test/accuracy" in metrics:
-        st.metric("Test accuracy", f"{float(metrics['test/accuracy']):.2%}")
+    if f"test/{task.first}" in metrics:
+        st.metric(f"Test {task.score.title}", f"{float(metrics[f'test/{task.first}']):.2%}")
     # Scrolled sideways on a phone, where a number would else be broken into two lines.
-    columns = [metric.heading for metric in SHOWN.values()]
+    columns = [metric.heading for metric in task.shown.values()]
     st.html(f'<div style="overflow-x: auto; white-space: nowrap">{markup.table(rows, columns)}</div>')
     if there < classes:
         st.caption(
-            f"Macro figures of the test set are averages over the {there} of {classes} classes that have images."
+            f"Macro figures of the test set are averages over the {there} of {classes} {task.classes} that have images."
         )
     if "best_epoch" in metrics:
         st.caption(f"The checkpoint of epoch {int(metrics['best_epoch'])} of {int(metrics['epochs'])}.")
@@ -114,7 +127,7 @@ def _best_epoch(run: RunFolder) -> int | None:
         return None
 
 
-def _show_curves(history: pd.DataFrame, best: int | None) -> None:
+def _show_curves(task: Task, history: pd.DataFrame, best: int | None) -> None:
     """Draw a chart for each figure: training dashed, validation solid, the best epoch marked."""
     charts, remarks = [], []
     if len(history) > MOST_EPOCHS:
@@ -122,7 +135,7 @@ def _show_curves(history: pd.DataFrame, best: int | None) -> None:
         history = history.iloc[::step]
         remarks.append(f"Of {step} epochs one is shown.")
     best = best if best in set(history["epoch"]) else None
-    for figure, title in CURVES.items():
+    for figure, title in ((name, metric.heading) for name, metric in task.shown.items() if metric.curve):
         splits = {f"train/{figure}": "train", f"val/{figure}": "validation"}
         rows = history[["epoch", *splits]].rename(columns=splits).melt("epoch", var_name="split", value_name=title)
         rows = rows.astype({"epoch": int, title: float}).dropna()
@@ -185,6 +198,19 @@ def _show_confusion(run: RunFolder) -> None:
         pixels = to_image(confusion_matrix(counts, names[classes], len(names)))
         picture, width = _png(pixels), pixels.shape[1]
     _show_picture(picture, width, "confusion matrix", run)
+
+
+def _show_labels(table: pd.DataFrame) -> None:
+    """Draw a row for each label, those with the lowest average precision first."""
+    ranked = table.sort_values("average_precision", kind="stable").head(MOST_LABELS)
+    rows = {
+        str(row["class"]): [f"{row['support']:,.0f}", *(f"{row[name]:.4f}" for name in LABEL_FIGURES)]
+        for row in ranked.to_dict("records")
+    }
+    columns = ["Images", *LABEL_FIGURES.values()]
+    st.html(f'<div style="overflow-x: auto; white-space: nowrap">{markup.table(rows, columns)}</div>')
+    note = f"Of {len(table):,} labels the {len(ranked):,} worst. " if len(table) > len(ranked) else ""
+    st.caption(f"{note}Each label's threshold has the best F1 on the validation images.")
 
 
 def _show_gradcam(run: RunFolder) -> None:

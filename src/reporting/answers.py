@@ -4,13 +4,13 @@ Whether a difference is shown is decided in `difference_shown`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from ..analysis.metrics import SCORES
+from ..analysis.tasks import ONE_CLASS, Task
 from ..frames import pd
 from ..tables import large_number
 from .difference_shown import Comparison, compare, is_shown, p_value, points
@@ -30,19 +30,23 @@ class Result:
     comparisons: Sequence[Comparison]
     looks: Looks
 
+    @property
+    def task(self) -> Task:
+        return self.test_set.task
+
 
 def best(result: Result) -> str:
     """Say which group is best, and whether its lead over the next one is a difference."""
-    table = result.table
+    table, task = result.table, result.task
     if len(table) == 1:
         return levels(result)
     if len(table) == 2 and result.comparisons:
         return f"{result.comparisons[0]}."
     first, second = table.to_dict("records")[:2]
     lead = next((comparison for comparison in result.comparisons if comparison.other == second["label"]), None)
-    text = f"{first['label']} is best with {_accuracy(first)} of the test images"
+    text = f"{first['label']} is best with {_score(first, task)}{task.after}"
     if lead is None:
-        return f"{text}, {second['label']} next with {_accuracy(second)}."
+        return f"{text}, {second['label']} next with {_score(second, task)}."
     return f"{text}; {lead}."
 
 
@@ -53,12 +57,12 @@ def cost(result: Result) -> str:
     text = f"{best(result).rstrip('.')}; {first['label']} has {_costs(first)}"
     if smallest is first:
         return f"{text}."
-    return f"{text}, the smallest, {smallest['label']}, {_costs(smallest)} and reaches {_accuracy(smallest)}."
+    return f"{text}, the smallest, {smallest['label']}, {_costs(smallest)} and reaches {_score(smallest, result.task)}."
 
 
 def levels(result: Result) -> str:
     """Say how good each group is, and how good it was before training."""
-    return "; ".join(map(_level, result.table.to_dict("records"))) + "."
+    return "; ".join(_level(row, result.task) for row in result.table.to_dict("records")) + "."
 
 
 def pretraining(result: Result) -> str:
@@ -76,19 +80,24 @@ def pretraining(result: Result) -> str:
         return best(result)
     asked = {max(pretrained, key=size).label, min(scratch, key=size).label}
     groups = [group for group in result.test_set.groups if group.label in asked]  # the better one first
-    verdicts = [f"{comparison}; " for comparison in compare(TestSet(result.test_set.name, groups))[0]]
-    reached = [f"{label} reaches {_accuracy(row)}" for label, row in rows.items()]
+    verdicts = [f"{comparison}; " for comparison in compare(replace(result.test_set, groups=groups))[0]]
+    reached = [f"{label} reaches {_score(row, result.task)}" for label, row in rows.items()]
     return f"{''.join(verdicts)}{', '.join(reached)}."
 
 
 def gap(result: Result) -> str:
     """Say which network overfits most, on few images and on many, and which one is best there."""
-    fraction, overfits, wins = "data.train_fraction", itemgetter("gap_accuracy"), itemgetter("test_accuracy")
+    task, fraction = result.task, "data.train_fraction"
+    overfits, wins, title = (
+        itemgetter(f"gap_{task.first}"),
+        itemgetter(f"test_{task.first}"),
+        task.score.title,
+    )
     rows = result.table.to_dict("records")
     if fraction not in result.table:
         most = max(rows, key=overfits)
-        does = "overfits most" if most["gap_accuracy"] > 0 else "is nearest to overfitting"
-        return f"{most['label']} {does}: train accuracy minus validation accuracy is {_gap(most)}; {best(result)}"
+        does = "overfits most" if overfits(most) > 0 else "is nearest to overfitting"
+        return f"{most['label']} {does}: train {title} minus validation {title} is {_gap(most, task)}; {best(result)}"
     try:
         shares = sorted({row[fraction] for row in rows}, key=float)
     except ValueError:  # one run doesn't say, or says what is no number
@@ -97,14 +106,14 @@ def gap(result: Result) -> str:
     for share in shares:
         alike, size = [row for row in rows if row[fraction] == share], f"{100 * float(share):g} %"
         most, first = max(alike, key=overfits), max(alike, key=wins)
-        worst.append(f"{most['model']} on {size} of the images ({_gap(most)})")
-        winners.append(f"{first['model']} on {size} ({_accuracy(first)})")
+        worst.append(f"{most['model']} on {size} of the images ({_gap(most, task)})")
+        winners.append(f"{first['model']} on {size} ({_score(first, task)})")
         others = {row["label"] for row in alike if row is not first}
         leads = (c for c in result.comparisons if c.best == first["label"] and c.other in others)
         lead = next(leads, None)  # in the end that on most images
     verdict = f"; {lead}" if lead is not None else ""
     return (
-        f"Train accuracy is furthest above validation accuracy with {', '.join(worst)}; best on the test set are "
+        f"Train {title} is furthest above validation {title} with {', '.join(worst)}; best on the test set are "
         f"{', '.join(winners)}{verdict}."
     )
 
@@ -130,6 +139,8 @@ def sharpness(result: Result) -> str:
 
 def depth(result: Result) -> str:
     """Say how the training error changes from the shallowest to the deepest network, plain and residual."""
+    if result.task is not ONE_CLASS:  # an mAP has no error that would be its rest
+        return best(result)
     table = result.table.assign(layers=result.table["model"].str.extract(r"(\d+)$", expand=False).astype(float))
     parts = []
     for kind in ("plain", "resnet"):
@@ -165,13 +176,13 @@ ANSWERS: Mapping[str, Callable[[Result], str]] = {
 }
 
 
-def _level(row: Row) -> str:
-    before = ""
-    if not np.isnan(row["baseline_accuracy"]):
-        before = f" after training and {100 * row['baseline_accuracy']:.1f} % before"
-    macro = {name: 100 * row[f"test_{name}"] for name, metric in SCORES.items() if metric.average == "macro"}
+def _level(row: Row, task: Task) -> str:
+    before, baseline = "", row[f"baseline_{task.first}"]
+    if not np.isnan(baseline):
+        before = f" after training and {100 * baseline:.1f} % before"
+    macro = {name: 100 * row[f"test_{name}"] for name, metric in task.scores.items() if metric.average == "macro"}
     known = ", ".join(f"{name} {value:.1f}" for name, value in macro.items() if not np.isnan(value))
-    return f"{row['label']}: {_accuracy(row)} of the test images{before} (macro {known} %)"
+    return f"{row['label']}: {_score(row, task)}{task.after}{before} (macro {known} %)"
 
 
 def _costs(row: Row) -> str:
@@ -179,14 +190,14 @@ def _costs(row: Row) -> str:
     return f"{large_number(row['parameters'])} parameters, {large_number(row['macs'])} MACs{latency}"
 
 
-def _accuracy(row: Row) -> str:
-    spread = "" if np.isnan(row["test_accuracy_sd"]) else f" ± {100 * row['test_accuracy_sd']:.1f}"
-    return f"{100 * row['test_accuracy']:.1f}{spread} %"
+def _score(row: Row, task: Task) -> str:
+    mean, sd = row[f"test_{task.first}"], row[f"test_{task.first}_sd"]
+    return f"{task.before}{100 * mean:.1f}{'' if np.isnan(sd) else f' ± {100 * sd:.1f}'} %"
 
 
-def _gap(row: Row) -> str:
-    spread = "" if np.isnan(row["gap_accuracy_sd"]) else f" ± {100 * row['gap_accuracy_sd']:.1f}"
-    return f"{points(row['gap_accuracy'])}{spread} points"
+def _gap(row: Row, task: Task) -> str:
+    mean, sd = row[f"gap_{task.first}"], row[f"gap_{task.first}_sd"]
+    return f"{points(mean)}{'' if np.isnan(sd) else f' ± {100 * sd:.1f}'} points"
 
 
 def _welch(one: Row, other: Row, column: str) -> float:

@@ -2,19 +2,15 @@
 
 The best group of a test set is compared with each of the others, image by image. A difference is shown where test and
 interval agree: the p-value, corrected for the number of comparisons, is below `SIGNIFICANT`, and the 95 % interval
-(Tango's) excludes 0. `is_shown` is the rule; everything in a report that says so asks it.
+excludes 0. `is_shown` is the rule; everything in a report that says so asks it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-import numpy as np
-
-from ..analysis.intervals import difference_interval
-from ..analysis.significance import exact_mcnemar, holm
-from ..frames import pd
+from ..analysis.significance import holm
 from .finished import Problem, Run
 from .groups import Group, TestSet
+from .tasks import parts_of
 
 SIGNIFICANT = 0.05
 
@@ -32,10 +28,11 @@ class Comparison:
         best, other: their labels.
         images: how many different test images they were paired on.
         replicates: how many pairs of runs, of the same seed and fold.
-        difference: accuracy of the best minus that of the other, averaged over the pairs.
-        low, high: its 95 % interval, Tango's, over several pairs of runs by effective images.
+        difference: what sums up the task (accuracy, mAP) of the best minus that of the other, averaged over the pairs.
+        low, high: its 95 % interval: of accuracies Tango's, over several pairs of runs by effective images.
         better, worse: images that the best gets right in more runs than the other, and in fewer.
-        p: of the exact test of better against worse: McNemar's, or over several pairs its extension, each image once.
+        p: of accuracies, of the exact test of better against worse: McNemar's, or over several pairs its extension,
+            each image once.
         p_holm: corrected for the number of comparisons in this test set.
     """
 
@@ -55,13 +52,19 @@ class Comparison:
     def shown(self) -> bool:
         return is_shown(self.p_holm, self.low, self.high)
 
+    @property
+    def bounded(self) -> bool:
+        """Whether there is an interval: few images, or such as leave nothing open, have none."""
+        return self.low <= self.high
+
     def __str__(self) -> str:
         """`resnet50 is 0.4 points below resnet18 (95 % interval −1.1 to 0.3, …): no difference shown`."""
         side = "below" if self.difference > 0 else "above"
         apart = f"{abs(100 * self.difference):.1f} points {side}" if self.difference else "equal to"
         runs = "of one seed each" if self.replicates == 1 else f"of {self.replicates} pairs of runs"
+        known = f"95 % interval {points(-self.high)} to {points(-self.low)}" if self.bounded else "no 95 % interval"
         return (
-            f"{self.other} is {apart} {self.best} (95 % interval {points(-self.high)} to {points(-self.low)}, {runs}): "
+            f"{self.other} is {apart} {self.best} ({known}, {runs}): "
             f"{'a difference' if self.shown else 'no difference'} shown"
         )
 
@@ -86,24 +89,20 @@ def compare(test_set: TestSet) -> tuple[list[Comparison], list[Problem]]:
         ValueError: two runs of a pair were tested on different images.
     """
     best, *others = test_set.groups
-    paired, problems = [], []
+    judge = parts_of(test_set.task).difference
+    found, problems = [], []
     for other in others:
         pairs = _same_replicates(best, other)
         if pairs:
-            paired.append((other.label, len(pairs), _by_image(pairs)))
+            found.append((other.label, len(pairs), judge(pairs)))
         else:
             reason = f"no seed in common with {best.label}, the best of {test_set.name}: not compared with it"
             problems.append(Problem(other.label, reason))
-    p_values = [exact_mcnemar(images["sum"].to_numpy()) for _, _, images in paired]
-    comparisons = []
-    for (label, replicates, images), p, p_holm in zip(paired, p_values, holm(p_values), strict=True):
-        weights, weighted, better, worse = (
-            images[name].to_numpy() for name in ("weight", "weighted", "better", "worse")
-        )
-        counts = (int((images["sum"] > 0).sum()), int((images["sum"] < 0).sum()))
-        interval = difference_interval(better / weights, worse / weights, weights)
-        figures = (float(weighted.sum() / replicates), *interval, *counts)
-        comparisons.append(Comparison(best.label, label, len(images), replicates, *figures, p, p_holm))
+    corrected = holm([difference.p for _, _, difference in found])
+    comparisons = [
+        Comparison(best.label, label, replicates=replicates, **asdict(difference), p_holm=p_holm)
+        for (label, replicates, difference), p_holm in zip(found, corrected, strict=True)
+    ]
     return comparisons, problems
 
 
@@ -111,31 +110,3 @@ def _same_replicates(best: Group, other: Group) -> list[tuple[Run, Run]]:
     """Return the pairs of runs of the same seed and fold."""
     others = {run.replicate: run for run in other.runs}
     return [(run, others[run.replicate]) for run in best.runs if run.replicate in others]
-
-
-def _by_image(pairs: Sequence[tuple[Run, Run]]) -> pd.DataFrame:
-    """Return one row an image: `sum`, `weight` and `weighted` of its differences over the pairs.
-
-    `better` and `worse` are the weights of the pairs in which only the best, or only the other is right.
-
-    A difference is 1 where only the best is right, −1 where only the other is. Where the test images follow the seed,
-    or are parts of a cross-validation, an image is in some pairs only. Each pair counts alike in the mean difference of
-    accuracy, so a difference weighs 1 / images of its pair: Σ weighted / Σ weight is that mean exactly.
-    """
-    tables = []
-    for one, another in pairs:
-        difference = _correct(one).to_frame("mine").join(_correct(another).rename("theirs"), how="outer")
-        if difference.isna().any(axis=None):
-            raise ValueError(f"{one.name} and {another.name} were tested on different images")
-        sums = difference["mine"].astype(np.int64) - difference["theirs"].astype(np.int64)
-        columns = {"sum": sums, "weight": 1.0, "weighted": sums, "better": sums > 0, "worse": sums < 0}
-        table = pd.DataFrame(columns).astype({name: float for name in columns if name != "sum"})
-        table.loc[:, table.columns != "sum"] /= len(sums)
-        tables.append(table)
-    return pd.concat(tables).groupby(level=0, sort=False).sum()
-
-
-def _correct(run: Run) -> pd.Series:
-    """Return whether each image was classified correctly, by its path."""
-    predictions = run.predictions.set_index("path")
-    return predictions["target"] == predictions["predicted"]

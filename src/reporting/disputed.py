@@ -43,7 +43,7 @@ def disagreement(one: Group, other: Group) -> Disagreement | None:
 
 def _of_runs(one: str, first: Run, other: str, second: Run) -> Disagreement | None:
     both = first.predictions.merge(second.predictions, on=["path", "target"], suffixes=("_one", "_other"))
-    right = both["predicted_one"] == both["target"], both["predicted_other"] == both["target"]
+    right = both["right_one"], both["right_other"]
     sides = both[right[0] & ~right[1]].index, both[~right[0] & right[1]].index
     turns = [place for places in zip_longest(*sides) for place in places if place is not None]
     if not turns:
@@ -51,8 +51,8 @@ def _of_runs(one: str, first: Run, other: str, second: Run) -> Disagreement | No
     chosen = both.loc[sorted(turns[:MOST])]
     return Disagreement(
         images=_images(first, list(chosen["path"])),
-        true=list(chosen["target"]),
-        predicted={one: list(chosen["predicted_one"]), other: list(chosen["predicted_other"])},
+        true=list(chosen["true_one"]),
+        predicted={one: list(chosen["said_one"]), other: list(chosen["said_other"])},
         replicate=first.replicate,
         count=len(turns),
     )

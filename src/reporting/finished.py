@@ -1,7 +1,7 @@
 """Finished runs, read from their folders alone; a run that can't be in a report is named with the reason."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -11,17 +11,18 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..analysis.tasks import MULTILABEL
+from ..analysis.tasks import Task, task_of
 from ..errors import InputError, first_line
 from ..frames import pd
 from ..names import natural
-from ..runs.columns import read_csv, refuse_infinite
+from ..runs.columns import read_csv
 from ..runs.contents import MissingError, UnusableError, is_number, parse_yaml, read_json, read_yaml
 from ..runs.folder import RunFolder
 from ..settings import composing  # noqa: F401  # the resolvers that a configuration may use
 from ..settings.check import problem
 from ..settings.defaults import EARLIER
 from .found import REMEDY, find_runs
+from .tested import read_tested
 
 Replicate = tuple[int, int | None]
 """Seed and fold; the fold is None without cross-validation."""
@@ -30,16 +31,8 @@ IGNORED = ("seed", "data.fold", "sweep", "study", "resume", "probabilities")
 """Settings that differ within a group, name a run or keep more of it: neither they nor what follows from them make a
 group."""
 
-FIGURES = ("loss", "accuracy")
-"""What every run has, for each split; a run of an earlier version may lack other metrics."""
-FIGURES_NEEDED = (
-    *(f"{split}/{figure}" for split in ("train", "val", "test") for figure in FIGURES),
-    *("best_epoch", "epochs", "train_seconds", "images_per_second", "parameters", "seed"),
-)
+NEEDED = ("best_epoch", "epochs", "train_seconds", "images_per_second", "parameters", "seed")
 COSTS = ("parameters", "macs", "latency_ms_median")
-
-TOLERANCE = 1e-3
-"""How far the accuracy in metrics.json, a float32 mean, may be from that of predictions.csv."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +46,7 @@ class Run:
         overrides: what was typed, key -> value; empty if `.hydra` doesn't say.
         record, metrics, cost: run.json, metrics.json and, if there is one, cost.json.
         history: metrics.csv, one row an epoch.
-        predictions: path, target, predicted (class names) and confidence of each test image.
+        predictions: path, target, predicted (class names) of each test image, how sure the network was, and `right`.
         per_class: class, support, precision, recall, f1, in the order of the classes.
         settings: `config` without `IGNORED`, resolved as if these were the same in all runs; None if unknown.
         at_once: how many runs of its sweep the launcher trained at the same time.
@@ -77,6 +70,10 @@ class Run:
     def replicate(self) -> Replicate:
         """What distinguishes the runs of one group."""
         return self.config["seed"], self.config["data"].get("fold")
+
+    @property
+    def task(self) -> Task:
+        return task_of(self.config["data"])
 
     @property
     def class_names(self) -> list[str]:
@@ -140,22 +137,16 @@ def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
     record = read_json(path, "run.json")
     _check_status(record)
     metrics = read_json(path, "metrics.json")
-    if f"test/{MULTILABEL.first}" in metrics or f"val/{MULTILABEL.first}" in metrics:
-        raise UnusableError(f"it is of {MULTILABEL.words}, which reports don't compare yet")
-    _check_metrics(metrics)
     content = _as_trained_last(read_yaml(path, ".hydra/config.yaml", dict, foreign=True), record)
     config, settings = _resolve(content), _resolve(content, without=True)
     _check_config(config)
-    history = read_csv(path, "metrics.csv", ("epoch", *(f"{s}/{f}" for s in ("train", "val") for f in FIGURES)))
+    task = task_of(config["data"])
+    figures = ("loss", task.first)  # what every run has; one of an earlier version may lack others
+    _check_metrics(metrics, figures)
+    history = read_csv(path, "metrics.csv", ("epoch", *(f"{s}/{f}" for s in ("train", "val") for f in figures)))
     if len(history) != metrics["epochs"]:
         raise UnusableError(f"metrics.csv has {len(history)} epochs, and metrics.json says {metrics['epochs']}")
-    figures = ("support", "precision", "recall", "f1")
-    per_class = read_csv(path, "per_class.csv", ("class", *figures), text=("class",))
-    refuse_infinite("per_class.csv", per_class, figures)
-    words = ("path", "target", "predicted")
-    predictions = read_csv(path, "predictions.csv", (*words, "confidence"), text=words)
-    refuse_infinite("predictions.csv", predictions, ("confidence",))
-    _check_predictions(predictions, per_class, metrics["test/accuracy"])
+    predictions, per_class = read_tested(path, metrics, task)
     choices, at_once = _read_hydra(path)
     overrides = _read_overrides(path)
     remarks: list[Problem] = []
@@ -180,9 +171,10 @@ def _check_status(record: Mapping[str, Any]) -> None:
         raise UnusableError(f"run.json doesn't say that it has finished (status {status[:40]})")
 
 
-def _check_metrics(metrics: Mapping[str, Any]) -> None:
-    missing = [key for key in FIGURES_NEEDED if key not in metrics]
-    if all(f"test/{figure}" in missing for figure in FIGURES):
+def _check_metrics(metrics: Mapping[str, Any], figures: Sequence[str]) -> None:
+    needed = (*(f"{split}/{figure}" for split in ("train", "val", "test") for figure in figures), *NEEDED)
+    missing = [key for key in needed if key not in metrics]
+    if all(f"test/{figure}" in missing for figure in figures):
         raise UnusableError("metrics.json has no figures of the test set (test=false leaves them out)")
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -201,25 +193,6 @@ def _check_config(config: Mapping[str, Any]) -> None:
         raise UnusableError(".hydra/config.yaml: seed, data.fold or data.folds is no whole number")
     if problem("data.folds", folds):
         raise UnusableError(f".hydra/config.yaml: data.folds={folds} is not possible")
-
-
-def _check_predictions(predictions: pd.DataFrame, per_class: pd.DataFrame, accuracy: float) -> None:
-    """Raise `UnusableError` if predictions.csv, per_class.csv and metrics.json can't be of the same test."""
-    names, rows, support = per_class["class"], len(predictions), per_class["support"].sum()
-    if not names.is_unique:
-        raise UnusableError(f"per_class.csv has the class {names[names.duplicated()].iloc[0]!r} more than once")
-    unknown = (set(predictions["target"]) | set(predictions["predicted"])) - set(names)
-    if unknown:
-        raise UnusableError(f"predictions.csv has the class {min(unknown)!r}, and per_class.csv hasn't")
-    if rows != support:
-        raise UnusableError(f"predictions.csv has {rows:,} rows, and per_class.csv counts {support:,} images")
-    paths = predictions["path"]
-    if not paths.is_unique:
-        raise UnusableError(f"predictions.csv has {paths[paths.duplicated()].iloc[0]!r} more than once")
-    counted = (predictions["target"] == predictions["predicted"]).mean()
-    if abs(counted - accuracy) > TOLERANCE:
-        said = f"{accuracy:.4f} in metrics.json and {counted:.4f} in predictions.csv"
-        raise UnusableError(f"test accuracy is {said}: they are not of the same run")
 
 
 def _as_trained_last(content: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:

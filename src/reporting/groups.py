@@ -1,4 +1,4 @@
-"""Groups of runs that differ only in the seed, and test sets: groups that were measured on the same images."""
+"""Groups of runs that differ only in the seed, and test sets: groups of one task, measured on the same images."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ..analysis.tasks import Task
 from ..names import Key, natural
 from .finished import Problem, Replicate, Run
 from .labels import label_groups, model_name, same_settings
@@ -35,9 +36,13 @@ class Group:
         return model_name(self.runs[0])
 
     @property
-    def accuracy(self) -> float:
-        """Test accuracy, averaged over the runs."""
-        return sum(run.metrics["test/accuracy"] for run in self.runs) / len(self.runs)
+    def task(self) -> Task:
+        return self.runs[0].task
+
+    @property
+    def score(self) -> float:
+        """What sums up the task on the test set, averaged over the runs."""
+        return sum(run.metrics[f"test/{self.task.first}"] for run in self.runs) / len(self.runs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,7 @@ class TestSet:
     __test__: ClassVar = False  # or pytest takes the class for one of its own
     name: str
     groups: list[Group]
+    task: Task
 
     @property
     def class_names(self) -> list[str]:
@@ -118,14 +124,15 @@ def _age(run: Run) -> tuple[float, Key]:
 def test_sets(groups: Sequence[Group]) -> tuple[list[TestSet], list[Problem]]:
     """Return the groups by what they were measured on, and as problems those of one data set that can't be compared.
 
-    Groups share a test set if data set and classes are the same and so are, for each seed and fold that both have, test
-    images and labels; without a common seed, if all of their runs have the same. The test images may follow the seed.
+    Groups share a test set if task, data set and classes are the same and so are, for each seed and fold that both
+    have, test images and labels; without a common seed, if all of their runs have the same. The test images may follow
+    the seed.
     """
     digests = {id(group): {run.replicate: _digest(run) for run in group.runs} for group in groups}
 
     def alike(one: Group, other: Group) -> bool:
         same_classes = one.runs[0].class_names == other.runs[0].class_names
-        return same_classes and _same_images(digests[id(one)], digests[id(other)])
+        return one.task is other.task and same_classes and _same_images(digests[id(one)], digests[id(other)])
 
     def agree(one: Group, other: Group) -> bool:
         return _data_set(one) == _data_set(other) and alike(one, other)
@@ -151,7 +158,8 @@ def test_sets(groups: Sequence[Group]) -> tuple[list[TestSet], list[Problem]]:
     sets = [
         TestSet(
             name if counts[name] == 1 else f"{name} ({_some(members)})",
-            sorted(members, key=lambda group: -group.accuracy),
+            sorted(members, key=lambda group: -group.score),
+            members[0].task,
         )
         for name, members in zip(names, found, strict=True)
     ]
@@ -194,6 +202,8 @@ def _apart(members: Sequence[Group]) -> str:
 def _difference(members: Sequence[Group], others: Sequence[Group]) -> str:
     classes, known = members[0].runs[0].class_names, others[0].runs[0].class_names
     apart = _apart(members)
+    if members[0].task is not others[0].task:
+        return f"of {members[0].task.words}, and {_some(others)} of {others[0].task.words}: {apart}"
     if classes == known:
         return f"measured on other test images than {_some(others)}: {apart}"
     if sorted(classes) == sorted(known):
@@ -211,8 +221,8 @@ def _name(members: Sequence[Group]) -> str:
         for run in group.runs:
             seeds[run.replicate[0]] += len(run.predictions)
         images = max(images, *seeds.values())
-    classes = len(members[0].runs[0].class_names)
-    return f"{title or data['name']}: {images:,} test image{'s' * (images != 1)} of {classes} classes"
+    classes = f"{len(members[0].runs[0].class_names)} {members[0].task.classes}"
+    return f"{title or data['name']}: {images:,} test image{'s' * (images != 1)} of {classes}"
 
 
 def _some(groups: Sequence[Group]) -> str:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from ..analysis.intervals import mean_interval
 from ..analysis.maps import half_energy_area, map_similarity
+from ..analysis.tasks import MULTILABEL
 from ..errors import first_line
+from ..names import together
 from ..runs.arrays import read_arrays
 from .finished import Problem, Replicate, Run
 from .groups import Group
@@ -90,7 +92,9 @@ def read_maps(label: str, run: Run) -> Maps | None:
     files = sorted(folder.glob("epoch_*.npz"))
     if not files:
         return None
-    kept = read_arrays(run.folder.path, "gradcam/images.npz", ("images", "targets", "paths", "class_names"))
+    several = run.task is MULTILABEL
+    wanted = ("images", "targets", "paths", "class_names")
+    kept = read_arrays(run.folder.path, "gradcam/images.npz", (*wanted, "labels") if several else wanted)
     images, targets, paths = kept["images"], kept["targets"], kept["paths"]
     names = [str(name) for name in kept["class_names"]]
     if images.dtype != np.uint8 or images.ndim != 4 or not 0 < len(images) == len(targets) == len(paths):
@@ -101,15 +105,30 @@ def read_maps(label: str, run: Run) -> Maps | None:
         total += sum(array.nbytes for array in arrays.values())
         if total > MOST:
             raise ValueError(f"its maps would take more than {MOST >> 20:,} MiB")
-        said, of = ([names[i] for i in places] for places in (arrays["logits"].argmax(axis=1), arrays["explained"]))
-        found.append((int(arrays["epoch"]), arrays["maps"], said, of))
+        said = (
+            _decided(arrays["logits"], kept["labels"], run)
+            if several
+            else [names[i] for i in arrays["logits"].argmax(axis=1)]
+        )
+        found.append((int(arrays["epoch"]), arrays["maps"], said, [names[i] for i in arrays["explained"]]))
     found = [epoch for epoch in found if epoch[1].shape == found[-1][1].shape]
     for _, array, said, of in found:
         if array.dtype.kind != "f" or array.shape[:-2] != (len(images),) or not len(said) == len(of) == len(images):
             raise ValueError(f"maps of {array.dtype} {array.shape} for {len(images)} images")
-    true, best = [names[i] for i in targets], int(run.metrics["best_epoch"])
+    true, places = [names[i] for i in targets], [str(path) for path in paths]
+    if several:  # an image may be here once for each of its labels
+        places = [f"{path} {name}" for path, name in zip(places, true, strict=True)]
+        true = together(kept["labels"] == 1, names)
     epochs, maps, predicted, explained = map(list, zip(*found, strict=True))
-    return Maps(label, [str(path) for path in paths], images, true, epochs, maps, predicted, explained, best)
+    return Maps(label, places, images, true, epochs, maps, predicted, explained, int(run.metrics["best_epoch"]))
+
+
+def _decided(logits: NDArray[np.floating], labels: NDArray[np.floating], run: Run) -> list[str]:
+    """Return the labels that the thresholds of the best epoch decide for, but for those that are unknown (NaN)."""
+    from scipy.special import logit
+
+    known = ~np.isnan(labels)
+    return together((logits >= logit(run.per_class["threshold"].to_numpy())) & known, run.class_names)
 
 
 def look(groups: Sequence[Group]) -> Looks:

@@ -22,12 +22,13 @@ from ..runs.folder import RunFolder
 from ..tables import as_text
 from .answers import ANSWERS, Result
 from .chosen import Choice, read_choice
+from .class_pictures import Drawing
 from .difference_shown import Comparison, compare
 from .document import Page, Table, render_html, render_markdown
 from .finished import Problem, Run, read_runs
 from .groups import TestSet, group_runs, test_sets
 from .kept_maps import look
-from .sections import PICTURES, Drawing, describe, summary_table
+from .sections import PICTURES, describe, summary_table
 from .summary import report_table, summary
 
 COLUMNS_SHOWN = 5 + len(SCORES)
@@ -113,7 +114,7 @@ def show(report: Report) -> None:
     """Print a table for each test set, the answer, what was left out, and where the report is."""
     say = partial(get_console().print, markup=False, highlight=False, soft_wrap=True)
     for result in report.results:
-        say(f"\n{result.test_set.name}\n\n{as_text(plain_table(summary_table(result.table)))}")
+        say(f"\n{result.test_set.name}\n\n{as_text(plain_table(summary_table(result.table, result.test_set.task)))}")
     say("")
     for sentence in report.answer:
         say(visible(sentence))
@@ -172,8 +173,11 @@ def _answer(result: Result, study: dict[str, str], name: str) -> str:
 
 def _chosen(choice: Choice, runs: Sequence[Run]) -> str:
     """Return a search's answer. It isn't the best on the test set: of many, that one would be the luckiest there."""
-    accuracy = next((run.metrics["test/accuracy"] for run in runs if run.name == choice.run), None)
-    reached = "it is not in the tables" if accuracy is None else f"{100 * accuracy:.1f} % of the test images"
+    run = next((run for run in runs if run.name == choice.run), None)
+    reached = "it is not in the tables"
+    if run is not None:
+        task = run.task
+        reached = f"{task.before}{100 * run.metrics[f'test/{task.first}']:.1f} %{task.after}"
     return f"T{str(choice)[1:]}: {reached}. The tables are in the order of the test set, which chose nothing."
 
 

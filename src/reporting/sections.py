@@ -1,57 +1,42 @@
 """One test set as sections of the report: its tables as text, and its pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from .. import figures
-from ..analysis.classification import MOST_CLASSES, confusion_among, most_mistaken
-from ..analysis.metrics import METRICS, SCORES, Metric
+from ..analysis.metrics import Metric
+from ..analysis.tasks import Task
 from ..errors import InputError, RunError, first_line
 from ..frames import pd
 from ..tables import duration, large_number
 from .answers import Result
+from .class_pictures import Drawing
 from .difference_shown import p_value, points
 from .disputed import disagreement
 from .document import Picture, Section, Table
 from .finished import Replicate
 from .groups import Group, TestSet
 from .measured_maps import faithfulness_section
+from .tasks import parts_of
 
 PICTURES = (
     *("class_f1", "confusion_matrices", "costs", "disagreements", "gradcam", "gradcam_epochs", "gradcam_movement"),
-    "learning_curves",
+    *("learning_curves", "class_average_precision"),
 )
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """Saves figures in `folder` under names that begin with `prefix`."""
-
-    folder: Path
-    prefix: str
-
-    def __call__(self, figure: Figure | None, name: str, caption: str) -> list[Picture]:
-        """Return the saved picture in a list; an empty list if there is no figure."""
-        if figure is None:
-            return []
-        file = f"{self.prefix}{name}.png"
-        figures.save(figure, self.folder / file)
-        return [Picture(file, caption)]
 
 
 def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
     """Draw the pictures of one test set and return its sections; `name` tells several test sets apart."""
     groups = result.test_set.groups
-    tables = [summary_table(result.table), *_comparisons(result)]
+    task = result.test_set.task
+    tables = [summary_table(result.table, task), *_comparisons(result)]
     sections = [
-        Section(result.test_set.name, [_legend(result), *_machines(groups)], tables, _costs(result.table, draw)),
-        Section("Learning", pictures=_curves(groups, draw)),
-        Section("Classes", pictures=_classes(result.test_set, draw)),
+        Section(result.test_set.name, [_legend(result), *_machines(groups)], tables, _costs(result, draw)),
+        Section("Learning", pictures=_curves(groups, task, draw)),
+        Section(task.classes.capitalize(), pictures=parts_of(task).classes(result.test_set, draw)),
         _disagreements(result, draw),
         *_gradcams(result, draw),
         *faithfulness_section(groups),
@@ -65,16 +50,19 @@ def _legend(result: Result) -> str:
     apart = "seed or fold" if "folds" in result.table else "seed"
     count = f"{runs.max()}" if runs.min() == runs.max() else f"{runs.min()} to {runs.max()}"
     each = "one run" if runs.max() == 1 else f"{count} runs that differ only in their {apart}"
-    others = [m.title for name, m in SCORES.items() if not m.percent and result.table[f"test_{name}"].notna().any()]
+    task, table = result.test_set.task, result.table
+    others = [m.title for name, m in task.scores.items() if not m.percent and table[f"test_{name}"].notna().any()]
     unit = "in percent" + (f" except for {' and '.join(others)}" if others else "")
     there, classes = with_images(result.test_set)
     macro = (
-        f" Macro averages are over the {there} of {classes} classes that have test images." if there < classes else ""
+        f" Macro averages are over the {there} of {classes} {task.classes} that have test images."
+        if there < classes
+        else ""
     )
     return (
         f"Each row is {each}, best first: mean ± standard deviation over the runs, {unit}. The gap is between "
-        "training images, measured without augmentation, and validation images at the best epoch: above 0 in accuracy, "
-        f"or below 0 in loss, a network knows its training images better.{macro}"
+        "training images, measured without augmentation, and validation images at the best epoch: above 0 in "
+        f"{task.score.title}, or below 0 in loss, a network knows its training images better.{macro}"
     )
 
 
@@ -106,15 +94,16 @@ def _hardware(record: Mapping[str, Any]) -> str | None:
     return None if name is None else f"{name}, {hardware.get('threads')} threads"
 
 
-def summary_table(table: pd.DataFrame) -> Table:
+def summary_table(table: pd.DataFrame, task: Task) -> Table:
     """Return the summary as text: percent, `mean ± sd`, a dash for what is unknown; columns of dashes are left out."""
+    first = task.score
     columns = {
         "runs": [str(n) for n in table["n"]],
-        **{metric.title: _cells(table, f"test_{name}", metric) for name, metric in SCORES.items()},
-        "before": _cells(table, "baseline_accuracy", METRICS["accuracy"]),
-        "gap": _cells(table, "gap_accuracy", METRICS["accuracy"]),
-        "loss gap": _cells(table, "gap_loss", METRICS["loss"]),
-        "95 % interval": _between(table, "test_accuracy"),
+        **{metric.title: _cells(table, f"test_{name}", metric) for name, metric in task.scores.items()},
+        "before": _cells(table, f"baseline_{first.name}", first),
+        "gap": _cells(table, f"gap_{first.name}", first),
+        "loss gap": _cells(table, "gap_loss", task.metrics["loss"]),
+        "95 % interval": _between(table, f"test_{first.name}"),
         "best epoch": [_spread(*pair, digits=0) for pair in _means_and_sds(table, "best_epoch")],
         "training": [duration(seconds) for seconds in table["train_seconds"]],
         "parameters": [large_number(count) for count in table["parameters"]],
@@ -124,8 +113,8 @@ def summary_table(table: pd.DataFrame) -> Table:
     known = {name: cells for name, cells in columns.items() if any(cell != "–" for cell in cells)}
     rows = list(zip(table["label"], *known.values(), strict=True))
     caption = (
-        "Test set: accuracy and macro averages; 95 % interval: of the accuracy, on other images like these; before: "
-        "accuracy of the untrained network; latency: of one image"
+        f"Test set: {parts_of(task).measured}; 95 % interval: of the {first.title}, on other images like these; "
+        f"before: {first.title} of the untrained network; latency: of one image"
     )
     return Table(caption, ["model", *known], rows, best_first=len(rows) > 1)
 
@@ -135,17 +124,17 @@ def _comparisons(result: Result) -> list[Table]:
         return []
     rows = [
         (
-            *(c.other, points(-c.difference, "+"), f"{points(-c.high, '+')} to {points(-c.low, '+')}"),
+            *(c.other, points(-c.difference, "+")),
+            f"{points(-c.high, '+')} to {points(-c.low, '+')}" if c.bounded else "–",
             *(f"{c.worse}", f"{c.better}", *(p_value(p).removeprefix("= ") for p in (c.p, c.p_holm))),
             f"{c.images} × {c.replicates}",
         )
         for c in result.comparisons
     ]
+    task = result.test_set.task
     caption = (
-        f"Against {result.comparisons[0].best}, paired on the same test images: difference in accuracy, in points, "
-        "with its 95 % interval (Tango's; over several seeds by effective images); images that only the other or only "
-        "the best gets right (more often); McNemar's exact test (over several seeds its extension, which flips the "
-        "signs of the images' differences), without and with Holm's correction. All of it is about these trained "
+        f"Against {result.comparisons[0].best}, paired on the same test images: difference in "
+        f"{task.score.title}, in points, {parts_of(task).compared}. All of it is about these trained "
         "networks, not about other seeds, and the best was chosen on the same images."
     )
     if result.table["n"].max() > min(comparison.replicates for comparison in result.comparisons):
@@ -154,51 +143,24 @@ def _comparisons(result: Result) -> list[Table]:
     return [Table(caption, columns, rows)]
 
 
-def _costs(table: pd.DataFrame, draw: Drawing) -> list[Picture]:
+def _costs(result: Result, draw: Drawing) -> list[Picture]:
+    task, table = result.test_set.task, result.table
     if len(table) < 2:
         return []
-    points = table.rename(columns={"test_accuracy": "accuracy", "test_accuracy_sd": "accuracy_sd"})
-    caption = "Accuracy (bars: ± sd) against cost; filled: no other is both cheaper and better (Pareto front)"
-    return draw(figures.cost_charts(points), "costs", caption)
+    first = task.score
+    points = table.rename(columns={f"test_{first.name}": "score", f"test_{first.name}_sd": "score_sd"})
+    caption = f"{first.heading} (bars: ± sd) against cost; filled: no other is both cheaper and better (Pareto front)"
+    return draw(figures.cost_charts(points, first.title), "costs", caption)
 
 
-def _curves(groups: Sequence[Group], draw: Drawing) -> list[Picture]:
+def _curves(groups: Sequence[Group], task: Task, draw: Drawing) -> list[Picture]:
     histories = {group.label: [run.history for run in group.runs] for group in groups}
+    quantities = {name: task.metrics[name].title for name in (task.first, "loss")}
     caption = (
         "Learning curves: mean over the runs, with a band from the lowest to the highest. Training figures are "
         "measured during the epoch, with augmentation; the gap in the table is measured without"
     )
-    return draw(figures.learning_curves(histories), "learning_curves", caption)
-
-
-def _classes(test_set: TestSet, draw: Drawing) -> list[Picture]:
-    f1 = pd.DataFrame({group.label: _mean_f1(group) for group in test_set.groups})
-    names = test_set.class_names
-    said = {group.label: _indices(group, names) for group in test_set.groups}
-    targets, predicted = map(np.concatenate, zip(*said.values(), strict=True))
-    shown = most_mistaken(targets, predicted, len(names))
-    counts = {label: confusion_among(*pair, shown, len(names)) for label, pair in said.items()}
-    note = f"; of {len(names):,} classes the {MOST_CLASSES:,} with most mistakes" if len(shown) < len(names) else ""
-    return [
-        *draw(figures.class_heat_map(f1), "class_f1", "F1 of each class, mean over the runs"),
-        *draw(
-            figures.confusion_matrices(counts, [names[place] for place in shown]),
-            "confusion_matrices",
-            "Confusion matrices of all runs of a group together: rows are the true classes, columns the "
-            f"predicted{note}" + note,
-        ),
-    ]
-
-
-def _mean_f1(group: Group) -> pd.Series:
-    return pd.concat([run.per_class.set_index("class")["f1"] for run in group.runs], axis=1).mean(axis=1)
-
-
-def _indices(group: Group, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the true and the predicted class of the test images in all runs of a group, as indices."""
-    places = {name: place for place, name in enumerate(names)}
-    said = pd.concat([run.predictions for run in group.runs])
-    return said["target"].map(places).to_numpy(), said["predicted"].map(places).to_numpy()
+    return draw(figures.learning_curves(histories, quantities), "learning_curves", caption)
 
 
 def _disagreements(result: Result, draw: Drawing) -> Section:

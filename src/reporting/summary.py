@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..analysis.metrics import SCORES
 from ..frames import pd
-from .group_intervals import group_intervals
 from .groups import Group, TestSet
+from .tasks import parts_of
 
 
 def summary(test_set: TestSet) -> pd.DataFrame:
@@ -19,7 +18,8 @@ def summary(test_set: TestSet) -> pd.DataFrame:
     validation, in accuracy (above 0 when overfitting) and loss (below 0 when overfitting); the best checkpoint's epoch,
     from 1; seconds of training. Then `_low` and `_high` of the test metrics, the 95 % intervals that the choice of test
     images leaves (NaN where there is none), `epochs` and `images_per_second` of training (means), `parameters`, `macs`
-    of one image, and `latency_ms` of one image (median). NaN if no run of the group has the figure.
+    of one image, and `latency_ms` of one image (median). NaN if no run of the group has the figure. Where an image has
+    several labels, mAP (`map`) takes the place of accuracy.
 
     All runs of a cross-validation over several seeds count alike, n = seeds × folds. Folds of one seed share training
     images, so their sd says less than that of as many seeds.
@@ -40,22 +40,22 @@ def _frame(rows: Sequence[dict[str, Any]], test_sets: Sequence[TestSet]) -> pd.D
 
 
 def _row(group: Group) -> dict[str, Any]:
-    runs = group.runs
+    runs, task = group.runs, group.task
     metrics = pd.DataFrame([run.metrics for run in runs])
     costs = pd.DataFrame([run.cost or {} for run in runs], index=range(len(runs)))
     seeds = sorted({run.replicate[0] for run in runs})
     folds = sorted({run.replicate[1] for run in runs if run.replicate[1] is not None})
     empty = pd.Series(dtype=float)
-    measured = {f"test_{name}": metrics.get(f"test/{name}", empty) for name in SCORES}
-    measured["baseline_accuracy"] = metrics.get("baseline/accuracy", empty)
-    measured |= {f"{split}_accuracy": metrics[f"{split}/accuracy"] for split in ("train", "val")}
-    measured |= {f"gap_{name}": metrics[f"train/{name}"] - metrics[f"val/{name}"] for name in ("accuracy", "loss")}
+    measured = {f"test_{name}": metrics.get(f"test/{name}", empty) for name in task.scores}
+    measured[f"baseline_{task.first}"] = metrics.get(f"baseline/{task.first}", empty)
+    measured |= {f"{split}_{task.first}": metrics[f"{split}/{task.first}"] for split in ("train", "val")}
+    measured |= {f"gap_{name}": metrics[f"train/{name}"] - metrics[f"val/{name}"] for name in (task.first, "loss")}
     measured |= {name: metrics[name] for name in ("best_epoch", "train_seconds")}
     row: dict[str, Any] = {"label": group.label, "model": group.model, **group.differs, "n": len(runs)}
     row |= {"seeds": " ".join(map(str, seeds)), "folds": " ".join(map(str, folds))}
     for name, values in measured.items():
         row |= {name: values.mean(), f"{name}_sd": values.std(ddof=1)}
-    for name, (low, high) in group_intervals(group).items():
+    for name, (low, high) in parts_of(task).intervals(group).items():
         row |= {f"test_{name}_low": low, f"test_{name}_high": high}
     return row | {
         "epochs": metrics["epochs"].mean(),

@@ -15,15 +15,17 @@ if TYPE_CHECKING:  # the command line knows run folders, and starts without pand
 LARGEST = 2**28
 """Bytes of a file; the predictions for a million images have 2**26."""
 
-COLUMNS, CELLS = 1_000, 8_000_000
-"""The widest table of ours has twenty columns; the longest has four, and a row for each test image."""
+COLUMNS, CELLS = 10_100, 8_000_000
+"""The widest table of ours has a column for each label; the longest has four, and a row for each test image."""
 
 
-def read_csv(folder: Path, name: str, columns: Sequence[str], text: Sequence[str] = ()) -> "pd.DataFrame":
+def read_csv(
+    folder: Path, name: str, columns: Sequence[str], text: Sequence[str] = (), empty: Sequence[str] = ()
+) -> "pd.DataFrame":
     """Return a table of at least one row that has `columns`: those in `text` unchanged, all others as numbers.
 
     A class may be called NA or 01, so nothing in `text` counts as missing or as a number. A number may be `nan` (an
-    epoch without validation has no such figures), but not left out.
+    epoch without validation has no such figures), but not left out; only a text in `empty` may be.
     """
     from ..frames import pd
 
@@ -36,7 +38,8 @@ def read_csv(folder: Path, name: str, columns: Sequence[str], text: Sequence[str
         raise UnusableError(f"{name} has no rows")
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for row names
         raise UnusableError(f"{name} is damaged (line 2: more fields than columns)")
-    _refuse_rows(name, table.isna() | (table == ""), "a field is empty")
+    full = table.drop(columns=list(empty))
+    _refuse_rows(name, full.isna() | (full == ""), "a field is empty")
     for column in (column for column in table.columns if column not in text):
         numbers = pd.to_numeric(table[column], errors="coerce")
         _refuse_rows(name, (numbers.isna() & (table[column].str.lower() != "nan")).to_frame(), "no number")

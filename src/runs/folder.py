@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ..errors import InputError, RunError
 from ..files import csv_line, refuse_links, remove_partial, replacing, write_text
+from ..names import JOINED
 from ..settings.check import problem
 from .columns import read_table
 from .contents import NAMES, UnusableError, check_figures, check_record, read_json, read_yaml
@@ -224,7 +225,7 @@ class RunFolder:
         Labels stand in a cell with `|` between; `probability_NAME` is the column of a label's probability.
         """
         parts = (targets == 1, probabilities >= thresholds, targets != targets)
-        words = (["|".join(compress(class_names, row)) for row in part.tolist()] for part in parts)
+        words = ([JOINED.join(compress(class_names, row)) for row in part.tolist()] for part in parts)
         shares = ([f"{share:.6f}" for share in row] for row in probabilities.tolist())
         header = ("path", "target", "predicted", "unknown", *(f"probability_{name}" for name in class_names))
         rows = zip(paths, *words, shares, strict=True)
@@ -317,6 +318,11 @@ class RunFolder:
         if not (columns | {"confidence"} <= set(table.columns) or columns | {"unknown"} <= set(table.columns)):
             raise UnusableError(f"{self.predictions_file} is damaged (it lacks columns)")
         return cast("pd.DataFrame", table)
+
+    def per_class(self) -> "pd.DataFrame":
+        return cast(
+            "pd.DataFrame", self._read(lambda *place: read_table(*place, keep_default_na=False), self.per_class_file)
+        )
 
     def classes_with_images(self) -> tuple[int, int]:
         """Return how many classes have test images, and how many there are; (0, 0) where no table says so."""

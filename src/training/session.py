@@ -182,7 +182,7 @@ def _measure_baseline(parts: Parts) -> dict[str, float]:
     """Return the untrained network's figures on the test set."""
     parts.data.trainer = parts.trainer  # which divides the images among its processes
     metrics = _measure(parts, {"baseline": parts.data.evaluation_dataloader("test")})
-    first = parts.module.task.metrics[parts.module.task.first]
+    first = parts.module.task.score
     log.info("before training: test %s %.3f", first.title, metrics[f"baseline/{first.name}"])
     return metrics
 

@@ -48,7 +48,7 @@ class TestLearningCurves:
 
     def test_more_than_six_have_a_chart_each_with_train_and_validation(self, legible: Legible) -> None:
         groups = {f"model, fraction=0.{i}": [history(4, 0.1 * i)] for i in range(7)}
-        figure = figures.learning_curves(groups, ["accuracy"])
+        figure = figures.learning_curves(groups, {"accuracy": "accuracy"})
         charts = [axes for axes in figure.axes if axes.get_visible()]
         assert [axes.get_title(loc="left").replace("\n", " ") for axes in charts] == list(groups)
         for i, axes in enumerate(charts):
@@ -97,8 +97,8 @@ class TestCostCharts:
     points = pd.DataFrame(
         {
             "label": ["small", "middle", "large"],
-            "accuracy": [0.6, 0.9, 0.8],
-            "accuracy_sd": [0.01, np.nan, 0.02],
+            "score": [0.6, 0.9, 0.8],
+            "score_sd": [0.01, np.nan, 0.02],
             "parameters": [3e5, 1.1e7, 2.3e7],
             "macs": [np.nan] * 3,
         }
@@ -119,7 +119,7 @@ class TestCostCharts:
         assert {"small", "middle", "large"} <= set(legible(figure))
 
     def test_labels_that_would_cover_each_other_become_numbers(self, legible: Legible) -> None:
-        many = pd.DataFrame({"label": [LONG.format(i) for i in range(24)], "accuracy": 0.9, "latency_ms": 5.0})
+        many = pd.DataFrame({"label": [LONG.format(i) for i in range(24)], "score": 0.9, "latency_ms": 5.0})
         figure = figures.cost_charts(many)
         assert figure is not None
         written = legible(figure)
@@ -128,8 +128,8 @@ class TestCostCharts:
             assert any(text.startswith(f"{i} ") for text in written)
 
     def test_nothing_known_is_no_figure(self) -> None:
-        assert figures.cost_charts(self.points[["label", "accuracy", "macs"]]) is None
-        assert figures.cost_charts(self.points.assign(accuracy=np.nan)) is None
+        assert figures.cost_charts(self.points[["label", "score", "macs"]]) is None
+        assert figures.cost_charts(self.points.assign(score=np.nan)) is None
 
 
 class TestClassHeatMap:

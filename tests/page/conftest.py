@@ -4,6 +4,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from src.page import server
 from src.page.exhibits import Exhibition, open_exhibition
 from src.runs.folder import RunFolder
 from tests.page.visitor import EVIL
+from tests.support.command_line import run_here
+from tests.support.composed_labels import compose, patterns
+from tests.training.test_multilabel import RUN
 
 
 @pytest.fixture(scope="package")
@@ -40,6 +44,16 @@ def exhibitions(run: Path) -> dict[str, Exhibition]:
 
 
 @pytest.fixture(scope="package")
+def label_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three labels an image."""
+    folder = tmp_path_factory.mktemp("labels")
+    table = compose(folder / "pictures", patterns(), 120)
+    result = run_here(*RUN, f"data.table={table}", "trainer.max_epochs=2", "hydra.run.dir=run", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder / "run"
+
+
+@pytest.fixture(scope="package")
 def url(exhibitions: dict[str, Exhibition]) -> Iterator[str]:
     pytest.importorskip("streamlit")
     with server.bound(0) as listening:
@@ -51,3 +65,15 @@ def url(exhibitions: dict[str, Exhibition]) -> Iterator[str]:
         running.should_exit = True
         thread.join(30)
         assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A window's context in a real browser; its tests are skipped where there is none."""
+    playwright, path = pytest.importorskip("playwright.sync_api"), shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no chromium: apt install chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser.new_context(reduced_motion="reduce")  # which takes a share of the time
+        browser.close()

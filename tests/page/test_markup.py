@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from src.page.markup import answer, bars, card, escaped, refusal, table
+from src.page.markup import answer, bars, card, escaped, label_bars, refusal, table
 
 
 def test_nothing_that_was_typed_becomes_markup() -> None:
@@ -14,7 +14,8 @@ def test_nothing_that_was_typed_becomes_markup() -> None:
         refusal(evil, evil),
         card(evil, evil, []),
         table({evil: [evil]}, [evil]),
-        answer(evil[:0], b"", np.array([0.7, 0.3]), [evil, evil], 1, dark=False),
+        answer(evil[:0], b"", evil, bars(np.array([0.7, 0.3]), [evil, evil], 1), dark=False),
+        label_bars(np.array([0.7, 0.3]), np.array([0.5, 0.5]), [evil, evil], 1),
     ]
     for html in shown:
         assert "<img src=x" not in html
@@ -43,3 +44,21 @@ def test_the_explained_class_is_among_the_bars_however_improbable_it_is() -> Non
     assert "other classes" not in bars(shares[:2], names[:2], 1)
     assert bars(shares, names, 7).count("rl-first") == 1
     assert "40.0 %" in bars(shares, names, 7)
+
+
+def test_labels_that_reach_their_thresholds_come_first_and_are_marked() -> None:
+    shares, thresholds = np.array([0.9, 0.45, 0.4, 0.1]), np.array([0.95, 0.5, 0.3, 0.5])
+    shown = label_bars(shares, thresholds, list("abcd"), 0)
+    assert re.findall(r"<bdi>(.)<", shown) == list("cabd")
+    assert [part.split("<")[0] for part in shown.split("<span>✓ <bdi>")[1:]] == ["c"]
+    assert shown.count("rl-first") == 1
+    assert [float(place) for place in re.findall(r"left: ([0-9.]+)%", shown)] == [30, 95, 50, 50]
+
+
+def test_all_labels_that_reach_their_thresholds_are_shown_up_to_a_number() -> None:
+    names, many = [f"n{k}" for k in range(30)], np.linspace(0.9, 0.6, 30)
+    shown = label_bars(many, np.full(30, 0.5), names, 29)
+    assert shown.count("rl-first") == 20
+    assert "<bdi>n29<" in shown
+    assert "and 10 other labels, 10 of which reach their thresholds" in shown
+    assert label_bars(many, np.full(30, 0.99), names, 0).count('class="rl-bar rl-label"') == 6

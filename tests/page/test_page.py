@@ -19,22 +19,7 @@ from src.page import server
 from src.page.exhibits import Exhibition
 from src.trained.checkpoint import load_trained
 from src.trained.logits import predict, probabilities
-from tests.page.visitor import EVIL, Visitor
-
-pytest.importorskip("streamlit")
-playwright = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None:
-    pytest.skip("there is no chromium: apt install chromium", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser.new_context(reduced_motion="reduce")  # which takes a share of the time
-        browser.close()
+from tests.page.visitor import CHANGED, EVIL, Visitor
 
 
 @pytest.fixture
@@ -67,9 +52,6 @@ def expected(run: Path, files: Sequence[Path]) -> list[str]:
     images = torch.stack([load_image(file, trained.geometry) for file in files])
     shares = probabilities(predict(trained, [images]))
     return [f"{trained.class_names[row.argmax()]} {100 * row.max():.1f} %" for row in shares]
-
-
-CHANGED = "([old]) => document.querySelector('.rl-answer img').src != old"
 
 
 def test_a_picture_gets_its_class_bars_and_overlay_and_other_settings_another_map(

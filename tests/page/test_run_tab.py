@@ -42,10 +42,11 @@ def run(digits_run: Path, tmp_path: Path) -> RunFolder:
 
 def shown(folder: RunFolder) -> AppTest:
     def page(path: str) -> None:
+        from src.analysis.tasks import ONE_CLASS
         from src.page.run_tab import show_run
         from src.runs.folder import RunFolder
 
-        show_run(RunFolder(path))
+        show_run(RunFolder(path), ONE_CLASS)
 
     app = AppTest.from_function(page, args=(str(folder.path),), default_timeout=30).run()
     assert not app.exception

@@ -11,6 +11,10 @@ EVIL = "![a](http://e.example/a.png)<img src=//e.example/b>"
 """Words that have a page that reads them ask another site."""
 
 
+CHANGED = "([old]) => document.querySelector('.rl-answer img').src != old"
+"""JavaScript: whether the map is another one than before."""
+
+
 class Visitor:
     """One browser window on the page, `page` of Playwright; `context` keeps the page's scripts for the next one."""
 

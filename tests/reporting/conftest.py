@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
 
 from src.analysis.classification import per_class
-from src.analysis.metrics import METRICS
+from src.analysis.label_scores import count_labels, mean_average_precision, per_label
+from src.analysis.metrics import LABEL_METRICS, METRICS
 from src.runs.folder import RunFolder
 
 MakeRun = Callable[..., RunFolder]
@@ -87,6 +89,27 @@ def write_run(
     return folder
 
 
+def write_label_run(
+    path: Path, *overrides: str, logits: NDArray[np.float32], targets: NDArray[np.float32], **more: Any
+) -> RunFolder:
+    """A finished run of several labels an image: answers `logits` to `targets`, (N, K); decided where above 0."""
+    names, config = [f"label {i}" for i in range(targets.shape[1])], {"data.multilabel": True}
+    folder = write_run(path, *overrides, classes=names, config=config, **more)
+    said, decided_at = 1 / (1 + np.exp(-logits.astype(np.float64))), np.full(len(names), 0.5)
+    counts = count_labels(said >= decided_at, targets)
+    test = {name: float(row.of_counts(counts)) for name, row in LABEL_METRICS.items() if row.of_counts is not None}
+    test |= {"map": mean_average_precision(said, targets), "loss": 0.25}
+    kept = {key: value for key, value in folder.metrics().items() if "/" not in key}
+    others = {f"{split}/{name}": 0.5 for split in ("baseline", "train", "val") for name in LABEL_METRICS}
+    folder.write_metrics(kept | others | {f"test/{name}": value for name, value in test.items()})
+    columns = dict.fromkeys([f"{split}/{name}" for split in ("train", "val") for name in ("loss", "map")], 0.5)
+    folder.write_history([{"epoch": i + 1, **columns, "lr": 0.1} for i in range(3)])
+    paths = [f"{i:03d}.jpg" for i in range(len(targets))]
+    folder.write_label_predictions(paths, targets, said, decided_at, names)
+    folder.write_per_class(per_label(said, targets, decided_at, names))
+    return folder
+
+
 def compose(options: Mapping[str, str], settings: Mapping[str, Any], classes: int) -> dict[str, Any]:
     """What Hydra writes of a training's configuration: unresolved."""
     model, data = options.get("model", "resnet18"), options.get("data", "pictures")
@@ -109,6 +132,7 @@ def compose(options: Mapping[str, str], settings: Mapping[str, Any], classes: in
             "folds": None,
             "fold": None,
             "augment": {"flip": True, "shift": 2},
+            "multilabel": False,
         },
         "optimizer": {"name": "sgd", "lr": 0.1},
         "trainer": {"max_epochs": 3},

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_ind
 
+from src.analysis.tasks import ONE_CLASS
 from src.reporting import groups
 from src.reporting.answers import ANSWERS, Result
 from src.reporting.difference_shown import Comparison
@@ -22,7 +23,7 @@ def result(rows: list[dict[str, Any]], *comparisons: Comparison, areas: dict[str
     usual |= {"baseline_accuracy": math.nan}
     usual |= {f"test_{name}": 0.5 for name in ("precision", "recall", "f1")}
     table = pd.DataFrame([usual | {"label": row["model"]} | row for row in rows])
-    return Result(groups.TestSet("digits", []), table, comparisons, Looks([], (1, None), areas or {}, []))
+    return Result(groups.TestSet("digits", [], ONE_CLASS), table, comparisons, Looks([], (1, None), areas or {}, []))
 
 
 def comparison(best: str, other: str, difference: float, low: float, high: float, p: float) -> Comparison:

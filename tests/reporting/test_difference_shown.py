@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
 from src.analysis.intervals import difference_interval, tango
+from src.analysis.tasks import ONE_CLASS
 from src.reporting import groups
 from src.reporting.difference_shown import Comparison, compare
 from src.reporting.finished import Problem, read_runs
@@ -126,7 +127,7 @@ def test_different_test_images_are_refused(tmp_path: Path, make_run: MakeRun) ->
     make_run(tmp_path / "1", "model=b", paths=["1", "3"], correct=[True, False])
     both, _ = groups.group_runs(read_runs(tmp_path)[0])
     with pytest.raises(ValueError, match="0 and 1 were tested on different images"):
-        compare(groups.TestSet("forced", both))
+        compare(groups.TestSet("forced", both, ONE_CLASS))
 
 
 def test_one_group_has_nothing_to_be_compared_with(tmp_path: Path, make_run: MakeRun) -> None:

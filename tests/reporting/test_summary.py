@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from src.analysis.metrics import SCORES
+from src.analysis.tasks import ONE_CLASS
 from src.reporting import groups
 from src.reporting import summary as table
 from src.reporting.finished import read_runs
@@ -98,9 +99,9 @@ def test_a_run_that_knew_fewer_metrics_has_none_of_the_others(
     (row,) = (row for _, row in report(tmp_path).iterrows())
     assert math.isnan(row["test_mcc"])
     assert row["test_f1"] == numbers([old.path], "test/f1")[0]
-    alone = summary_table(report(tmp_path))
+    alone = summary_table(report(tmp_path), ONE_CLASS)
     new = make_run(tmp_path / "new", "model=resnet50", correct=[True] * 3 + [False])
-    both = summary_table(report(tmp_path))
+    both = summary_table(report(tmp_path), ONE_CLASS)
     assert "MCC" not in alone.columns
     place = both.columns.index("MCC")
     assert [cells[place] for cells in both.rows] == ["–", f"{numbers([new.path], 'test/mcc')[0]:.3f}"]
