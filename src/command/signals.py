@@ -23,9 +23,9 @@ def answer_signals() -> Callable[[], int | None]:
     """Make Ctrl-C raise KeyboardInterrupt, and SIGTERM, SLURM's notice of it (SIGUSR1) or SIGHUP SystemExit(143).
 
     An import is never interrupted: C extensions, torch's above all, turn what is raised in them into another error or
-    into none. Nor is OmegaConf, which fails while it tidies up, nor what Python calls when an object dies, from where it
-    prints an exception and goes on. The signal waits until the outermost of them is done. What is ignored stays ignored:
-    Ctrl-C in the background, and by nohup the end of the terminal (SIGHUP).
+    into none. Nor is OmegaConf, which fails while it tidies up, nor what Python calls when an object dies: there it
+    prints an exception and goes on. The signal waits until the outermost of them is done. What is ignored stays
+    ignored: Ctrl-C in the background, and by nohup the end of the terminal (SIGHUP).
 
     Return what tells which signal was answered in this way; None without one.
     """

@@ -71,9 +71,12 @@ def composed(cifar: Path, root: Path, pictures: int) -> Path:
 
 
 def some(folder: Path, split: str) -> list[Path]:
-    """Return 1,000 images of a class; those to validate on are others than those to train on."""
+    """Return 1,000 images of a class, or half; those to validate on are others than those to train on."""
     files = sorted(folder.iterdir())
-    return files[1_000:2_000] if split == "val" else files[:1_000]
+    if split == "test":
+        return files[:1_000]
+    count = min(1_000, len(files) // 2)
+    return files[count : 2 * count] if split == "val" else files[:count]
 
 
 def train(table: Path, folder: Path, seed: int, epochs: int) -> RunFolder:
