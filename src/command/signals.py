@@ -4,12 +4,15 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
 OMEGACONF = f"{os.sep}omegaconf{os.sep}"
+WEAK = {code.co_filename for code in (weakref.WeakSet.add.__code__, weakref.finalize.__call__.__code__)}
+"""Files of the callbacks of weak references."""
 SECONDS = 0.1  # until the next look at what must not be interrupted
 
 SECONDS_TO_LEAVE = 60.0
@@ -20,8 +23,9 @@ def answer_signals() -> Callable[[], int | None]:
     """Make Ctrl-C raise KeyboardInterrupt, and SIGTERM, SLURM's notice of it (SIGUSR1) or SIGHUP SystemExit(143).
 
     An import is never interrupted: C extensions, torch's above all, turn what is raised in them into another error or
-    into none. Nor is OmegaConf, which fails while it tidies up. The signal waits until the outermost of them is done.
-    What is ignored stays ignored: Ctrl-C in the background, and by nohup the end of the terminal (SIGHUP).
+    into none. Nor is OmegaConf, which fails while it tidies up, nor what Python calls when an object dies: there it
+    prints an exception and goes on. The signal waits until the outermost of them is done. What is ignored stays
+    ignored: Ctrl-C in the background, and by nohup the end of the terminal (SIGHUP).
 
     Return what tells which signal was answered in this way; None without one.
     """
@@ -78,6 +82,8 @@ def _is_delicate(frame: FrameType | None) -> bool:
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith("<frozen importlib") or OMEGACONF in file:
+            return True
+        if frame.f_code.co_name == "__del__" or file in WEAK:
             return True
         frame = frame.f_back
     return False

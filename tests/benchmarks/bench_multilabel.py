@@ -8,7 +8,6 @@ label peaks in the quarter where its picture stands. About ten minutes on one id
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +18,11 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score
 from torch.nn import functional as F
 
-from src.attribution.cam import gradcam
 from src.frames import pd
 from src.networks import build_network
 from src.runs.folder import RunFolder
 from src.trained.checkpoint import load_trained
+from tests.benchmarks.bench_quarters import find_placed, measure
 from tests.support.composed_labels import compose
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -38,8 +37,11 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--pictures", type=int, default=4_000)
     parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--compose", action="store_true", help="only write the pictures and their table")
     options = parser.parse_args()
     table = composed(options.cifar, options.output / "pictures", options.pictures)
+    if options.compose:
+        return
     rows, ours, bare = pd.read_csv(table), [], []
     for seed in SEEDS:
         run = train(table, options.output / f"seed_{seed}", seed, options.epochs)
@@ -47,7 +49,8 @@ def main() -> None:
         bare.append(train_bare(table.parent, rows, seed, options.epochs))
         print(f"seed {seed}: mAP {ours[-1]:.4f}, bare loop {bare[-1]:.4f}", flush=True)
         check_figures(run)
-        peaks(run, table.parent, rows)
+        trained = load_trained(run.path, multilabel=True)
+        print(f"  {measure(trained, find_placed(trained, table))}", flush=True)
     for name, values in (("src.train", ours), ("bare loop", bare)):
         print(f"{name}: mAP {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} (sd, n = {len(values)})")
 
@@ -71,9 +74,12 @@ def composed(cifar: Path, root: Path, pictures: int) -> Path:
 
 
 def some(folder: Path, split: str) -> list[Path]:
-    """Return 1,000 images of a class; those to validate on are others than those to train on."""
+    """Return 1,000 images of a class, or half; those to validate on are others than those to train on."""
     files = sorted(folder.iterdir())
-    return files[1_000:2_000] if split == "val" else files[:1_000]
+    if split == "test":
+        return files[:1_000]
+    count = min(1_000, len(files) // 2)
+    return files[count : 2 * count] if split == "val" else files[:count]
 
 
 def train(table: Path, folder: Path, seed: int, epochs: int) -> RunFolder:
@@ -146,34 +152,6 @@ def check_figures(run: RunFolder) -> None:
     }
     apart = {name: abs(metrics[f"test/{name}"] - value) for name, value in theirs.items()}
     print("  apart from scikit-learn: " + ", ".join(f"{name} {value:.1e}" for name, value in apart.items()))
-
-
-def peaks(run: RunFolder, root: Path, rows: "pd.DataFrame") -> None:
-    """Say in how many cases the Grad-CAM of a label peaks in its quarter: of all labels, and of those decided."""
-    trained = load_trained(run.path, multilabel=True)
-    inside, decided, whole = [], [], []
-    for file, text in rows.loc[rows["split"] == "test", ["file", "quarters"]].itertuples(index=False):
-        where = json.loads(text)
-        if not where:
-            continue
-        image = torch.from_numpy(np.asarray(Image.open(root / file)).transpose(2, 0, 1).copy())[None]
-        labels = [trained.class_names.index(name) for name in where]
-        said = gradcam(
-            trained.module.network, trained.module.normalise(image.repeat(len(labels), 1, 1, 1)), torch.tensor(labels)
-        )
-        thresholds = trained.module.thresholds.numpy()
-        for label, place, heat, logits in zip(labels, where.values(), said.maps, said.logits, strict=True):
-            row, column = np.unravel_index(heat.argmax(), heat.shape)
-            peak = 2 * (2 * row >= heat.shape[0]) + (2 * column >= heat.shape[1])
-            inside.append(peak == place)
-            decided.append(1 / (1 + np.exp(-logits[label])) >= thresholds[label])
-            whole.append(heat.max() > 0)
-    right = np.array(inside)[np.array(decided)]
-    print(
-        f"  Grad-CAM peaks in the label's quarter: {np.mean(inside):.3f} of {len(inside)} labels (by chance 0.25), "
-        f"{right.mean():.3f} of the {len(right)} that were found; {np.sum(~np.array(whole))} maps are dark",
-        flush=True,
-    )
 
 
 if __name__ == "__main__":
