@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -239,7 +239,7 @@ def _write(parts: Parts, metrics: dict[str, float]) -> None:
         write_test(folder, trainer, data, parts.predictions, whole=parts.cfg.probabilities)
     if parts.cfg.cost:
         _write_cost(parts)
-    settings = OmegaConf.merge(parts.cfg, {"data": {"batch_size": data.batch_size}})
+    settings = cast(DictConfig, OmegaConf.merge(parts.cfg, {"data": {"batch_size": data.batch_size}}))
     log_result(trainer, settings, folder.overrides() or (), metrics, parts.module.task, int(metrics["best_epoch"]))
     for logger in tensorboards(trainer):
         logger.experiment.close()
