@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .command.main import checked, main
+from .command.next_steps import say_next
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -30,6 +31,7 @@ def adopt(cfg: "DictConfig") -> dict[str, Any]:
         write_adopted(adopted, folder)
         write_record(folder, "adopt", {"command": shlex.join(sys.orig_argv), **adopted.record})
     log.info("checkpoint   %s", output / ADOPTED)
+    say_next("adopt", folder=str(output))
     return adopted.record
 
 

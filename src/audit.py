@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .command.destination import hydra_folder
 from .command.main import checked, main
+from .command.next_steps import data_words, say_next
 from .errors import RunError
 from .files import write_text
 from .logs import say_lines
@@ -60,6 +61,11 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
         log.info("fix=%s: there is nothing to leave out", cfg.fix)
     if cfg.strict and not result.sound:
         raise RunError(f"the data set is not sound, see {path / 'audit.json'}; strict=false only reports")
+    words = data_words()
+    if rows:  # with what was left out before
+        words = [word for word in words if not word.startswith("data.exclude=")]
+        words.append(f"data.exclude={path / 'exclude.csv'}")
+    say_next("audit", leave_out=["fix"] if cfg.get("fix") or not result.groups else [], data=words)
     return content
 
 

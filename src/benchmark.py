@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from .command.destination import hydra_folder
 from .command.main import checked, main
+from .command.next_steps import say_next
 from .errors import InputError, RunError, ran_out
 from .files import write_text
 from .logs import say_lines
@@ -81,6 +82,7 @@ def show(costs: Sequence[dict[str, Any]]) -> None:
         log.info("%s", text)
     else:
         say_lines(log, text)
+        say_next("benchmark", model=costs[0]["model"])
 
 
 def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Plan]":

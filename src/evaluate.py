@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .command.main import checked, main
+from .command.next_steps import next_of, say_next
 from .runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     if cfg.calibrate:
         keep_temperature(trained, record["calibration"])
     log.info("evaluation   %s", RunFolder(output).shown)
+    all_right = record.get(f"{record['split']}/accuracy") == 1
+    say_next("evaluate", leave_out=["misclassified"] if all_right else [], **next_of(trained))
     return record
 
 

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .command.main import checked, main
+from .command.next_steps import next_of, say_next
 from .explanation.request import check_request
 from .runs.folder import RunFolder
 
@@ -39,6 +40,7 @@ def explain(cfg: "DictConfig") -> dict[str, Any]:
         }
         write_record(folder, "explain", record)
     log.info("explanation  %s", RunFolder(output).shown)
+    say_next("explain", leave_out=["faithfulness"] if cfg.faithfulness else [], **next_of(trained))
     return record
 
 

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .command.main import checked, main
+from .command.next_steps import say_next
 from .runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
         }
         write_record(folder, "export", record)
     log.info("export       %s", RunFolder(output).shown)
+    say_next("export", folder=RunFolder(output).shown)
     return record
 
 

@@ -1,12 +1,15 @@
 """`python -m src.predict`: the classes of files by a trained network, a row for each, written as it goes."""
 
 import logging
+import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, TextIO
 
 from .command.main import checked, main
 from .prediction.request import check_prediction
+from .prediction.rows import STDOUT, stdout_kept
 from .runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -17,12 +20,23 @@ log = logging.getLogger(__name__)
 
 @checked
 def predict(cfg: "DictConfig") -> dict[str, Any]:
-    """Predict as the composed configuration says; return what predict.json holds.
+    """Predict as the composed configuration says; return what predict.json holds, or would hold.
 
     Raises:
         InputError: A setting is wrong; nothing has been written.
     """
     check_prediction(cfg)
+    if cfg.output != STDOUT:
+        return _predict(cfg)
+    with stdout_kept() as stdout:
+        try:
+            return _predict(cfg, stdout)
+        except BrokenPipeError:  # as of `| head`: nobody wants the rest
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # or Python complains when it ends
+            return {}
+
+
+def _predict(cfg: "DictConfig", stdout: TextIO | None = None) -> dict[str, Any]:
     from .trained.listing import SPLITS, find_paths
 
     where = str(cfg.images)
@@ -37,16 +51,17 @@ def predict(cfg: "DictConfig") -> dict[str, Any]:
     source = open_run_split(where, trained, cfg.data.root) if where in SPLITS else paths
     task = prepare_labels(cfg, trained) if trained.multilabel else prepare(cfg, trained)
     output = output_folder(cfg.output, trained.run, "predict")
-    with grown(output):
+    with nullcontext() if stdout else grown(output):
         record = {
             "checkpoint": str(trained.path),
             "network": trained.name,
             "images": where,
             "command": shlex.join(sys.orig_argv),
-            **task.run(source, output),
+            **task.run(source, output, stdout),
         }
-        write_record(output, "predict", record)
-    log.info("predictions  %s", RunFolder(output).shown)
+        if stdout is None:
+            write_record(output, "predict", record)
+            log.info("predictions  %s", RunFolder(output).shown)
     return record
 
 

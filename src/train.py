@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .command.destination import hydra_folder
 from .command.main import checked, main
+from .command.next_steps import say_next
 from .errors import InputError
 from .runs.folder import RunFolder, new_run_path
 
@@ -33,11 +34,14 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
     named = folder or hydra_folder() or (None if auto else cfg.resume)
     if auto and named is None:
         raise InputError("resume=auto needs to know where: name the folder")
-    run = RunFolder(named or new_run_path(cfg.data.name, cfg.model.name))
+    run = RunFolder(named or new_run_path(cfg.data.name, cfg.model.name, name=cfg.get("name")))
     if auto and run.is_whole:
         return run.metrics()
     resume = resume or (run.record_file.exists() if auto else cfg.resume is not None)
-    return run_training(cfg, run, command=shlex.join(sys.orig_argv), resume=resume)
+    metrics = run_training(cfg, run, command=shlex.join(sys.orig_argv), resume=resume)
+    if run.best_checkpoint.is_file():
+        say_next("train", run=run.shown, multilabel=bool(cfg.data.get("multilabel")))
+    return metrics
 
 
 def compare(sweep: Path) -> None:

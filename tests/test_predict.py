@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -128,7 +129,7 @@ def test_a_split_needs_a_run(run: Path, tmp_path: Path) -> None:
 def test_json_lines_say_the_same(run: Path, photos: Path, tmp_path: Path) -> None:
     for kind in ("csv", "jsonl"):
         predicted(f"checkpoint={run}", f"images={photos}", f"output={tmp_path / kind}", f"format={kind}", "top_k=100")
-    lines = [json.loads(line) for line in (tmp_path / "jsonl/predictions.jsonl").read_text("ascii").splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "jsonl/predictions.jsonl").read_text("utf-8").splitlines()]
     for line, row in zip(lines, rows(tmp_path / "csv"), strict=True):
         assert (line["path"], line["error"] or "") == (row["path"], row["error"])
         if line["error"]:
@@ -220,11 +221,16 @@ def test_overlays_show_the_image_beside_its_map(run: Path, photos: Path, tmp_pat
             trained.module.network, normalised, torch.tensor([trained.class_names.index(row["predicted"])])
         )
         pixels = np.asarray(Image.open(output / row["overlay"]))
-        side = 16 * 14
-        assert pixels.shape == (side, 2 * side + 4, 3)
-        np.testing.assert_array_equal(pixels[::14, :side:14], image.numpy().transpose(1, 2, 0).repeat(3, axis=2))
+        photo = np.asarray(Image.open(row["path"]))
+        scale = round(224 / max(photo.shape))  # small ones are enlarged
+        height, width = (scale * length for length in photo.shape)
+        assert pixels.shape[1:] == (2 * width + 4, 3)
+        pixels = pixels[-height:]  # below the line with class and confidence
+        np.testing.assert_array_equal(pixels[::scale, :width:scale], photo[..., None].repeat(3, axis=2))
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
         heat = scale_maps(expected.maps, (side, side))[0]
-        red = pixels[:, side + 4 :, 0].astype(float)
+        red = pixels[top : top + side, width + 4 + left : width + 4 + left + side, 0].astype(float)
         # Where the heat is, inferno is red, and the more so
         assert np.corrcoef(heat.ravel(), red.ravel())[0, 1] > 0.6 or heat.max() == 0
 
@@ -239,7 +245,65 @@ def test_a_list_on_stdin(run: Path, photos: Path, tmp_path: Path, monkeypatch: p
     assert [row["path"] for row in got] == text.decode().split("\n")
     assert [row["error"] for row in got] == ["", "", "a folder", "missing", ""]
     assert "predicted    5 files" in result.stdout
-    assert "unreadable   2 of them, see `error` in predictions.csv; the first:" in result.stdout
+    assert re.search(r"predicted    5 files in .*, unreadable 2\n", result.stdout)
+    assert f"unreadable   2 of 5, see `error` in {tmp_path / 'out'}/predictions.csv; the first:" in result.stdout
+
+
+def test_the_answer_to_one_picture_is_one_line(run: Path, photos: Path, tmp_path: Path) -> None:
+    picture = photos / "zero/02.png"
+    result = run_here(f"checkpoint={run}", f"images={picture}", "output=out", cwd=tmp_path, verb="predict")
+    (row,) = rows(tmp_path / "out")
+    top = [(row["predicted"], row["confidence"]), *((row[f"class_{k}"], row[f"confidence_{k}"]) for k in (2, 3))]
+    said = " · ".join(f"{name} {float(share):.2f}" for name, share in top)
+    assert result.stdout.splitlines()[:2] == [f"{said}   {picture}", "predictions  out"]
+
+
+def test_the_first_twenty_get_a_line_and_the_sum_counts_all(run: Path, photos: Path, tmp_path: Path) -> None:
+    result = run_here(
+        f"checkpoint={run}", f"images={photos}", "output=out", "batch_size=7", cwd=tmp_path, verb="predict"
+    )
+    lines, got = result.stdout.splitlines(), rows(tmp_path / "out")
+    for line, row in zip(lines[:20], got[:20], strict=True):
+        assert line.endswith(f"   {row['path']}")
+        assert line.startswith(f"unreadable: {row['error']} " if row["error"] else f"{row['predicted']} ")
+    assert len({line.index(str(photos)) for line in lines[:20]}) == 1  # one below the other
+    assert lines[20] == "… and 23 more"
+    counts = re.fullmatch(r"predicted    43 files in .* s: (.*)", lines[21])
+    assert counts is not None
+    assert sum(int(part.rpartition(" ")[2]) for part in counts[1].split(", ")) == 43
+    assert counts[1].endswith("unreadable 3")
+
+
+def test_rows_go_to_stdout_alone_and_the_rest_to_stderr(run: Path, photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "Größe"
+    shutil.copytree(photos / "zero", folder)
+    before = sorted(tmp_path.rglob("*"))
+    words = (f"checkpoint={run}", "images=Größe", "output=-")
+    result = run_here(*words, cwd=tmp_path, verb="predict")
+    assert result.returncode == 0, result.stderr
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["path"] for line in told] == sorted(f"Größe/{path.name}" for path in folder.iterdir())
+    assert "Größe" in result.stdout  # as it is, not as \u00f6
+    assert "predicted    21 files" in result.stderr
+    assert "error" not in result.stderr.replace("see `error` in the output", "")
+    as_csv = run_here(*words, "format=csv", cwd=tmp_path, verb="predict")
+    assert [row["path"] for row in csv.DictReader(io.StringIO(as_csv.stdout))] == [line["path"] for line in told]
+    assert sorted(tmp_path.rglob("*")) == before
+    refused = run_here(*words, "overlays=true", cwd=tmp_path, verb="predict")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("error: overlays=true draws pictures into a folder: say output=FOLDER")
+
+
+@pytest.mark.slow
+def test_a_reader_of_rows_may_leave(run: Path, photos: Path, tmp_path: Path) -> None:
+    images = many(photos, tmp_path / "many", 3000)
+    words = [sys.executable, "-m", "src.predict", f"checkpoint={run}", f"images={images}", "output=-"]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["path"]
+        process.stdout.close()
+        assert (process.wait(120), process.stderr.read()) == (0, "")
 
 
 def test_it_lies_in_the_run_by_the_time_of_day(run: Path, photos: Path, tmp_path: Path) -> None:

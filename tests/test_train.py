@@ -59,7 +59,8 @@ def test_a_pipe_gets_plain_lines(demo: subprocess.CompletedProcess[str]) -> None
     assert [line.split()[:1] for line in lines if re.match(r"before training  |validation  |test  ", line)] == [
         ["before"], ["validation"], ["test"],
     ]  # fmt: skip
-    assert lines[-1] == "TensorBoard  tensorboard --logdir run"
+    assert "TensorBoard  tensorboard --logdir run" in lines
+    assert lines[-1].endswith("-m src.app checkpoint=run")
     assert "run folder   run" in lines
 
 

@@ -7,9 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ..runs.provenance import find_version
-
-PACKAGE = __package__.partition(".")[0]
-"""`src` in this repository, `reslens` where it is installed."""
+from ..settings.defaults import PACKAGE
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from ..errors import InputError, first_line
 from ..runs.folder import RunFolder
 from ..runs.reserved import Reserved, refuse_remote, reserved
 from ..settings.composing import set_hydras, typed_words
+from ..settings.schema.training import check_name
 
 
 class Destination(NamedTuple):
@@ -39,6 +40,10 @@ def choose_destination(cfg: DictConfig) -> Destination | None:
         return None
     key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
     setting = _setting_of(cfg, key)
+    if not multirun and OmegaConf.select(cfg, "name") is not None:
+        check_name(cfg.name)
+        if setting != "name" and _is_typed(cfg, "name"):
+            raise InputError(f"name={cfg.name} and {setting} both say where the run goes: leave one of them out")
     try:
         named = OmegaConf.select(cfg, setting)
         if named is None or not str(named).strip():
@@ -61,7 +66,7 @@ def writes_itself(cfg: DictConfig) -> bool:
 
 def _setting_of(cfg: DictConfig, key: str) -> str:
     """Return the setting that says where to write: what was typed, else what the verb has for it, else `key`."""
-    settings = (key, "output", "sweep") if key == "hydra.sweep.dir" else (key, "output")
+    settings = (key, "output", "sweep") if key == "hydra.sweep.dir" else (key, "name", "output")
     return next((name for name in settings if _is_typed(cfg, name)), "output" if "output" in cfg else key)
 
 
@@ -72,7 +77,7 @@ def _is_typed(cfg: DictConfig, setting: str) -> bool:
 
 def reserve(folder: Destination) -> AbstractContextManager[Reserved]:
     """Make it or take it while a block runs, see `reserved`."""
-    value = "NAME" if folder.setting == "sweep" else "FOLDER"
+    value = "NAME" if folder.setting in ("sweep", "name") else "FOLDER"
     return reserved(folder.path, str(folder.path), f"name another folder with {folder.setting}={value}")
 
 
@@ -85,10 +90,10 @@ def refuse_taken(cfg: DictConfig, folder: Destination) -> None:
     if "output" in cfg and any(folder.path.iterdir()):
         raise InputError(f"{folder.setting}={folder.named} is not empty: name another folder")
     names = ("run.json", cfg.hydra.output_subdir or ".hydra", f"{cfg.hydra.job.name}.log")
+    other = "name another folder, or leave hydra.run.dir out"
+    if folder.setting == "name":
+        other = "take another name, or go on with resume=auto"
     if any(os.path.lexists(folder.path / name) for name in names):
-        raise InputError(f"{folder.path} holds a run already: name another folder, or leave hydra.run.dir out")
+        raise InputError(f"{folder.path} holds a run already: {other}")
     if "output" not in cfg and (taken := RunFolder(folder.path).taken()):
-        raise InputError(
-            f"{folder.path} holds {taken[0]}, which a run would write over: name another folder, or leave "
-            "hydra.run.dir out"
-        )
+        raise InputError(f"{folder.path} holds {taken[0]}, which a run would write over: {other}")

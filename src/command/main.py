@@ -31,6 +31,7 @@ from .early import queue_again_early
 from .failures import exit_code, one_line, report, report_all
 from .launching import show
 from .resume import begin_or_go_on, check_requeue, check_same, merge_words, what_is_done
+from .shorthand import spell_out
 from .signals import answer_no_more, answer_signals, leave
 from .tasks import AfterSweep, Task, run_each, run_sweep
 
@@ -100,7 +101,7 @@ def main(
 def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep | None, argv: Sequence[str]) -> int:
     if is_follower():
         return _follow(verb, task, argv)
-    argv = quote_paths(argv)
+    argv = quote_paths(spell_out(verb, argv))
     parser = get_args_parser()
     args, dashed = parser.parse_known_args(argv)
     if dashed:
@@ -132,6 +133,8 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
             check_requeue(cfg, args.overrides, multirun=multirun)
         if multirun and writes_itself(cfg):
             raise InputError(f"src.{verb} does one thing at a time: leave -m out")
+        if multirun and any(word.partition("=")[0] == "name" for word in words):
+            raise InputError("name= is for one run: name a sweep with sweep=NAME")
         if multirun and crew().place.size > 1:
             raise InputError("a sweep starts the processes of its runs by itself: start it without torchrun or srun")
         folder = choose_destination(cfg)

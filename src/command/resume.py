@@ -24,14 +24,17 @@ from .destination import choose_destination
 
 MAY_CHANGE = (
     *("trainer", "checkpoint_every", "cost", "probabilities", "requeue", "data.root", "data.table", "data.num_workers"),
-    *("resume", "sweep", "study"),
+    *("resume", "sweep", "study", "name"),
 )
 """Settings that may change on resume: how long and on what hardware a run trains, not what it trains."""
+
+PLACES = ("hydra.run.dir", "name")
+"""What says where a run lies."""
 
 LIMITS = ("max_steps", "max_time")
 """What can end a training besides the number of its epochs."""
 
-NAMES_ONLY = ("resume", "sweep", "study", "hydra")
+NAMES_ONLY = ("resume", "sweep", "study", "name", "hydra")
 
 MOST_WORDS, LONGEST = 1_000, 10_000
 """How many overrides a run may have, and their characters: Hydra's parser takes its time."""
@@ -79,17 +82,20 @@ def _began(run: RunFolder) -> bool:
 def begin_or_go_on(composer: Composer, words: Sequence[str], *, multirun: bool) -> tuple[RunFolder | None, list[str]]:
     """Return the run to go on with, None where one begins, and the overrides without what has been decided.
 
-    `resume=RUN` goes on. `resume=auto` does where the folder that `hydra.run.dir` names holds a run, and else begins
-    there: the same command may be given again and again, by a person, a scheduler or a launcher.
+    `resume=RUN` goes on. `resume=auto` does where the folder that `hydra.run.dir` or `name` names holds a run, and else
+    begins there: the same command may be given again and again, by a person, a scheduler or a launcher.
     """
     others = [word for word in words if _setting(word) != "resume"]
     if _named(words) != "auto":
-        return run_to_resume(words), list(words)
+        run = run_to_resume(words)
+        if run is not None and any(_setting(word) == "name" for word in words):
+            raise InputError("resume= names the run already: leave name= out")
+        return run, list(words)
     if multirun:
         raise InputError("resume=auto is for one run: a sweep goes on by itself when its command is given again")
-    named = [word for word in words if _setting(word) == "hydra.run.dir"]
+    named = [word for word in words if _setting(word) in PLACES]
     if not named:
-        raise InputError("resume=auto needs to know where: name the folder with hydra.run.dir=FOLDER")
+        raise InputError("resume=auto needs to know where: say name=NAME, or hydra.run.dir=FOLDER")
     if drawn := re.search(r"\$\{\s*(now\s*:|hex\s*:|sweep\s*\})", named[-1]):
         raise InputError(f"{named[-1]} is another folder each time ({drawn[0]}…), and resume=auto goes on in one")
     folder = choose_destination(composer.compose(others))
@@ -98,7 +104,7 @@ def begin_or_go_on(composer: Composer, words: Sequence[str], *, multirun: bool) 
     if run.path.is_dir():
         look_over(run.path)
     if run.record_file.exists() or run.checkpoints.exists():
-        words = [word for word in others if _setting(word) != "hydra.run.dir"]
+        words = [word for word in others if _setting(word) not in PLACES]
         return find_run(str(run.path)), [*words, f"resume={quote(str(run.path))}"]
     if run.path.is_dir():
         _forget_start(run)
@@ -110,7 +116,7 @@ def check_requeue(cfg: DictConfig, words: Sequence[str], *, multirun: bool) -> N
     if cfg.get("requeue") and multirun and not any(_setting(word) == "sweep" for word in words):
         raise InputError("requeue=true repeats this command, which would begin another sweep: name it with sweep=NAME")
     if cfg.get("requeue") and not multirun and _named(words) != "auto":
-        raise InputError("requeue=true repeats this command: say resume=auto hydra.run.dir=FOLDER, so that it goes on")
+        raise InputError("requeue=true repeats this command: say resume=auto name=NAME, so that it goes on")
 
 
 def _forget_start(run: RunFolder) -> None:

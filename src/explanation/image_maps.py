@@ -19,7 +19,7 @@ from ..data.processes import file_progress
 from ..errors import InputError
 from ..figures.heat_maps import panel_size
 from ..figures.panels import Panel, heat_panels, panel_sheet, signed_panels
-from ..figures.photographs import as_photograph
+from ..figures.proportions import as_photograph
 from ..runs.output import picture_name
 from ..trained.checkpoint import Trained
 from ..trained.logits import predict, probabilities

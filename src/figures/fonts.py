@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 from matplotlib import font_manager
@@ -52,6 +53,16 @@ def fallbacks(text: str) -> list[str]:
     """Return the families that have the letters of a text, as far as `OWN` lacks them."""
     found = map(_family_with, _foreign(text))
     return list(dict.fromkeys(family for family in found if family is not None))
+
+
+def pieces(text: str) -> list[tuple[str, str]]:
+    """Return a text in pieces, each with the font file that has its letters; say where there is none."""
+    lacking = [letter for letter in _foreign(text) if _file_with(letter) is None]
+    if lacking:
+        _say(lacking)
+    own, foreign = own_file(), set(_foreign(text))
+    found = groupby(text, lambda letter: (_file_with(letter) if letter in foreign else None) or own)
+    return [("".join(letters), file) for file, letters in found]
 
 
 def _foreign(text: str) -> list[str]:
@@ -103,16 +114,22 @@ def _letters_of(path: str) -> frozenset[int]:
         return frozenset()
 
 
-@cache
 def _family_with(letter: str) -> str | None:
-    """Return the family of the first installed font that has the letter, known to matplotlib from now on."""
+    """Return the family of the first installed font that has the letter."""
+    path = _file_with(letter)
+    return None if path is None else str(FT2Font(path).family_name)
+
+
+@cache
+def _file_with(letter: str) -> str | None:
+    """Return the file of the first installed font that has the letter, known to matplotlib from now on."""
     for path in installed():
         if ord(letter) in _letters_of(path):
             try:
                 font_manager.fontManager.addfont(path)
             except Exception:  # as above
                 continue
-            return str(FT2Font(path).family_name)
+            return path
     return None
 
 

@@ -1,30 +1,91 @@
-"""A square as a network sees it, padded or squashed, shown in the proportions of the photograph that it was."""
+"""A photograph as large as it is, beside itself under a map, with a line of text above both."""
+
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-PAPER = 255
+from .fonts import pieces
+from .heat_maps import enlarge, overlay, panel_size, scale_maps
+from .style import INK, printable, shorten
+
+LEAST, MOST = 224, 1600
+"""Pixels of a picture's longer side: a smaller one is enlarged, a larger one made smaller."""
+
+GAP, MARGIN = 4, 6
+LETTERS = (14, 40)
+"""The least and the most height of letters, in pixels; between them a 30th of the width."""
+
+LONGEST = 60
+FADED = 0.6
+"""How far what the network doesn't see is faded to white."""
 
 
-def as_photograph(panel: NDArray[np.uint8], ratio: float, resize: str) -> NDArray[np.uint8]:
-    """Return a panel (S, S, 3), with the bars of `pad` left out or `squash` undone, in the middle of white (S, S, 3).
+def photograph_size(size: tuple[int, ...]) -> tuple[int, int]:
+    """Return height and width on screen of a picture of `size` (H, W): its own, within `LEAST` and `MOST`."""
+    longer = max(size)
+    return panel_size(size[:2], LEAST if longer < LEAST else min(longer, MOST))
 
-    A picture and the map over it are treated alike, so that the map stays where the object is.
+
+def draw_photograph(
+    pixels: NDArray[np.uint8], map_: NDArray[np.float32], resize: str, name: str, share: float
+) -> NDArray[np.uint8]:
+    """Draw a picture (C, H, W) beside itself in grey under its map, below the class's name and confidence.
 
     Args:
-        ratio: of the photograph's width to its height.
-        resize: as `data.resize`; with `crop` the square is a part of the photograph, and stays as it is.
+        map_: raw and finite (h, w), of the square that the network saw.
+        resize: how the square was made of the picture: "crop", "pad" or "squash".
     """
-    side = len(panel)
-    width, height = (max(1, round(side * share)) for share in (min(1, ratio), min(1, 1 / ratio)))
-    left, top = (side - width) // 2, (side - height) // 2
-    if resize == "crop" or width == height:
-        return panel
-    shown = np.full_like(panel, PAPER)
-    place = np.s_[top : top + height, left : left + width]
-    if resize == "pad":
-        shown[place] = panel[place]
-    else:
-        shown[place] = np.asarray(Image.fromarray(panel).resize((width, height), Image.Resampling.BOX))
-    return shown
+    size = photograph_size(pixels.shape[1:])
+    picture = enlarge(pixels, size)
+    under = _lay_over(picture, map_, resize)
+    pair = np.concatenate([picture, np.full((size[0], GAP, 3), 255, np.uint8), under], axis=1)
+    line = _line(name, f" {share:.2f}", pair.shape[1])
+    wanted = max(pair.shape[1], line.shape[1])
+    return np.concatenate([_widened(line, wanted), _widened(pair, wanted)])
+
+
+def _lay_over(picture: NDArray[np.uint8], map_: NDArray[np.float32], resize: str) -> NDArray[np.uint8]:
+    """Return a picture (h, w, 3) under a map of the square of it; what lies beside the square is faded."""
+    height, width = picture.shape[:2]
+    if resize == "squash":
+        return overlay(picture, scale_maps(map_[None], (height, width))[0])
+    side = max(height, width) if resize == "pad" else min(height, width)
+    square = scale_maps(map_[None], (side, side))[0]
+    top, left = abs(height - side) // 2, abs(width - side) // 2
+    if resize == "pad":  # the square is larger than the picture
+        return overlay(picture, square[top : top + height, left : left + width])
+    faded = overlay(picture, np.zeros((height, width), np.float32))
+    faded = (faded + FADED * (255 - faded.astype(np.float32))).astype(np.uint8)
+    seen = picture[top : top + side, left : left + side]
+    faded[top : top + side, left : left + side] = overlay(seen, square)
+    return faded
+
+
+def _line(name: str, tail: str, width: int) -> NDArray[np.uint8]:
+    """Write a name and what follows it, on white; the name is cut where both are wider than `width`."""
+    size = max(LETTERS[0], min(LETTERS[1], width // 30))
+    name, length = printable(name), LONGEST
+    while True:
+        written = [(piece, _font(file, size)) for piece, file in pieces(shorten(name, length) + tail)]
+        needed = 2 * MARGIN + round(sum(font.getlength(piece) for piece, font in written))
+        if needed <= width or length <= 4:
+            break
+        length -= 1
+    canvas = Image.new("RGB", (needed, size + 2 * MARGIN), "white")
+    draw, x = ImageDraw.Draw(canvas), float(MARGIN)
+    for piece, font in written:
+        draw.text((x, MARGIN + size), piece, fill=INK, font=font, anchor="ls")
+        x += font.getlength(piece)
+    return np.asarray(canvas)
+
+
+@cache
+def _font(file: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, size)
+
+
+def _widened(pixels: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    white = np.full((len(pixels), width - pixels.shape[1], 3), 255, np.uint8)
+    return np.concatenate([pixels, white], axis=1)

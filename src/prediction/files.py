@@ -2,47 +2,26 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from omegaconf import DictConfig
 
 from ..data.processes import file_progress
-from ..errors import RunError
-from ..figures.style import printable
 from ..trained.checkpoint import Trained
 from ..trained.logits import probabilities
 from ..trained.pictures import Pictures
 from ..trained.temperature import read_calibration
-from .overlays import Overlays
+from .on_screen import Summary, best
+from .overlays import Overlays, folder_of
+from .request import row_format
 from .rows import Columns, Row, RowFile
 from .stream import Answers, precision_of, some_fit, stream, worker_count
 
 log = logging.getLogger(__name__)
-
-CLASSES_TOLD = 10
-
-
-@dataclass
-class Tally:
-    """Counts of what was written: files, images of each class, and the first file that could not be read."""
-
-    files: int = 0
-    classes: Counter[str] = field(default_factory=Counter)
-    first_bad: Row | None = None
-
-    def add(self, rows: Sequence[Row]) -> None:
-        self.files += len(rows)
-        self.classes.update(row.classes[0] for row in rows if row.classes)
-        self.first_bad = self.first_bad or next((row for row in rows if row.error is not None), None)
-
-    @property
-    def unreadable(self) -> int:
-        return self.files - self.classes.total()
 
 
 @dataclass(frozen=True)
@@ -57,52 +36,60 @@ class Task:
     batch_size: int
     num_workers: int | str
 
-    def run(self, source: Sequence[str] | Pictures, output: Path) -> dict[str, Any]:
+    def run(self, source: Sequence[str] | Pictures, output: Path, stream_to: TextIO | None = None) -> dict[str, Any]:
         """Write a row for each file, and pictures, to `output`; return what predict.json says of them.
 
         Args:
             source: paths of files, or a split of a run.
+            stream_to: where the rows go instead; nothing is written to `output` then.
 
         Raises:
             InputError: All files have another number of bands than the network takes. Nothing was written.
             RunError: A process was killed, or no file could be read. What was written stays.
         """
-        tally = Tally()
+        summary = Summary(len(source), shown=stream_to is None)
         workers = worker_count(self.num_workers, -(-len(source) // self.batch_size))
+        columns = Columns(self.top_k, self.overlays is not None)
         began = time.perf_counter()
         found = some_fit(stream(self.trained, source, self.batch_size, workers), self.trained)
         with (
-            RowFile(output, self.kind, Columns(self.top_k, self.overlays is not None)) as file,
+            RowFile(output, self.kind, columns, stream_to) as file,
             file_progress("Predicting", len(source)) as advance,
         ):
             for answers in found:
-                rows = self.rows(answers, tally.files, output)
+                rows = self.rows(answers, summary.files, output, folder_of(source))
                 file.write(rows)
-                tally.add(rows)
-                advance(tally.files)
+                for row in rows:
+                    _count(row, summary)
+                advance(summary.files)
         seconds = time.perf_counter() - began
-        if not tally.classes:
-            raise RunError(_complaint(tally, file.path))
-        _say(tally, seconds, file.path.name)
+        summary.end(seconds, file.shown)
         return {
             "precision": precision_of(self.trained),
             "temperature": self.temperature,
             "overlays": None if self.overlays is None else f"{self.overlays.method}, {self.overlays.layer}",
-            "count": tally.files,
-            "unreadable": tally.unreadable,
-            "predicted": dict(tally.classes.most_common()),
+            "count": summary.files,
+            "unreadable": summary.unreadable,
+            "predicted": dict(summary.classes.most_common()),
             "seconds": round(seconds, 1),
         }
 
-    def rows(self, answers: Answers, before: int, output: Path) -> list[Row]:
-        """Make a row for each path; `before`: rows written so far."""
+    def rows(self, answers: Answers, before: int, output: Path, folder: Path | None) -> list[Row]:
+        """Make a row for each path.
+
+        Args:
+            before: rows written so far.
+            folder: where the files are; None where there are none.
+        """
         likely = probabilities(answers.logits, self.temperature)
         order = np.argsort(-likely, axis=1, kind="stable")[:, : self.top_k]
         whole = [place for place, reason in enumerate(answers.reasons) if reason is None]
         pictures: list[str] = []
         if self.overlays is not None and whole:
-            names = ((before + place + 1, Path(answers.paths[place]).name) for place in whole)
-            pictures = self.overlays.draw(output, answers.images, order[:, 0], names)
+            best_ = order[:, 0]
+            paths = [(before + place + 1, answers.paths[place]) for place in whole]
+            shares = likely[np.arange(len(likely)), best_]
+            pictures = self.overlays.draw(output, answers.images, best_, shares, paths, folder)
         rows = [Row(path, error=reason) for path, reason in zip(answers.paths, answers.reasons, strict=True)]
         for index, place in enumerate(whole):
             rows[place] = Row(
@@ -123,7 +110,7 @@ def prepare(cfg: DictConfig, trained: Trained) -> Task:
         log.info("calibrated   temperature %.3f, found on %d images of %s", *found)
     return Task(
         trained,
-        cfg.format,
+        row_format(cfg),
         min(cfg.top_k, len(trained.class_names)),
         1.0 if calibration is None else calibration.temperature,
         overlays,
@@ -132,23 +119,8 @@ def prepare(cfg: DictConfig, trained: Trained) -> Task:
     )
 
 
-def _say(tally: Tally, seconds: float, file: str) -> None:
-    told = [f"{printable(name)} {count}" for name, count in tally.classes.most_common(CLASSES_TOLD)]
-    if len(tally.classes) > CLASSES_TOLD:
-        told.append(f"{len(tally.classes) - CLASSES_TOLD} more classes")
-    speed = tally.files / seconds
-    log.info("predicted    %d files, %.0f a second: %s", tally.files, speed, ", ".join(told))
-    if tally.first_bad is not None:
-        first = _shown(tally.first_bad)
-        log.info("unreadable   %d of them, see `error` in %s; the first: %s", tally.unreadable, file, first)
-
-
-def _shown(row: Row) -> str:
-    return f"{printable(row.path)} ({row.error})"
-
-
-def _complaint(tally: Tally, file: Path) -> str:
-    assert tally.first_bad is not None
-    if tally.files == 1:
-        return f"the only file, {_shown(tally.first_bad)}, can't be read: see {file}"
-    return f"none of {tally.files} files can be read (the first: {_shown(tally.first_bad)}): see {file}"
+def _count(row: Row, summary: Summary) -> None:
+    if row.error is not None:
+        summary.add_unreadable(row.path, row.error)
+    else:
+        summary.add(row.path, row.classes[:1], best(row.classes, row.confidences))

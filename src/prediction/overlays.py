@@ -1,6 +1,7 @@
-"""One picture an image, quickly: what the network was given, beside the map of its predicted class."""
+"""One picture an image: the photograph, beside itself under the map of its predicted class, which stands above."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -9,15 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..attribution.cam import Attribution, class_activation_maps
-from ..figures import scale_maps
-from ..figures.heat_maps import panel_size
-from ..figures.panels import heat_panels
+from ..data.datasets import FileDataset
+from ..data.images import read_as_shown
+from ..data.refusal import UnreadableImageError
+from ..figures.photographs import draw_photograph
 from ..runs.output import picture_name
 from ..trained.checkpoint import Trained
+from ..trained.pictures import Pictures
 
-SIDE = 224
-"""Pixels of each of the two panels' longer side."""
-GAP = 4
 FOLDER = "overlays"
 
 
@@ -37,27 +37,41 @@ class Overlays:
         self.layer = self._maps(blank, np.zeros(1, np.int64)).layer
 
     def draw(
-        self, output: Path, images: torch.Tensor, classes: NDArray[np.int64], names: Iterable[tuple[int, str]]
+        self,
+        output: Path,
+        images: torch.Tensor,
+        classes: NDArray[np.int64],
+        shares: NDArray[np.floating],
+        paths: Sequence[tuple[int, str]],
+        folder: Path | None,
     ) -> list[str]:
         """Draw images uint8 (m, C, S, S) with the evidence for `classes` (m,); return m paths relative to `output`.
 
         Args:
-            names: the number and file name of each image.
+            shares: the confidence of each class (m,).
+            paths: the number and the path of each image.
+            folder: where the files are; None where there are none, and what the network was given is drawn.
         """
-        folder = output / FOLDER
-        folder.mkdir(exist_ok=True)
+        (output / FOLDER).mkdir(exist_ok=True)
         maps = np.nan_to_num(self._maps(images, classes).maps, posinf=0, neginf=0)
-        pixels = images.numpy()
-        size = panel_size(pixels.shape[2:], SIDE)
         pictures = []
-        for image, heat, (number, name) in zip(pixels, scale_maps(maps, size), names, strict=True):
-            picture, overlay = heat_panels(image, [heat], size)
-            gap = np.full((len(picture), GAP, 3), 255, np.uint8)
-            file = folder / picture_name(number, PurePosixPath(name).stem)
-            # Level 1 takes a third of the time of the usual 6
-            Image.fromarray(np.concatenate([picture, gap, overlay], axis=1)).save(file, compress_level=1)
+        for index, (number, path) in enumerate(paths):
+            pixels, resize = self._photograph(None if folder is None else folder / path, images[index].numpy())
+            name = self.trained.class_names[classes[index]]
+            drawn = draw_photograph(pixels, maps[index], resize, name, float(shares[index]))
+            file = output / FOLDER / picture_name(number, PurePosixPath(path).stem)
+            Image.fromarray(drawn).save(file, compress_level=1)  # a third of the time of the usual 6
             pictures.append(f"{FOLDER}/{file.name}")
         return pictures
+
+    def _photograph(self, path: Path | None, given: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
+        """Return a picture (C, H, W) as it is in its file, or what was `given` to the network, and how that was cut."""
+        geometry = self.trained.geometry
+        if path is not None:
+            with suppress(UnreadableImageError, OSError):  # such as a file that has gone meanwhile
+                picture, _ = read_as_shown(path, geometry.in_channels, geometry.range, geometry.color)
+                return np.asarray(picture).transpose(2, 0, 1), geometry.resize
+        return given, "squash"
 
     def _maps(self, images: torch.Tensor, classes: NDArray[np.int64]) -> Attribution:
         with torch.no_grad():
@@ -66,3 +80,10 @@ class Overlays:
             self.trained.module.network, normalised, self.method, torch.from_numpy(classes), self.layer,
             batch_size=len(images),
         )  # fmt: skip
+
+
+def folder_of(source: Sequence[str] | Pictures) -> Path | None:
+    """Return the folder that paths are relative to; None for a data set that keeps no files."""
+    if not isinstance(source, Pictures):
+        return Path()
+    return source.dataset.root if isinstance(source.dataset, FileDataset) else None

@@ -2,17 +2,26 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TextIO
 
 from ..files import csv_line
 from ..runs.contents import NAMES
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet calculates, instead of showing it, begins with one of these."""
+
+STDOUT = "-"
+"""As `output=`: rows go to stdout, and into no folder."""
+
+ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What is no UTF-8, or what some readers take for the end of a line; JSON itself escapes what lies below a blank."""
 
 
 @dataclass(frozen=True)
@@ -57,44 +66,67 @@ def as_csv(row: Row, columns: Columns) -> str:
 
 
 def as_json(row: Row, columns: Columns) -> str:
-    """Return an object on a line, in ASCII, so that names that are not UTF-8 are JSON all the same."""
     top = [
         {"class": name, "confidence": round(share, 6)} for name, share in zip(row.classes, row.confidences, strict=True)
     ]
     best = top[0] if top else {"class": None, "confidence": None}
     said = {"path": row.path, "predicted": best["class"], "confidence": best["confidence"], "top": top}
     picture = {"overlay": row.overlay} if columns.overlays else {}
-    return json.dumps(said | {"error": row.error} | picture) + "\n"
+    return json_line(said | {"error": row.error} | picture)
+
+
+def json_line(content: dict[str, Any]) -> str:
+    """Return an object on a line. Letters stay as they are; names that are not UTF-8 are JSON all the same."""
+    text = json.dumps(content, ensure_ascii=False)
+    return ESCAPED.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text) + "\n"
 
 
 FORMATS: dict[str, Callable[[Row, Columns], str]] = {"csv": as_csv, "jsonl": as_json}
 
 
-class AppendedFile:
-    """A new file that grows. What `append` got stays, whatever happens next."""
+@contextmanager
+def stdout_kept() -> Iterator[TextIO]:
+    """Give the block stdout for rows alone: all else that is printed goes to stderr meanwhile."""
+    stdout = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield stdout
 
-    def __init__(self, path: Path, header: str) -> None:
-        self.path, self.header = path, header
+
+class AppendedFile:
+    """A new file that grows, or a stream. What `append` got stays, whatever happens next."""
+
+    def __init__(self, path: Path, header: str, stream: TextIO | None = None) -> None:
+        self.path, self.header, self.stream = path, header, stream
 
     def __enter__(self) -> Self:
-        self.file = self.path.open("xb")
+        self.file = None if self.stream is not None else self.path.open("xb")
         self.append(self.header)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.file.close()
+        if self.file is not None:
+            self.file.close()
+
+    @property
+    def shown(self) -> str:
+        """What people call it."""
+        return str(self.path) if self.stream is None else "the output"
 
     def append(self, text: str) -> None:
-        """Append in one piece, so that a killed process leaves no half row."""
-        self.file.write(text.encode("utf-8", NAMES))
-        self.file.flush()
+        """Append in one piece, so that a killed process leaves no half row. `BrokenPipeError`: the reader has left."""
+        file = getattr(self.stream, "buffer", None) if self.file is None else self.file
+        if file is not None:
+            file.write(text.encode("utf-8", NAMES))
+            file.flush()
+        elif self.stream is not None:  # a notebook's, or another one that takes text alone
+            self.stream.write(text)
 
 
 class RowFile(AppendedFile):
-    """A new `predictions.csv` or `predictions.jsonl`."""
+    """A new `predictions.csv` or `predictions.jsonl`, or the same rows on a stream."""
 
-    def __init__(self, folder: Path, kind: str, columns: Columns) -> None:
-        super().__init__(folder / f"predictions.{kind}", csv_header(columns) if kind == "csv" else "")
+    def __init__(self, folder: Path, kind: str, columns: Columns, stream: TextIO | None = None) -> None:
+        super().__init__(folder / f"predictions.{kind}", csv_header(columns) if kind == "csv" else "", stream)
         self.kind, self.columns = kind, columns
 
     def write(self, rows: Sequence[Row]) -> None:

@@ -38,9 +38,12 @@ ADOPTED = "adopted.ckpt"
 """The checkpoint of a network that others have trained, in a folder that is no run."""
 
 
-def new_run_path(data: str, model: str, outputs: Path = Path("outputs")) -> Path:
-    """Return `outputs/<data>/<model>/<date>_<time>_<4 random hex>`: the hex keeps runs of one second apart."""
-    return outputs / data / model / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
+def new_run_path(data: str, model: str, outputs: Path = Path("outputs"), name: str | None = None) -> Path:
+    """Return `outputs/<data>/<model>/<name>`, without a name `<date>_<time>_<4 random hex>`.
+
+    The hex keeps runs of one second apart.
+    """
+    return outputs / data / model / (name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}")
 
 
 class RunFolder:

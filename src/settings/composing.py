@@ -28,17 +28,16 @@ from . import help  # noqa: F401  # its resolvers
 from .check import check_config
 from .conf_files import CheckedRepository, CountingRepository
 from .defaults import CONF as CONF
+from .defaults import PACKAGE
 from .other_names import words_for
 from .refusals import explain, explain_syntax
 from .sweeps import check_length, check_size
 from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle, without_hydra
 
-PACKAGE = __package__.partition(".")[0]
-"""`src` in the repository; `reslens` where it is installed, with `conf/` in it."""
-
 RAW_PATHS = (
     "data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
     "target", "classes", "data.exclude", "data.table", "data.file", "data.label", "data.split", "data.group",
+    "name",
 )  # fmt: skip
 """Overrides whose value is a path, a pattern, or names classes or a column, and not Hydra's grammar, which refuses
 spaces, `ä ~ ( ) = [ ,`."""
@@ -66,6 +65,10 @@ OmegaConf.register_new_resolver(
         -1 if _parent_.get("max_steps") != -1 or _parent_.get("max_time") is not None else epochs
     ),
     replace=True,
+)
+# `${unless_named:…}`: the last part of a run's folder, its name or else this.
+OmegaConf.register_new_resolver(
+    "unless_named", lambda usual, *, _root_: usual if _root_.get("name") is None else _root_.get("name"), replace=True
 )
 # `${usual_monitor:}`: what chooses the best epoch unless another figure is asked for.
 OmegaConf.register_new_resolver(

@@ -6,8 +6,10 @@ from typing import Any
 
 import yaml
 
-CONF = next(folder / "conf" for folder in Path(__file__).parents[1:3] if (folder / "conf").is_dir())
+PACKAGE = __package__.partition(".")[0]
+"""`src` in the repository; `reslens` where it is installed, with `conf/` in it."""
 
+CONF = next(folder / "conf" for folder in Path(__file__).parents[1:3] if (folder / "conf").is_dir())
 
 BASE = "base"
 """The file of a group that its options build on; no option itself."""

@@ -60,12 +60,35 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("random_seed manual_seed random_state", "", "seed={}"),
     ("ckpt ckpt_path checkpoint_path resume_from_checkpoint resume_from", "", "resume=RUN"),
     ("ckpt ckpt_path checkpoint_path model model_path weights weight", "", "checkpoint={}"),
-    ("name", "", "hydra.run.dir=outputs/{}"),
     ("project output_dir out_dir save_dir run_dir log_dir logdir", "", "hydra.run.dir={}"),
     ("project output_dir out_dir save_dir", "", "output={}"),
     ("topk k", "", "top_k={}"),
 )  # fmt: skip
 """From Keras, fastai, Lightning, timm, transformers, Ultralytics and scikit-learn. The first row that fits counts."""
+
+SHORT = {
+    "epochs": "trainer.max_epochs",
+    "lr": "optimizer.lr",
+    "batch_size": "data.batch_size",
+    "image_size": "data.image_size",
+}
+"""The usual settings by the names that everybody knows; verbs with a setting of that name keep theirs."""
+
+
+def in_full(verb: str, words: Sequence[str]) -> list[str]:
+    """Return what was typed with the settings of `SHORT` by their full names; `InputError` where both are there."""
+    known = {*settings_of(VERBS[verb])}
+    typed = {word.lstrip("+~").partition("=")[0]: word for word in words}
+    spelt = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        full = SHORT.get(name) if equals and name not in known else None
+        if full in known:
+            if full in typed:
+                raise InputError(f"{word} is short for {full}, and {typed[full]} is there too: leave one of them out")
+            word = f"{full}={value}"
+        spelt.append(word)
+    return spelt
 
 
 def words_for(verb: str, typed: str, others: Sequence[str] = ()) -> str | None:

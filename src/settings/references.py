@@ -30,6 +30,7 @@ RESOLVERS = frozenset(
         "python_version",
         "settings",
         "unless_limited",
+        "unless_named",
         "usual_monitor",
     }
 )

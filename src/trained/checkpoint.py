@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..files import refuse_links
 from ..networks.saved import SavedFileError, check_tensors, is_url, load_saved
 from ..runs.folder import ADOPTED, RunFolder
+from ..runs.named import find_named
 from ..settings.defaults import EARLIER
 from ..training.classifier import ImageClassifier
 from ..training.precision import choose_memory_format, choose_precision, weight_uses
@@ -100,6 +101,7 @@ def find_checkpoint(checkpoint: Path | str, word: str = "checkpoint") -> tuple[P
     if is_url(checkpoint):
         raise InputError(f"{word}={checkpoint} is an address, not a file: download it, and name the file")
     path = Path(os.path.expanduser(checkpoint))  # noqa: PTH111  # pathlib's fails for the home of nobody
+    path = find_named(str(path), word) or path
     try:
         return _find(path, word)
     except OSError as error:

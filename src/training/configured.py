@@ -18,7 +18,7 @@ from ..errors import InputError, first_line
 from ..resuming.checkpoints import checkpoint_callbacks
 from ..resuming.stopping import Stop
 from ..runs.folder import RunFolder
-from ..settings.composing import PACKAGE
+from ..settings.defaults import PACKAGE
 from ..settings.trust import check_named, resolved
 
 

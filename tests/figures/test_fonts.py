@@ -16,10 +16,10 @@ NAMES = ["猫", "犬", "बिल्ली"]
 
 @pytest.fixture(autouse=True)
 def forget():
-    for cached in (fonts.installed, fonts._family_with, fonts._said):
+    for cached in (fonts.installed, fonts._file_with, fonts._said):
         cached.cache_clear()
     yield
-    for cached in (fonts.installed, fonts._family_with, fonts._said):
+    for cached in (fonts.installed, fonts._file_with, fonts._said):
         cached.cache_clear()
 
 

@@ -1,70 +1,47 @@
-"""Maps lie where the object is, whatever the network was given."""
+"""A photograph beside its map keeps its pixels, and the map lies where the network looked."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from src.attribution.cam import Attribution
-from src.data.datasets import FileDataset
-from src.data.transforms import Geometry, load_image
-from src.explanation.image_maps import Explained, panel_rows
-from src.figures.photographs import as_photograph
-from src.trained.pictures import Pictures
+from src.figures.photographs import GAP, draw_photograph, photograph_size
+
+CORNER = np.array([[1, 0], [0, 0]], np.float32)
 
 
-def corners(bright: np.ndarray) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of what is set."""
-    rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
-    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+def photograph(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (3, height, width), np.uint8)
 
 
-@pytest.mark.parametrize("resize", ["pad", "squash"])
-@pytest.mark.parametrize("size", [(300, 150), (150, 300), (200, 200), (301, 97)])
-def test_a_planted_square_and_its_map_are_square_and_in_their_place(tmp_path, resize: str, size: tuple[int, int]):
-    """The square is 30 of a 300 × 150 picture, not 30 × 60, and where it was in it."""
-    width, height = size
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[20:50, 60:90] = 255
-    Image.fromarray(picture).save(tmp_path / "a.png")
-    geometry = Geometry(168, 3, resize=resize, fill=(0, 0, 0) if resize == "pad" else ())
-    square = load_image(tmp_path / "a.png", geometry).numpy().transpose(1, 2, 0)
-    heat = np.zeros_like(square)
-    heat[..., 0] = 255 * (square[..., 0] > 127)  # a map that is right about the square that the network saw
-    shown, overlaid = (as_photograph(panel, width / height, resize) for panel in (square, heat))
-    scale = 168 / max(size)
-    left, top = (168 - round(width * scale)) // 2, (168 - round(height * scale)) // 2
-    expected = np.array([left + 60 * scale, top + 20 * scale, left + 90 * scale, top + 50 * scale])
-    inside = np.zeros(shown.shape[:2], bool)
-    inside[top : top + round(height * scale), left : left + round(width * scale)] = True
-    for panel in (shown, overlaid):
-        assert np.abs(corners((panel[..., 0] > 127) & inside) - expected).max() <= 1.5
-        assert (panel[~inside] == 255).all()
+@pytest.mark.parametrize(("resize", "size"), [("crop", (300, 500)), ("pad", (500, 300)), ("squash", (300, 500))])
+def test_the_pixels_are_the_photographs_and_the_heat_is_where_it_was_seen(resize: str, size: tuple[int, int]) -> None:
+    pixels = photograph(*size)
+    drawn = draw_photograph(pixels, CORNER, resize, "cat", 0.73)
+    height, width = size
+    assert drawn.shape[1] == 2 * width + GAP
+    np.testing.assert_array_equal(drawn[-height:, :width], pixels.transpose(1, 2, 0))
+    under = drawn[-height:, width + GAP :].astype(int)
+    heat = (under[..., 0] - under[..., 2]).astype(float)  # inferno is red where it is hot; grey is neither
+    rows, columns = np.nonzero(heat > 0.8 * heat.max())
+    left = {"crop": 100, "pad": 0, "squash": 0}[resize]
+    assert columns.min() == left
+    assert columns.max() < left + {"crop": 150, "pad": 150, "squash": 250}[resize]
+    assert rows.max() < size[0] / 2
+    if resize == "crop":
+        assert under[:, :90].mean() > under[:, 260:400].mean() + 50  # beside the square it is faded
 
 
-def test_a_cropped_square_stays_as_it_is():
-    panel = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    assert as_photograph(panel, 2.0, "crop") is panel
+def test_the_line_holds_class_and_confidence_and_a_long_name_is_cut() -> None:
+    plain, blank = (draw_photograph(photograph(300, 300), CORNER, "crop", name, 0.5) for name in ("cat", " "))
+    assert (plain[:40] < 100).any()
+    assert (plain[:20] != blank[:20]).any()
+    assert draw_photograph(photograph(300, 300), CORNER, "crop", "name " * 40, 0.5).shape == plain.shape
+    narrow = draw_photograph(photograph(300, 2), CORNER, "pad", "caterpillar", 0.5)
+    assert narrow.shape[1] > 2 * 2 + GAP  # the line is wider than the pair
 
 
-@pytest.mark.parametrize(("resize", "expected"), [("pad", [2.0, 0.5]), ("squash", [2.0, 0.5]), ("crop", None)])
-def test_proportions_are_those_of_the_upright_picture(tmp_path, resize: str, expected: list[float] | None):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (300, 150)).save(tmp_path / "a.jpg")
-    Image.new("RGB", (300, 150)).save(tmp_path / "b.jpg", exif=exif)
-    geometry = Geometry(32, 3, resize=resize, fill=(0, 0, 0) if resize == "pad" else ())
-    dataset = FileDataset(tmp_path, ["a.jpg", "b.jpg"], np.zeros(2, int), np.arange(2), geometry, None, 0)
-    assert Pictures(dataset, ["a.jpg", "b.jpg"], np.zeros(2, int)).ratios([0, 1]) == expected
-
-
-@pytest.mark.parametrize("resize", ["pad", "squash"])
-def test_explain_shows_photographs_in_their_proportions(resize: str):
-    maps = Attribution(np.ones((2, 4, 4), np.float32), np.zeros((2, 3), np.float32), np.zeros(2, int), "layer4")
-    images = np.full((2, 3, 32, 32), 9, np.uint8)
-    rows, _, _ = panel_rows(Explained(images, ["a", "b"], np.full(2, -1), maps, [2.0, 1.0], resize), None)
-    for panel in rows[0]:
-        side = len(panel)
-        assert (panel[: side // 4 - 1] == 255).all()
-        assert (panel[-side // 4 + 1 :] == 255).all()
-        assert (panel[side // 4 + 1 : -side // 4 - 1] != 255).any()
-    assert all((panel[:9] != 255).any() for panel in rows[1])
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [((8, 8), (224, 224)), ((300, 400), (300, 400)), ((3000, 4000), (1200, 1600)), ((1, 30_000), (1, 1600))],
+)
+def test_sizes_on_screen(size: tuple[int, int], shown: tuple[int, int]) -> None:
+    assert photograph_size(size) == shown

@@ -25,6 +25,16 @@ def test_all_names_come_back(kind: str, tmp_path: Path) -> None:
     assert found == [(f"folder/{name}", name, 0.75) for name in NAMES]
 
 
+def test_letters_stay_as_they_are_in_json_lines(tmp_path: Path) -> None:
+    names = ("Größe", "猫", "a\u2028b", "cafe\udcff", "\x85")
+    with RowFile(tmp_path, "jsonl", Columns(top_k=1)) as file:
+        file.write([Row(name, (name,), (1.0,)) for name in names])
+    text = file.path.read_text("utf-8")  # strictly
+    assert "Größe" in text
+    assert "猫" in text
+    assert [json.loads(line)["path"] for line in text.splitlines()] == list(names)
+
+
 def test_no_path_in_a_csv_is_a_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the path of the same file."""
     monkeypatch.chdir(tmp_path)

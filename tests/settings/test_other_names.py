@@ -25,7 +25,6 @@ SAID = [
     ("train", "patience=3", "callbacks=early_stopping callbacks.early_stopping.patience=3"),
     ("train", "data_dir='/my photos'", "data=folder data.root=/my photos"),
     ("train", "weight_decay=0", "optimizer.weight_decay=0"),
-    ("train", "name=first", "hydra.run.dir=outputs/first"),
     ("predict", "device=0", "accelerator=gpu"),
     ("predict", "source=PHOTOS", "images=PHOTOS"),
     ("predict", "workers=4", "num_workers=4"),
@@ -60,7 +59,7 @@ def test_every_row_leads_to_settings_that_there_are() -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("lr=0.1", "'lr' is not a setting: say optimizer.lr=0.1"),
+        ("learning_rate=0.1", "'learning_rate' is not a setting: say optimizer.lr=0.1"),
         ("data_dir=/my photos(1)", "'data_dir' is not a setting: say data=folder data.root=/my photos(1)"),
         ("device=0,1", "device=0,1 names several values: say trainer=ddp trainer.devices=[0,1]"),
         ("callbacks.early_stopping.patience=3", "say callbacks=early_stopping callbacks.early_stopping.patience=3"),

@@ -28,6 +28,9 @@ FALLING = ("cosine", "onecycle")
 
 PROBABILITIES = "keep all classes' probabilities and logits of the test images, too: probabilities.npz"
 
+TAKEN_WORDS = ("last", "auto", "null", "none", "imagenet", "train", "val", "test")
+"""What `checkpoint=`, `resume=`, `weights=` … take in place of a run."""
+
 Text = Annotated[str, Takes("text")]
 Weights = Annotated[str | None, Takes("imagenet, a FILE, or null")]
 Head = Literal["auto", "new"]
@@ -46,6 +49,18 @@ def no_file(weights: str) -> str:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", weights):
         return "is an address: download it, and name the file"
     return "is no file: name a .pth or .safetensors file, or a run"
+
+
+def check_name(name: Any) -> None:
+    """Raise `InputError` for what can't be the name of a run."""
+    if name is None:
+        return
+    if str(name).lower() in TAKEN_WORDS:
+        raise InputError(f"name={name} means something else where runs are named: take another name")
+    if not re.fullmatch(r"\w[\w.-]{0,99}", str(name)) or str(name).isdigit():
+        raise InputError(
+            f"name={name} is no name of a run: take letters, digits, - and _, at most 100, no slash, not digits alone"
+        )
 
 
 class Model(Settings):
@@ -213,6 +228,9 @@ class Study(Settings):
 class Train(Settings):
     """`python -m src.train`."""
 
+    name: Annotated[Any, Takes("a name, or null")] = setting(
+        "the run's name: its folder is outputs/DATA/MODEL/NAME, and checkpoint=NAME finds it; null: date and time"
+    )
     seed: Seed = setting("of everything random: division, order, augmentation, weights")
     monitor: Annotated[str, OneOf(*MONITORS)] = setting(
         "what makes a checkpoint the best one: a column of metrics.csv; usually val/accuracy, of several labels val/map"
@@ -231,7 +249,7 @@ class Train(Settings):
     )
     resume: Annotated[Any, Takes("a run folder, auto, or null")] = setting(
         "go on with a run that was stopped, in its folder, or give a finished one more epochs; auto: begin or go on in "
-        "the folder that hydra.run.dir names"
+        "the folder that name or hydra.run.dir names"
     )
     requeue: bool = setting(
         "with resume=auto: a Slurm job that is preempted, or that SIGUSR1 stops, asks to be run again"
@@ -290,6 +308,11 @@ class Train(Settings):
             if self.monitor.rpartition("/")[2] not in task.metrics:
                 known = ", ".join(f"val/{name}" for name in task.shown)
                 raise InputError(f"monitor={self.monitor} is no figure of {task.words}: take one of {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _run_has_a_name(self) -> Self:
+        check_name(self.name)
         return self
 
     @model_validator(mode="after")

@@ -64,12 +64,16 @@ class Predict(Settings):
 
     checkpoint: Checkpoint = setting(RUN)
     images: Annotated[Any, Names("images=…"), Images] = setting(IMAGES)
-    format: Literal["csv", "jsonl"] = setting("predictions.csv, or predictions.jsonl with a JSON object a line")
+    format: Literal["csv", "jsonl"] | None = setting(
+        "predictions.csv, or predictions.jsonl with a JSON object a line; null: csv, or jsonl with output=-"
+    )
     top_k: Annotated[int, Interval(ge=1, le=100_000)] = setting("classes of an image, the most likely ones first")
     calibrated: bool = setting(
         "use the temperature that src.evaluate calibrate=true has found; without one, confidences stay as they are"
     )
-    overlays: bool = setting("draw a picture of each image, too: what in it speaks for the predicted class")
+    overlays: bool = setting(
+        "draw a picture of each image, too, with its class, confidence, and what in it speaks for that class"
+    )
     method: Method = setting(f"of overlays: {METHODS}")
     layer: Layer = setting(f"of overlays: {LAYER}")
     batch_size: BatchSize = setting(FASTER)
@@ -77,7 +81,7 @@ class Predict(Settings):
     accelerator: Accelerator = setting("where it runs")
     data: Elsewhere = setting("where the run's data set lies")
     output: FolderOrNull = setting(
-        "a new or empty folder; null: RUN/predict/TIME, or outputs/predict/TIME without a run"
+        "a new or empty folder, or - for stdout; null: RUN/predict/TIME, or outputs/predict/TIME without a run"
     )
 
 
