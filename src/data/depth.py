@@ -40,6 +40,9 @@ class Extent(NamedTuple):
     high: float
     whole: bool
 
+    def is_outside(self, limits: Limits) -> bool:
+        return self.low < limits[0] or self.high > limits[1]
+
 
 @dataclass(frozen=True, eq=False)
 class Deep:

@@ -5,7 +5,7 @@ import errno
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,7 @@ def read_image(
     shorter_side: int | None = None,
     range: Range = OWN,
     color: str = "srgb",
+    when_clipped: Callable[[], None] | None = None,
 ) -> Picture:
     """Return the first frame of an image file, upright, on white where it is transparent, 8 bits a channel.
 
@@ -105,6 +106,7 @@ def read_image(
             decoded by libjpeg at a half, quarter or eighth of its size, so that twice as many are left: several times
             faster, and not quite the same after resizing. No other format can do this. None: every pixel.
         color: "srgb", as a profile in the file means its colours, or "stored", as they are.
+        when_clipped: called where values lie outside of a range of two values.
 
     Raises:
         UnreadableImageError: empty, truncated, not an image, too large, or broken otherwise.
@@ -112,7 +114,12 @@ def read_image(
     with explained(source), opened(source) as file:
         loaded = load(file, shorter_side, earlier=range == EARLIER, as_bands=in_channels not in COLOURS)
         turn = UPRIGHT.get(loaded.orientation)
-        picture = convert(loaded, in_channels, None if isinstance(range, str) else range, color)
+        limits = None if isinstance(range, str) else range
+        if when_clipped and limits and loaded.deep is not None and not loaded.deep.of_bytes:
+            extent = measure(loaded.deep, every=in_channels not in COLOURS)
+            if extent is not None and extent.is_outside(limits):
+                when_clipped()
+        picture = convert(loaded, in_channels, limits, color)
         del loaded  # of the largest pictures each copy takes 0.7 GB, and turning needs two
         return picture if turn is None else picture.transpose(turn)
 

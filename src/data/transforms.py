@@ -76,9 +76,12 @@ class Geometry:
     def is_exact(self) -> bool:
         return self.decode == "exact"
 
-    def read(self, source: Path | str | BinaryIO, needed: int) -> Picture:
+    def read(
+        self, source: Path | str | BinaryIO, needed: int, when_clipped: Callable[[], None] | None = None
+    ) -> Picture:
         """Read a picture of whose shorter side at least `needed` pixels are wanted. Raise `UnreadableImageError`."""
-        return read_image(source, self.in_channels, None if self.is_exact else needed, self.range, self.color)
+        side = None if self.is_exact else needed
+        return read_image(source, self.in_channels, side, self.range, self.color, when_clipped)
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,14 @@ def chosen_augmentation(settings: Augment | None, *, in_memory: bool) -> Augment
     return chosen if chosen != Augmentation() else None
 
 
-def load_image(source: Path | str | BinaryIO, geometry: Geometry) -> torch.Tensor:
-    """Return an image file as evaluation and prediction see it: uint8 (C, S, S). Raise `UnreadableImageError`."""
-    return to_tensor(make_square(geometry.read(source, geometry.image_size), geometry))
+def load_image(
+    source: Path | str | BinaryIO, geometry: Geometry, when_clipped: Callable[[], None] | None = None
+) -> torch.Tensor:
+    """Return an image file as evaluation and prediction see it: uint8 (C, S, S). Raise `UnreadableImageError`.
+
+    `when_clipped` is called where it has values outside of the geometry's range.
+    """
+    return to_tensor(make_square(geometry.read(source, geometry.image_size, when_clipped), geometry))
 
 
 def load_augmented(

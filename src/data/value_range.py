@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .depth import Extent, Limits, choose_limits, tell
+from .depth import Extent, choose_limits, tell
 from .images import COLOURS, OWN, Range
 from .manifest import Verdict
 
@@ -54,14 +54,10 @@ def count_clipped(range: Range, verdicts: Sequence[Verdict], splits: Mapping[str
     if isinstance(range, str):
         return dict.fromkeys(splits, 0)
     return {
-        split: sum(_is_clipped(extent, range) for extent in _extents(verdicts, indices))
+        split: sum(extent.is_outside(range) for extent in _extents(verdicts, indices))
         for split, indices in splits.items()
     }
 
 
 def _extents(verdicts: Sequence[Verdict], indices: np.ndarray) -> list[Extent]:
     return [extent for i in indices if (extent := verdicts[i].extent) is not None]
-
-
-def _is_clipped(extent: Extent, limits: Limits) -> bool:
-    return extent.low < limits[0] or extent.high > limits[1]

@@ -57,6 +57,7 @@ class Task:
             file_progress("Predicting", len(source)) as advance,
         ):
             for answers in found:
+                summary.clipped += answers.clipped
                 rows = self.rows(answers, summary.files, output, folder_of(source))
                 file.write(rows)
                 for row in rows:
@@ -70,6 +71,7 @@ class Task:
             "overlays": None if self.overlays is None else f"{self.overlays.method}, {self.overlays.layer}",
             "count": summary.files,
             "unreadable": summary.unreadable,
+            "clipped": summary.clipped,
             "predicted": dict(summary.classes.most_common()),
             "seconds": round(seconds, 1),
         }

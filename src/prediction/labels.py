@@ -55,6 +55,7 @@ class LabelTask:
             file_progress("Predicting", len(source)) as advance,
         ):
             for answers in found:
+                summary.clipped += answers.clipped
                 said = iter(probabilities(answers.logits))
                 lines = []
                 for path, reason in zip(answers.paths, answers.reasons, strict=True):
@@ -75,6 +76,7 @@ class LabelTask:
             "thresholds": dict(zip(names, thresholds.tolist(), strict=True)),
             "count": summary.files,
             "unreadable": summary.unreadable,
+            "clipped": summary.clipped,
             "predicted": dict(summary.classes.most_common()),
             "seconds": round(seconds, 1),
         }

@@ -32,6 +32,7 @@ class Summary:
         total: files there are.
         shown: whether pictures get lines: not where rows go to the screen themselves.
         nothing: what is said of an image without any class; None where each has one.
+        clipped: images that have values outside of `data.range`.
         classes: how many images have got each class, or each label.
     """
 
@@ -40,6 +41,7 @@ class Summary:
     nothing: str | None = None
     files: int = 0
     unreadable: int = 0
+    clipped: int = 0
     empty: int = 0
     classes: Counter[str] = field(default_factory=Counter)
     first_bad: str = ""
@@ -89,6 +91,9 @@ class Summary:
         if self.unreadable:
             log.info("unreadable   %s of %s, see `error` in %s; the first: %s",
                      f"{self.unreadable:,}", f"{self.files:,}", file, self.first_bad)  # fmt: skip
+
+        if self.clipped:
+            log.warning("clipped      %s have values outside of data.range, that of the training", f"{self.clipped:,}")
 
     def _counts(self) -> list[str]:
         """Return how many images got what. Where each has one class, the numbers add up to the files."""

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -29,8 +29,12 @@ from ..trained.checkpoint import Trained
 from ..trained.logits import predict
 from ..trained.pictures import Pictures
 
-Decoded = tuple[Sequence[str], Sequence[str | None], torch.Tensor]
-"""n paths; for each None, or why the file can't be read; and the m images that can, uint8 (m, C, S, S)."""
+Decoded = tuple[Sequence[str], Sequence[str | None], torch.Tensor, int]
+"""n paths; for each None, or why the file can't be read; the m images that can, uint8 (m, C, S, S); how many of those
+have values outside of the range."""
+
+Read = tuple[NDArray[np.uint8], bool] | str
+"""An image and whether it has values outside of the range, or why the file can't be read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +45,14 @@ class Answers:
         reasons: (n,), None, or why the file can't be read.
         images: uint8 (m, C, S, S).
         logits: fp32 (m, K), in the order of `images`.
+        clipped: how many images have values outside of the range that the network was trained with.
     """
 
     paths: Sequence[str]
     reasons: Sequence[str | None]
     images: torch.Tensor
     logits: NDArray[Any]
+    clipped: int = 0
 
 
 AHEAD = 2
@@ -62,29 +68,31 @@ class Files(Dataset[Any]):
     def __getitems__(self, paths: list[str]) -> Decoded:
         return self.together(paths, map(self.read, paths))
 
-    def read(self, path: str) -> NDArray[np.uint8] | str:
+    def read(self, path: str) -> Read:
         """Decode into an array: a tensor needs its process to be alive when it is unpacked."""
-        found = decode(path, self.geometry)
-        return found.numpy() if isinstance(found, torch.Tensor) else found
+        outside: list[bool] = []
+        found = decode(path, self.geometry, lambda: outside.append(True))
+        return (found.numpy(), bool(outside)) if isinstance(found, torch.Tensor) else found
 
-    def together(self, paths: Sequence[str], found: Iterable[NDArray[np.uint8] | str]) -> Decoded:
+    def together(self, paths: Sequence[str], found: Iterable[Read]) -> Decoded:
         """Put what `read` found at the `paths` into one batch."""
         size = self.geometry.image_size
         images = torch.empty(len(paths), self.geometry.in_channels, size, size, dtype=torch.uint8)
         reasons: list[str | None] = []
-        whole = 0
-        for image in found:
-            if not isinstance(image, str):
-                images[whole] = torch.from_numpy(image)
+        whole = clipped = 0
+        for one in found:
+            if not isinstance(one, str):
+                images[whole] = torch.from_numpy(one[0])
                 whole += 1
-            reasons.append(image if isinstance(image, str) else None)
-        return paths, reasons, images[:whole]
+                clipped += one[1]
+            reasons.append(one if isinstance(one, str) else None)
+        return paths, reasons, images[:whole], clipped
 
 
-def decode(path: str, geometry: Geometry) -> torch.Tensor | str:
+def decode(path: str, geometry: Geometry, when_clipped: Callable[[], None] | None = None) -> torch.Tensor | str:
     """Return uint8 (C, S, S), or why the file can't be read, in a few words."""
     try:
-        return reason_against(Path(path)) or load_image(path, geometry)
+        return reason_against(Path(path)) or load_image(path, geometry, when_clipped)
     except UnreadableImageError as error:
         return error.reason
     except Exception as error:  # resizing may want more memory than there is
@@ -118,19 +126,19 @@ def stream(trained: Trained, source: Sequence[str] | Pictures, batch_size: int, 
     if isinstance(source, Pictures):  # checked when the data set was found
         nothing: list[None] = [None] * batch_size
         found: Iterable[Decoded] = (
-            (names, nothing[: len(names)], images)
+            (names, nothing[: len(names)], images, 0)
             for names, images in zip(batches, source.batches(batch_size), strict=True)
         )
     else:
         found = decoded(Files(trained.geometry), batches, workers)
-    for names, reasons, images in found:
+    for names, reasons, images, clipped in found:
         logits = np.empty((0, len(trained.class_names)), np.float32)
         if len(images):
             with as_tested(trained, precision):
                 logits = predict(trained, [images])
         if not np.isfinite(logits).all():
             raise RunError(f"{trained.path} gives {names[0]} logits that are not finite: take another checkpoint")
-        yield Answers(names, reasons, images, logits)
+        yield Answers(names, reasons, images, logits, clipped)
 
 
 def some_fit(answers: Iterator[Answers], trained: Trained) -> Iterator[Answers]:

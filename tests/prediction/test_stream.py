@@ -5,7 +5,9 @@ import os
 import signal
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,14 +58,28 @@ def test_answers_come_in_order_and_are_the_networks(
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_files_beyond_the_range_of_the_training_are_counted(
+    trained: Trained, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    geometry = replace(trained.geometry, range=(0.0, 1023.0))
+    monkeypatch.setattr(Trained, "geometry", geometry)
+    for number, brightest in enumerate((1023, 1024, 65535, 7)):
+        Image.fromarray(np.full((9, 9), brightest, np.uint16)).save(tmp_path / f"{number}.png")
+    Image.new("L", (9, 9)).save(tmp_path / "4.png")
+    paths = [str(tmp_path / f"{number}.png") for number in range(5)]
+    answers = list(stream(trained, paths, 2, workers))
+    assert [one.clipped for one in answers] == [1, 1, 0]
+
+
 def test_each_file_is_decoded_once_and_not_long_before(
     trained: Trained, paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: Counter[str] = Counter()
 
-    def counted(path: str, geometry: Geometry) -> torch.Tensor | str:
+    def counted(path: str, geometry: Geometry, *rest: Any) -> torch.Tensor | str:
         seen[path] += 1
-        return decode(path, geometry)
+        return decode(path, geometry, *rest)
 
     monkeypatch.setattr(streaming, "decode", counted)
     answers = stream(trained, paths, 2, workers=0)
@@ -106,10 +122,10 @@ def test_what_decoding_raises_besides_becomes_a_reason(tmp_path: Path, monkeypat
 def test_a_worker_that_is_killed_gets_its_line(
     trained: Trained, paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(path: str, geometry: Geometry) -> torch.Tensor | str:
+    def killed(path: str, geometry: Geometry, *rest: Any) -> torch.Tensor | str:
         if path == paths[6]:
             os.kill(os.getpid(), signal.SIGKILL)
-        return decode(path, geometry)
+        return decode(path, geometry, *rest)
 
     monkeypatch.setattr(streaming, "decode", killed)
     with pytest.raises(RunError, match=r"a process was killed at '.*6\.png', perhaps for want of memory"):
@@ -123,10 +139,10 @@ def test_a_file_that_crashes_its_decoder_gets_its_row(
     """Whatever its user is at when the worker dies; and the network's answers to all others are what they were."""
     whole = list(stream(trained, paths, 2, workers=0))
 
-    def crashing(path: str, geometry: Geometry) -> torch.Tensor | str:
+    def crashing(path: str, geometry: Geometry, *rest: Any) -> torch.Tensor | str:
         if path == paths[6]:
             os.kill(os.getpid(), signal.SIGSEGV)
-        return decode(path, geometry)
+        return decode(path, geometry, *rest)
 
     monkeypatch.setattr(streaming, "decode", crashing)
     got = []
