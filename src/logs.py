@@ -5,7 +5,8 @@ import logging
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -93,3 +94,13 @@ def say_lines(log: logging.Logger, text: str) -> None:
     """Say several lines of ours, such as a table, each as a record of its own."""
     for line in text.split("\n"):
         log.info("%s", line)
+
+
+@contextmanager
+def while_read() -> Iterator[None]:
+    """Print what was asked for as long as somebody reads it: `| head` leaves early, and that is no error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends

@@ -6,6 +6,7 @@ import sys
 from difflib import get_close_matches
 from pathlib import Path
 
+from ..logs import while_read
 from ..runs.provenance import find_version
 from ..settings.defaults import PACKAGE
 
@@ -15,9 +16,11 @@ def main() -> None:
     word, *rest = sys.argv[1:] or ["--help"]
     verbs = list_verbs()
     if word in ("--version", "-V"):
-        print(describe_version())
+        with while_read():
+            print(describe_version())
     elif word in ("--help", "-h", "help"):
-        print(describe_verbs(verbs))
+        with while_read():
+            print(describe_verbs(verbs))
     elif word in verbs:
         sys.argv = [sys.argv[0], *rest]
         # As __main__, so that the processes of a distributed run are started the same way.

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ..errors import InputError
-from ..logs import say_interrupted
+from ..logs import say_interrupted, while_read
 from ..ranks.crew import TOLD
 from ..ranks.joining import crew, join
 from ..ranks.place import is_follower
@@ -116,7 +116,7 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
     if args.resolve and args.cfg != "job":
         raise InputError("--resolve goes with --cfg job: say so too, or leave it out")
     if args.cfg or args.help or args.hydra_help or args.info or args.shell_completion:
-        with composing(verb) as composer:
+        with composing(verb) as composer, while_read():
             show(composer, parser, args)
         return 0
     if after_sweep is None and crew().place.size > 1:

@@ -46,3 +46,14 @@ def test_a_verb_gets_the_words_behind_it_in_any_folder(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: trainer.max_epochs=0 is not possible")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [("src", "--help"), ("src.train", "--help"), ("src.predict", "--cfg", "job")])
+def test_a_reader_that_has_left_is_no_error(words: tuple[str, ...]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, said = process.communicate(timeout=60)
+    assert (said, process.returncode) == ("", 0)
