@@ -62,6 +62,7 @@ def test_a_pipe_gets_plain_lines(demo: subprocess.CompletedProcess[str]) -> None
     assert "TensorBoard  tensorboard --logdir run" in lines
     assert lines[-1].endswith("-m src.app checkpoint=run")
     assert "run folder   run" in lines
+    assert any(re.match(r"test images  \d+ of 180 right: \d\.\d{3} \(95 % interval", line) for line in lines)
 
 
 def test_every_file_of_the_run_folder_is_there(run: RunFolder) -> None:

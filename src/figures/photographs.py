@@ -41,7 +41,8 @@ def draw_photograph(
     picture = enlarge(pixels, size)
     under = _lay_over(picture, map_, resize)
     pair = np.concatenate([picture, np.full((size[0], GAP, 3), 255, np.uint8), under], axis=1)
-    line = _line(name, f" {share:.2f}", pair.shape[1])
+    tail = f" {share:.2f}" if map_.max() > 0 else f" {share:.2f}, no positive evidence"
+    line = _line(name, tail, pair.shape[1])
     wanted = max(pair.shape[1], line.shape[1])
     return np.concatenate([_widened(line, wanted), _widened(pair, wanted)])
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import figures
 from ..analysis.classification import confusion_among, most_mistaken, per_class
+from ..analysis.intervals import wilson
 from ..analysis.tasks import ONE_CLASS, Task
 from ..callbacks.map_steps import steps
 from ..callbacks.tensorboard import WHOLE_RUN, log_picture
@@ -22,6 +23,8 @@ from ..runs.folder import RunFolder
 from ..tables import as_text, metrics_table
 
 log = logging.getLogger(__name__)
+
+FEW_TESTED = 100
 
 MATRIX = WHOLE_RUN + "confusion_matrix_test"
 """TensorBoard's name for the picture, at the epoch of the checkpoint, as the Grad-CAMs are."""
@@ -99,6 +102,20 @@ def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task) -> None:
         log.info(
             "macro figures of the test set are averages over the %d of %d classes that have images", there, classes
         )
+    say_interval(metrics, folder)
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
     log.info("run folder   %s", folder.shown)
     log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))
+
+
+def say_interval(metrics: Mapping[str, float], folder: RunFolder) -> None:
+    """Say how many test images are right and what accuracy that shows, where each has one class."""
+    images = folder.images_tested()
+    if "test/accuracy" not in metrics or not images:
+        return
+    share = metrics["test/accuracy"]
+    low, high = wilson(share, images)
+    right = f"{round(share * images):,} of {images:,}"
+    log.info("test images  %s right: %.3f (95 %% interval %.3f to %.3f)", right, share, low, high)
+    if images < FEW_TESTED:
+        log.info("             so few say little: -m data.folds=5 data.fold=0,1,2,3,4 tests all images")

@@ -35,6 +35,8 @@ def test_the_line_holds_class_and_confidence_and_a_long_name_is_cut() -> None:
     assert (plain[:40] < 100).any()
     assert (plain[:20] != blank[:20]).any()
     assert draw_photograph(photograph(300, 300), CORNER, "crop", "name " * 40, 0.5).shape == plain.shape
+    dark = draw_photograph(photograph(300, 300), np.zeros_like(CORNER), "crop", "cat", 0.5)
+    assert (dark[:20] < 100).sum() > (plain[:20] < 100).sum()  # it says that there is no positive evidence
     narrow = draw_photograph(photograph(300, 2), CORNER, "pad", "caterpillar", 0.5)
     assert narrow.shape[1] > 2 * 2 + GAP  # the line is wider than the pair
 

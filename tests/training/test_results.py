@@ -1,0 +1,35 @@
+"""What a training says at its end."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from src.runs.folder import RunFolder
+from src.training.results import say_interval
+
+
+@pytest.mark.parametrize(
+    ("images", "accuracy", "said"),
+    [
+        (30, 29 / 30, ["29 of 30 right: 0.967 (95 % interval 0.833 to 0.994)", "tests all images"]),
+        (180, 1.0, ["180 of 180 right: 1.000 (95 % interval 0.979 to 1.000)"]),
+    ],
+)
+def test_the_accuracy_has_its_interval(
+    images: int, accuracy: float, said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="src.training.results")
+    run = RunFolder(tmp_path)
+    run.write_per_class(pd.DataFrame({"class": ["a", "b"], "support": [images - 7, 7]}))
+    say_interval({"test/accuracy": accuracy}, run)
+    assert len(caplog.messages) == len(said)
+    assert all(words in line for words, line in zip(said, caplog.messages, strict=True))
+
+
+def test_without_a_test_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="src.training.results")
+    say_interval({"val/accuracy": 1.0}, RunFolder(tmp_path))
+    say_interval({"test/accuracy": 1.0}, RunFolder(tmp_path))
+    assert caplog.messages == []
