@@ -38,9 +38,10 @@ def test_a_finished_run_goes_on_only_with_more_epochs(photos: Path, tmp_path: Pa
     assert RunFolder(tmp_path / "run").metrics()["epochs"] == 3
     assert run_here("resume=run", cwd=tmp_path).stdout.startswith("run is finished, with 3 epochs")
     points = curves(tmp_path / "run")
-    assert [step for step, _ in points["test/accuracy"]] == [18]
+    best = RunFolder(tmp_path / "run").metrics()["best_epoch"]
+    assert [step for step, _ in points["whole_run/test_accuracy"]] == [best]  # once, although the run ended twice
     assert [step for step, _ in points["val/accuracy"]] == [5, 11, 17]
-    assert [step for step, _ in points["baseline/accuracy"]] == [0, 18]  # again beside the hyper-parameters
+    assert [step for step, _ in points["whole_run/baseline_accuracy"]] == [best]
 
 
 @pytest.mark.parametrize(
