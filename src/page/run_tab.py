@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..analysis.classification import confusion_among, most_mistaken
+from ..analysis.intervals import right_of
 from ..analysis.tasks import ONE_CLASS, Task
 from ..data.decoding_cost import reason_against
 from ..data.refusal import refuse
@@ -67,7 +68,7 @@ LEAST_SCALE = 0.68
 def show_run(run: RunFolder, task: Task) -> None:
     """Draw the run's figures into the page. What is missing or damaged gets a line instead."""
     with _part("Figures", run.metrics_file):
-        _show_metrics(task, run.metrics(), *run.classes_with_images())
+        _show_metrics(task, run.metrics(), run.images_of_classes())
     with _part("Curves", run.history_file):
         _show_curves(task, run.history(), _best_epoch(run))
     if task is ONE_CLASS:
@@ -94,8 +95,8 @@ def _part(title: str, source: Path) -> Iterator[None]:
         st.caption(f"{source.name} of this run is damaged and can't be shown.")
 
 
-def _show_metrics(task: Task, metrics: dict[str, float], there: int, classes: int) -> None:
-    """What sums up the test in large, and all splits in a table; `there`: classes with test images."""
+def _show_metrics(task: Task, metrics: dict[str, float], tested: list[int]) -> None:
+    """What sums up the test in large, and all splits in a table; `tested`: images of each class."""
     rows = {
         name: [_four_digits(metrics.get(f"{split}/{figure}")) for figure in task.shown]
         for split, name in SPLITS.items()
@@ -105,12 +106,16 @@ def _show_metrics(task: Task, metrics: dict[str, float], there: int, classes: in
         raise FileNotFoundError
     if f"test/{task.first}" in metrics:
         st.metric(f"Test {task.score.title}", f"{float(metrics[f'test/{task.first}']):.2%}")
+    if "test/accuracy" in metrics and tested:
+        st.caption(f"Test images: {right_of(float(metrics['test/accuracy']), sum(tested))}.")
     # Scrolled sideways on a phone, where a number would else be broken into two lines.
     columns = [metric.heading for metric in task.shown.values()]
     st.html(f'<div style="overflow-x: auto; white-space: nowrap">{markup.table(rows, columns)}</div>')
-    if there < classes:
+    there = sum(images > 0 for images in tested)
+    if there < len(tested):
         st.caption(
-            f"Macro figures of the test set are averages over the {there} of {classes} {task.classes} that have images."
+            f"Macro figures of the test set are averages over the {there} of {len(tested)} {task.classes} that have "
+            "images."
         )
     if "best_epoch" in metrics:
         st.caption(f"The checkpoint of epoch {int(metrics['best_epoch'])} of {int(metrics['epochs'])}.")

@@ -10,9 +10,16 @@ from dataclasses import asdict, dataclass
 from ..analysis.significance import holm
 from .finished import Problem, Run
 from .groups import Group, TestSet
+from .paired import Difference
 from .tasks import parts_of
 
 SIGNIFICANT = 0.05
+
+COLUMNS = (
+    *("best", "other", "images", "replicates", "difference", "low", "high", "better", "worse"),
+    *("p", "p_holm"),
+)
+"""The columns of comparisons.csv behind the test set."""
 
 
 def is_shown(p: float, low: float = float("nan"), high: float = float("nan")) -> bool:
@@ -20,32 +27,19 @@ def is_shown(p: float, low: float = float("nan"), high: float = float("nan")) ->
     return p < SIGNIFICANT and not low <= 0 <= high
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Difference):
     """By how much the best group leads another one, on the images that both were tested on.
 
     Attributes:
         best, other: their labels.
-        images: how many different test images they were paired on.
         replicates: how many pairs of runs, of the same seed and fold.
-        difference: what sums up the task (accuracy, mAP) of the best minus that of the other, averaged over the pairs.
-        low, high: its 95 % interval: of accuracies Tango's, over several pairs of runs by effective images.
-        better, worse: images that the best gets right in more runs than the other, and in fewer.
-        p: of accuracies, of the exact test of better against worse: McNemar's, or over several pairs its extension,
-            each image once.
-        p_holm: corrected for the number of comparisons in this test set.
+        p_holm: `p`, corrected for the number of comparisons in this test set.
     """
 
     best: str
     other: str
-    images: int
     replicates: int
-    difference: float
-    low: float
-    high: float
-    better: int
-    worse: int
-    p: float
     p_holm: float
 
     @property
@@ -100,7 +94,7 @@ def compare(test_set: TestSet) -> tuple[list[Comparison], list[Problem]]:
             problems.append(Problem(other.label, reason))
     corrected = holm([difference.p for _, _, difference in found])
     comparisons = [
-        Comparison(best.label, label, replicates=replicates, **asdict(difference), p_holm=p_holm)
+        Comparison(**asdict(difference), best=best.label, other=label, replicates=replicates, p_holm=p_holm)
         for (label, replicates, difference), p_holm in zip(found, corrected, strict=True)
     ]
     return comparisons, problems

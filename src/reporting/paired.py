@@ -20,10 +20,11 @@ class Difference:
 
     Attributes:
         images: how many different test images the pairs share.
-        difference: the first's metric minus the second's.
-        low, high: its 95 % interval.
+        difference: what sums up the task (accuracy, mAP) of the first minus that of the second.
+        low, high: its 95 % interval: of accuracies Tango's, over several pairs of runs by effective images.
         better, worse: images that the first gets right in more runs than the second, and in fewer.
-        p: of the test that there is none.
+        p: of the test that there is none: of accuracies, of the exact test of better against worse, McNemar's, or over
+            several pairs its extension, each image once.
     """
 
     images: int

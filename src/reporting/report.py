@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..tables import as_text
 from .answers import ANSWERS, Result
 from .chosen import Choice, read_choice
 from .class_pictures import Drawing
-from .difference_shown import Comparison, compare
+from .difference_shown import COLUMNS, compare
 from .document import Page, Table, render_html, render_markdown
 from .finished import Problem, Run, read_runs
 from .groups import TestSet, group_runs, test_sets
@@ -216,6 +216,5 @@ def _mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _comparisons(results: Sequence[Result]) -> pd.DataFrame:
     """Return all comparisons with the test set in the first column; without any, just the columns."""
-    names = ["test_set", *(field.name for field in fields(Comparison))]
     rows = [{"test_set": r.test_set.name} | asdict(comparison) for r in results for comparison in r.comparisons]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=["test_set", *COLUMNS])

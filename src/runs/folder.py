@@ -327,18 +327,11 @@ class RunFolder:
             "pd.DataFrame", self._read(lambda *place: read_table(*place, keep_default_na=False), self.per_class_file)
         )
 
-    def images_tested(self) -> int:
-        """Return how many test images there are; 0 where no table says so."""
+    def images_of_classes(self) -> list[int]:
+        """Return how many test images each class has; empty where no table says so."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            return int(self.per_class()["support"].sum())
-        return 0
-
-    def classes_with_images(self) -> tuple[int, int]:
-        """Return how many classes have test images, and how many there are; (0, 0) where no table says so."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            support = self._read(read_table, self.per_class_file)["support"]
-            return int((support > 0).sum()), len(support)
-        return 0, 0
+            return [int(images) for images in self.per_class()["support"]]
+        return []
 
     def probabilities(self) -> "Answers":
         """Return what `probabilities.npz` holds; only `probabilities=true` writes it."""

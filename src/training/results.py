@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import figures
 from ..analysis.classification import confusion_among, most_mistaken, per_class
-from ..analysis.intervals import wilson
+from ..analysis.intervals import right_of
 from ..analysis.tasks import ONE_CLASS, Task
 from ..callbacks.map_steps import steps
 from ..callbacks.tensorboard import WHOLE_RUN, log_picture
@@ -97,25 +97,21 @@ def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task) -> None:
     table = metrics_table(metrics, rows, list(task.shown))
     if table.row_count:
         say_lines(log, f"\n{as_text(table)}\n")
-    there, classes = folder.classes_with_images()
-    if there < classes:
+    tested = folder.images_of_classes()
+    there = sum(images > 0 for images in tested)
+    if there < len(tested):
         log.info(
-            "macro figures of the test set are averages over the %d of %d classes that have images", there, classes
+            "macro figures of the test set are averages over the %d of %d classes that have images", there, len(tested)
         )
-    say_interval(metrics, folder)
+    if "test/accuracy" in metrics and tested:
+        say_interval(metrics["test/accuracy"], sum(tested))
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
     log.info("run folder   %s", folder.shown)
     log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))
 
 
-def say_interval(metrics: Mapping[str, float], folder: RunFolder) -> None:
+def say_interval(accuracy: float, images: int) -> None:
     """Say how many test images are right and what accuracy that shows, where each has one class."""
-    images = folder.images_tested()
-    if "test/accuracy" not in metrics or not images:
-        return
-    share = metrics["test/accuracy"]
-    low, high = wilson(share, images)
-    right = f"{round(share * images):,} of {images:,}"
-    log.info("test images  %s right: %.3f (95 %% interval %.3f to %.3f)", right, share, low, high)
+    log.info("test images  %s", right_of(accuracy, images))
     if images < FEW_TESTED:
         log.info("             so few say little: -m data.folds=5 data.fold=0,1,2,3,4 tests all images")

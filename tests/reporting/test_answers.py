@@ -27,7 +27,7 @@ def result(rows: list[dict[str, Any]], *comparisons: Comparison, areas: dict[str
 
 
 def comparison(best: str, other: str, difference: float, low: float, high: float, p: float) -> Comparison:
-    return Comparison(best, other, 100, 1, difference, low, high, 5, 3, p, p)
+    return Comparison(100, difference, low, high, 5, 3, p, best=best, other=other, replicates=1, p_holm=p)
 
 
 def test_two_groups_are_a_difference_with_its_interval() -> None:

@@ -1,12 +1,9 @@
 """What a training says at its end."""
 
 import logging
-from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from src.runs.folder import RunFolder
 from src.training.results import say_interval
 
 
@@ -18,18 +15,9 @@ from src.training.results import say_interval
     ],
 )
 def test_the_accuracy_has_its_interval(
-    images: int, accuracy: float, said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    images: int, accuracy: float, said: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="src.training.results")
-    run = RunFolder(tmp_path)
-    run.write_per_class(pd.DataFrame({"class": ["a", "b"], "support": [images - 7, 7]}))
-    say_interval({"test/accuracy": accuracy}, run)
+    say_interval(accuracy, images)
     assert len(caplog.messages) == len(said)
     assert all(words in line for words, line in zip(said, caplog.messages, strict=True))
-
-
-def test_without_a_test_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="src.training.results")
-    say_interval({"val/accuracy": 1.0}, RunFolder(tmp_path))
-    say_interval({"test/accuracy": 1.0}, RunFolder(tmp_path))
-    assert caplog.messages == []
