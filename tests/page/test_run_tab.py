@@ -1,8 +1,8 @@
 """The tab of a run shows all that there is, and a line for what is missing or damaged."""
 
 import json
-import re
 import os
+import re
 import shutil
 import tracemalloc
 from pathlib import Path
