@@ -23,7 +23,11 @@ def metrics_table(metrics: Mapping[str, float], rows: Sequence[tuple[str, str]],
     return table
 
 
-def as_text(table: Table, width: int = 120) -> str:
+WIDTH = 120
+"""Columns of a table in a log or a terminal."""
+
+
+def as_text(table: Table, width: int = WIDTH) -> str:
     """The table as plain lines, without control codes."""
     output = StringIO()
     Console(file=output, width=width, force_terminal=False, color_system=None).print(table)

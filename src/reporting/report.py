@@ -1,5 +1,6 @@
 """The report of a folder of runs: tables, whether differences are shown, pictures, and a page with all of it."""
 
+import itertools
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import get_console
+from rich.cells import cell_len
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -19,7 +21,7 @@ from ..files import move_files, refuse_links, write_text
 from ..frames import pd
 from ..logs import visible
 from ..runs.folder import RunFolder
-from ..tables import as_text
+from ..tables import WIDTH, as_text
 from .answers import ANSWERS, Result
 from .chosen import Choice, read_choice
 from .class_pictures import Drawing
@@ -32,7 +34,12 @@ from .sections import PICTURES, describe, summary_table
 from .summary import report_table, summary
 
 COLUMNS_SHOWN = 5 + len(SCORES)
-"""On a terminal: model, runs, the metrics, before, gap and loss gap."""
+"""On a terminal at most: model, runs, the metrics, before, gap and loss gap."""
+
+WIDEST_NAME = 40
+"""Columns of a terminal that a model's name may take from the numbers; a longer one goes on below."""
+
+GAP = 3
 
 HALF = ".report."
 """How the name of an unfinished report's folder begins."""
@@ -124,12 +131,16 @@ def show(report: Report) -> None:
 
 
 def plain_table(table: Table) -> RichTable:
-    """Return the first columns of a page's table, as many as a terminal can show."""
-    rich = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for number, column in enumerate(table.columns[:COLUMNS_SHOWN]):
-        rich.add_column(column, justify="right" if number else "left", overflow="fold")
-    for row in table.rows:
-        rich.add_row(*(Text(printable(cell)) for cell in row[:COLUMNS_SHOWN]))
+    """Return the first columns of a page's table: as many as a terminal shows without breaking a number."""
+    rows = [[printable(cell) for cell in row] for row in table.rows]
+    widths = [max(map(cell_len, column)) + GAP for column in zip(table.columns, *rows, strict=True)]
+    totals = itertools.accumulate([min(widths[0], WIDEST_NAME), *widths[1:]])
+    shown = min(COLUMNS_SHOWN, sum(total <= WIDTH for total in totals))
+    rich = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for number, column in enumerate(table.columns[:shown]):
+        rich.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number > 0)
+    for row in rows:
+        rich.add_row(*map(Text, row[:shown]))
     return rich
 
 

@@ -179,7 +179,8 @@ def _disagreements(result: Result, draw: Drawing) -> Section:
         return Section(title, [f"The test images can't be shown: {type(error).__name__}: {first_line(error)}"])
     if found is None:
         return Section(title, [f"{best.label} and {rival.label} are right on the same images."])
-    said = f"{best.label} and {rival.label} differ on {found.count} images of {_replicate(found.replicate)}."
+    images = f"{found.count} image{'s' * (found.count != 1)}"
+    said = f"{best.label} and {rival.label} differ on {images} of {_replicate(found.replicate)}."
     caption = f"Test images that one gets right and the other wrong, {len(found.true)} of {found.count}"
     return Section(
         title,
