@@ -1,6 +1,7 @@
 """Shared by all tests: configurations composed as the command line does, and a cache that isn't the user's own."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         long = any(part in item.nodeid for part in LONG)
         if starts or long or not TRAINED.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("whole")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def signals_reach_what_tests_start() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and under nohup SIGHUP, and so would its children."""
+    answers = (("SIGINT", signal.default_int_handler), ("SIGHUP", lambda *_: None))
+    for name, answer in answers:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, answer)  # any answer of Python's becomes the usual one in a child
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -15,7 +15,6 @@ from tests.support.command_line import ANSWERED
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     answers = {number: signal.getsignal(number) for number in ANSWERED}
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background ignores
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number, answer in answers.items():
