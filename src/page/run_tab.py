@@ -155,6 +155,8 @@ def _show_curves(task: Task, history: pd.DataFrame, best: int | None) -> None:
         column.altair_chart(_chart(rows, title, best), width="stretch")
     if best is not None:
         remarks.insert(0, f"The dotted line is at the best epoch, {best}.")
+    if task is not ONE_CLASS:
+        remarks.append("In the curves labels are decided at a half, in the table at their tuned thresholds.")
     for remark in remarks:
         st.caption(remark)
 

@@ -75,6 +75,7 @@ def test_a_test_image_has_its_true_labels_and_the_run_a_row_for_each_label(
     rows = RunFolder(label_run).per_class()
     for name, support in zip(rows["class"], rows["support"], strict=True):
         assert table.get_by_role("row", name=f"{name} {support}").is_visible()
+    visitor.page.get_by_text("In the curves labels are decided at a half").wait_for()
     assert visitor.page.get_by_text("damaged").count() == 0
     assert visitor.page.get_by_text("Confusion").count() == 0
 
