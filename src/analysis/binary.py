@@ -122,6 +122,16 @@ class Curves:
         """Σ_n (R_n − R_{n−1}) P_n."""
         return float((np.diff(self.recall, prepend=0.0) * self.precision).sum())
 
+    def parts(self) -> dict[str, Any]:
+        """Return what `figures.binary_curves.BinaryLine` is made of."""
+        return {
+            "false_positive_rate": self.false_positive_rate,
+            "recall": self.recall,
+            "precision": self.precision,
+            "areas": (self.auroc, self.average_precision),
+            "share": self.positives / (self.positives + self.negatives),
+        }
+
     def estimates(self) -> dict[str, Estimate]:
         """Return both areas with their intervals.
 

@@ -58,7 +58,9 @@ def evaluate_binary(
     }
     _write(found, folder / "thresholds.csv")
     marks = {f"{positive} from {threshold:g}": _place(one) for threshold, one in at.items()}
-    figures.save(figures.binary_curves({"network": [BinaryLine.of(found)]}, positive, title, marks), folder / "roc.png")
+    figures.save(
+        figures.binary_curves({"network": [BinaryLine(**found.parts())]}, positive, title, marks), folder / "roc.png"
+    )
     areas = found.estimates()
     _say(positive, found, areas, {threshold: figures_at(one) for threshold, one in at.items()})
     return {

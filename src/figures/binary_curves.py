@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..analysis.binary import Curves
 from .style import DPI, GREY, GROUP_COLOURS, GROUP_LINES, INK, add_legend, fit, fit_labels, plain_axes, printable
 
 WIDTH, SIDE, LEFTS = 9.6, 3.9, (0.7, 5.5)  # inches: of the figure, of a chart, where the charts begin
@@ -32,12 +31,6 @@ class BinaryLine:
     precision: NDArray[np.float64]
     areas: tuple[float, float]
     share: float
-
-    @classmethod
-    def of(cls, found: Curves) -> Self:
-        areas = found.auroc, found.average_precision
-        share = found.positives / (found.positives + found.negatives)
-        return cls(found.false_positive_rate, found.recall, found.precision, areas, share)
 
 
 def binary_curves(

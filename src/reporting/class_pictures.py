@@ -70,7 +70,8 @@ def _binary(test_set: TestSet) -> Figure | None:
             if true.all() or not true.any():
                 continue
             called, sure = said["predicted"] == names[1], said["confidence"]
-            lines.append(BinaryLine.of(curves_of_scores(sure.where(called, 1 - sure).to_numpy(), true)))
+            found = curves_of_scores(sure.where(called, 1 - sure).to_numpy(), true)
+            lines.append(BinaryLine(**found.parts()))
         if lines:
             groups[group.label] = lines
     return figures.binary_curves(groups, names[1], f"{names[1]} or {names[0]}") if groups else None
