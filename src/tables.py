@@ -43,8 +43,9 @@ def large_number(count: float) -> str:
 
 
 def on_disk(size: int) -> str:
-    """Bytes for people, as disks are sold: `0 MB`, `0.4 MB`, `457 MB`, `1.2 GB`."""
-    number, unit = (size / 1e9, "GB") if size >= 999.5e6 else (size / 1e6, "MB")
+    """Bytes for people, in thousands: `94 kB`, `0.4 MB`, `457 MB`, `1.2 GB`."""
+    units = ((999.5e6, 1e9, "GB"), (99.5e3, 1e6, "MB"), (0, 1e3, "kB"))
+    number, unit = next((size / scale, unit) for least, scale, unit in units if size >= least)
     return f"{number:.1f} {unit}" if 0 < number < 9.95 else f"{number:.0f} {unit}"
 
 

@@ -96,8 +96,13 @@ class Sweep:
     def place(self, words: Sequence[str]) -> str:
         """Return the name of a run's folder, for Hydra: the one that is there, or a new one."""
         if self.jobs is None:
-            return folder_name("${hydra.job.num}", [word for word in words if word not in self.typed])
+            return folder_name("${hydra.job.num}", self._searched(words))
         return self._run(self.jobs.index(list(words))).path.name
+
+    def _searched(self, words: Sequence[str]) -> list[str]:
+        """Return what a search has chosen of a run's overrides; Optuna writes what was typed as False for false."""
+        typed = {word.casefold() for word in self.typed}
+        return [word for word in words if word.casefold() not in typed]
 
     def _run(self, number: int) -> RunFolder:
         return self._there().get(number) or RunFolder(self.folder / self._names.get(number, str(number)))
@@ -217,6 +222,8 @@ class Sweep:
 
     def _varied(self, overrides: Sequence[str]) -> str:
         """Return those of a run's overrides that not all runs share; all of them where there is only one run."""
+        if self.jobs is None:
+            return " ".join(self._searched(overrides))
         common = set.intersection(*map(set, self.jobs)) if self.jobs and len(self.jobs) > 1 else set()
         return " ".join(word for word in overrides if word not in common)
 

@@ -1,7 +1,10 @@
 """A list of runs for people, as wide as their terminal, and for programs, as CSV."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -14,10 +17,11 @@ from .entry import Entry
 WIDE = 110
 """Columns of a terminal from which on settings and status have columns of their own."""
 
-GAP = 2
+GAP, INDENT = 2, 2
 
 COLUMNS = (
-    "path", "run", "data", "model", "set", "status", "figure", "test", "low", "high", "test_images", "bytes", "why",
+    "path", "run", "data", "model", "set", "status", "figure", "test", "low", "high", "test_images", "bytes", "begun",
+    "why",
 )  # fmt: skip
 
 
@@ -32,10 +36,10 @@ def runs_table(entries: Sequence[Entry], width: int) -> Table:
         table.add_column("status", no_wrap=True)
     table.add_column("disk", justify="right", no_wrap=True)
     for entry in entries:
-        said = [_cell(text) for text in (entry.name, entry.data or "–", entry.model or "–", _set(entry))]
+        said: list[RenderableType] = [_cell(text) for text in (entry.name, entry.data or "–", entry.model or "–", _set(entry))]
         if not wide:
-            below = said.pop()
-            said[0] = Text(f"{said[0]}\n  {below}" if below.plain else said[0].plain)
+            name, *others, below = said
+            said = [Group(name, Padding(below, (0, 0, 0, INDENT))) if below else name, *others]
             said.append(Text(figure(entry) or entry.status))
         else:
             said += [Text(figure(entry) or "–"), Text(entry.status)]
@@ -57,7 +61,7 @@ def as_csv(entries: Sequence[Entry]) -> str:
         (
             entry.run.shown, entry.name, entry.data, entry.model, entry.typed, entry.status,
             "" if entry.value is None else entry.task.first, entry.value, entry.low, entry.high, entry.images,
-            entry.size, entry.why,
+            entry.size, f"{datetime.fromtimestamp(entry.begun):%Y-%m-%dT%H:%M:%S}" if entry.begun else "", entry.why,
         )
         for entry in entries
     ]  # fmt: skip

@@ -200,7 +200,7 @@ class Runs(Settings):
     runs: Annotated[Any, Names("runs=outputs", "no folder"), Takes("a folder")] = setting(
         "a folder with run folders in it, at any depth; last, or the name of a run or sweep"
     )
-    where: Sequence[str] = setting(
+    where: Annotated[Sequence[str], Takes("a list")] = setting(
         "runs with these settings alone; shorter, as they are typed to src.train: data=digits model=resnet18,resnet50"
     )
     status: Literal["finished", "stopped", "failed", "running", "killed", "refused", "damaged", "adopted"] | None = (
@@ -213,7 +213,9 @@ class Runs(Settings):
         "a table for programs: a file, or - for stdout; null: a table on screen"
     )
     prune: bool = setting("say what could go of finished runs because it can be made again; prune alone says it too")
-    kinds: Sequence[Literal["last", "controls", "exports"]] = setting(
+    kinds: Annotated[
+        Sequence[Literal["last", "controls", "exports"]], Takes("a list of last, controls, exports")
+    ] = setting(
         "of prune: last.ckpt, which only more epochs need; explain's trainings in a run; exports in a run"
     )
     delete: bool = setting("of prune: let it go")
