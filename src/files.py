@@ -86,6 +86,15 @@ def locked(folder: Path, *, again: bool = False) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_locked(folder: Path) -> bool:
+    """Return whether a process keeps the folder, or nobody can tell."""
+    try:
+        with locked(folder):
+            return False
+    except OSError:
+        return True
+
+
 def _let_go() -> None:
     """A worker that decodes images would otherwise hold the lock for seconds after its parent was killed."""
     for descriptor in _held:

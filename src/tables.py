@@ -42,6 +42,13 @@ def large_number(count: float) -> str:
     return f"{count / scale:.3g} {letter}".strip()
 
 
+def on_disk(size: int) -> str:
+    """Bytes for people, in thousands: `94 kB`, `0.4 MB`, `457 MB`, `1.2 GB`."""
+    units = ((999.5e6, 1e9, "GB"), (99.5e3, 1e6, "MB"), (0, 1e3, "kB"))
+    number, unit = next((size / scale, unit) for least, scale, unit in units if size >= least)
+    return f"{number:.1f} {unit}" if 0 < number < 9.95 else f"{number:.0f} {unit}"
+
+
 def duration(seconds: float) -> str:
     """Seconds for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`."""
     if seconds < 10:

@@ -25,7 +25,7 @@ LAYERS = [
     {"trained"},
     {"command"},
     {"adopting", "prediction", "exporting", "auditing", "explanation", "reporting"},
-    {"evaluation", "page"},
+    {"evaluation", "listing", "page"},
     {
         "train",
         "evaluate",
@@ -44,7 +44,8 @@ LAYERS = [
 
 
 def part(path: Path) -> str:
-    return path.relative_to(SRC).parts[0].removesuffix(".py")
+    """The part of `src` that a file belongs to; what makes a package a verb is one, whatever the package is."""
+    return "__main__" if path.stem == "__main__" else path.relative_to(SRC).parts[0].removesuffix(".py")
 
 
 def layer(name: str) -> int:

@@ -32,13 +32,15 @@ def main() -> None:
 
 
 def list_verbs() -> dict[str, str]:
-    """Map each verb to what it does: the files beside this package that run as a command, by their first line."""
-    verbs = {}
-    for path in sorted(Path(__file__).parents[1].glob("[a-z]*.py")):
+    """Map each verb to what it does: files and packages beside this one that run as a command, by the first line."""
+    verbs, beside = {}, Path(__file__).parents[1]
+    found = {path.stem: path for path in beside.glob("[a-z]*.py")}
+    found |= {path.parent.name: path for path in beside.glob("[a-z]*/__main__.py")}
+    for name, path in sorted(found.items()):
         source = path.read_text(encoding="utf-8")
         if '__name__ == "__main__"' in source:
             line = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
-            verbs[path.stem] = line.partition(": ")[2]
+            verbs[name] = line.partition(": ")[2]
     return verbs
 
 

@@ -231,9 +231,14 @@ def what_is_done(run: RunFolder, cfg: DictConfig, usual: DictConfig) -> str | No
     done, asked = run.metrics().get("epochs"), int(usual.trainer.max_epochs)
     if not isinstance(done, int):
         raise InputError(f"{run.metrics_file} is damaged (it doesn't say how many epochs): train a new run")
+    pruned = run.cannot_go_on
     changed = [key for key in LIMITS if cfg.trainer[key] != usual.trainer[key]]
     if changed or cfg.trainer.max_epochs > max(asked, done):
+        if pruned is not None:
+            raise InputError(f"resume: {pruned}")
         return None
+    if pruned is not None:
+        return f"{run.shown} is finished, with {done} epochs; {pruned}"
     ways = [
         f"another trainer.{key} than {usual.trainer[key]}" for key in LIMITS if usual.trainer[key] not in (None, -1)
     ]

@@ -3,13 +3,13 @@
 import gc
 import logging
 import os
-import re
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -20,6 +20,7 @@ from rich import get_console
 from ..errors import InputError, RunError
 from ..files import append_text, read_inside, write_text
 from ..runs.contents import NAMES
+from ..runs.differing import differing, folder_name, number_of
 from ..runs.folder import RunFolder, Status
 from ..runs.foreign import look_over
 from ..settings.composing import quote
@@ -61,25 +62,27 @@ class Outcome:
 
 @dataclass
 class Sweep:
-    """The runs `folder/0`, `folder/1`, … of one command.
+    """The runs `folder/0_…`, `folder/1_…`, … of one command.
 
     Attributes:
         jobs: the overrides of each, in order; None where a sweeper such as Optuna finds them one by one.
+        typed: the overrides of the command; those of a search's runs that are among them are common to all.
         command: what was typed, word by word.
     """
 
     folder: Path
     jobs: Sequence[Sequence[str]] | None
+    typed: Sequence[str] = ()
     command: Sequence[str] = field(default_factory=lambda: list(sys.orig_argv))
 
     def check(self) -> None:
         """Raise `InputError` where the folder holds runs that are not those of this sweep."""
         remedy = "name another one with sweep=NAME"
         look_over(self.folder)
-        for run in (RunFolder(self.folder / str(number)) for number in self._numbers()):
+        for number, run in self._there().items():
             if not run.record_file.exists():
                 continue
-            number, before = int(run.path.name), run.overrides()
+            before = run.overrides()
             if self.jobs is None or before is None:
                 raise InputError(f"{self.folder} holds a sweep already, which can't be resumed: {remedy}")
             now = self.jobs[number] if number < len(self.jobs) else []
@@ -90,9 +93,31 @@ class Sweep:
                     f"{wanted}: repeat the settings that it began with, or {remedy}"
                 )
 
-    def _numbers(self) -> list[int]:
-        """Return the numbers of the runs that have a folder."""
-        return sorted(int(path.name) for path in self.folder.iterdir() if re.fullmatch("0|[1-9][0-9]{0,5}", path.name))
+    def place(self, words: Sequence[str]) -> str:
+        """Return the name of a run's folder, for Hydra: the one that is there, or a new one."""
+        if self.jobs is None:
+            return folder_name("${hydra.job.num}", self._searched(words))
+        return self._run(self.jobs.index(list(words))).path.name
+
+    def _searched(self, words: Sequence[str]) -> list[str]:
+        """Return what a search has chosen of a run's overrides; Optuna writes what was typed as False for false."""
+        typed = {word.casefold() for word in self.typed}
+        return [word for word in words if word.casefold() not in typed]
+
+    def _run(self, number: int) -> RunFolder:
+        return self._there().get(number) or RunFolder(self.folder / self._names.get(number, str(number)))
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        """Return what the folder of each run is called that has none yet."""
+        differ = differing({str(number): words for number, words in enumerate(self.jobs or ())})
+        return {int(number): folder_name(number, words) for number, words in differ.items()}
+
+    def _there(self) -> dict[int, RunFolder]:
+        """Return the runs that have a folder, in order; those of earlier versions have no more than a number."""
+        paths = sorted(self.folder.iterdir(), reverse=True) if self.folder.is_dir() else []
+        found = {number: RunFolder(path) for path in paths if (number := number_of(path)) is not None and path.is_dir()}
+        return dict(sorted(found.items()))
 
     def forget(self) -> None:
         """Remove the notes of this command's runs, which may be processes of their own."""
@@ -167,12 +192,12 @@ class Sweep:
 
     def outcomes(self) -> list[Outcome]:
         """Return all runs in order, read from their folders: they may have run in other processes, or earlier."""
-        found = [number for number in self._numbers() if RunFolder(self.folder / str(number)).status]
+        there = self._there()
+        found = [number for number, run in there.items() if run.status]
         count = len(self.jobs) if self.jobs is not None else 1 + max(found, default=-1)
-        return [self._outcome(number) for number in range(count)]
+        return [self._outcome(number, there.get(number) or self._run(number)) for number in range(count)]
 
-    def _outcome(self, number: int) -> Outcome:
-        run = RunFolder(self.folder / str(number))
+    def _outcome(self, number: int, run: RunFolder) -> Outcome:
         words = (run.overrides() or []) if self.jobs is None else self.jobs[number]
         status = run.status
         said = (
@@ -197,6 +222,8 @@ class Sweep:
 
     def _varied(self, overrides: Sequence[str]) -> str:
         """Return those of a run's overrides that not all runs share; all of them where there is only one run."""
+        if self.jobs is None:
+            return " ".join(self._searched(overrides))
         common = set.intersection(*map(set, self.jobs)) if self.jobs and len(self.jobs) > 1 else set()
         return " ".join(word for word in overrides if word not in common)
 
@@ -205,7 +232,8 @@ class Sweep:
         seconds = list(map(float, self._note(SECONDS).split()))
         if self.jobs is None or not seconds:
             return ""
-        waiting = sum(not RunFolder(self.folder / str(n)).is_whole for n in range(number, len(self.jobs)))
+        there = self._there()
+        waiting = sum(n not in there or not there[n].is_whole for n in range(number, len(self.jobs)))
         at_once = HydraConfig.get().launcher.get("n_jobs", 1)
         at_once = min(waiting, at_once if at_once > 0 else os.cpu_count() or 1)
         return f"; about {duration(waiting / at_once * fmean(seconds))} left"

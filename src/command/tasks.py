@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from ..errors import InputError
 from ..logs import say_interrupted
-from ..settings.composing import Composer, set_hydras
+from ..settings.composing import Composer, set_hydras, typed_words
 from .destination import Destination, refuse_taken, reserve
 from .failures import Failure, one_line, report, report_all
 from .launching import launch
@@ -58,7 +58,8 @@ def run_each(
 def run_sweep(composer: Composer, cfg: DictConfig, task: Task, after_sweep: AfterSweep, folder: Destination) -> int:
     """Run what a sweep still lacks, whatever fails, and let `after_sweep` look at it; return the exit code."""
     set_hydras(cfg, "hydra.output_subdir", None)  # `Sweep.run` writes .hydra/, of a run that is begun alone
-    sweep = Sweep(folder.path, composer.check(cfg))
+    sweep = Sweep(folder.path, composer.check(cfg), typed_words(cfg, "task"))
+    composer.place = sweep.place
     code, outcomes = 0, list[Outcome]()
     try:
         with reserve(folder) as mine:

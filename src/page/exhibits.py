@@ -16,6 +16,7 @@ from ..data.transforms import Geometry
 from ..errors import InputError, RunError
 from ..names import NO_LABEL, together
 from ..networks import layers_of
+from ..runs.differing import name_of
 from ..runs.saved_settings import run_settings
 from ..trained.checkpoint import Trained, load_trained
 from ..trained.logits import probabilities
@@ -154,7 +155,7 @@ def _facts(trained: Trained) -> list[str]:
         OSError, ValueError, KeyError, TypeError, RecursionError
     ):  # it was not tested, or its figures are damaged
         facts.append(f"test {task.score.title} {trained.run.metrics()[f'test/{task.first}']:.3f}")
-    return [*facts, trained.run.path.absolute().name]
+    return [*facts, name_of(trained.run)]
 
 
 def _examples(trained: Trained, data_root: str | None) -> Examples | str:

@@ -1,10 +1,10 @@
 """What a search chose: the run that a sweeper such as Optuna found best, by its best checkpoint's `monitor`."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..runs.contents import UnusableError, is_number, read_yaml
+from ..runs.differing import number_of
 from ..runs.folder import RunFolder
 
 RESULTS = "optimization_results.yaml"
@@ -13,7 +13,7 @@ RESULTS = "optimization_results.yaml"
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen run by its number in the sweep, the settings that were searched, the monitor and its value."""
+    """The chosen run by its folder's name, the settings that were searched, the monitor and its value."""
 
     run: str
     settings: str
@@ -21,7 +21,8 @@ class Choice:
     value: float
 
     def __str__(self) -> str:
-        return f"the search chose run {int(self.run) + 1}, {self.settings}, by {self.monitor} = {self.value:.4g}"
+        number = int(self.run.partition("_")[0]) + 1
+        return f"the search chose run {number}, {self.settings}, by {self.monitor} = {self.value:.4g}"
 
 
 def read_choice(sweep: Path) -> Choice | None:
@@ -31,8 +32,8 @@ def read_choice(sweep: Path) -> Choice | None:
         params, value = results.get("best_params"), results.get("best_value")
         if not isinstance(params, dict) or not is_number(value):
             return None
-        numbers = sorted(int(path.name) for path in sweep.iterdir() if re.fullmatch("[0-9]{1,6}", path.name))
-        for run in (RunFolder(sweep / str(number)) for number in numbers):
+        numbered = sorted((number, path) for path in sweep.iterdir() if (number := number_of(path)) is not None)
+        for run in (RunFolder(path) for _, path in numbered):
             if not run.is_whole:
                 continue
             monitor = str(read_yaml(run.path, ".hydra/config.yaml", dict).get("monitor"))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from ..runs.differing import short_names
 from .finished import IGNORED, Run, without_ignored
 
 Column = list[Any]
@@ -43,7 +44,7 @@ def label_groups(groups: Sequence[Sequence[Run]]) -> list[tuple[str, dict[str, s
     columns |= {key: [_value(run, key) for run in firsts] for key in further}
     texts = {key: _texts(column) for key, column in columns.items()}
     shown = {key: _rounded(column, texts[key]) for key, column in columns.items()}
-    names = _short_names(texts)
+    names = short_names(texts)
     labels = []
     for i, model in enumerate(models):
         parts = [model] * _differ(models)
@@ -156,13 +157,6 @@ def _differing(settings: Sequence[Any], prefix: str = "") -> Iterable[str]:
 
 
 # Words ----------------------------------------------------------------------------------------------------------------
-
-
-def _short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Return the last part of each dotted key (`optimizer` of `optimizer.name`), or all of it if another ends alike."""
-    short = {key: key.removesuffix(".name").rsplit(".", 1)[-1] for key in keys}
-    counts = Counter(short.values())
-    return {key: name if counts[name] == 1 else key for key, name in short.items()}
 
 
 def _texts(column: Column) -> list[str]:

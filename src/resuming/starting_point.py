@@ -33,6 +33,8 @@ def last_whole(folder: RunFolder) -> Path | None:
 
     Raise `InputError` if one is unsafe to load, or can't be read but may be whole.
     """
+    if folder.cannot_go_on is not None:  # the best epoch would be taken for the last
+        raise InputError(f"resume: {folder.cannot_go_on}")
     whole: dict[Path, Any] = {}
     for path in (folder.last_checkpoint, folder.best_checkpoint):
         try:

@@ -154,6 +154,11 @@ class RunFolder:
         why = {} if error is None else {"error": error}
         self._write_json(self.record_file, self.record() | {"status": status, "end": _now()} | why)
 
+    def note_pruned(self, names: Sequence[str]) -> None:
+        """Say in `run.json` what `src.runs prune` takes out of the folder."""
+        record = self.record()
+        self._write_json(self.record_file, record | {"pruned": [*record.get("pruned", []), *names]})
+
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """Keep the status in `run.json` true, however the block ends."""
@@ -266,6 +271,14 @@ class RunFolder:
         with suppress(OSError, ValueError):
             return self.status == "finished" and bool(self.metrics())
         return False
+
+    @property
+    def cannot_go_on(self) -> str | None:
+        """Why a finished run can't be given more epochs: it was pruned; None where it wasn't."""
+        with suppress(OSError, ValueError):
+            if self.record().get("pruned") and not self.last_checkpoint.exists():
+                return f"{self.shown} was pruned: without its last.ckpt it can't be given more epochs: train a new run"
+        return None
 
     def record(self) -> dict[str, Any]:
         """Return what `run.json` says; as all files of the folder, raise `UnusableError` where that can't be used."""

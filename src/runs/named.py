@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..settings.schema.verbs import VERBS
+from .differing import number_of
 from .folder import RunFolder
 
 LAST = "last"
@@ -27,11 +28,15 @@ MOST_NAMED = 4
 def find_named(word: str, setting: str) -> Path | None:
     """Return the folder of the run that a word means, for `runs=` of a sweep as well; None where it means none.
 
+    A run of a sweep is `SWEEP/NUMBER`.
+
     Raises:
         InputError: There is no run yet, or there are several of that name.
     """
     if word == LAST:
         return _newest(setting)
+    if in_sweep := _in_sweep(word):
+        return in_sweep
     if not word or word.startswith(".") or os.sep in word or "/" in word or os.path.lexists(word):
         return None
     found = [run for run in _run_folders() if run.name == word and run.parent.parent != OUTPUTS / "sweeps"]
@@ -41,6 +46,17 @@ def find_named(word: str, setting: str) -> Path | None:
         named = ", ".join(map(str, sorted(found)[:MOST_NAMED])) + (" …" if len(found) > MOST_NAMED else "")
         raise InputError(f"{setting}={word} is the name of {len(found)} runs, {named}: name the folder of one")
     return found[0] if found else None
+
+
+def _in_sweep(word: str) -> Path | None:
+    """Return the folder of a sweep's run, `first/2` or `first/2_seed=1`, by its number; None where there is none."""
+    sweep, _, run = word.partition("/")
+    number = number_of(Path(run)) if sweep and run and sweep[0] != "." and "/" not in run else None
+    if number is None or os.path.lexists(word):
+        return None
+    with suppress(OSError):
+        return next((path for path in (OUTPUTS / "sweeps" / sweep).iterdir() if number_of(path) == number), None)
+    return None
 
 
 def _newest(setting: str) -> Path:

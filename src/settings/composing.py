@@ -2,9 +2,8 @@
 
 import os
 import pickle
-import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -30,6 +29,7 @@ from .conf_files import CheckedRepository, CountingRepository
 from .defaults import CONF as CONF
 from .defaults import PACKAGE
 from .other_names import words_for
+from .quotes import quote as quote
 from .refusals import explain, explain_syntax
 from .sweeps import check_length, check_size
 from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle, without_hydra
@@ -113,13 +113,6 @@ def _quote_list(value: str) -> str:
     return f"[{','.join(quote(item) for item in items if item)}]"
 
 
-def quote(text: str) -> str:
-    """Put text into Hydra's single quotes; a backslash escapes a quote, and itself before one or at the end."""
-    escaped = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", text)
-    trailing = escaped[len(escaped.rstrip("\\")) :]
-    return f"'{escaped}{trailing}'"
-
-
 class Composer(ConfigLoaderImpl):
     """Hydra's loader of one verb's configurations, which composes each once and hands out what was checked.
 
@@ -138,6 +131,9 @@ class Composer(ConfigLoaderImpl):
 
         self._checked: dict[tuple[str, ...], bytes] = {}
         """Of each run of a sweep by its overrides; pickled, since a launcher may send all of them to each process."""
+
+        self.place: Callable[[Sequence[str]], str] | None = None
+        """Names the folder of a run of a sweep by its overrides; None leaves that to the verb's file."""
 
     def compose(
         self, words: Sequence[str], *, multirun: bool = False, typed: Sequence[str] | None = None
@@ -202,6 +198,12 @@ class Composer(ConfigLoaderImpl):
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         """Return the configuration of a run: the checked one, or for a sweeper of its own kind a new one, unchecked."""
+        run = self._load_run(master_config, sweep_overrides)
+        if self.place is not None:
+            run.hydra.sweep.subdir = self.place(sweep_overrides)
+        return run
+
+    def _load_run(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         checked = self._checked.get(tuple(sweep_overrides))
         if checked is not None:
             return cast(DictConfig, pickle.loads(checked))  # pickled by `check`

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from ..errors import InputError
+from .quotes import quote
 from .schema.kinds import Settings, group_of, kinds
 from .schema.verbs import VERBS
 
@@ -75,8 +76,14 @@ SHORT = {
 """The usual settings by the names that everybody knows; verbs with a setting of that name keep theirs."""
 
 
+NO_SETTINGS = ("experiment",)
+"""What a training is composed of besides its settings."""
+
+
 def in_full(verb: str, words: Sequence[str]) -> list[str]:
     """Return what was typed with the settings of `SHORT` by their full names; `InputError` where both are there."""
+    if verb == "runs":
+        return _as_conditions(words)
     known = {*settings_of(VERBS[verb])}
     typed = {word.lstrip("+~").partition("=")[0]: word for word in words}
     spelt = []
@@ -89,6 +96,23 @@ def in_full(verb: str, words: Sequence[str]) -> list[str]:
             word = f"{full}={value}"
         spelt.append(word)
     return spelt
+
+
+def _as_conditions(words: Sequence[str]) -> list[str]:
+    """Return what was typed to `src.runs`, its `prune` as a setting, and settings of a training as `where=`.
+
+    Which runs are meant is said as what they were trained with: `data=digits lr=0.1,0.01`.
+    """
+    own, of_training = {*settings_of(VERBS["runs"])}, {*settings_of(VERBS["train"]), *NO_SETTINGS}
+    kept, conditions = [], []
+    for word in words:
+        name, equals, value = word.partition("=")
+        full = SHORT.get(name, name)
+        if equals and name not in own and full in of_training:
+            conditions.append(quote(f"{full}={value}"))
+        else:
+            kept.append("prune=true" if word == "prune" else word)
+    return [*kept, f"where=[{','.join(conditions)}]"] if conditions else kept
 
 
 def words_for(verb: str, typed: str, others: Sequence[str] = ()) -> str | None:

@@ -60,20 +60,20 @@ def ask(outputs: Path) -> Iterator[Callable[..., Any]]:
 
 def test_scalars_of_both_runs_are_listed(ask: Callable[..., Any]) -> None:
     tags = ask("scalars/tags")
-    assert set(tags) == {"sweeps/two/0", "sweeps/two/1"}
+    assert set(tags) == {"sweeps/two/0_lr=0.05", "sweeps/two/1_lr=0.02"}
     for run in tags.values():
         assert {"train/accuracy", "val/accuracy", "train/f1", "val/f1", "train/lr"} <= set(run)
         # in the order of the browser
         assert {tag.partition("/")[0] for tag in run} == {"train", "val", "whole_run"}
-    points = ask("scalars/scalars?run=sweeps%2Ftwo%2F0&tag=val%2Faccuracy")
+    points = ask("scalars/scalars?run=sweeps%2Ftwo%2F0_lr%3D0.05&tag=val%2Faccuracy")
     assert len(points) == 2
     assert 0 <= points[-1][2] <= 1
 
 
 def test_gradcam_plays_the_training_under_one_tag(ask: Callable[..., Any]) -> None:
     tags = ask("images/tags")
-    assert {"val/gradcam", "whole_run/confusion_matrix_test"} <= set(tags["sweeps/two/0"])
-    images = ask("images/images?run=sweeps%2Ftwo%2F0&tag=val%2Fgradcam&sample=0")
+    assert {"val/gradcam", "whole_run/confusion_matrix_test"} <= set(tags["sweeps/two/0_lr=0.05"])
+    images = ask("images/images?run=sweeps%2Ftwo%2F0_lr%3D0.05&tag=val%2Fgradcam&sample=0")
     assert [image["step"] for image in images] == [0, 1, 2]
     picture = Image.open(BytesIO(ask(f"images/individualImage?{images[-1]['query']}")))
     assert picture.size[0] > 400

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.command.resume import NAMES_ONLY, check_same
 from src.errors import InputError
 from src.reporting.report import write_report
+from src.runs.differing import number_of
 from src.runs.folder import RunFolder
 from src.runs.reserved import reserved
 from src.train import train
@@ -53,6 +54,11 @@ def content(folder: Path) -> dict[str, tuple[str, int]]:
     return {str(file): (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns) for file in files}
 
 
+def of(sweep: Path, number: int) -> Path:
+    """The folder of one of its runs."""
+    return next(path for path in sweep.iterdir() if number_of(path) == number)
+
+
 PLANTED = (*QUICK, "optimizer.lr=0.05,900,0.02", "trainer.max_epochs=2", "sweep=s")
 """The learning rate of the second run makes its loss infinite."""
 
@@ -77,10 +83,10 @@ def test_a_failing_run_ends_neither_the_others_nor_the_report(
         line.startswith("run 2 of 3, optimizer.lr=900 failed: the training loss is not finite") for line in lines
     )
     runs = folder / "outputs" / "sweeps" / "s"
-    assert [RunFolder(runs / str(number)).status for number in range(3)] == ["finished", "failed", "finished"]
+    assert [RunFolder(of(runs, number)).status for number in range(3)] == ["finished", "failed", "finished"]
     table = pd.read_csv(runs / "report" / "table.csv")
     assert sorted(table["optimizer.lr"]) == [0.02, 0.05]
-    assert "**1:** status failed: the training loss is not finite" in (runs / "report" / "report.md").read_text()
+    assert "**1_lr=900:** status failed: the training loss is not finite" in (runs / "report" / "report.md").read_text()
     assert (runs / "report" / "gradcam.png").exists()
     assert lines[-1] == "report  outputs/sweeps/s/report/report.html"
 
@@ -90,7 +96,7 @@ def test_a_run_of_a_sweep_is_the_run_alone(
 ) -> None:
     """The last one, behind a finished and a failed one."""
     train(config(*QUICK, "optimizer.lr=0.02", "trainer.max_epochs=2"), tmp_path / "alone")
-    one, other = weights(planted[0] / "outputs" / "sweeps" / "s" / "2"), weights(tmp_path / "alone")
+    one, other = weights(of(planted[0] / "outputs" / "sweeps" / "s", 2)), weights(tmp_path / "alone")
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -100,14 +106,14 @@ def test_the_same_command_again_trains_what_is_missing_alone(
 ) -> None:
     folder, _ = planted
     runs = folder / "outputs" / "sweeps" / "s"
-    before = content(runs / "0") | content(runs / "2")
+    before = content(of(runs, 0)) | content(of(runs, 2))
     result = sweep(*PLANTED, cwd=folder)
     assert result.returncode == 1
-    assert content(runs / "0") | content(runs / "2") == before
+    assert content(of(runs, 0)) | content(of(runs, 2)) == before
     begun = [line for line in result.stdout.splitlines() if line.startswith("run ")]
     assert begun[0] == "run 1 of 3, optimizer.lr=0.05: finished before"
     assert begun[-1] == "run 3 of 3, optimizer.lr=0.02: finished before"
-    assert len(RunFolder(runs / "1").record()["resumed"]) == 1
+    assert len(RunFolder(of(runs, 1)).record()["resumed"]) == 1
 
 
 def test_other_settings_under_the_same_name_are_refused(
@@ -141,23 +147,23 @@ def test_a_killed_sweep_goes_on_where_it_stopped(config: Config, tmp_path: Path)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=300)
     runs = tmp_path / "outputs" / "sweeps" / "k"
-    assert RunFolder(runs / "1").status == "running"
-    first = content(runs / "0")
+    assert RunFolder(of(runs, 1)).status == "running"
+    first = content(of(runs, 0))
 
     result = sweep(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert content(runs / "0") == first
+    assert content(of(runs, 0)) == first
     epochs = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("epoch ")]
     assert epochs[0] in ("4/10", "5/10")  # the fourth may have been on screen, and not yet on disk
     assert epochs[-1] == "10/10"
-    assert list(RunFolder(runs / "1").history()["epoch"]) == list(range(1, 11))
+    assert list(RunFolder(of(runs, 1)).history()["epoch"]) == list(range(1, 11))
     assert pd.read_csv(runs / "report" / "table.csv")["n"].tolist() == [2]
 
     whole = train(config(*settings, "seed=2"), tmp_path / "whole")
     timed = {"train_seconds", "images_per_second"}
-    resumed = RunFolder(runs / "1").metrics()
+    resumed = RunFolder(of(runs, 1)).metrics()
     assert {key: resumed[key] for key in whole.keys() - timed} == {key: whole[key] for key in whole.keys() - timed}
-    assert all(torch.equal(tensor, weights(runs / "1")[name]) for name, tensor in weights(tmp_path / "whole").items())
+    assert all(torch.equal(tensor, weights(of(runs, 1))[name]) for name, tensor in weights(tmp_path / "whole").items())
 
 
 def test_a_run_without_a_readable_checkpoint_begins_anew(config: Config, tmp_path: Path) -> None:
@@ -189,7 +195,7 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_cross_validation_is_one_group_over_all_images(folds: Path) -> None:
     runs = folds / "outputs" / "sweeps" / "cv"
     (row,) = pd.read_csv(runs / "report" / "table.csv").to_dict("records")
-    accuracies = [RunFolder(runs / str(fold)).metrics()["test/accuracy"] for fold in range(3)]
+    accuracies = [RunFolder(of(runs, fold)).metrics()["test/accuracy"] for fold in range(3)]
     assert row["n"] == 3
     assert row["test_accuracy"] == pytest.approx(sum(accuracies) / 3)
     assert row["test_set"] == "digits: 1,797 test images of 10 classes"
@@ -198,7 +204,7 @@ def test_a_cross_validation_is_one_group_over_all_images(folds: Path) -> None:
 def test_damaged_runs_are_mended(folds: Path, tmp_path: Path) -> None:
     """Without figures, with half a record, and refused because of what is there by now."""
     copytree(folds, tmp_path / "copy")
-    runs = [RunFolder(tmp_path / "copy" / "outputs" / "sweeps" / "cv" / str(number)) for number in range(3)]
+    runs = [RunFolder(of(tmp_path / "copy" / "outputs" / "sweeps" / "cv", number)) for number in range(3)]
     before = [run.metrics()["test/accuracy"] for run in runs]
     runs[0].metrics_file.unlink()
     runs[1].record_file.write_bytes(runs[1].record_file.read_bytes()[:100])
@@ -218,13 +224,13 @@ def test_damaged_runs_are_mended(folds: Path, tmp_path: Path) -> None:
 def test_what_can_not_go_on_is_said_last(folds: Path, tmp_path: Path, launcher: tuple[str, ...]) -> None:
     """Its own record says that it was begun, and no more."""
     copytree(folds, tmp_path / "copy")
-    run = RunFolder(tmp_path / "copy" / "outputs" / "sweeps" / "cv" / "1")
+    run = RunFolder(of(tmp_path / "copy" / "outputs" / "sweeps" / "cv", 1))
     run.end("running")
     settings = run.hydra / "config.yaml"
     settings.write_text(settings.read_text().replace("label_smoothing: 0.0", "label_smoothing: 0.2"))
     result = sweep(*FOLDS, *launcher, cwd=tmp_path / "copy")
     assert result.returncode == 1
-    assert result.stderr.startswith("error: 1 run failed: data.fold=1 (outputs/sweeps/cv/1 was begun with label_smoo")
+    assert result.stderr.startswith("error: 1 run failed: data.fold=1 (outputs/sweeps/cv/1_fold=1 was begun with labe")
     assert result.stderr.count("\n") == 1
     assert run.status == "running"
     assert not [path for path in run.path.parent.iterdir() if path.name.startswith((".seconds", ".error"))]
@@ -236,8 +242,8 @@ def test_who_comes_second_takes_nothing_away(folds: Path, tmp_path: Path) -> Non
     copytree(folds, tmp_path / "copy")
     runs = tmp_path / "copy" / "outputs" / "sweeps" / "cv"
     for number in (0, 2):
-        rmtree(runs / str(number))
-    RunFolder(runs / "1").refuse(command="", error="no such folder")
+        rmtree(of(runs, number))
+    RunFolder(of(runs, 1)).refuse(command="", error="no such folder")
     before = content(runs)
     with reserved(runs, str(runs)):
         code = (
@@ -275,7 +281,7 @@ def test_several_runs_at_once(tmp_path: Path) -> None:
     assert result.stderr.startswith("error: 1 run failed: optimizer.lr=900 (the training loss is not finite")
     runs = tmp_path / "outputs" / "sweeps" / "j"
     statuses = ["finished", "failed", "finished", "finished"]
-    assert [RunFolder(runs / str(number)).status for number in range(4)] == statuses
+    assert [RunFolder(of(runs, number)).status for number in range(4)] == statuses
     assert pd.read_csv(runs / "report" / "table.csv")["n"].tolist() == [1, 1, 1]
     assert re.search(r"run 4 of 4, optimizer.lr=0.03; about \d.* left\n", result.stdout)
     assert "Up to 2 runs were trained at once" in (runs / "report" / "report.md").read_text()
@@ -292,7 +298,8 @@ def test_a_search_optimises_the_best_checkpoint(tmp_path: Path) -> None:
     assert result.stdout.count("(test=false leaves them out)") == 1
     runs = tmp_path / "outputs" / "sweeps" / "o"
     best = yaml.safe_load((runs / "optimization_results.yaml").read_text())["best_value"]
-    metrics = [RunFolder(runs / str(number)).metrics() for number in (0, 1)]
+    metrics = [RunFolder(of(runs, number)).metrics() for number in (0, 1)]
+    assert all(re.fullmatch(r"[01]_lr=[\d.e-]+_weight_decay=[\d.e-]+", path.name) for path in runs.glob("[01]*"))
     assert best == min(one["val/loss"] for one in metrics)
     assert not [key for one in metrics for key in one if key.startswith("test/")]
     assert compose_overrides("train", search).hydra.sweeper.direction == "maximize"

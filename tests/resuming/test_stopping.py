@@ -212,7 +212,7 @@ def test_ctrl_c_in_a_sweep(photos: Path, tmp_path: Path) -> None:
     sweep = ["-m", *words, f"data.root={photos}", "seed=1,2", "sweep=two", "trainer.max_epochs=1"]
     folder = tmp_path / "outputs/sweeps/two"
     with Launched(*sweep, cwd=tmp_path, terminal=True) as command:
-        while not RunFolder(folder / "1").record_file.exists():
+        while not RunFolder(folder / "1_seed=2").record_file.exists():
             assert command.is_alive(), command.said
             time.sleep(0.02)
         command.key(CTRL_C)
@@ -222,7 +222,7 @@ def test_ctrl_c_in_a_sweep(photos: Path, tmp_path: Path) -> None:
     assert said.splitlines()[-1] == "interrupted: the same command goes on where this one stopped, with sweep=two"
     assert said.count("interrupted") == 1
     assert "Traceback" not in said
-    assert [RunFolder(folder / name).status for name in "01"] == ["finished", "interrupted"]
+    assert [RunFolder(folder / name).status for name in ("0_seed=1", "1_seed=2")] == ["finished", "interrupted"]
 
 
 @pytest.mark.slow

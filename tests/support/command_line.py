@@ -57,7 +57,7 @@ def run_here(*arguments: str, cwd: Path, verb: str = "train") -> "subprocess.Com
     ):
         warnings.simplefilter("default")
         try:
-            module = import_module(f"src.{verb}")
+            module = import_module("src.runs.__main__" if verb == "runs" else f"src.{verb}")
             main(verb, getattr(module, verb), after_sweep=getattr(module, "compare", None))
         except SystemExit as end:
             code = end.code

@@ -1,6 +1,6 @@
 """The settings of the other verbs, and the table of all verbs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Interval
@@ -202,6 +202,41 @@ class Report(Settings):
     output: Output = setting("a new or empty folder, or an earlier report, which is replaced")
 
 
+class Runs(Settings):
+    """`python -m src.runs`."""
+
+    runs: Annotated[Any, Names("runs=outputs", "no folder"), Takes("a folder")] = setting(
+        "a folder with run folders in it, at any depth; last, or the name of a run or sweep"
+    )
+    where: Annotated[Sequence[str], Takes("a list")] = setting(
+        "runs with these settings alone; shorter, as they are typed to src.train: data=digits model=resnet18,resnet50"
+    )
+    status: Literal["finished", "stopped", "failed", "running", "killed", "refused", "damaged", "adopted"] | None = (
+        setting("runs with this status alone; null: all")
+    )
+    sort: Literal["time", "accuracy", "size", "name", "data", "model", "status"] = setting(
+        "the order: the newest, best or largest first, or by a name"
+    )
+    output: Annotated[Any, Takes("a .csv file, - or null")] = setting(
+        "a table for programs: a file, or - for stdout; null: a table on screen"
+    )
+    prune: bool = setting("say what could go of finished runs because it can be made again; prune alone says it too")
+    kinds: Annotated[
+        Sequence[Literal["last", "controls", "exports"]], Takes("a list of last, controls, exports")
+    ] = setting(
+        "of prune: last.ckpt, which only more epochs need; explain's trainings in a run; exports in a run"
+    )
+    delete: bool = setting("of prune: let it go")
+
+    @model_validator(mode="after")
+    def _nothing_is_idle(self) -> Self:
+        if self.delete and not self.prune:
+            raise InputError("delete=true goes with prune: say prune too, or leave it out")
+        if self.prune and self.output is not None:
+            raise InputError(f"output={self.output} is for the list of runs: leave it out, or prune")
+        return self
+
+
 class Export(Settings):
     """`python -m src.export`."""
 
@@ -238,6 +273,7 @@ VERBS: Mapping[str, type[Settings]] = {
     "audit": Audit,
     "benchmark": Benchmark,
     "report": Report,
+    "runs": Runs,
     "export": Export,
     "app": App,
     "adopt": Adopt,

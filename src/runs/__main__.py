@@ -1,0 +1,38 @@
+"""`python -m src.runs`: all runs in a table, and what of them may go when the disk is full.
+
+The only file here that is a verb: the rest of the package lies far below it, and imports nothing of it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..command.main import checked, main
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from ..listing.entry import Entry
+
+
+@checked
+def runs(cfg: "DictConfig") -> "list[Entry]":
+    """List the runs that the composed configuration asks for, or prune them; return their entries.
+
+    Raises:
+        InputError: There is no such folder, or a setting is wrong.
+    """
+    from ..listing.found import chosen, read_entries
+    from ..listing.on_screen import show, show_pruning  # pandas, only now
+
+    root = Path(cfg.runs).expanduser()
+    known = read_entries(root)
+    entries = chosen(known, list(cfg.where), cfg.status, cfg.sort)
+    if cfg.prune:
+        show_pruning(entries, root, list(cfg.kinds), delete=cfg.delete)
+    else:
+        show(entries, len(known), root, cfg.output)
+    return entries
+
+
+if __name__ == "__main__":
+    main("runs", runs)
