@@ -29,6 +29,7 @@ VERBS = {
     "explain": ("checkpoint=run", "max_images=2"),
     "export": ("checkpoint=run",),
     "report": ("runs=.",),
+    "runs": ("runs=.", "prune", "delete=true"),
     "app": (),
 }
 
@@ -53,6 +54,7 @@ QUICK = {
         "nothing, images.npz",
         "long name, config.yaml",
     },
+    "runs": {"link, explain/", "link, export/", "link, checkpoints/", "pipe, run.json", "aliases, config.yaml"},
     "app": {"aliases, config.yaml", "pipe, run.json", "giant, metrics.json"},
     "train": {"aliases, config.yaml", "aliases, overrides.yaml", "aliases, word", "growing, config.yaml"},
 }

@@ -21,7 +21,7 @@ HERE = Path("outputs/digits/simple_cnn")
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
-    """A folder with finished, stopped, killed, failed, damaged and never begun runs, and a sweep of an earlier version."""
+    """A folder with finished, stopped, killed, failed and damaged runs, and a sweep of an earlier version."""
     runs = tmp_path / HERE
     for name in ("done", "killed", "failed"):
         shutil.copytree(OLD / "finished", runs / name)
@@ -60,7 +60,8 @@ def test_every_folder_of_a_run_is_one_line(here: Path) -> None:
     assert float(done["test"]) == RunFolder(here / HERE / "done").metrics()["test/accuracy"]
     assert (round(float(done["low"]), 3), round(float(done["high"]), 3)) == (0.847, 0.936)  # Wilson, 162 of 180
     assert "max_epochs=3" in done["set"].split()
-    assert int(done["bytes"]) == sum(path.stat().st_size for path in (here / HERE / "done").rglob("*") if path.is_file())
+    files = [path for path in (here / HERE / "done").rglob("*") if path.is_file()]
+    assert int(done["bytes"]) == sum(path.stat().st_size for path in files)
     assert rows["failed"]["why"] == "no space left"
     assert "line 1" in rows["bad"]["why"]
 

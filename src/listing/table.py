@@ -36,14 +36,14 @@ def runs_table(entries: Sequence[Entry], width: int) -> Table:
         table.add_column("status", no_wrap=True)
     table.add_column("disk", justify="right", no_wrap=True)
     for entry in entries:
-        said: list[RenderableType] = [_cell(text) for text in (entry.name, entry.data or "–", entry.model or "–", _set(entry))]
-        if not wide:
-            name, *others, below = said
-            said = [Group(name, Padding(below, (0, 0, 0, INDENT))) if below else name, *others]
-            said.append(Text(figure(entry) or entry.status))
+        name, data, model, typed = map(_cell, (entry.name, entry.data or "–", entry.model or "–", _set(entry)))
+        said: list[RenderableType]
+        if wide:
+            said = [name, data, model, typed, Text(figure(entry) or "–"), entry.status]
         else:
-            said += [Text(figure(entry) or "–"), Text(entry.status)]
-        table.add_row(*said, Text(on_disk(entry.size)))
+            below = Padding(typed, (0, 0, 0, INDENT))
+            said = [Group(name, below) if typed else name, data, model, Text(figure(entry) or entry.status)]
+        table.add_row(*said, on_disk(entry.size))
     return table
 
 

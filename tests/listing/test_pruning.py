@@ -161,8 +161,9 @@ def elsewhere(root: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize(
     "place",
-    ["explain", "explain/judge", "export", "export/onnx", "checkpoints", "checkpoints/last.ckpt", "checkpoints/best.ckpt",
-     "export/onnx/model.onnx", "explain/judge/checkpoints", "explain/judge/checkpoints/last.ckpt"],
+    ["explain", "explain/judge", "export", "export/onnx", "checkpoints", "checkpoints/last.ckpt",
+     "checkpoints/best.ckpt", "export/onnx/model.onnx", "explain/judge/checkpoints",
+     "explain/judge/checkpoints/last.ckpt"],
 )  # fmt: skip
 def test_nothing_that_a_link_leads_to_goes(root: Path, elsewhere: Path, place: str) -> None:
     link = root / "done" / place

@@ -221,10 +221,8 @@ class Runs(Settings):
         "a table for programs: a file, or - for stdout; null: a table on screen"
     )
     prune: bool = setting("say what could go of finished runs because it can be made again; prune alone says it too")
-    kinds: Annotated[
-        Sequence[Literal["last", "controls", "exports"]], Takes("a list of last, controls, exports")
-    ] = setting(
-        "of prune: last.ckpt, which only more epochs need; explain's trainings in a run; exports in a run"
+    kinds: Annotated[Sequence[Literal["last", "controls", "exports"]], Takes("a list of last, controls, exports")] = (
+        setting("of prune: last.ckpt, which only more epochs need; explain's trainings in a run; exports in a run")
     )
     delete: bool = setting("of prune: let it go")
 
