@@ -1,8 +1,10 @@
 """`python -m src.app`: a page in the browser on which a trained network classifies pictures and shows why."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command.main import checked, main
+from .runs.named import LAST, find_named
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,7 +23,10 @@ def app(cfg: "DictConfig") -> None:
         from .page.exhibits import open_exhibition
         from .trained.checkpoint import choose_device  # torch, only now
 
-        serve(open_exhibition(cfg.checkpoint, choose_device(cfg.accelerator), cfg.data.root), socket, cfg.browser)
+        named = find_named(LAST, "checkpoint") if cfg.checkpoint == LAST else cfg.checkpoint or ""  # unless typed
+        runs = None if cfg.runs is None else Path(cfg.runs)
+        shown = open_exhibition(str(named), choose_device(cfg.accelerator), cfg.data.root, runs)
+        serve(shown, socket, cfg.browser)
 
 
 if __name__ == "__main__":

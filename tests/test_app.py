@@ -34,9 +34,12 @@ def listening_on(port: int) -> set[str]:
     ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
 )
 def test_the_page_is_there_until_it_is_interrupted(digits_run: Path, tmp_path: Path, number: int, code: int) -> None:
+    """It shows the newest run, as none is named."""
     port = free_port()
+    (tmp_path / "outputs/digits/simple_cnn").mkdir(parents=True)
+    (tmp_path / "outputs/digits/simple_cnn/mine").symlink_to(digits_run)
     process = subprocess.Popen(
-        [sys.executable, "-m", "src.app", f"checkpoint={digits_run}", f"port={port}", "browser=false"],
+        [sys.executable, "-m", "src.app", f"port={port}", "browser=false"],
         cwd=tmp_path,
         # What the user's own settings for other Streamlit pages say doesn't count.
         env=os.environ
@@ -62,7 +65,7 @@ def test_the_page_is_there_until_it_is_interrupted(digits_run: Path, tmp_path: P
     assert out == ""
     assert err == ("interrupted\n" if number == signal.SIGINT else "")
     assert listening_on(port) == set()
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "outputs"]
 
 
 def test_a_taken_port_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
@@ -79,7 +82,7 @@ def test_a_taken_port_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
         (["checkpoint=nowhere"], "checkpoint=nowhere does not exist: name a run folder"),
         (["checkpoint=[a,b,c]"], "checkpoint=[a,b,c] names 3 networks: name one, or two as [A,B]"),
         (["checkpoint=null"], "checkpoint=null names nothing"),
-        ([], "checkpoint has no default: say checkpoint=…"),
+        ([], "checkpoint=last: there is no run with a checkpoint below outputs/ yet"),
         (["checkpoint=x", "port=70000"], "port=70000 is not possible: take a whole number between 1 and 65535"),
         (["checkpoint=x", "browser=maybe"], "browser=maybe is not possible: take true or false"),
         (["-m", "checkpoint=x", "port=8601,8602"], "src.app does one thing at a time: leave -m out"),

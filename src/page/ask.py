@@ -14,7 +14,9 @@ from PIL import Image
 from ..attribution.cam import Attribution, class_activation_maps
 from ..attribution.methods import METHODS
 from ..figures.heat_maps import enlarge, overlay, panel_size, scale_maps
+from ..trained.logits import predict
 from .exhibits import Exhibit
+from .pictures import Picture
 
 OFFERED = [name for name, method in METHODS.items() if method.kind == "map" and not method.per_channel]
 """The methods that take one pass through the network: the others take one for each of up to 2048 channels."""
@@ -24,6 +26,9 @@ SIDE = 336
 
 KEPT = 24
 """How many answers are remembered, so that redrawing a page doesn't ask again: two networks, twelve pictures."""
+
+SAID = 1000
+"""How many answers without a map are remembered: some kilobytes each at most."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,14 @@ def digest(image: torch.Tensor) -> str:
     return hashlib.sha256(image.numpy().tobytes()).hexdigest()
 
 
+def say(exhibit: Exhibit, picture: Picture) -> NDArray[np.float64]:
+    """Return what a network says of a picture, (K,), calibrated where the exhibit has a temperature; without a map."""
+    geometry = exhibit.trained.geometry
+    of = _Said(exhibit, picture.digests[geometry], picture.inputs[geometry])
+    said: NDArray[np.float64] = _in_turn.submit(_say, of).result()
+    return said
+
+
 def ask(question: Question, opacity: float = 1.0) -> Answer:
     """Return the answer to a question, its map drawn with an opacity in [0, 1].
 
@@ -75,6 +88,21 @@ def ask(question: Question, opacity: float = 1.0) -> Answer:
 
 
 _in_turn = ThreadPoolExecutor(1, thread_name_prefix="network")
+
+
+@dataclass(frozen=True)
+class _Said:
+    """Of which picture an answer is; equal for the same network and picture."""
+
+    exhibit: Exhibit
+    digest: str
+    image: torch.Tensor = field(compare=False, repr=False)
+
+
+@lru_cache(maxsize=SAID)
+def _say(of: _Said) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = of.exhibit.probabilities(predict(of.exhibit.trained, [of.image[None]]))[0]
+    return found
 
 
 @lru_cache(maxsize=KEPT)

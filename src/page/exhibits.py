@@ -3,20 +3,24 @@
 import copy
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..analysis.intervals import wilson
+from ..analysis.tasks import ONE_CLASS
 from ..attribution.layers import deepest_layer, map_sizes
 from ..attribution.snapshot import frozen_copy
 from ..data.transforms import Geometry
 from ..errors import InputError, RunError
 from ..names import NO_LABEL, together
 from ..networks import layers_of
-from ..runs.differing import name_of
+from ..runs.differing import differing, in_short, name_of
 from ..runs.saved_settings import run_settings
 from ..trained.checkpoint import Trained, load_trained
 from ..trained.logits import probabilities
@@ -40,7 +44,7 @@ class Exhibit:
         temperature: What calibrates its confidences; None where nobody has fitted it.
         layers: Height and width of the map of each layer to choose from, the deepest first.
         layer: The one to begin with, the deepest with a map of at least 4×4.
-        facts: Network, data, size of input, test accuracy, as far as they are known.
+        facts: What it is called, network, data, size of input, test accuracy, as far as they are known.
         thresholds: (K,), the probability from which each label is decided; None where an image has one class.
     """
 
@@ -83,22 +87,38 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Exhibition:
-    """Everything on the page; where there are no test images, `examples` is a sentence that says why."""
+    """Everything on the page.
+
+    Attributes:
+        examples: where there are no test images, a sentence that says why.
+        runs: the folder whose runs can be chosen instead; None where there is no choice.
+    """
 
     exhibits: list[Exhibit]
     examples: Examples | str
+    runs: Path | None = None
 
 
-def open_exhibition(checkpoint: str, device: torch.device, data_root: str | None = None) -> Exhibition:
-    """Load the networks of `checkpoint`, one path or two as `[A,B]`, and find the test images of the first.
+def open_exhibition(
+    checkpoint: str, device: torch.device, data_root: str | None = None, runs: Path | None = None
+) -> Exhibition:
+    """As `open_networks`, for one path, or two as `[A,B]`."""
+    return open_networks(split_paths(checkpoint), device, data_root, runs)
+
+
+def open_networks(
+    paths: Sequence[str], device: torch.device, data_root: str | None = None, runs: Path | None = None
+) -> Exhibition:
+    """Load one or two networks, and find the test images of the first.
 
     `data_root` is where the run's data set lies now. Raise `InputError` for anything but a checkpoint of ours.
     """
-    paths = split_paths(checkpoint)
     trained = [load_trained(path, device, multilabel=True) for path in paths]
     letters = ["A", "B"] if len(paths) == 2 else [""]
     exhibits = [_exhibit(letter, one) for letter, one in zip(letters, trained, strict=True)]
-    return Exhibition(exhibits, _examples(trained[0], data_root))
+    for exhibit, words in zip(exhibits, _differences(trained), strict=True):
+        exhibit.facts.extend(words)
+    return Exhibition(exhibits, _examples(trained[0], data_root), runs)
 
 
 def split_paths(checkpoint: str) -> list[str]:
@@ -145,17 +165,33 @@ def _facts(trained: Trained) -> list[str]:
     size, channels = trained.geometry.image_size, trained.geometry.in_channels
     task = trained.module.task
     classes = f"{len(trained.class_names)} {task.classes}"
-    facts = [trained.name, f"{size}×{size} px, { ({1: 'grey', 3: 'colour'}.get(channels, f'{channels} bands')) }"]
+    called = trained.path.name if trained.run is None else name_of(trained.run)
+    colours = {1: "grey", 3: "colour"}.get(channels, f"{channels} bands")
+    facts = [called, trained.name, f"{size}×{size} px, {colours}"]
     if trained.run is None:
-        return [*facts, classes, trained.path.name]
+        return [*facts, classes]
     with suppress(InputError, AttributeError):
         facts.append(f"trained on {run_settings(trained.run).data.name}")
     facts.append(classes)
     with suppress(
         OSError, ValueError, KeyError, TypeError, RecursionError
     ):  # it was not tested, or its figures are damaged
-        facts.append(f"test {task.score.title} {trained.run.metrics()[f'test/{task.first}']:.3f}")
-    return [*facts, name_of(trained.run)]
+        value = float(trained.run.metrics()[f"test/{task.first}"])
+        images = sum(trained.run.images_of_classes()) if task is ONE_CLASS else 0
+        between = " ({:.3f} to {:.3f})".format(*wilson(value, images)) if images else ""
+        facts.append(f"test {task.score.title} {value:.3f}{between}")
+    return facts
+
+
+def _differences(trained: Sequence[Trained]) -> list[list[str]]:
+    """Return what was typed for one of two runs and not for the other, in short; nothing where that isn't known."""
+    runs = [one.run for one in trained if one.run is not None]
+    words = [typed for run in runs if (typed := run.overrides()) is not None]
+    if len(words) < 2:
+        return [[] for _ in trained]
+    apart = differing(dict(zip("AB", words, strict=True))).values()
+    # The name of a run of a sweep says it already.
+    return [[word for word in in_short(own) if word not in name_of(run)] for run, own in zip(runs, apart, strict=True)]
 
 
 def _examples(trained: Trained, data_root: str | None) -> Examples | str:

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
+from . import markup
+from .chooser import choose_networks
 from .exhibits import Exhibition
-from .markup import STYLE
 from .pictures_tab import show_pictures
 from .run_tab import show_run
 
@@ -11,9 +12,11 @@ from .run_tab import show_run
 def draw(shown: Exhibition) -> None:
     """Draw the whole page for one visitor."""
     st.set_page_config(page_title="ResLens", layout="wide")
-    st.html(STYLE)
-    st.title("ResLens", anchor=False)
-    st.caption("What a trained network sees in a picture, how sure it is, and where the evidence lies.")
+    st.html(markup.STYLE)
+    with st.container(horizontal=True):
+        st.html('<h1 class="rl-title">ResLens</h1>')
+        shown = choose_networks(shown)
+    st.html("".join(markup.facts(exhibit.letter, exhibit.facts) for exhibit in shown.exhibits))
     runs = [
         (f"Run {exhibit.letter}".strip(), exhibit.trained.run, exhibit.trained.module.task)
         for exhibit in shown.exhibits

@@ -5,7 +5,7 @@ A card is one piece, so no answer ever stands below another picture's name, not 
 
 import html
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,13 @@ MOST_LABELS = 20
 """Of several labels, those that reach their thresholds are all shown, up to so many."""
 
 STYLE = f"""<style>
-[data-testid="stMainBlockContainer"] {{padding-top: 2.5rem}}
-.rl-facts, .rl-note {{font-size: 0.875rem; opacity: 0.75; margin: 0.25rem 0; overflow-wrap: anywhere}}
+[data-testid="stMainBlockContainer"] {{padding-top: 0.75rem}}
+[data-testid="stVerticalBlock"] {{gap: 0.6rem}}
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * {{color: inherit !important; opacity: 1}}
+h2 {{font-size: 1.5rem !important; padding: 0.5rem 0 !important}}
+.rl-facts, .rl-note {{font-size: 0.875rem; opacity: 0.85; margin: 0; overflow-wrap: anywhere}}
+.rl-wide {{overflow-x: auto; white-space: nowrap}}
+.rl-title {{font-size: 1.5rem !important; font-weight: 700; margin: 0; padding: 0.2rem 0 !important}}
 .rl-card {{border: 1px solid color-mix(in srgb, {GREY} 35%, transparent); border-radius: 0.5rem; padding: 0.9rem 1rem}}
 .rl-name {{font-weight: 600; margin: 0 0 0.6rem; overflow-wrap: anywhere}}
 .rl-refused {{border-left: 4px solid {VERMILLION}; padding: 0.4rem 0.75rem; margin: 0 0 0.5rem;
@@ -34,12 +39,12 @@ STYLE = f"""<style>
 .rl-fill {{background: {GREY}; border-radius: 3px; height: 100%}}
 .rl-label {{grid-template-columns: minmax(0, 2fr) 3fr 3.8rem 4.9rem}}
 .rl-label > :nth-child(3) {{text-align: right; font-variant-numeric: tabular-nums}}
-.rl-label > :last-child {{font-size: 0.8rem; font-weight: 400; opacity: 0.75}}
+.rl-label > :last-child {{font-size: 0.8rem; font-weight: 400; opacity: 0.85}}
 .rl-at {{position: absolute; top: -0.15rem; bottom: -0.15rem; border-left: 2px solid {VERMILLION}}}
 .rl-first {{font-weight: 600}} .rl-first .rl-fill {{background: {BLUE}}}
 .rl-table {{border-collapse: collapse; font-variant-numeric: tabular-nums}}
 .rl-table th, .rl-table td {{border: 1px solid color-mix(in srgb, {GREY} 35%, transparent); padding: 0.3rem 0.7rem;
-  overflow-wrap: anywhere; text-align: left; font-weight: 400}} .rl-table th {{opacity: 0.75}}
+  overflow-wrap: anywhere; text-align: left; font-weight: 400}} .rl-table th {{opacity: 0.85}}
 .rl-hint {{display: none; position: sticky; left: 0}}
 [data-testid="stFileChip"][aria-invalid="true"] {{width: auto; max-width: 100%; height: auto}}
 [data-testid="stFileChip"] [role="alert"] {{position: static; clip: auto; clip-path: none; width: auto; height: auto;
@@ -65,23 +70,29 @@ def note(text: str) -> str:
 
 
 def facts(letter: str, words: Sequence[str]) -> str:
-    heading = f"<b>{letter}</b> · " if letter else ""
-    return f'<p class="rl-facts">{heading}{" · ".join(escaped(word, 90) for word in words)}</p>'
+    name, *others = (escaped(word, 90) for word in words)
+    heading = f"<b>{letter} · {name}</b>" if letter else f"<b>{name}</b>"
+    return f'<p class="rl-facts">{" · ".join([heading, *others])}</p>'
 
 
 def refusal(name: str, reason: str) -> str:
     return f'<p class="rl-refused" role="alert"><b>{escaped(name)}</b>: {html.escape(reason)}</p>'
 
 
-def table(rows: Mapping[str, Sequence[str]], columns: Sequence[str] = ()) -> str:
+def table(rows: Iterable[tuple[str, Sequence[str]]], columns: Sequence[str] = ()) -> str:
     """Return a row for each name with its values, below the names of the columns, if any."""
     names = "".join(f'<th scope="col">{escaped(name)}</th>' for name in columns)
     head = f"<thead><tr><td></td>{names}</tr></thead>" if columns else ""
     body = "".join(
         f'<tr><th scope="row">{escaped(name)}</th>{"".join(f"<td>{escaped(value)}</td>" for value in values)}</tr>'
-        for name, values in rows.items()
+        for name, values in rows
     )
     return f'<table class="rl-table">{head}<tbody>{body}</tbody></table>'
+
+
+def wide_table(rows: Iterable[tuple[str, Sequence[str]]], columns: Sequence[str]) -> str:
+    """Return a `table` that is scrolled sideways on a phone, where a number would else be broken into two lines."""
+    return f'<div class="rl-wide" role="region" aria-label="table" tabindex="0">{table(rows, columns)}</div>'
 
 
 def card(name: str, true: str | None, answers: Sequence[str], of: str = "class") -> str:

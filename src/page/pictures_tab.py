@@ -16,8 +16,10 @@ from ..data.transforms import Geometry
 from ..errors import InputError
 from ..figures.style import shorten
 from . import markup
+from .answers_table import show_table
 from .ask import OFFERED, Question, ask, digest
 from .exhibits import Examples, Exhibit, Exhibition
+from .pictures import Picture, Refused
 from .uploads import apart, to_input
 
 log = logging.getLogger(__name__)
@@ -27,30 +29,14 @@ ON_A_PAGE = 6
 
 LOST = "The page was disconnected and its pictures are lost: choose them again."
 
+AGAIN = "The networks on the page see pictures in another size: choose this one again."
+
 SAME = (
     "On the last layer before a global pooling (such as layer4 of a ResNet) Grad-CAM, HiResCAM and XGrad-CAM give the "
     "same map: take an earlier layer to see them differ."
 )
 
 OOPS = "Something went wrong with this picture; the terminal says what. Others still work."
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture as the networks see it: `inputs` uint8 (C, S, S), by geometry. The file itself is not kept."""
-
-    name: str
-    inputs: dict[Geometry, torch.Tensor]
-    digests: dict[Geometry, str]
-    true: str | None = None
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A file that can't be shown, and a sentence that says why."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +51,6 @@ class Settings:
 
 def show_pictures(exhibition: Exhibition) -> None:
     exhibits = exhibition.exhibits
-    st.html("".join(markup.facts(exhibit.letter, exhibit.facts) for exhibit in exhibits))
     entries = _entries(exhibition)
     settings = _settings(exhibits)
     refused = [markup.refusal(entry.name, entry.reason) for entry in entries if isinstance(entry, Refused)]
@@ -83,6 +68,8 @@ def show_pictures(exhibition: Exhibition) -> None:
         st.html(_card(picture, exhibits, settings))
     scale = "Left: what the network sees. Right: dark is no evidence, bright is most; each map has its own scale."
     st.html(markup.note(f"{scale} {_calibration(exhibits)}"))
+    if len(pictures) > 1:
+        show_table(pictures, exhibits)
 
 
 # Where pictures come from --------------------------------------------------------------------------------------------
@@ -90,8 +77,9 @@ def show_pictures(exhibition: Exhibition) -> None:
 
 def _entries(exhibition: Exhibition) -> list[Picture | Refused]:
     """Return what this visitor has chosen, the newest first. Each file is read once, when it arrives."""
-    files = st.file_uploader(
-        "Pictures: drop them here, or choose files. JPEG, PNG, WebP, BMP, GIF or TIFF, up to 10 MB each.",
+    left, right = st.columns([3, 2])  # side by side, or the answers would begin below the screen
+    files = left.file_uploader(
+        "Pictures: JPEG, PNG, WebP, BMP, GIF or TIFF, up to 10 MB each",
         accept_multiple_files=True,
         key="uploads",
     )
@@ -101,7 +89,7 @@ def _entries(exhibition: Exhibition) -> list[Picture | Refused]:
     sources: dict[str, Callable[[], Picture | Refused]] = {}
     for file in files:
         sources[file.file_id] = lambda file=file: _read(file, file.name, geometries)  # type: ignore[misc]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with right:
         index = _choose_example(exhibition)
         camera = st.toggle("Use the camera")
     if index is not None:
@@ -112,6 +100,9 @@ def _entries(exhibition: Exhibition) -> list[Picture | Refused]:
     if photo is not None:
         sources[photo.file_id] = lambda: _read(photo, "photo", geometries)
     kept: dict[str, Picture | Refused] = st.session_state.setdefault("entries", {})
+    for key, entry in kept.items():
+        if isinstance(entry, Picture) and not entry.inputs.keys() >= geometries:  # other networks were chosen
+            kept[key] = sources[key]() if key.startswith("test ") and key in sources else Refused(entry.name, AGAIN)
     for gone in kept.keys() - sources.keys():
         del kept[gone]
     for key, read in sources.items():
@@ -178,7 +169,7 @@ def _forget(file: UploadedFile) -> None:
 
 def _settings(exhibits: list[Exhibit]) -> list[Settings]:
     """Offer method and opacity for all, and layer and class for each exhibit; return what is chosen."""
-    with st.container(horizontal=True):  # on a phone, two side by side
+    with st.expander("Method, layer, evidence, opacity"), st.container(horizontal=True):  # on a phone, two side by side
         method = st.selectbox("Method", OFFERED, format_func=lambda name: METHODS[name].title, help=SAME)
         opacity = st.slider("Opacity of the map", 0, 100, 100, 5, format="%d %%") / 100
         return [Settings(method, opacity, _choose_layer(exhibit), _choose_target(exhibit)) for exhibit in exhibits]

@@ -3,7 +3,7 @@
 import logging
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import altair as alt
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 from ..analysis.classification import confusion_among, most_mistaken
@@ -24,6 +25,7 @@ from ..figures.style import BLUE, GREY, VERMILLION, to_image
 from ..files import open_inside
 from ..frames import pd
 from ..runs.folder import RunFolder
+from ..runs.saved_settings import known_settings
 from . import markup
 
 log = logging.getLogger(__name__)
@@ -85,7 +87,7 @@ def show_run(run: RunFolder, task: Task) -> None:
 
 @contextmanager
 def _part(title: str, source: Path) -> Iterator[None]:
-    st.subheader(title, anchor=False)
+    st.header(title, anchor=False)
     try:
         yield
     except FileNotFoundError:
@@ -108,9 +110,8 @@ def _show_metrics(task: Task, metrics: dict[str, float], tested: list[int]) -> N
         st.metric(f"Test {task.score.title}", f"{float(metrics[f'test/{task.first}']):.2%}")
     if "test/accuracy" in metrics and tested:
         st.caption(f"Test images: {right_of(float(metrics['test/accuracy']), sum(tested))}.")
-    # Scrolled sideways on a phone, where a number would else be broken into two lines.
     columns = [metric.heading for metric in task.shown.values()]
-    st.html(f'<div style="overflow-x: auto; white-space: nowrap">{markup.table(rows, columns)}</div>')
+    st.html(markup.wide_table(rows.items(), columns))
     there = sum(images > 0 for images in tested)
     if there < len(tested):
         st.caption(
@@ -215,7 +216,7 @@ def _show_labels(table: pd.DataFrame) -> None:
         for row in ranked.to_dict("records")
     }
     columns = ["Images", *LABEL_FIGURES.values()]
-    st.html(f'<div style="overflow-x: auto; white-space: nowrap">{markup.table(rows, columns)}</div>')
+    st.html(markup.wide_table(rows.items(), columns))
     note = f"Of {len(table):,} labels the {len(ranked):,} worst. " if len(table) > len(ranked) else ""
     st.caption(f"{note}Each label's threshold has the best F1 on the validation images.")
 
@@ -226,15 +227,25 @@ def _show_gradcam(run: RunFolder) -> None:
         raise FileNotFoundError
     epoch = max(sheets)
     if len(sheets) > 1:  # a slider needs two ends
+        best = _best_epoch(run)
+        epoch = best if best in sheets else epoch
         epoch = st.select_slider("Epoch", list(sheets), value=epoch, key=f"epoch of {run.path}")
     _show_picture(*_whole_png(run, f"gradcam/{sheets[epoch]}"), "Grad-CAM", run)
     if 0 in sheets:
-        st.caption("Epoch 0 is the untrained network.")
+        st.caption(f"Epoch 0 is the network before training{_beginning(run)}.")
+
+
+def _beginning(run: RunFolder) -> str:
+    """Say from which weights the training started, as far as the run tells."""
+    with suppress(OmegaConfBaseException, KeyError):
+        given = known_settings(run)["model"].get("weights") is not None
+        return ", with the weights that it was given" if given else ", untrained"
+    return ""
 
 
 def _show_cost(cost: dict[str, Any]) -> None:
     rows = {name: [unit.format(cost[key])] for key, (name, unit) in COSTS.items() if cost.get(key) is not None}
-    st.html(markup.table(rows))  # st.table would read words as Markdown and load the pictures that they name
+    st.html(markup.table(rows.items()))  # st.table would read words as Markdown and load the pictures that they name
 
 
 def _show_picture(png: bytes, width: int, name: str, run: RunFolder) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from src.analysis.intervals import wilson
 from src.data.transforms import Geometry
 from src.errors import InputError
 from src.page.exhibits import open_exhibition, split_paths
@@ -27,7 +28,8 @@ def test_a_run_is_shown_with_its_facts_layers_and_test_images(run: Path) -> None
     (exhibit,) = exhibition.exhibits
     accuracy = json.loads((run / "metrics.json").read_text())["test/accuracy"]
     assert exhibit.facts == [
-        "simple_cnn", "16×16 px, grey", "trained on digits", "10 classes", f"test accuracy {accuracy:.3f}", "run"
+        "run", "simple_cnn", "16×16 px, grey", "trained on digits", "10 classes",
+        "test accuracy {:.3f} ({:.3f} to {:.3f})".format(accuracy, *wilson(accuracy, 180)),
     ]  # fmt: skip
     assert exhibit.layers == {"block3": (2, 2), "block2": (4, 4), "block1": (8, 8)}
     assert exhibit.layer == "block2"
@@ -50,7 +52,7 @@ def test_the_temperature_comes_from_the_side_file(run: Path) -> None:
 def test_a_checkpoint_without_its_run_has_no_test_images_and_says_so(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "checkpoints/best.ckpt", tmp_path / "alone.ckpt")
     exhibition = open_exhibition(f"[{tmp_path / 'alone.ckpt'}, {run}]", CPU)
-    assert exhibition.exhibits[0].facts[-1] == "alone.ckpt"
+    assert exhibition.exhibits[0].facts[0] == "alone.ckpt"
     assert [exhibit.letter for exhibit in exhibition.exhibits] == ["A", "B"]
     assert exhibition.examples == "The checkpoint belongs to no run, so there are no test images to choose from."
 
@@ -68,6 +70,15 @@ def test_test_images_that_are_gone_are_explained_where_paths_may_be_seen(
 def test_damaged_figures_are_left_out(run: Path) -> None:
     (run / "metrics.json").write_text("{")
     assert len(open_exhibition(str(run), CPU).exhibits[0].facts) == 5
+
+
+def test_two_runs_say_what_differs(run: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(run, tmp_path / "other")
+    for folder, typed in ((run, "[seed=1, optimizer.lr=0.1]"), (other, "[optimizer.lr=0.1, seed=2, +data.root=/x/y]")):
+        (folder / ".hydra/overrides.yaml").write_text(typed)
+    first, second = open_exhibition(f"[{run},{other}]", CPU).exhibits
+    assert (first.facts[0], first.facts[6:]) == ("run", ["seed=1"])
+    assert (second.facts[0], second.facts[6:]) == ("other", ["seed=2", "root=y"])
 
 
 def test_two_paths_are_told_apart(tmp_path: Path) -> None:

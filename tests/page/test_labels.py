@@ -14,7 +14,7 @@ from src.page.exhibits import Exhibition, open_exhibition
 from src.runs.folder import RunFolder
 from src.trained.logits import predict
 from src.training.label_results import probabilities
-from tests.page.visitor import CHANGED, Visitor
+from tests.page.visitor import CHANGED, CONTROLS, Visitor
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,7 @@ def test_labels_have_probabilities_and_thresholds_and_each_a_map(
     assert card.get_by_text(f"vidence for {likeliest}").is_visible()
     other = next(name for name in trained.class_names if name != likeliest)
     before = visitor.overlay(file.name)
+    visitor.open(CONTROLS)
     visitor.choose("Evidence for", other)
     visitor.page.wait_for_function(CHANGED, arg=[before])
     assert card.get_by_text(f"vidence for {other}").is_visible()

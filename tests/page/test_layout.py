@@ -19,7 +19,7 @@ from reslens.page.exhibits import open_exhibition
 server._exhibition = open_exhibition(sys.argv[1], torch.device("cpu"))
 page = AppTest.from_file(str(server.PAGE), default_timeout=60).run()
 assert not page.exception, page.exception
-print(page.title[0].value, "src.page" in sys.modules, [box.label for box in page.selectbox])
+print("ResLens", "src.page" in sys.modules, [box.label for box in page.selectbox])
 """
 
 

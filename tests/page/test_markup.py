@@ -13,7 +13,7 @@ def test_nothing_that_was_typed_becomes_markup() -> None:
         escaped(evil),
         refusal(evil, evil),
         card(evil, evil, []),
-        table({evil: [evil]}, [evil]),
+        table([(evil, [evil])], [evil]),
         answer(evil[:0], b"", evil, bars(np.array([0.7, 0.3]), [evil, evil], 1), dark=False),
         label_bars(np.array([0.7, 0.3]), np.array([0.5, 0.5]), [evil, evil], 1),
     ]
@@ -30,9 +30,11 @@ def test_names_stay_on_one_line_and_turn_nothing_around() -> None:
 
 
 def test_a_table_has_its_names_above_and_beside_it() -> None:
-    shown = table({"train": ["1", "2"], "test": ["3", "4"]}, ["Loss", "F1"]).replace("<bdi>", "").replace("</bdi>", "")
+    shown = (
+        table([("train", ["1", "2"]), ("test", ["3", "4"])], ["Loss", "F1"]).replace("<bdi>", "").replace("</bdi>", "")
+    )
     assert re.findall(">([^<>]+)<", shown) == ["Loss", "F1", "train", "1", "2", "test", "3", "4"]
-    assert "<thead>" not in table({"Device": ["a CPU"]})
+    assert "<thead>" not in table([("Device", ["a CPU"])])
 
 
 def test_the_explained_class_is_among_the_bars_however_improbable_it_is() -> None:

@@ -19,7 +19,7 @@ from src.page import server
 from src.page.exhibits import Exhibition
 from src.trained.checkpoint import load_trained
 from src.trained.logits import predict, probabilities
-from tests.page.visitor import CHANGED, EVIL, Visitor
+from tests.page.visitor import CHANGED, CONTROLS, EVIL, Visitor
 
 
 @pytest.fixture
@@ -64,6 +64,7 @@ def test_a_picture_gets_its_class_bars_and_overlay_and_other_settings_another_ma
     maps = [visitor.overlay(name)]
     page = visitor.page
     assert page.locator("img").evaluate("image => image.complete && image.naturalWidth") > 300
+    visitor.open(CONTROLS)
     for label, option in (("Method", "LayerCAM"), ("Layer", "block1 (8×8)"), ("Evidence for", "3")):
         visitor.choose(label, option)
         page.wait_for_function(CHANGED, arg=[maps[-1]])
@@ -156,6 +157,7 @@ def test_a_fault_of_ours_is_no_traceback(visitor: Visitor, scans: list[Path], mo
         visitor.upload(scans[:1])
         visitor.page.get_by_text("Something went wrong with this picture").wait_for()
         patch.setattr("src.page.pictures_tab._calibration", fail)
+        visitor.open(CONTROLS)
         visitor.choose("Method", "LayerCAM")
         visitor.page.get_by_text("Something went wrong; the terminal says what.").wait_for()
         assert "secret" not in visitor.page.content()

@@ -67,7 +67,7 @@ def tables(app: AppTest) -> list[list[list[str]]]:
 
 def test_all_of_a_run_is_shown(run: RunFolder) -> None:
     app = shown(run)
-    assert [part.value for part in app.subheader] == [
+    assert [part.value for part in app.header] == [
         "Figures", "Curves", "Confusion matrix of the test images", "Grad-CAM by epoch", "Cost",
     ]  # fmt: skip
     metrics = run.metrics()
@@ -105,6 +105,22 @@ def test_the_slider_chooses_the_epoch_of_the_sheet(run: RunFolder) -> None:
     assert app.get("image")[1].proto.imgs[0].url != last
 
 
+def test_the_slider_opens_at_the_epoch_of_the_checkpoint(run: RunFolder) -> None:
+    run.write_metrics(run.metrics() | {"best_epoch": 1})
+    assert shown(run).select_slider[0].value == 1
+    run.write_metrics(run.metrics() | {"best_epoch": 9})  # no sheet of it
+    assert shown(run).select_slider[0].value == 2
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"), [("null", ", untrained."), ("imagenet", ", with the weights that it was given.")]
+)
+def test_epoch_0_of_a_fine_tuned_network_is_not_untrained(run: RunFolder, weights: str, words: str) -> None:
+    settings = run.hydra / "config.yaml"
+    settings.write_text(re.sub(r"^weights: .*$", f"weights: {weights}", settings.read_text(), flags=re.MULTILINE))
+    assert f"Epoch 0 is the network before training{words}" in lines(shown(run))
+
+
 def test_one_sheet_has_no_slider(run: RunFolder) -> None:
     for epoch in (1, 2):
         (run.gradcam / f"epoch_{epoch:03d}.png").unlink()
@@ -139,7 +155,7 @@ def test_what_is_damaged_gets_a_line_and_the_rest_is_shown(run: RunFolder, kind:
     app = shown(run)
     damaged = [f"{name.split('/')[0]} of this run is damaged and can't be shown." for name in PARTS]
     assert [line for line in lines(app).split("\n") if "damaged" in line] == damaged
-    assert len(app.subheader) == 5
+    assert len(app.header) == 5
     assert len(app.get("image")) == 1  # the confusion matrix
 
 

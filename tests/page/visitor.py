@@ -15,6 +15,10 @@ CHANGED = "([old]) => document.querySelector('.rl-answer img').src != old"
 """JavaScript: whether the map is another one than before."""
 
 
+CONTROLS = "Method, layer, evidence, opacity"
+"""What the settings of the maps are folded up behind."""
+
+
 class Visitor:
     """One browser window on the page, `page` of Playwright; `context` keeps the page's scripts for the next one."""
 
@@ -50,6 +54,11 @@ class Visitor:
     def overlay(self, name: str, network: int = 0) -> str:
         """The picture and its map, as the browser has them."""
         return str(self.card(name).locator("img").nth(network).get_attribute("src"))
+
+    def open(self, name: str) -> None:
+        """Open a part of the page that is folded up."""
+        self.page.get_by_text(name, exact=True).click()
+        self.page.wait_for_timeout(600)  # a list that is opened while its place moves closes again
 
     def choose(self, label: str, option: str) -> None:
         self.page.get_by_role("combobox", name=label).click()

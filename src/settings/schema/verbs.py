@@ -255,8 +255,9 @@ class App(Settings):
     """`python -m src.app`."""
 
     checkpoint: Annotated[Any, Takes("a run folder or a checkpoint file, or two as [A,B]")] = setting(
-        f"{RUN}; [A,B]: two of them side by side"
+        f"{RUN}; [A,B]: two of them side by side; last: the newest run"
     )
+    runs: FolderOrNull = setting("the folder whose runs can be chosen on the page; null: none")
     port: Annotated[int, Interval(ge=1, le=65_535)] = setting("port of this computer; nobody else can open the page")
     browser: bool = setting("open the page in the browser, where there is a screen")
     accelerator: Accelerator = setting("where it runs")
