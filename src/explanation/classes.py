@@ -184,7 +184,7 @@ def _find_judge(trained: Trained, judge: str | None, images: int, data_root: str
             raise InputError(
                 f"judge=train: {trained.path} belongs to no run; say judge=RUN of another network, or null"
             )
-        folder = trained.run.path / "explain" / "judge"
+        folder = trained.run.judge
         found = train_judge(trained.run, folder, data_root=data_root)
         if found.module.class_names != trained.class_names:
             raise InputError(f"{folder} holds a judge for other classes: remove it, or say judge=RUN")

@@ -145,7 +145,7 @@ def _shuffled(cfg: DictConfig, trained: Trained) -> Trained | None:
         return None
     from .controls import train_shuffled
 
-    folder = trained.run.path / "explain" / "shuffled_labels"
+    folder = trained.run.shuffled_labels
     architecture = trained.module.hparams["architecture"]
     checkpoint = train_shuffled(trained.run, folder, architecture=architecture, data_root=cfg.data.root)
     return _checked(load_trained(checkpoint, trained.device), trained, str(folder))

@@ -18,8 +18,6 @@ from .entry import Entry
 
 Files = list[Path]
 
-CONTROLS = ("explain/judge", "explain/shuffled_labels")
-
 OF_TRAINING = re.compile(
     rf"(run|metrics|cost)\.json|(metrics|per_class|predictions|skipped)\.csv|probabilities\.npz|train\.log|{EVENTS}\..*"
     r"|\.hydra/(config|hydra|overrides)\.yaml|checkpoints/(best|last)\.ckpt|checkpoints/best\.calibration\.json"
@@ -194,7 +192,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "controls": Kind(
         "controls", "explain trains them again when it needs them",
-        lambda run: [run.path / name for name in CONTROLS], _of_control,
+        lambda run: [run.judge, run.shuffled_labels], _of_control,
     ),
     "exports": Kind(
         "exports", "export makes them again",

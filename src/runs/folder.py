@@ -65,6 +65,8 @@ class RunFolder:
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.gradcam = self.path / "gradcam"
         self.figures = self.path / "figures"
+        explain = self.path / "explain"
+        self.judge, self.shuffled_labels = explain / "judge", explain / "shuffled_labels"  # trainings of src.explain
         self.folders = (self.checkpoints, self.gradcam, self.figures)
         self.tables = (
             self.history_file, self.metrics_file, self.per_class_file, self.predictions_file,

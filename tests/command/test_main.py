@@ -154,7 +154,9 @@ def test_wrong_input_of_some_runs_of_a_sweep_gives_1_and_of_all_2(tmp_path: Path
     result = run_here(*sweep, "model.num_classes=10,7", "sweep=mixed", cwd=tmp_path)
     fails(result, "1 run failed: model.num_classes=7", code=1)
     folder = tmp_path / "outputs" / "sweeps" / "mixed"
-    assert [RunFolder(folder / name).status for name in ("0", "1")] == ["finished", "refused"]
+    assert [RunFolder(folder / name).status for name in ("0_num_classes=10", "1_num_classes=7")] == [
+        "finished", "refused",
+    ]  # fmt: skip
     result = run_here(*sweep, "model.num_classes=7,8", "sweep=wrong", cwd=tmp_path)
     fails(result, "2 runs failed: model.num_classes=7", "model.num_classes=8")
     assert not (folder.parent / "wrong").exists()

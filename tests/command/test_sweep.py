@@ -201,6 +201,24 @@ def test_a_cross_validation_is_one_group_over_all_images(folds: Path) -> None:
     assert row["test_set"] == "digits: 1,797 test images of 10 classes"
 
 
+def test_a_sweep_of_an_earlier_version_and_pruned_goes_on_in_its_folders(folds: Path, tmp_path: Path) -> None:
+    """They had numbers as names; and a finished run needs no last.ckpt."""
+    copytree(folds, tmp_path / "copy")
+    runs = tmp_path / "copy" / "outputs" / "sweeps" / "cv"
+    assert {path.name for path in runs.iterdir() if number_of(path) is not None} == {f"{i}_fold={i}" for i in range(3)}
+    for number in range(3):
+        of(runs, number).rename(runs / str(number))
+    assert run_here("prune", "delete=true", cwd=tmp_path / "copy", verb="runs").returncode == 0
+    assert not list(runs.glob("*/checkpoints/last.ckpt"))
+    before = content(runs / "0") | content(runs / "1")
+    rmtree(runs / "2")
+    result = sweep(*FOLDS, cwd=tmp_path / "copy")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "run 1 of 3, data.fold=0: finished before" in result.stdout
+    assert content(runs / "0") | content(runs / "1") == before
+    assert {path.name for path in runs.iterdir() if number_of(path) is not None} == {"0", "1", "2_fold=2"}
+
+
 def test_damaged_runs_are_mended(folds: Path, tmp_path: Path) -> None:
     """Without figures, with half a record, and refused because of what is there by now."""
     copytree(folds, tmp_path / "copy")

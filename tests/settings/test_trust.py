@@ -254,6 +254,7 @@ def test_every_verb_refuses_it(verb: str, name: str, tmp_path: Path, monkeypatch
     monkeypatch.setattr(overrides, "CONF", evil(name, tmp_path / "conf"))
     needed = {
         "report": ["runs=x"],
+        "runs": [],
         "predict": ["checkpoint=x", "images=x"],
         "audit": [],
         "benchmark": [],
