@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from .. import figures
 from ..analysis.calibration import reliability
+from ..analysis.classification import surest_mistakes
 from ..analysis.headline import Headline, sum_up
 from ..analysis.honesty import Chance
 from ..errors import InputError
@@ -22,7 +23,7 @@ from ..trained.logits import probabilities
 from ..training.results import write_answers
 from .copies import Copies, look_for_copies, write_copies
 from .measurement import Measured, Meter, compare
-from .mistakes import mistakes_sheet, most_confident
+from .mistakes import mistakes_sheet
 from .on_screen import say
 from .scaling import Scaled, by_chance, scale, told
 
@@ -211,7 +212,7 @@ def _draw_mistakes(
 ) -> int:
     """Draw mistakes.png if there are any; return how many there are in all."""
     wrong = int((shares.argmax(axis=1) != targets).sum())
-    shown = most_confident(shares, targets, most)
+    shown = surest_mistakes(shares, targets, most)
     if len(shown):
         which = "All mistakes" if len(shown) == wrong else f"The surest {len(shown)} of {wrong:,} mistakes"
         title = f"{which} · {trained.name} on {len(targets):,} {_of(examples)} images"

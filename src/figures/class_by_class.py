@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..frames import pd
+from .confusion import SHARES
 from .style import DPI, GREY, INK, fit_labels, text_width
 
 EXTREMES = 20  # classes at each end of a longer list
@@ -103,7 +104,7 @@ def confusion_matrices(counts: Mapping[str, NDArray[np.integer]], class_names: S
         if len(names) <= 10 and text_width(f"{matrix.max():,}", 9) + 2 < side / len(names):
             _counts(axes, matrix, shares)
     bar = figure.add_axes((1 - 75 / width, bottom / height, 14 / width, min(300, side) / height))
-    figure.colorbar(image, cax=bar).set_label("share of the true class", size=9)
+    figure.colorbar(image, cax=bar).set_label(SHARES, size=9)
     return figure
 
 

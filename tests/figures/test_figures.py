@@ -116,7 +116,7 @@ class TestCurves:
         figure = figures.curves(self.history(epochs), 1, self.CHARTS)
         assert [axes.get_title(loc="left") for axes in figure.axes] == ["Loss", "Accuracy", "Macro F1", "Learning rate"]
         assert texts(figure).count("train") == texts(figure).count("val") == 3
-        assert "best epoch 1" in texts(figure)
+        assert figure.axes[0].get_title(loc="right") == "dotted: best epoch 1"
         assert all_inside(figure)
         assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
 
