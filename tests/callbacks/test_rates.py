@@ -1,5 +1,7 @@
 """Learning rates by step: each once, thinned evenly, and the same where a training was stopped in between."""
 
+from itertools import pairwise
+
 import pytest
 
 from src.callbacks.rates import MOST, Rates
@@ -22,5 +24,5 @@ def test_a_long_training_is_thinned_evenly_however_often_it_stops(stopped: int) 
         parts.add(step, step)
     steps = [step for step, _ in whole.pairs]
     assert len(steps) <= MOST
-    assert len({after - before for before, after in zip(steps, steps[1:], strict=False)}) == 1
+    assert len({after - before for before, after in pairwise(steps)}) == 1
     assert (steps[0], parts.pairs) == (1, whole.pairs)
