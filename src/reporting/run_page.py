@@ -40,7 +40,7 @@ def run_page(run: Run, problems: list[Problem]) -> Page:
     """Return the page of a run, with pictures as they are called in its folder."""
     intervals, study = intervals_of(run), study_of([run])
     return Page(
-        title=f"{title_of(run)}: one run",
+        title=f"{model_name(run)} on {run.config['data']['name']} · {run.folder.path.resolve().name}",
         facts=[("Run", name_of(run)), *made_by([run.record])],
         question=study.get("question"),
         earlier=study.get("earlier"),
@@ -62,10 +62,6 @@ def with_copies(page: Page, run: Run, folder: Path) -> Page:
     return replace(page, sections=sections)
 
 
-def title_of(run: Run) -> str:
-    return f"{model_name(run)} on {run.config['data']['name']}"
-
-
 def name_of(run: Run) -> str:
     """Return the folder as it is named where it lies below the current one, else its last part."""
     shown = PurePath(run.folder.shown)
@@ -84,7 +80,7 @@ def answer_of(run: Run, intervals: Mapping[str, Interval]) -> list[str]:
     split, word = ("test", "test") if images else ("val", "validation")
     value = run.metrics[f"{split}/{first.name}"]
     if task is ONE_CLASS and images:
-        said = [f"Test images: {right_of(value, images)}."]
+        said = [f"{right_of(value, images, 'test images right')}."]
     else:
         low, high = intervals.get(first.name, (float("nan"), float("nan")))
         between = f" (95 % interval {low:.3f} to {high:.3f})" if low <= high else ""
@@ -95,7 +91,7 @@ def answer_of(run: Run, intervals: Mapping[str, Interval]) -> list[str]:
                     "test set for later.")  # fmt: skip
     before = run.metrics.get(f"baseline/{first.name}")
     if before is not None:
-        said.append(f"Before training it was {before:.3f} on the test set.")
+        said.append(f"Before training the {first.title} was {before:.3f}.")
     if 0 < images < FEW_TESTED:
         said.append("So few test images say little: data.folds=5 data.fold=0,1,2,3,4 tests all images.")
     return said

@@ -35,9 +35,6 @@ COSTS = {
 }
 """Figures of cost.json: what they are called, and how they are written."""
 
-WHERE = {"device": "", "threads": " threads", "precision": ""}
-"""What they were measured on, and the unit of that."""
-
 
 SHEET = re.compile(r"epoch_(\d{1,9})\.png")
 
@@ -105,7 +102,7 @@ def _figures_said(run: Run) -> str:
 def _settings(run: Run) -> Table:
     """Return what somebody chose, first what was typed, and how many images there were."""
     typed = run.folder.overrides() or []
-    values = chosen(run.config, typed)
+    values = {name: value for name, value in chosen(run.config, typed).items() if name not in NAMES}
     if (size := run.folder.batch_size) is not None:
         values["data.batch_size"] = f"auto: {size}"
     words = {word.lstrip("+").partition("=")[0].partition("@")[0] for word in typed}
@@ -118,6 +115,10 @@ def _settings(run: Run) -> Table:
     if channels is not None:
         rows.append(("channels", str(channels), ""))
     return Table("Data, network and the settings that one turns", ["setting", "value", "typed"], rows, text_columns=3)
+
+
+NAMES = ("name", "sweep", "resume")
+"""Settings that say where a run goes, not what it is."""
 
 
 def _plain(value: object) -> str:
@@ -170,7 +171,7 @@ def _worst(run: Run) -> Table:
 
 # Pictures -------------------------------------------------------------------------------------------------------------
 
-BATCH = (("train_batch", "Training images as augmented, with their labels: what the network learns from"),)
+BATCH = (("train_batch", "A training batch as the network gets it, with the labels"),)
 CURVES = (
     (
         "curves",
@@ -208,8 +209,9 @@ def _mistakes_said(run: Run) -> str:
     wrong, images = int((~run.predictions["right"].astype(bool)).sum()), len(run.predictions)
     if not images:
         return "Of the validation images, because the test set was left alone."
-    what = "images are classified wrongly" if run.task is ONE_CLASS else "images have a label that is decided wrongly"
-    return f"{wrong:,} of {images:,} test {what}."
+    are, have = ("is", "has") if wrong == 1 else ("are", "have")
+    what = f"{are} classified wrongly" if run.task is ONE_CLASS else f"{have} a label that is decided wrongly"
+    return f"{wrong:,} of {images:,} test images {what}."
 
 
 # Cost and use ---------------------------------------------------------------------------------------------------------
@@ -219,8 +221,11 @@ def _costs(run: Run) -> Table:
     cost = {"parameters": run.metrics["parameters"]} | (run.cost or {})
     rows = [(name, write(float(cost[key]))) for key, (name, write) in COSTS.items() if is_number(cost.get(key))]
     rows.append(("training", duration(run.metrics["train_seconds"])))
-    where = ", ".join(f"{cost[key]}{unit}" for key, unit in WHERE.items() if isinstance(cost.get(key), str | int))
-    return Table(f"Measured on {where}" if where else "Cost", ["", "value"], rows)
+    threads = cost.get("threads")
+    counted = f"{threads} thread{'s' * (threads != 1)}" if isinstance(threads, int) else None
+    told = (cost.get("device"), counted, cost.get("precision"))
+    where = ", ".join(text for text in told if isinstance(text, str))
+    return Table(f"Measured on {where}" if where else "Cost", ["figure", "value"], rows)
 
 
 def _commands(run: Run) -> list[str]:

@@ -89,9 +89,9 @@ def mistakes_sheet(
     paths = data.paths(split)
     names = [PurePosixPath(paths[row]).name for row in mistakes.rows]
     captions = [f"{figures.shorten(name, 30)} · {said}" for name, said in zip(names, mistakes.captions, strict=True)]
-    which = "All" if mistakes.total == len(rows) else f"The surest {len(rows)} of"
-    plural = "mistake" if mistakes.total == 1 else "mistakes"
-    title = f"{which} {mistakes.total:,} {plural} on {where}"
+    several = "All" if mistakes.total == len(rows) else f"The surest {len(rows)} of"
+    which = f"{several} {mistakes.total:,} mistakes" if mistakes.total > 1 else "The only mistake"
+    title = f"{which} on {where}"
     return panel_sheet(rows, captions, ["image", "where the evidence is"][: len(rows[0])], title, note)
 
 

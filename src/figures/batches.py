@@ -15,7 +15,7 @@ SIZE = 9  # points
 
 
 def batch_sheet(images: NDArray[np.uint8], labels: Sequence[str], title: str) -> Figure:
-    """Draw images (N, C, H, W), eight a row, each above its label; N > 0."""
+    """Draw images (N, C, H, W), eight a row, each above its label on up to two lines; N > 0."""
     height, width = panel_size(images.shape[2:], PANEL)
     fitted = [fit(printable(label), width, SIZE, lines=2) for label in labels]
     below = LINE * (2 if any("\n" in label for label in fitted) else 1) + 4
@@ -27,7 +27,7 @@ def batch_sheet(images: NDArray[np.uint8], labels: Sequence[str], title: str) ->
     for place, (image, label) in enumerate(zip(images, fitted, strict=True)):
         left, top = GAP + place % columns * (width + GAP), HEADER + place // columns * cell
         canvas[top : top + height, left : left + width] = enlarge(image, (height, width))
-        axes.text(
-            left, top + height + 3, label, size=SIZE, color=INK, va="top", parse_math=False, linespacing=1.1
-        )  # fmt: skip
+        for number, line in enumerate(label.split("\n"), start=1):
+            y = top + height + number * LINE - 3  # one base line for all, whatever letters they have
+            axes.text(left, y, line, size=SIZE, color=INK, va="baseline", parse_math=False)
     return show_pixels(axes, canvas)

@@ -7,18 +7,21 @@ import pytest
 from matplotlib.figure import Figure
 
 from src import figures
-from src.figures import batch_sheet as sheet
+from src.figures import batches as sheet
 
 Legible = Callable[[Figure], list[str]]
 
 
 @pytest.mark.parametrize(("count", "channels", "side"), [(1, 1, 8), (5, 3, 300), (32, 4, 64)])
-@pytest.mark.parametrize("name", ["cat", "staffordshire_bull_terrier_of_the_north", "red+green+blue", "a$b^$c", "猫"])
+@pytest.mark.parametrize("name", ["cat", "staffordshire_bull_terrier", "red+green+blue", "a$b^$c"])
 def test_each_label_can_be_read(legible: Legible, count: int, channels: int, side: int, name: str) -> None:
     images = np.full((count, channels, side, side), 90, np.uint8)
     words = legible(figures.batch_sheet(images, [name] * count, "Epoch 1"))
-    assert len(words) == count + 1
     assert words[0] == "Epoch 1"
+    lines = (len(words) - 1) // count
+    assert len(words) == 1 + lines * count
+    assert lines == 1 + (len(name) > 20)
+    assert "…" not in "".join(words)
 
 
 def test_images_come_in_their_order_pixel_by_pixel() -> None:
