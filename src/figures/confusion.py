@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .style import DPI, INK, shorten
 
-SHARES = "share of the true class (colour: its square root)"
+SHARES = "share of the true class\n(colour: its square root)"
 
 
 def confusion_matrix(counts: NDArray[np.integer], class_names: Sequence[str], of: int = 0) -> Figure:

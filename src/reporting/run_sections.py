@@ -181,7 +181,7 @@ CURVES = (
 CONFUSION = (
     ("confusion_matrix", "Confusion matrix of the test set: rows are the true classes, columns the predicted"),
 )
-MISTAKES = (("mistakes", "Mistakes with the highest confidence, each beside its Grad-CAM for the predicted class"),)
+MISTAKES = (("mistakes", "Mistakes with the highest confidence, each beside its Grad-CAM of what was decided wrongly"),)
 
 
 def _pictures(run: Run, pictures: Sequence[tuple[str, str]]) -> list[Picture]:
@@ -220,7 +220,7 @@ def _mistakes_said(run: Run) -> str:
 def _costs(run: Run) -> Table:
     cost = {"parameters": run.metrics["parameters"]} | (run.cost or {})
     rows = [(name, write(float(cost[key]))) for key, (name, write) in COSTS.items() if is_number(cost.get(key))]
-    rows.append(("training", duration(run.metrics["train_seconds"])))
+    rows.append(("training, all epochs", duration(run.metrics["train_seconds"])))
     threads = cost.get("threads")
     counted = f"{threads} thread{'s' * (threads != 1)}" if isinstance(threads, int) else None
     told = (cost.get("device"), counted, cost.get("precision"))
