@@ -32,6 +32,7 @@ from .kept_maps import look
 from .run_page import PICTURES_OF_ONE, run_page, with_copies
 from .sections import PICTURES, describe, summary_table
 from .summary import report_table, summary
+from .tasks import parts_of
 
 COLUMNS_SHOWN = 5 + len(SCORES)
 """On a terminal at most: model, runs, the metrics, before, gap and loss gap."""
@@ -82,7 +83,8 @@ def write_report(runs: Path, output: Path) -> Report:
         results, unusable = _results(sets)
         problems = [*problems, *doubles, *separate, *unusable]
         if found[0].name == ".":  # the folder is a run
-            page = with_copies(run_page(found[0], problems), found[0], folder)
+            drawn = parts_of(found[0].task).classes(sets[0], Drawing(folder, ""))
+            page = with_copies(run_page(found[0], problems, drawn), found[0], folder)
         else:
             page = _compared(runs, found, results, problems, folder)
         report_table(sets).to_csv(folder / "table.csv", index=False)

@@ -1,7 +1,7 @@
 """One run on one page: `report.html` in its folder."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -10,7 +10,7 @@ from ..analysis.intervals import Interval, right_of
 from ..analysis.tasks import ONE_CLASS
 from ..files import read_inside, replacing
 from ..runs.folder import RunFolder
-from .document import MOST_BYTES, Page, render_html
+from .document import MOST_BYTES, Page, Picture, render_html
 from .facts import made_by, study_of
 from .finished import Problem, Run, read_run
 from .groups import Group
@@ -36,8 +36,11 @@ def write_run_page(folder: RunFolder) -> None:
     folder.write_page(render_html(run_page(run, problems), folder.path))
 
 
-def run_page(run: Run, problems: list[Problem]) -> Page:
-    """Return the page of a run, with pictures as they are called in its folder."""
+def run_page(run: Run, problems: Sequence[Problem], of_classes: Sequence[Picture] | None = None) -> Page:
+    """Return the page of a run, with pictures as they are called in its folder.
+
+    `of_classes` are pictures that have been drawn of its classes, in place of its own confusion matrix.
+    """
     intervals, study = intervals_of(run), study_of([run])
     return Page(
         title=f"{model_name(run)} on {run.config['data']['name']} · {run.folder.path.resolve().name}",
@@ -45,17 +48,22 @@ def run_page(run: Run, problems: list[Problem]) -> Page:
         question=study.get("question"),
         earlier=study.get("earlier"),
         answer=answer_of(run, intervals),
-        sections=describe_run(run, intervals),
+        sections=describe_run(run, intervals, of_classes),
         problems=[(problem.name, problem.reason) for problem in problems],
     )
 
 
 def with_copies(page: Page, run: Run, folder: Path) -> Page:
-    """Copy the pictures of a run's page into another folder; return the page with their names there."""
+    """Copy the pictures of a run's page into another folder; return the page with their names there.
+
+    Those without a folder in their name have been drawn there.
+    """
     sections = []
     for section in page.sections:
         pictures = [replace(picture, file=picture.file.replace("/", "_")) for picture in section.pictures]
         for picture, copied in zip(section.pictures, pictures, strict=True):
+            if picture == copied:
+                continue
             with suppress(OSError), replacing(folder / copied.file) as temporary:  # a lacking one is said on the page
                 temporary.write_bytes(read_inside(run.folder.path, picture.file, MOST_BYTES))
         sections.append(replace(section, pictures=pictures))

@@ -39,16 +39,18 @@ COSTS = {
 SHEET = re.compile(r"epoch_(\d{1,9})\.png")
 
 
-def describe_run(run: Run, intervals: Mapping[str, Interval]) -> list[Section]:
+def describe_run(
+    run: Run, intervals: Mapping[str, Interval], of_classes: Sequence[Picture] | None = None
+) -> list[Section]:
     """Return the sections; pictures are those that the run has left, `figures/curves.png` and the like.
 
-    `intervals` are those of the figures of the test set.
+    `intervals` are those of the figures of the test set; `of_classes` take the place of its confusion matrix.
     """
     sections = [
         Section("How good it is", [_figures_said(run)], [_figures(run, intervals)]),
         Section("What was trained", tables=[_settings(run)], pictures=_pictures(run, BATCH)),
         Section("Learning", pictures=_pictures(run, CURVES)),
-        _classes(run),
+        _classes(run, _pictures(run, CONFUSION) if of_classes is None else of_classes),
         Section("Its surest mistakes", [_mistakes_said(run)], pictures=_pictures(run, MISTAKES)),
         Section("Where it looks", pictures=_maps(run)),
         *faithfulness_section([Group(run.config["model"]["name"], {}, [run])]),
@@ -136,11 +138,11 @@ def _whole(images: Mapping[str, object]) -> Iterator[int]:
 # Classes --------------------------------------------------------------------------------------------------------------
 
 
-def _classes(run: Run) -> Section:
+def _classes(run: Run, pictures: Sequence[Picture]) -> Section:
     """Show the confusion matrix and what was confused most where an image has one class, and each class by itself."""
     pairs = [_confused(run)] if run.task is ONE_CLASS and not run.predictions["right"].all() else []
     classes = [_worst(run)] if not run.per_class.empty else []
-    return Section(run.task.classes.capitalize(), tables=[*pairs, *classes], pictures=_pictures(run, CONFUSION))
+    return Section(run.task.classes.capitalize(), tables=[*pairs, *classes], pictures=pictures)
 
 
 def _confused(run: Run) -> Table:
