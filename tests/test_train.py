@@ -88,7 +88,7 @@ def test_the_page_shows_the_run(run: RunFolder) -> None:
     assert "(picture missing)" not in text
     assert "images: train, validation, test" in text
     assert "1,455, 162, 180" in text
-    assert re.search(r"\S+ -m src.explain checkpoint=run\b", text)
+    assert "-m src.explain checkpoint=run</code>" in text
 
 
 @pytest.mark.parametrize("broken", ["src.figures.batch_sheet", "src.training.pictures.mistakes_sheet"])
