@@ -1,5 +1,6 @@
 """`python -m src.train`: one run, from the configuration to a tested network and its pictures."""
 
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -8,11 +9,15 @@ from typing import TYPE_CHECKING
 from .command.destination import hydra_folder
 from .command.main import checked, main
 from .command.next_steps import say_next
-from .errors import InputError
+from .errors import InputError, first_line
+from .ranks.place import is_follower
 from .runs.folder import RunFolder, new_run_path
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+
+log = logging.getLogger(__name__)
 
 
 @checked
@@ -39,9 +44,24 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
         return run.metrics()
     resume = resume or (run.record_file.exists() if auto else cfg.resume is not None)
     metrics = run_training(cfg, run, command=shlex.join(sys.orig_argv), resume=resume)
+    write_page(run)
     if run.best_checkpoint.is_file():
         say_next("train", run=run.shown, multilabel=bool(cfg.data.get("multilabel")))
     return metrics
+
+
+def write_page(run: RunFolder) -> None:
+    """Write the page of a run that has finished, and say where it is. Whatever goes wrong with it, the run is whole."""
+    if is_follower():
+        return
+    try:
+        from .reporting.run_page import write_run_page  # Jinja2, only now
+
+        write_run_page(run)
+    except Exception as error:
+        log.warning("no report.html: %s", first_line(error))
+        return
+    log.info("page         %s/%s", run.shown, run.page_file.name)
 
 
 def compare(sweep: Path) -> None:

@@ -20,7 +20,6 @@ from src.analysis.headline import headline
 from src.data.transforms import load_image
 from src.errors import InputError
 from src.evaluate import evaluate
-from src.evaluation.mistakes import most_confident
 from src.runs.folder import RunFolder
 from src.train import train
 from src.trained.checkpoint import load_trained
@@ -200,14 +199,6 @@ def test_copies_of_training_images_are_found_and_left_out(
     assert {int(row["copy_of"].rpartition("/")[2]) for row in rows} == set(sorted(learned)[:10])
     record = evaluated(*words, "copies=false", f"output={tmp_path / 'none'}")
     assert record["copies"] is None
-
-
-def test_the_surest_mistakes_come_first() -> None:
-    shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.05, 0.95], [0.3, 0.7]])
-    targets = np.array([0, 0, 1, 0, 0])
-    assert most_confident(shares, targets, 3).tolist() == [3, 1, 4]
-    assert most_confident(shares, targets, 9).tolist() == [3, 1, 4, 2]
-    assert most_confident(shares, shares.argmax(axis=1), 9).tolist() == []
 
 
 @pytest.mark.parametrize(

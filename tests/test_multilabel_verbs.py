@@ -127,7 +127,11 @@ def test_report_compares_by_map(run: Path) -> None:
     assert "mAP" in result.stdout
     row = pd.read_csv(run.parent / "report/table.csv").iloc[0]
     assert row["test_map"] == pytest.approx(RunFolder(run).metrics()["test/map"])
-    assert (run.parent / "report/class_average_precision.png").is_file()
+    assert {"figures_curves.png", "class_average_precision.png"} < {
+        path.name for path in (run.parent / "report").iterdir()
+    }
+    assert "average precision" in (run.parent / "report/report.md").read_text()
+    assert f"mAP {row['test_map']:.3f} (95 % interval " in RunFolder(run).page_file.read_text().replace("\xa0", " ")
 
 
 def test_audit_tells_labels_together_and_copies_whose_labels_differ(run: Path) -> None:

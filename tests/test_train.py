@@ -62,6 +62,7 @@ def test_a_pipe_gets_plain_lines(demo: subprocess.CompletedProcess[str]) -> None
     assert "TensorBoard  tensorboard --logdir run" in lines
     assert lines[-1].endswith("-m src.app checkpoint=run")
     assert "run folder   run" in lines
+    assert "page         run/report.html" in lines
     assert any(re.match(r"test images  \d+ of 180 right: \d\.\d{3} \(95 % interval", line) for line in lines)
 
 
@@ -74,9 +75,46 @@ def test_every_file_of_the_run_folder_is_there(run: RunFolder) -> None:
         ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "run.json", "metrics.csv", "metrics.json",
         "per_class.csv", "predictions.csv", "skipped.csv", "cost.json", "train.log", "checkpoints/best.ckpt",
         "checkpoints/last.ckpt", "gradcam/images.npz", "figures/curves.png", "figures/confusion_matrix.png",
-        "figures/gradcam_movement.png",
+        "figures/gradcam_movement.png", "figures/train_batch.png", "report.html",
     }  # fmt: skip
     assert pictures < names
+
+
+def test_the_page_shows_the_run(run: RunFolder) -> None:
+    text, metrics = run.page_file.read_text().replace("\xa0", " "), run.metrics()
+    right = round(180 * metrics["test/accuracy"])
+    assert f"{right} of 180 test images right: {metrics['test/accuracy']:.3f} (95 % interval " in text
+    assert text.count('<img src="data:image/') == 6, "the batch, curves, confusion, two Grad-CAMs and their movement"
+    assert "(picture missing)" not in text
+    assert "images: train, validation, test" in text
+    assert "1,455, 162, 180" in text
+    assert "-m src.explain checkpoint=run</code>" in text
+
+
+@pytest.mark.parametrize("broken", ["src.figures.batch_sheet", "src.training.pictures.mistakes_sheet"])
+def test_no_picture_is_worth_a_training(
+    tmp_path: Path, config: Config, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("no room\nat all")
+
+    monkeypatch.setattr(broken, fail)
+    monkeypatch.setattr("src.reporting.run_page.render_html", fail)
+    train(config(*QUICK[:2], "trainer.max_epochs=1", "callbacks=none", "logger=none", "cost=false"), tmp_path / "run")
+    assert RunFolder(tmp_path / "run").is_whole
+    file = "train_batch.png" if "batch" in broken else "mistakes.png"
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [f"no {file}: no room", "no report.html: no room"]
+    assert len(list((tmp_path / "run" / "figures").glob("*.png"))) == 3, "of four"
+
+
+def test_without_a_test_set_the_mistakes_are_those_of_validation(tmp_path: Path, config: Config) -> None:
+    words = ("test=false", "callbacks=none", "logger=none", "cost=false", "trainer.max_epochs=1")
+    train(config(*QUICK[:2], *words), tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    assert sorted(path.name for path in run.figures.iterdir()) == ["curves.png", "mistakes.png", "train_batch.png"]
+    assert "Of the validation images" in run.page_file.read_text()
+    assert not run.predictions_file.exists()
 
 
 def test_the_record_tells_the_truth(run: RunFolder) -> None:

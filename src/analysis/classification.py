@@ -45,3 +45,12 @@ def confusion_among(targets: np.ndarray, predicted: np.ndarray, classes: np.ndar
     places[classes] = np.arange(len(classes))
     there = (places[targets] >= 0) & (places[predicted] >= 0)
     return confusion_matrix(places[targets[there]], places[predicted[there]], len(classes))
+
+
+def surest_mistakes(probabilities: np.ndarray, targets: np.ndarray, most: int) -> np.ndarray:
+    """Return the indices of at most `most` misclassified images, the most confident first.
+
+    `probabilities` (N, K), `targets` (N,).
+    """
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != targets)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:most]

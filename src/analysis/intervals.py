@@ -43,10 +43,10 @@ def wilson(share: float, images: float, lowest: float = 0.0, highest: float = 1.
     return max(lowest, min(share, low)), min(highest, max(share, high))
 
 
-def right_of(accuracy: float, images: int) -> str:
-    """Return `29 of 30 right: 0.967 (95 % interval 0.833 to 0.994)`."""
+def right_of(accuracy: float, images: int, are: str = "right") -> str:
+    """Return `29 of 30 right: 0.967 (95 % interval 0.833 to 0.994)`, or what else they `are`."""
     low, high = wilson(accuracy, images)
-    return f"{round(accuracy * images):,} of {images:,} right: {accuracy:.3f} (95 % interval {low:.3f} to {high:.3f})"
+    return f"{round(accuracy * images):,} of {images:,} {are}: {accuracy:.3f} (95 % interval {low:.3f} to {high:.3f})"
 
 
 def tango(better: float, worse: float, images: float) -> Interval:

@@ -87,6 +87,22 @@ def per_label(probabilities: Array, targets: Array, thresholds: Array, class_nam
     )
 
 
+def surest_label_mistakes(
+    probabilities: Array, targets: Array, thresholds: Array, most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Return the indices of at most `most` images with a label decided wrongly, and which label of each that is (n,).
+
+    The surest come first, those whose probability is furthest from the truth; of an image its surest counts. The third
+    is how many decisions are wrong in all.
+    """
+    wrong = ((probabilities >= thresholds) != (targets == 1)) & ~np.isnan(targets)
+    off = np.where(wrong, np.abs(probabilities - np.nan_to_num(targets)), -1.0)
+    labels = off.argmax(axis=1)
+    furthest = off[np.arange(len(off)), labels]
+    rows = np.argsort(-furthest, kind="stable")[: min(most, int((furthest >= 0).sum()))]
+    return rows, labels[rows], int(wrong.sum())
+
+
 def _known(scores: Array, targets: Array) -> list[tuple[Array, NDArray[np.int64]]]:
     """Return of each label the scores (n,) of the images of which it is known, and whether they have it."""
     known = ~np.isnan(targets)

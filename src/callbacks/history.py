@@ -12,6 +12,7 @@ from ..analysis.tasks import ONE_CLASS, Task
 from ..errors import RunError, first_line
 from ..runs.folder import RunFolder
 from ..tables import duration
+from .rates import Rates
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class History(L.Callback):
     def __init__(self, folder: RunFolder, monitor: str, mode: str, task: Task = ONE_CLASS) -> None:
         self._task, self._columns = task, columns_of(task)
         self.rows: list[dict[str, Any]] = []
+        self.rates = Rates()
         self.seconds_before = 0.0  # spent on the epochs before a resume
         self._folder = folder
         self._monitor, self._sign = monitor, 1 if mode == "max" else -1
@@ -49,7 +51,7 @@ class History(L.Callback):
         return float(self.rows[-1]["images_per_second"]) if self.rows else 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "validation": self._validation}
+        return {"rows": self.rows, "validation": self._validation, "rates": self.rates.pairs}
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Continue after the epochs that a resumed run's checkpoint knows, even if these are all."""
@@ -60,6 +62,7 @@ class History(L.Callback):
         # A checkpoint of an earlier version doesn't have all of today's metrics.
         self.rows = [dict.fromkeys(self._columns, math.nan) | row for row in state["rows"]]
         self._validation = state["validation"]
+        self.rates = Rates(state.get("rates", ()))  # checkpoints of earlier versions have none
         self.seconds_before = sum(row["seconds"] for row in self.rows)
         known = [self._sign * row[self._monitor] for row in self.rows if not math.isnan(row[self._monitor])]
         self._best = max(known, default=-math.inf)
@@ -91,6 +94,11 @@ class History(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._start = time.perf_counter()
         self._validation = {}
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.rates.add(trainer.global_step + 1, trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.sanity_checking:

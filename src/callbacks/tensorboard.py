@@ -9,9 +9,10 @@ from typing import Any
 import lightning as L
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ..analysis.tasks import Task
+from ..runs.turned import chosen
 
 WHOLE_RUN = "whole_run/"
 """How the tags begin of what a run has one of: its final figures, which are the metrics of the HParams tab."""
@@ -20,19 +21,6 @@ NO_CURVES = ("baseline/", "best_", "test/", "epoch")
 """How the names begin of what is measured once, and of Lightning's count of the epochs."""
 
 OF_TRAINING = ("lr", "images_per_second")
-
-TURNED = (
-    "model.name",
-    "data.name",
-    "data.image_size",
-    "data.batch_size",
-    "optimizer.lr",
-    "trainer.max_epochs",
-    "weights",
-    "model.freeze",
-    "seed",
-)
-"""The settings that the HParams tab shows of every run, beside those that were typed."""
 
 COUNTS = ("train_seconds", "images_per_second", "best_epoch", "parameters")
 """What the HParams tab shows of every run beside its figures."""
@@ -107,22 +95,6 @@ def log_result(
     final = {WHOLE_RUN + name.replace("/", "_"): metrics[name] for name in (*names, *COUNTS) if name in metrics}
     for logger in tensorboards(trainer):
         logger.log_hyperparams(chosen(settings, typed), final, step=step)
-
-
-def chosen(settings: DictConfig, typed: Iterable[str]) -> dict[str, int | float | str | bool]:
-    """Return the settings that a person turns, by their dotted names; lists become text, None is left out.
-
-    A group of settings that was chosen, `optimizer=adamw`, is named by its option.
-    """
-    words = (word.lstrip("+").partition("=") for word in typed if not word.startswith(("~", "hydra.")))
-    options = {name.partition("@")[0]: option for name, _, option in words}
-    options = {name: option for name, option in options.items() if name not in ("model", "data")}  # TURNED has them
-    values = {name: OmegaConf.select(settings, name) for name in (*TURNED, *options)}
-    return {
-        name: options[name] if OmegaConf.is_dict(value) else value if isinstance(value, int | float) else str(value)
-        for name, value in values.items()
-        if value is not None
-    }
 
 
 def log_picture(trainer: L.Trainer, tag: str, picture: np.ndarray, step: int) -> None:

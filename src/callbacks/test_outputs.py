@@ -1,4 +1,4 @@
-"""The logits of each test image, kept for tables and pictures."""
+"""The logits of each test image, or of another split's, kept for tables and pictures."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -12,12 +12,13 @@ from ..data.batches import Batch
 
 
 class Predictions(L.Callback):
-    """Keeps logits and targets of the data loader measured as `test`, in the order of its data set.
+    """Keeps logits and targets of the data loader measured as `split`, in the order of its data set.
 
     Of several processes each has seen a share; when all is seen, the first gets those of all, and the others none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, split: str = "test") -> None:
+        self.split = split
         self._logits: list[Tensor] = []
         self._targets: list[Tensor] = []
 
@@ -33,15 +34,15 @@ class Predictions(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if cast("tuple[str, ...]", pl_module.evaluated)[dataloader_idx] == "test":
+        if cast("tuple[str, ...]", pl_module.evaluated)[dataloader_idx] == self.split:
             self._logits.append(outputs.float().cpu())
             self._targets.append(batch[1].cpu())
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         evaluated = cast("tuple[str, ...]", pl_module.evaluated)
-        if trainer.world_size > 1 and "test" in evaluated:
+        if trainer.world_size > 1 and self.split in evaluated:
             loaders: Any = trainer.test_dataloaders
-            loader = loaders[evaluated.index("test")] if isinstance(loaders, list) else loaders
+            loader = loaders[evaluated.index(self.split)] if isinstance(loaders, list) else loaders
             self._gather(trainer, loader.batch_sampler)
 
     def _gather(self, trainer: L.Trainer, batches: Iterable[Batch]) -> None:

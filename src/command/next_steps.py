@@ -45,15 +45,18 @@ def say_next(verb: str, *, leave_out: Sequence[str] = (), multilabel: bool = Fal
     """
     if is_follower() or (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
         return
-    steps = [
-        _command(step, filled)
-        for step in STEPS[verb]
-        if set(re.findall(r"{(\w+)}", step)) <= filled.keys()
-        and not any(f" {setting}=" in step for setting in leave_out)
-        and not (multilabel and OF_ONE_CLASS.match(step))
-    ]
-    for number, step in enumerate(steps):
+    steps = [step for step in STEPS[verb] if not any(f" {setting}=" in step for setting in leave_out)]
+    for number, step in enumerate(filled_in(steps, multilabel=multilabel, **filled)):
         log.info("%s%s", "next".ljust(13) if number == 0 else " " * 13, step)
+
+
+def filled_in(steps: Sequence[str], *, multilabel: bool = False, **filled: Sequence[str]) -> list[str]:
+    """Return steps as they are typed, without those that lack a word or don't go with several labels an image."""
+    return [
+        _command(step, filled)
+        for step in steps
+        if set(re.findall(r"{(\w+)}", step)) <= filled.keys() and not (multilabel and OF_ONE_CLASS.match(step))
+    ]
 
 
 def next_of(trained: "Trained") -> dict[str, Any]:

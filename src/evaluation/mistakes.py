@@ -18,15 +18,6 @@ METHOD = "gradcam"
 PANELS = 3  # image, predicted and true class; their difference would leave room for one small image a row
 
 
-def most_confident(probabilities: NDArray[np.floating], targets: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return the indices of at most `most` misclassified images, the most confident first.
-
-    `probabilities` (N, K), `targets` (N,).
-    """
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != targets)
-    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:most]
-
-
 def mistakes_sheet(
     trained: Trained, examples: Examples, shown: NDArray[np.int64], probabilities: NDArray[np.floating], title: str
 ) -> Figure:

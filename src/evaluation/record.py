@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from .. import figures
 from ..analysis.binary import Decision
 from ..analysis.calibration import reliability
+from ..analysis.classification import surest_mistakes
 from ..analysis.headline import Headline, sum_up
 from ..analysis.honesty import Chance
 from ..errors import InputError
@@ -25,7 +26,7 @@ from ..training.results import write_answers
 from .binary import evaluate_binary
 from .copies import Copies, look_for_copies, write_copies
 from .measurement import Measured, Meter, compare
-from .mistakes import mistakes_sheet, most_confident
+from .mistakes import mistakes_sheet
 from .on_screen import say
 from .scaling import Scaled, by_chance, scale, told
 
@@ -229,7 +230,7 @@ def _draw_mistakes(
 ) -> int:
     """Draw mistakes.png if there are any; return how many there are in all."""
     wrong = int((shares.argmax(axis=1) != targets).sum())
-    shown = most_confident(shares, targets, most)
+    shown = surest_mistakes(shares, targets, most)
     if len(shown):
         which = "All mistakes" if len(shown) == wrong else f"The surest {len(shown)} of {wrong:,} mistakes"
         title = f"{which} · {trained.name} on {len(targets):,} {_of(examples)} images"

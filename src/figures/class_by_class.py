@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..frames import pd
+from .confusion import SHARES
 from .style import DPI, GREY, INK, fit_labels, text_width
 
 EXTREMES = 20  # classes at each end of a longer list
@@ -88,7 +89,7 @@ def confusion_matrices(counts: Mapping[str, NDArray[np.integer]], class_names: S
     titles = fit_labels(list(shown), side - 4, 9, lines=3, weight="bold")
     head = 16 * (1 + max(title.count("\n") for title in titles)) + 6
     rows = -(-len(shown) // columns)
-    width, height = margin + columns * (side + GAP) + 90, 30 + rows * (head + side + GAP) + margin
+    width, height = margin + columns * (side + GAP) + 106, 30 + rows * (head + side + GAP) + margin
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     note = f"; the first {MATRICES} of {len(counts)} groups" if len(counts) > MATRICES else ""
     figure.text(8 / width, 1 - 15 / height, f"Rows: true; columns: predicted{note}", size=10, color=INK, va="center")
@@ -102,8 +103,8 @@ def confusion_matrices(counts: Mapping[str, NDArray[np.integer]], class_names: S
         _name_classes(axes, names, side, place % columns == 0, place + columns >= len(shown))
         if len(names) <= 10 and text_width(f"{matrix.max():,}", 9) + 2 < side / len(names):
             _counts(axes, matrix, shares)
-    bar = figure.add_axes((1 - 75 / width, bottom / height, 14 / width, min(300, side) / height))
-    figure.colorbar(image, cax=bar).set_label("share of the true class", size=9)
+    bar = figure.add_axes((1 - 91 / width, bottom / height, 14 / width, min(300, side) / height))
+    figure.colorbar(image, cax=bar).set_label(SHARES, size=9)
     return figure
 
 

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from .style import DPI, INK, shorten
 
+SHARES = "share of the true class\n(colour: its square root)"
+
 
 def confusion_matrix(counts: NDArray[np.integer], class_names: Sequence[str], of: int = 0) -> Figure:
     """Draw `counts` (K, K): rows are true classes, columns predicted ones, colour the share of the row.
 
-    Colours follow the square root, or rare confusions would be as white as none. Up to 20 classes have the counts in
-    the cells, up to 40 are all named, and of more every n-th. `of` is the number of classes, where more are left out.
+    Colours follow the square root, or rare confusions would be as white as none; the colour bar says so. Up to 20
+    classes have the counts in the cells, up to 40 are all named, and of more every n-th. `of` is the number of classes,
+    where more are left out.
     """
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -29,7 +32,7 @@ def confusion_matrix(counts: NDArray[np.integer], class_names: Sequence[str], of
         for row, column in np.ndindex(classes, classes):
             colour = "white" if shares[row, column] > 0.45 else INK if counts[row, column] else "#b5b5b5"
             axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", size=size, color=colour)
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8, aspect=30)
+    figure.colorbar(image, ax=axes, label=SHARES, shrink=0.8, aspect=30)
     return figure
 
 

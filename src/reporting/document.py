@@ -19,12 +19,16 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from ..figures.style import printable
+from ..files import read_inside
 
 CHART_COLOURS = 1 << 14
 """The most colours of a chart: with smooth edges 1,000 to 5,000; a photograph has over 50,000."""
 
 LOSSLESS: dict[str, Any] = {"lossless": True, "method": 1, "quality": 20}  # half the size of a PNG; more effort is slow
 LOSSY: dict[str, Any] = {"quality": 85, "method": 2, "use_sharp_yuv": True}  # sharp: for coloured captions
+MOST_BYTES, MOST_PIXELS = 2**26, 10**8
+"""Of a picture on the page; a stranger's run folder can hold any."""
+
 WEBP_SIDE = 16383  # pixels, the format's limit
 
 
@@ -57,10 +61,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
+    """`commands` are shown as they are typed, one a line."""
+
     title: str
     paragraphs: Sequence[str] = ()
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
+    commands: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,12 @@ def _breakable(text: str) -> Markup:
 def _embed(folder: Path, file: str) -> tuple[Markup, int, int] | None:
     """Return a picture as data: URI with its width and height in pixels; None if it can't be read."""
     try:
-        content = (folder / file).read_bytes()
-        with Image.open(BytesIO(content)) as image:
+        content = read_inside(folder, file, MOST_BYTES)
+        with Image.open(BytesIO(content), formats=["PNG"]) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return None
             image.load()
-    except (OSError, SyntaxError, ValueError):  # SyntaxError: Pillow's, of a broken PNG
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # SyntaxError: Pillow's, of a broken PNG
         return None
     kind = image.get_format_mimetype()
     if (smaller := _webp(image)) and len(smaller) < len(content):
@@ -151,6 +160,8 @@ def _section(section: Section) -> Iterator[str]:
     yield f"## {_escaped(section.title)}"
     for paragraph in section.paragraphs:
         yield re.sub(r"^(\d*)(?=[.)] |[+-] |[#>]|[-=]+$)", r"\1\\", _escaped(paragraph))  # no list, heading, quote
+    if section.commands:
+        yield "\n".join(f"    {printable(command)}" for command in section.commands)
     for table in section.tables:
         yield f"**{_escaped(table.caption)}**"
         yield _table(table)

@@ -22,7 +22,7 @@ from ..settings import composing  # noqa: F401  # the resolvers that a configura
 from ..settings.check import problem
 from ..settings.defaults import EARLIER
 from .found import REMEDY, find_runs
-from .tested import read_tested
+from .tested import Tested, read_tested
 
 Replicate = tuple[int, int | None]
 """Seed and fold; the fold is None without cross-validation."""
@@ -102,7 +102,7 @@ def read_runs(folder: Path) -> tuple[list[Run], list[Problem]]:
     for path in paths:
         name = _name(path, folder)
         try:
-            run, remarks = _read_run(name, RunFolder(path))
+            run, remarks = read_run(name, RunFolder(path))
             runs.append(run)
             problems += remarks
         except UnusableError as error:
@@ -131,8 +131,11 @@ def _name(path: Path, root: Path) -> str:
     return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
 
 
-def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
-    """Return the run and what of it was left out. Raise `UnusableError` if it can't be in a report."""
+def read_run(name: str, folder: RunFolder, *, untested: bool = False) -> tuple[Run, list[Problem]]:
+    """Return the run and what of it was left out. Raise `UnusableError` if it can't be in a report.
+
+    `untested`: one that has left the test set alone (`test=false`) will do; its tables of the test set are empty.
+    """
     path = folder.path
     record = read_json(path, "run.json")
     _check_status(record)
@@ -142,11 +145,12 @@ def _read_run(name: str, folder: RunFolder) -> tuple[Run, list[Problem]]:
     _check_config(config)
     task = task_of(config["data"])
     figures = ("loss", task.first)  # what every run has; one of an earlier version may lack others
-    _check_metrics(metrics, figures)
+    tested = not untested or any(key.startswith("test/") for key in metrics)
+    _check_metrics(metrics, figures, ("train", "val", "test") if tested else ("train", "val"))
     history = read_csv(path, "metrics.csv", ("epoch", *(f"{s}/{f}" for s in ("train", "val") for f in figures)))
     if len(history) != metrics["epochs"]:
         raise UnusableError(f"metrics.csv has {len(history)} epochs, and metrics.json says {metrics['epochs']}")
-    predictions, per_class = read_tested(path, metrics, task)
+    predictions, per_class = read_tested(path, metrics, task) if tested else Tested.none()
     choices, at_once = _read_hydra(path)
     overrides = _read_overrides(path)
     remarks: list[Problem] = []
@@ -171,8 +175,8 @@ def _check_status(record: Mapping[str, Any]) -> None:
         raise UnusableError(f"run.json doesn't say that it has finished (status {status[:40]})")
 
 
-def _check_metrics(metrics: Mapping[str, Any], figures: Sequence[str]) -> None:
-    needed = (*(f"{split}/{figure}" for split in ("train", "val", "test") for figure in figures), *NEEDED)
+def _check_metrics(metrics: Mapping[str, Any], figures: Sequence[str], splits: Sequence[str]) -> None:
+    needed = (*(f"{split}/{figure}" for split in splits for figure in figures), *NEEDED)
     missing = [key for key in needed if key not in metrics]
     if all(f"test/{figure}" in missing for figure in figures):
         raise UnusableError("metrics.json has no figures of the test set (test=false leaves them out)")

@@ -2,12 +2,10 @@
 
 import itertools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich import get_console
 from rich.cells import cell_len
@@ -27,11 +25,14 @@ from .chosen import Choice, read_choice
 from .class_pictures import Drawing
 from .difference_shown import COLUMNS, compare
 from .document import Page, Table, render_html, render_markdown
+from .facts import Facts, made_by, study_of
 from .finished import Problem, Run, read_runs
 from .groups import TestSet, group_runs, test_sets
 from .kept_maps import look
+from .run_page import PICTURES_OF_ONE, run_page, with_copies
 from .sections import PICTURES, describe, summary_table
 from .summary import report_table, summary
+from .tasks import parts_of
 
 COLUMNS_SHOWN = 5 + len(SCORES)
 """On a terminal at most: model, runs, the metrics, before, gap and loss gap."""
@@ -79,31 +80,42 @@ def write_report(runs: Path, output: Path) -> Report:
         raise InputError(f"output={output} can't be made ({error.strerror}): name another folder") from None
     with temporary as path:
         folder = Path(path)
-        names, study, choice = _names(sets), _study(found), read_choice(runs)
         results, unusable = _results(sets)
         problems = [*problems, *doubles, *separate, *unusable]
-        if choice is None:
-            answer = [_answer(result, study, name) for result, name in zip(results, names, strict=True)]
+        if found[0].name == ".":  # the folder is a run
+            drawn = parts_of(found[0].task).classes(sets[0], Drawing(folder, ""))
+            page = with_copies(run_page(found[0], problems, drawn), found[0], folder)
         else:
-            answer = [_chosen(choice, found)]
-        sections = []
-        for number, (result, name) in enumerate(zip(results, names, strict=True), start=1):
-            sections += describe(result, Drawing(folder, f"{number}_" if len(sets) > 1 else ""), name=name)
-        page = Page(
-            title=_title(runs, study),
-            facts=_facts(runs, found),
-            question=study.get("question"),
-            earlier=study.get("earlier"),
-            answer=answer,
-            sections=sections,
-            problems=[(problem.name, problem.reason) for problem in problems],
-        )
+            page = _compared(runs, found, results, problems, folder)
         report_table(sets).to_csv(folder / "table.csv", index=False)
         _comparisons(results).to_csv(folder / "comparisons.csv", index=False)
         write_text(folder / "report.html", render_html(page, folder))
         write_text(folder / "report.md", render_markdown(page))
         _replace(output, folder)
-    return Report(output, answer, results, problems)
+    return Report(output, page.answer, results, problems)
+
+
+def _compared(
+    runs: Path, found: Sequence[Run], results: Sequence[Result], problems: Sequence[Problem], folder: Path
+) -> Page:
+    """Draw the pictures of all test sets into `folder`; return the page that compares the runs."""
+    names, study, choice = _names([result.test_set for result in results]), study_of(found), read_choice(runs)
+    if choice is None:
+        answer = [_answer(result, study, name) for result, name in zip(results, names, strict=True)]
+    else:
+        answer = [_chosen(choice, found)]
+    sections = []
+    for number, (result, name) in enumerate(zip(results, names, strict=True), start=1):
+        sections += describe(result, Drawing(folder, f"{number}_" if len(results) > 1 else ""), name=name)
+    return Page(
+        title=_title(runs, study),
+        facts=_facts(runs, found),
+        question=study.get("question"),
+        earlier=study.get("earlier"),
+        answer=answer,
+        sections=sections,
+        problems=[(problem.name, problem.reason) for problem in problems],
+    )
 
 
 def _results(sets: Sequence[TestSet]) -> tuple[list[Result], list[Problem]]:
@@ -158,15 +170,9 @@ def _replace(output: Path, folder: Path) -> None:
     """Move the files of `folder` into `output`, and remove pictures that only an earlier report had."""
     written = move_files(folder, output)
     for path in output.glob("*.png"):
-        if path.stem.lstrip("0123456789_") in PICTURES and path.name not in written:
+        ours = path.stem.lstrip("0123456789_") in PICTURES or PICTURES_OF_ONE.fullmatch(path.name)
+        if ours and path.name not in written:
             path.unlink()
-
-
-def _study(runs: Sequence[Run]) -> dict[str, str]:
-    """Return the study that the runs are part of; empty if they have none or several."""
-    studies = [study if isinstance(study := run.config.get("study"), dict) else {} for run in runs]
-    same = all(study == studies[0] for study in studies)
-    return {key: str(value) for key, value in studies[0].items() if value is not None} if same else {}
 
 
 def _names(sets: Sequence[TestSet]) -> list[str]:
@@ -197,32 +203,12 @@ def _title(runs: Path, study: dict[str, str]) -> str:
     return f"Study {name}" if name else f"Comparison of {runs.resolve().name}"
 
 
-def _facts(folder: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
-    newest = max((run.record for run in runs), key=lambda record: str(record.get("start")))
-    versions = _mapping(newest, "versions")
-    machines = sorted({name for run in runs for name in _machine(run.record)})
-    commits = sorted({str(run.record.get("git_commit")) for run in runs})
+def _facts(folder: Path, runs: Sequence[Run]) -> Facts:
     return [
         ("Runs", f"{len(runs)} in {folder}"),
-        ("Made", f"{datetime.now():%Y-%m-%d %H:%M}"),
-        ("Command", str(newest.get("command"))),
-        ("Commit", ", ".join(commits)),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
-        ("Hardware", ", ".join(machines)),
+        *made_by([run.record for run in runs]),
         ("Figures", "table.csv and comparisons.csv beside this page, as fractions and unrounded"),
     ]
-
-
-def _machine(record: Mapping[str, Any]) -> list[str]:
-    """Return the names of its graphics cards, or of its processor if it has none."""
-    hardware = _mapping(record, "hardware")
-    cards = hardware.get("gpus")
-    return [str(name) for name in (cards if isinstance(cards, list) and cards else [hardware.get("cpu", "unknown")])]
-
-
-def _mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return a mapping in a run's record; empty if the record is damaged."""
-    return value if isinstance(value := record.get(key), dict) else {}
 
 
 def _comparisons(results: Sequence[Result]) -> pd.DataFrame:

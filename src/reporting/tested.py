@@ -27,6 +27,12 @@ class Tested(NamedTuple):
     predictions: pd.DataFrame
     per_class: pd.DataFrame
 
+    @classmethod
+    def none(cls) -> "Tested":
+        """Return tables without a row, of a run that has left the test set alone."""
+        empty = pd.DataFrame(columns=["path", "target", "predicted", "true", "said", "right"])
+        return cls(empty, pd.DataFrame(columns=["class", *FIGURES]))
+
 
 class LabelAnswers(NamedTuple):
     """Of N images and K labels: `targets` 1, 0, or NaN where unknown, what was `decided`, and `probabilities`."""

@@ -25,6 +25,9 @@ from ..networks.saved import SavedFileError, is_plain
 
 MOST = 10**9  # epochs, steps, batches
 
+MOST_RATES = 1000
+"""Learning rates by step: `src.callbacks.rates.MOST`, in a layer above."""
+
 FILES = ("", "best.ckpt", "last.ckpt")
 """What a ModelCheckpoint's state may name, in whatever folder: files that it deletes when a better one comes."""
 
@@ -87,6 +90,7 @@ class HistoryState(Part):
 
     rows: list[dict[Column, Figure]]
     validation: dict[Measured, Figure]
+    rates: Annotated[list[tuple[Count, Finite]], Len(max_length=MOST_RATES)] = []
 
     @model_validator(mode="after")
     def _counts_epochs(self) -> Self:

@@ -60,6 +60,7 @@ class RunFolder:
         self.probabilities_file = self.path / "probabilities.npz"
         self.skipped_file = self.path / "skipped.csv"
         self.cost_file = self.path / "cost.json"
+        self.page_file = self.path / "report.html"
         self.checkpoints = self.path / "checkpoints"
         self.best_checkpoint = self.checkpoints / "best.ckpt"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
@@ -70,7 +71,7 @@ class RunFolder:
         self.folders = (self.checkpoints, self.gradcam, self.figures)
         self.tables = (
             self.history_file, self.metrics_file, self.per_class_file, self.predictions_file,
-            self.probabilities_file, self.skipped_file, self.cost_file,
+            self.probabilities_file, self.skipped_file, self.cost_file, self.page_file,
         )  # fmt: skip
 
     @property
@@ -101,10 +102,12 @@ class RunFolder:
         resumed: bool = False,
         processes: int = 1,
         batch_size: int | None = None,
+        images: Mapping[str, int] | None = None,
     ) -> list[str]:
         """Create the folder and `run.json` with status `running`.
 
         Of a run that begins it keeps the number of `processes`, and the `batch_size` that `data.batch_size=auto` found.
+        `images` is how many each split has.
 
         The record of a `resumed` run is continued: its `resumed` lists when and how. Return what has changed since its
         last training, such as "torch went from 2.10 to 2.11". Raise `InputError` where the folder holds another run
@@ -121,6 +124,8 @@ class RunFolder:
             "hardware": dict(hardware),
             "processes": processes,
         }
+        if images is not None:
+            record["images"] = dict(images)
         if batch_size is not None:
             record["batch_size"] = batch_size
         if resumed:
@@ -253,6 +258,10 @@ class RunFolder:
         from .answers import write_answers
 
         write_answers(self.probabilities_file, paths, targets, class_names, logits, probabilities)
+
+    def write_page(self, html: str) -> None:
+        """Write `report.html`: all of the run on one page."""
+        write_text(self.page_file, html)
 
     def write_skipped(self, skipped: Iterable[tuple[str, str]]) -> None:
         """Write `skipped.csv`: the path of each image that was left out, and why; without any, the header alone."""

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..analysis.tasks import ONE_CLASS, Task, task_of
 from ..attribution.layers import find_layer
+from ..callbacks.first_batch import FirstBatch
 from ..callbacks.history import History
 from ..callbacks.test_outputs import Predictions
 from ..callbacks.throughput import Throughput
@@ -69,6 +70,7 @@ class Parts:
     history: History
     predictions: Predictions
     stop: Stop
+    first_batch: FirstBatch
     caches_features: bool
     fit: Fit | None
     found_batch_size: int | None
@@ -109,7 +111,8 @@ def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None)
     plan = plan_training(as_begun(cfg.model, checkpoint), cfg.data, cfg.trainer, cfg.memory_format, layer)
     check_optimization(settings["optimizer"], settings["scheduler"])
     task = task_of(settings["data"])
-    watching = (Throughput(), History(folder, cfg.monitor, cfg.mode, task), Predictions(), Stop())
+    predictions = Predictions("test" if cfg.test else "best_val")
+    watching = (Throughput(), History(folder, cfg.monitor, cfg.mode, task), predictions, Stop(), FirstBatch())
     callbacks, loggers = run_callbacks(cfg, folder, *watching), run_loggers(cfg, folder)
     processes = settle_processes(settings["trainer"])
     trainer = build_trainer(processes | {"precision": plan.precision}, folder.path, callbacks, loggers)

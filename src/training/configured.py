@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
+from ..callbacks.first_batch import FirstBatch
 from ..callbacks.history import History
 from ..callbacks.progress import progress_callbacks
 from ..callbacks.tensorboard import TensorBoardCharts
@@ -23,11 +24,17 @@ from ..settings.trust import check_named, resolved
 
 
 def run_callbacks(
-    cfg: DictConfig, folder: RunFolder, throughput: Throughput, history: History, predictions: Predictions, stop: Stop
+    cfg: DictConfig,
+    folder: RunFolder,
+    throughput: Throughput,
+    history: History,
+    predictions: Predictions,
+    stop: Stop,
+    first_batch: FirstBatch,
 ) -> list[L.Callback]:
     """Return a run's callbacks, those that write checkpoints last: these keep what the others know."""
     progress = progress_callbacks(get_console(), throughput, bar=cfg.trainer.enable_progress_bar)
-    callbacks = [throughput, *progress, history, predictions, TensorBoardCharts()]
+    callbacks = [throughput, *progress, history, predictions, first_batch, TensorBoardCharts()]
     callbacks += [build(node, "callbacks") for node in cfg.callbacks.values() if node is not None]
     if cfg.trainer.enable_checkpointing:
         every = OmegaConf.select(cfg, "checkpoint_every")

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from ..data.splits import SPLITS
 from ..logs import say_interrupted
 from ..ranks.crew import Ended
 from ..ranks.job import job_id, queue_again
@@ -42,6 +43,7 @@ def on_record(parts: Parts, command: str, *, resumed: bool) -> Iterator[None]:
         resumed=resumed,
         processes=parts.trainer.world_size,
         batch_size=parts.found_batch_size,
+        images={split: parts.data.size(split) for split in SPLITS},
     )
     try:
         with folder.recorded():

@@ -30,10 +30,15 @@ MATRIX = WHOLE_RUN + "confusion_matrix_test"
 """TensorBoard's name for the picture, at the epoch of the checkpoint, as the Grad-CAMs are."""
 
 
-def draw_epochs(folder: RunFolder, best_epoch: int, task: Task = ONE_CLASS) -> None:
-    """Draw `figures/curves.png`, from metrics.csv, and `figures/gradcam_movement.png`."""
+def draw_epochs(
+    folder: RunFolder, best_epoch: int, task: Task = ONE_CLASS, rates: Sequence[tuple[int, float]] = ()
+) -> None:
+    """Draw `figures/curves.png`, from metrics.csv, and `figures/gradcam_movement.png`.
+
+    `rates` are the learning rates by step; without any they are shown by epoch.
+    """
     charts = {name: metric.heading for name, metric in task.metrics.items() if metric.curve}
-    figures.save(figures.curves(folder.history(), best_epoch, charts), folder.figures / "curves.png")
+    figures.save(figures.curves(folder.history(), best_epoch, charts, rates), folder.figures / "curves.png")
     try:
         draw_movement(folder)
     except Exception as error:  # as in the callback: no map is worth losing a training for

@@ -32,6 +32,7 @@ from .free_memory import free_memory
 from .hardware import describe_hardware
 from .lifecycle import on_record
 from .out_of_memory import memory_advice
+from .pictures import draw_pictures
 from .results import draw_epochs, sum_up
 from .tasks import parts_of
 from .transfer import extract_features
@@ -233,10 +234,11 @@ def _write(parts: Parts, metrics: dict[str, float]) -> None:
     folder, trainer, data = parts.folder, parts.trainer, parts.data
     folder.write_metrics(metrics)
     if parts.history.rows:
-        draw_epochs(folder, int(metrics["best_epoch"]), parts.module.task)
+        draw_epochs(folder, int(metrics["best_epoch"]), parts.module.task, parts.history.rates.pairs)
     if parts.cfg.test:
         write_test = parts_of(parts.module.task).write_test
         write_test(folder, trainer, data, parts.predictions, whole=parts.cfg.probabilities)
+    draw_pictures(parts)
     if parts.cfg.cost:
         _write_cost(parts)
     settings = cast(DictConfig, OmegaConf.merge(parts.cfg, {"data": {"batch_size": data.batch_size}}))

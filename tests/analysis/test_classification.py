@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix as expected
 
 from src.analysis import classification
-from src.analysis.classification import confusion_among, confusion_matrix, most_mistaken
+from src.analysis.classification import confusion_among, confusion_matrix, most_mistaken, surest_mistakes
 
 
 def test_few_classes_are_all_there() -> None:
@@ -30,3 +30,11 @@ def test_fifty_thousand_classes_take_no_square() -> None:
     places = np.arange(50_000)
     shown = most_mistaken(places, (places + 1) % 50_000, 50_000)
     assert confusion_among(places, places, shown, 50_000).shape == (1000, 1000)
+
+
+def test_the_surest_mistakes_come_first() -> None:
+    shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.05, 0.95], [0.3, 0.7]])
+    targets = np.array([0, 0, 1, 0, 0])
+    assert surest_mistakes(shares, targets, 3).tolist() == [3, 1, 4]
+    assert surest_mistakes(shares, targets, 9).tolist() == [3, 1, 4, 2]
+    assert surest_mistakes(shares, shares.argmax(axis=1), 9).tolist() == []

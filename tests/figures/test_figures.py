@@ -116,7 +116,7 @@ class TestCurves:
         figure = figures.curves(self.history(epochs), 1, self.CHARTS)
         assert [axes.get_title(loc="left") for axes in figure.axes] == ["Loss", "Accuracy", "Macro F1", "Learning rate"]
         assert texts(figure).count("train") == texts(figure).count("val") == 3
-        assert "best epoch 1" in texts(figure)
+        assert figure.axes[0].get_title(loc="right") == "dotted: best epoch 1"
         assert all_inside(figure)
         assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
 
@@ -125,6 +125,27 @@ class TestCurves:
         figures.to_image(figure)
         first, second = (t.get_window_extent() for t in figure.axes[0].texts if t.get_text() in ("train", "val"))
         assert not first.overlaps(second)
+
+    def test_the_learning_rate_is_drawn_by_step(self) -> None:
+        history = self.history(3).assign(step=[4, 8, 12])
+        figure = figures.curves(history, 2, self.CHARTS, [(step, 0.1 / step) for step in range(1, 13)])
+        rate, best = figure.axes[-1].lines
+        np.testing.assert_allclose(rate.get_xydata(), [(step, 0.1 / step) for step in range(1, 13)])
+        assert best.get_xdata()[0] == 8, "the last step of the best epoch"
+        assert figure.axes[-1].get_xlabel() == "step"
+        by_epoch = figures.curves(history, 2, self.CHARTS).axes[-1]
+        assert (by_epoch.get_xlabel(), len(by_epoch.lines[0].get_xdata())) == ("epoch", 3)
+
+    @pytest.mark.parametrize(("epochs", "best"), [(1, 1), (2, 1), (50, 3), (50, 48)])
+    def test_no_words_lie_over_a_title(self, epochs: int, best: int) -> None:
+        figure = figures.curves(self.history(epochs), best, self.CHARTS)
+        figures.to_image(figure)
+        titles = [getattr(axes, name) for axes in figure.axes for name in ("_left_title", "_right_title")]
+        shown = [title for title in titles if title.get_text()]
+        words = [text for axes in figure.axes for text in axes.texts]
+        assert len(shown) == 5
+        boxes = [text.get_window_extent() for text in (*shown, *words)]
+        assert not any(one.overlaps(two) for one in boxes[:5] for two in boxes if one is not two)
 
     def test_what_was_not_measured_is_left_out(self) -> None:
         history = self.history(3).drop(columns=["train/f1", "val/f1", "lr", "train/loss"])
@@ -139,6 +160,7 @@ class TestConfusionMatrix:
         np.testing.assert_allclose(figure.axes[0].images[0].get_array(), [[0.75, 0.25], [0, 0]])
         assert [t.get_text() for t in figure.axes[0].texts] == ["3", "1", "0", "0"]
         assert (figure.axes[0].get_ylabel(), figure.axes[0].get_xlabel()) == ("true", "predicted")
+        assert "colour: its square root" in figure.axes[1].get_ylabel()
 
     @pytest.mark.parametrize(("classes", "numbers", "labels"), [(20, 400, 20), (37, 0, 37), (200, 0, 40)])
     def test_many_classes(self, classes: int, numbers: int, labels: int) -> None:
