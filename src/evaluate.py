@@ -5,6 +5,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .activity import show
 from .command.main import checked, main
 from .command.next_steps import next_of, say_next
 from .runs.folder import RunFolder
@@ -28,6 +29,7 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained
 
+    show("evaluating")
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
     examples = find_request(cfg, trained)
     output = output_folder(cfg.output, trained.run, "evaluate")

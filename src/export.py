@@ -5,6 +5,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .activity import show
 from .command.main import checked, main
 from .command.next_steps import say_next
 from .runs.folder import RunFolder
@@ -30,9 +31,10 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import load_trained  # torch, only now
 
+    show("exporting")
     trained = load_trained(cfg.checkpoint, multilabel=True)
     pictures = choose_images(trained, cfg.images, cfg.data.root)
-    output = output_folder(cfg.output, trained.run, "export", cfg.format)
+    output = output_folder(cfg.output, trained.run, "export", cfg.format, replaced=True)
     with filled(output, "export") as folder:
         record = {
             "format": cfg.format,

@@ -8,10 +8,20 @@ import lightning as L
 from lightning.pytorch.callbacks import RichProgressBar
 from rich.console import Console
 
+from ..activity import clear
 from ..tables import duration
 from .throughput import Throughput
 
 log = logging.getLogger(__name__)
+
+
+MEASURED = {
+    "baseline": "Before training",
+    "best_train": "Measuring: train",
+    "best_val": "Measuring: validation",
+    "test": "Measuring: test",
+}
+"""What a bar says of the images that the module measures, by `evaluated`."""
 
 
 class TrainingBar(RichProgressBar):
@@ -26,6 +36,16 @@ class TrainingBar(RichProgressBar):
         self._outputs: dict[str, Any] = {}
         self._read_at = 0.0
         self._figures: dict[str, Any] = {}
+
+    def _init_progress(self, trainer: L.Trainer) -> None:
+        clear()  # one bar at a time
+        super()._init_progress(trainer)
+
+    @property
+    def test_description(self) -> str:
+        evaluated = getattr(self.trainer.lightning_module, "evaluated", ())
+        place = self._current_eval_dataloader_idx or 0
+        return MEASURED.get(evaluated[place], "Testing") if place < len(evaluated) else "Testing"
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: dict[str, Any], batch: Any, batch_idx: int

@@ -16,6 +16,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from ..activity import begin, ended
 from ..errors import InputError
 from ..logs import say_interrupted, while_read
 from ..ranks.crew import TOLD
@@ -73,7 +74,8 @@ def main(
     told = answer_signals()
     code, said, details = 1, "", ""
     try:
-        with join().answering(lambda ended: ended.told and queue_again_early(sys.argv[1:], ended.signal)):
+        answering = join().answering(lambda end: end.told and queue_again_early(sys.argv[1:], end.signal))
+        with answering, ended():
             code = _run(verb, task, summary, after_sweep, sys.argv[1:])
     except Exception as error:
         said, details = one_line(error), "".join(traceback.format_exception(error))
@@ -122,6 +124,7 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
     if after_sweep is None and crew().place.size > 1:
         raise InputError(f"src.{verb} is the work of one process: start it without torchrun or srun")
     words = list(args.overrides)
+    begin("loading")
     with composing(verb) as composer:
         if after_sweep is not None:
             run, words = begin_or_go_on(composer, words, multirun=args.multirun)

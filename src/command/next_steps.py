@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from ..logs import WHOLE
 from ..ranks.place import is_follower
 from ..settings.defaults import PACKAGE
 
@@ -52,7 +53,7 @@ def say_next(verb: str, *, leave_out: Sequence[str] = (), multilabel: bool = Fal
         and not (multilabel and OF_ONE_CLASS.match(step))
     ]
     for number, step in enumerate(steps):
-        log.info("%s%s", "next".ljust(13) if number == 0 else " " * 13, step)
+        log.info("%s%s", "next".ljust(13) if number == 0 else " " * 13, step, extra={WHOLE: True})
 
 
 def next_of(trained: "Trained") -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import NamedTuple, TypeVar, cast
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..activity import cleared
 from ..errors import RunError
 from .workers import shielded
 
@@ -259,6 +260,7 @@ def file_progress(what: str, total: int, *, shown: bool = True) -> Iterator[Call
     """Show a bar on stderr that counts files and disappears when done; nothing where stderr is not a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
+    bar = Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal))
+    with cleared(), bar as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)

@@ -95,9 +95,11 @@ def explain_classes(
         return record
     shown["real images"] = _real(judging, classes, per_class)
     judgement = Judgement(*_sheets(folder, trained, judging.judge, shown, title, judging.called))
+    if judgement.weakness is not None:
+        log.warning("%s", judgement.weakness)
     log.info("\nTop-1 of the judge, %s\n\n%s\n", judging.called, as_text(judgement.table()))
     judge_said = {"judge": str(judging.judge.path), "judge_network": judging.judge.name}
-    return record | judge_said | {"named_right": judgement.figures}
+    return record | judge_said | {"named_right": judgement.figures, "judge_too_weak": judgement.weakness is not None}
 
 
 def _sheets(

@@ -82,6 +82,21 @@ class Judgement:
         """The `Verdict.share` of each, by name."""
         return {name: verdict.share for name, verdict in vars(self).items()}
 
+    @property
+    def weakness(self) -> str | None:
+        """Why the judge can't judge; None where it names real images well enough.
+
+        It must be right more often than half-way between chance and always: 0.75 of two classes, 0.55 of ten.
+        """
+        classes = len(self.real.per_class)
+        enough = (1 + 1 / classes) / 2
+        if self.real.share >= enough:
+            return None
+        return (
+            f"the judge is too weak to judge: it names {self.real.share:.2f} of {len(self.real.targets)} real images "
+            f"right, by chance {1 / classes:.2f}, and should {enough:.2f}: train one longer, and say judge=RUN"
+        )
+
     def table(self) -> Table:
         """Return a row for each: how often it was named right."""
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
@@ -157,6 +172,10 @@ def train_judge(
     target = RunFolder(folder)
     if not target.is_whole:
         log.info("training a judge: %s, seed %d, in %s", settings.model.name, settings.seed, target.shown)
+        epochs, most = settings.trainer.max_epochs, settings.data.max_images
+        log.info(
+            "%d epochs of at most %s images, with checkpoints on disk; judge=null does without", epochs, f"{most:,}"
+        )
         train_beside(settings, target, "judge")
     judge = read_judge(folder)
     own = run_settings(target)

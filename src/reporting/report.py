@@ -19,9 +19,9 @@ from ..errors import InputError
 from ..figures.style import printable
 from ..files import move_files, refuse_links, write_text
 from ..frames import pd
-from ..logs import visible
+from ..logs import for_screen, visible
 from ..runs.folder import RunFolder
-from ..tables import WIDTH, as_text
+from ..tables import as_text, screen_width
 from .answers import ANSWERS, Result
 from .chosen import Choice, read_choice
 from .class_pictures import Drawing
@@ -119,7 +119,11 @@ def _results(sets: Sequence[TestSet]) -> tuple[list[Result], list[Problem]]:
 
 def show(report: Report) -> None:
     """Print a table for each test set, the answer, what was left out, and where the report is."""
-    say = partial(get_console().print, markup=False, highlight=False, soft_wrap=True)
+    print_ = partial(get_console().print, markup=False, highlight=False, soft_wrap=True)
+
+    def say(text: str) -> None:
+        print_(for_screen(text))
+
     for result in report.results:
         say(f"\n{result.test_set.name}\n\n{as_text(plain_table(summary_table(result.table, result.test_set.task)))}")
     say("")
@@ -132,10 +136,11 @@ def show(report: Report) -> None:
 
 def plain_table(table: Table) -> RichTable:
     """Return the first columns of a page's table: as many as a terminal shows without breaking a number."""
+    room = screen_width()
     rows = [[printable(cell) for cell in row] for row in table.rows]
     widths = [max(map(cell_len, column)) + GAP for column in zip(table.columns, *rows, strict=True)]
     totals = itertools.accumulate([min(widths[0], WIDEST_NAME), *widths[1:]])
-    shown = min(COLUMNS_SHOWN, sum(total <= WIDTH for total in totals))
+    shown = min(COLUMNS_SHOWN, sum(total <= room for total in totals))
     rich = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for number, column in enumerate(table.columns[:shown]):
         rich.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number > 0)
