@@ -110,7 +110,8 @@ def _wrapped(line: str, width: int) -> str:
         if at is None:
             break
         lines.append(pad + rest[: at.start()])
-        rest, pad = rest[at.end() :], " " * indent * (indent <= width // 4)
+        deeper = indent + 4 * (len(at[0]) > 2)  # what stands in a column of its own there
+        rest, pad = rest[at.end() :], " " * deeper * (deeper <= 2 * width // 3)
     return "\n".join([*lines, pad + rest])
 
 

@@ -26,7 +26,7 @@ from ..runs.folder import RunFolder
 from ..settings.check import check_config
 from ..settings.composing import Composer, composing, quote, quote_paths
 from ..settings.other_names import refuse_added
-from ..settings.refusals import explain_dashes
+from .dashes import refuse_dashes
 from .destination import choose_destination, writes_itself
 from .early import queue_again_early
 from .failures import exit_code, one_line, report, report_all
@@ -105,9 +105,8 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
         return _follow(verb, task, argv)
     argv = quote_paths(spell_out(verb, argv))
     parser = get_args_parser()
-    args, dashed = parser.parse_known_args(argv)
-    if dashed:
-        raise InputError(explain_dashes(verb, dashed[0], argv))
+    refuse_dashes(verb, parser, argv)
+    args = parser.parse_intermixed_args(argv)
     refuse_added(verb, args.overrides)
     for flag in ("config_path", "config_name", "config_dir", "experimental_rerun"):
         if getattr(args, flag) is not None:

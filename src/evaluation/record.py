@@ -19,7 +19,7 @@ from ..runs.folder import RunFolder
 from ..trained.checkpoint import Trained
 from ..trained.examples import Examples, find_examples
 from ..trained.logits import probabilities
-from ..training.results import write_answers
+from ..training.results import say_interval, write_answers
 from .copies import Copies, look_for_copies, write_copies
 from .measurement import Measured, Meter, compare
 from .mistakes import mistakes_sheet, most_confident
@@ -103,6 +103,7 @@ def evaluate_examples(
     wrong = _draw_mistakes(trained, examples, measured.targets, shares, mistakes, folder)
     say(found, scaled, len(trained.class_names), without)
     split = examples.split
+    say_interval(found.estimates["accuracy"].value, images, split, own=examples.own)
     values = {name: one.value for name, one in found.estimates.items()} | measured.figures
     return {
         **told_of(trained, examples, meter, images, found.classes, seed),

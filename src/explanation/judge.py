@@ -82,21 +82,6 @@ class Judgement:
         """The `Verdict.share` of each, by name."""
         return {name: verdict.share for name, verdict in vars(self).items()}
 
-    @property
-    def weakness(self) -> str | None:
-        """Why the judge can't judge; None where it names real images well enough.
-
-        It must be right more often than half-way between chance and always: 0.75 of two classes, 0.55 of ten.
-        """
-        classes = len(self.real.per_class)
-        enough = (1 + 1 / classes) / 2
-        if self.real.share >= enough:
-            return None
-        return (
-            f"the judge is too weak to judge: it names {self.real.share:.2f} of {len(self.real.targets)} real images "
-            f"right, by chance {1 / classes:.2f}, and should {enough:.2f}: train one longer, and say judge=RUN"
-        )
-
     def table(self) -> Table:
         """Return a row for each: how often it was named right."""
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
@@ -107,6 +92,20 @@ class Judgement:
             confidence = f"{verdict.confidences.mean():.2f}"
             table.add_row(name.replace("_", " "), f"{verdict.share:.3f}", confidence, str(len(verdict.targets)))
         return table
+
+
+def weakness(accuracy: float, classes: int) -> str | None:
+    """Say why a judge with this test accuracy can't judge; None where it can.
+
+    It must be right more often than half-way between chance and always: 0.75 of two classes, 0.55 of ten.
+    """
+    enough = (1 + 1 / classes) / 2
+    if accuracy >= enough:
+        return None
+    return (
+        f"the judge is too weak to judge: it names {accuracy:.2f} of real images right, chance {1 / classes:.2f}, "
+        f"and should {enough:.2f}: train one for longer, and say judge=RUN"
+    )
 
 
 @dataclass(frozen=True, eq=False)

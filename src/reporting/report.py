@@ -14,7 +14,9 @@ from rich.cells import cell_len
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from ..analysis.intervals import wilson
 from ..analysis.metrics import SCORES
+from ..analysis.tasks import ONE_CLASS
 from ..errors import InputError
 from ..figures.style import printable
 from ..files import move_files, refuse_links, write_text
@@ -30,11 +32,11 @@ from .document import Page, Table, render_html, render_markdown
 from .finished import Problem, Run, read_runs
 from .groups import TestSet, group_runs, test_sets
 from .kept_maps import look
-from .sections import PICTURES, describe, summary_table
+from .sections import PICTURES, describe, few_tested, summary_table
 from .summary import report_table, summary
 
-COLUMNS_SHOWN = 5 + len(SCORES)
-"""On a terminal at most: model, runs, the metrics, before, gap and loss gap."""
+COLUMNS_SHOWN = 6 + len(SCORES)
+"""On a terminal at most: model, runs, the metrics with an interval, before, gap and loss gap."""
 
 WIDEST_NAME = 40
 """Columns of a terminal that a model's name may take from the numbers; a longer one goes on below."""
@@ -126,6 +128,8 @@ def show(report: Report) -> None:
 
     for result in report.results:
         say(f"\n{result.test_set.name}\n\n{as_text(plain_table(summary_table(result.table, result.test_set.task)))}")
+        for hint in few_tested(result):
+            say(f"\n{hint}")
     say("")
     for sentence in report.answer:
         say(visible(sentence))
@@ -193,7 +197,11 @@ def _chosen(choice: Choice, runs: Sequence[Run]) -> str:
     reached = "it is not in the tables"
     if run is not None:
         task = run.task
-        reached = f"{task.before}{100 * run.metrics[f'test/{task.first}']:.1f} %{task.after}"
+        share = run.metrics[f"test/{task.first}"]
+        reached = f"{task.before}{100 * share:.1f} %{task.after}"
+        if task is ONE_CLASS:
+            low, high = wilson(share, int(run.per_class["support"].sum()))
+            reached += f" (95 % interval {100 * low:.1f} to {100 * high:.1f})"
     return f"T{str(choice)[1:]}: {reached}. The tables are in the order of the test set, which chose nothing."
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import figures
+from ..analysis.intervals import FEW_TESTED
 from ..analysis.metrics import Metric
-from ..analysis.tasks import Task
+from ..analysis.tasks import ONE_CLASS, Task
 from ..errors import InputError, RunError, first_line
 from ..frames import pd
 from ..tables import duration, large_number
@@ -34,7 +35,12 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
     task = result.test_set.task
     tables = [summary_table(result.table, task), *_comparisons(result)]
     sections = [
-        Section(result.test_set.name, [_legend(result), *_machines(groups)], tables, _costs(result, draw)),
+        Section(
+            result.test_set.name,
+            [_legend(result), *_machines(groups), *few_tested(result)],
+            tables,
+            _costs(result, draw),
+        ),
         Section("Learning", pictures=_curves(groups, task, draw)),
         Section(task.classes.capitalize(), pictures=parts_of(task).classes(result.test_set, draw)),
         _disagreements(result, draw),
@@ -64,6 +70,15 @@ def _legend(result: Result) -> str:
         "training images, measured without augmentation, and validation images at the best epoch: above 0 in "
         f"{task.score.title}, or below 0 in loss, a network knows its training images better.{macro}"
     )
+
+
+def few_tested(result: Result) -> list[str]:
+    """Return a hint at folds where few images are tested, and each run tests a part of them."""
+    run = result.test_set.groups[0].runs[0]
+    images = int(run.per_class["support"].sum())
+    if images >= FEW_TESTED or "folds" in result.table or result.test_set.task is not ONE_CLASS:
+        return []
+    return [f"Each run tests {images} images, and so few say little: data.folds=5 data.fold=0,1,2,3,4 tests all."]
 
 
 def with_images(test_set: TestSet) -> tuple[int, int]:
@@ -97,13 +112,15 @@ def _hardware(record: Mapping[str, Any]) -> str | None:
 def summary_table(table: pd.DataFrame, task: Task) -> Table:
     """Return the summary as text: percent, `mean ± sd`, a dash for what is unknown; columns of dashes are left out."""
     first = task.score
+    others = {name: metric for name, metric in task.scores.items() if metric is not first}
     columns = {
         "runs": [str(n) for n in table["n"]],
-        **{metric.title: _cells(table, f"test_{name}", metric) for name, metric in task.scores.items()},
+        first.title: _cells(table, f"test_{first.name}", first),
+        "95 % interval": _between(table, f"test_{first.name}"),
+        **{metric.title: _cells(table, f"test_{name}", metric) for name, metric in others.items()},
         "before": _cells(table, f"baseline_{first.name}", first),
         "gap": _cells(table, f"gap_{first.name}", first),
         "loss gap": _cells(table, "gap_loss", task.metrics["loss"]),
-        "95 % interval": _between(table, f"test_{first.name}"),
         "best epoch": [_spread(*pair, digits=0) for pair in _means_and_sds(table, "best_epoch")],
         "training": [duration(seconds) for seconds in table["train_seconds"]],
         "parameters": [large_number(count) for count in table["parameters"]],
