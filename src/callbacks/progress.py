@@ -7,6 +7,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import RichProgressBar
 from rich.console import Console
+from rich.progress import ProgressColumn, TimeRemainingColumn
+from rich.table import Column
 
 from ..activity import clear
 from ..tables import duration
@@ -22,6 +24,10 @@ MEASURED = {
     "test": "Measuring: test",
 }
 """What a bar says of the images that the module measures, by `evaluated`."""
+
+
+WIDE = 120
+"""Columns of a terminal in which all of Lightning's bar stands in a line with our figures."""
 
 
 class TrainingBar(RichProgressBar):
@@ -40,6 +46,15 @@ class TrainingBar(RichProgressBar):
     def _init_progress(self, trainer: L.Trainer) -> None:
         clear()  # one bar at a time
         super()._init_progress(trainer)
+        if self.progress is not None:
+            self.progress.live.transient = True  # gone when it is done
+            self.progress.columns[-1]._table_column = Column(no_wrap=True)  # the figures
+
+    def configure_columns(self, trainer: L.Trainer) -> list[ProgressColumn]:
+        columns: list[ProgressColumn] = super().configure_columns(trainer)
+        if self._console is None or self._console.width >= WIDE:
+            return columns
+        return [*columns[:3], TimeRemainingColumn(compact=True)]
 
     @property
     def test_description(self) -> str:

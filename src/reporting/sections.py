@@ -34,13 +34,9 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
     groups = result.test_set.groups
     task = result.test_set.task
     tables = [summary_table(result.table, task), *_comparisons(result)]
+    notes = [_legend(result), *_machines(groups), *few_tested(result)]
     sections = [
-        Section(
-            result.test_set.name,
-            [_legend(result), *_machines(groups), *few_tested(result)],
-            tables,
-            _costs(result, draw),
-        ),
+        Section(result.test_set.name, notes, tables, _costs(result, draw)),
         Section("Learning", pictures=_curves(groups, task, draw)),
         Section(task.classes.capitalize(), pictures=parts_of(task).classes(result.test_set, draw)),
         _disagreements(result, draw),
