@@ -32,7 +32,7 @@ def show(what: str) -> None:
     if not (_begun and console.is_terminal) or console.is_dumb_terminal:
         return
     if _line is not None:
-        _line.update(Spinner("dots", what))
+        _line.update(Spinner("dots", what), refresh=True)
         return
     # What libraries keep of sys.stdout and sys.stderr while they are imported must be these themselves.
     streams = {"redirect_stdout": False, "redirect_stderr": False}

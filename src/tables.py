@@ -100,18 +100,18 @@ def wrapped(text: str, width: int) -> str:
 
 def _wrapped(line: str, width: int) -> str:
     head = re.match(r"\s*(?:\S+ ){0,2}\S*\s{2,}|\s*", line)
-    indent = cell_len(head[0]) if head else 0
+    indent, label = (cell_len(head[0]), head.end()) if head else (0, 0)
     lines, rest, pad = list[str](), line, ""
     while cell_len(pad + rest) > width:
         gaps = list(re.finditer(r"(?<=\S) +", rest))
         fitting = [gap for gap in gaps if cell_len(pad + rest[: gap.start()]) <= width]
-        wide = [gap for gap in fitting if len(gap[0]) > 1 and gap.start() > width // 3]
+        wide = [gap for gap in fitting if len(gap[0]) > 1 and gap.start() > max(label, width // 3)]
         at = (wide or fitting or gaps or [None])[-1 if fitting else 0]
         if at is None:
             break
         lines.append(pad + rest[: at.start()])
-        deeper = indent + 4 * (len(at[0]) > 2)  # what stands in a column of its own there
-        rest, pad = rest[at.end() :], " " * deeper * (deeper <= 2 * width // 3)
+        deeper = indent + 4 * (len(at[0]) > 2 and at.end() != label)  # what stands in a column of its own there
+        rest, pad, label = rest[at.end() :], " " * deeper * (deeper <= 2 * width // 3), 0
     return "\n".join([*lines, pad + rest])
 
 

@@ -40,7 +40,8 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
     resume = resume or (run.record_file.exists() if auto else cfg.resume is not None)
     metrics = run_training(cfg, run, command=shlex.join(sys.orig_argv), resume=resume)
     if run.best_checkpoint.is_file():
-        say_next("train", run=run.shown, multilabel=bool(cfg.data.get("multilabel")))
+        tested = {"tested": run.shown} if cfg.test else {}  # the test set is left alone
+        say_next("train", run=run.shown, multilabel=bool(cfg.data.get("multilabel")), **tested)
     return metrics
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STEPS: Mapping[str, Sequence[str]] = {
-    "train": ("evaluate checkpoint={run}", "explain checkpoint={run}", "app checkpoint={run}"),
+    "train": ("evaluate checkpoint={tested}", "explain checkpoint={run}", "app checkpoint={run}"),
     "evaluate": ("explain checkpoint={run} misclassified=true", "predict checkpoint={checkpoint} images=PHOTOS"),
     "explain": ("explain checkpoint={run} faithfulness=true", "app checkpoint={checkpoint}"),
     "audit": ("audit {data} fix=copies", "train {data}"),

@@ -1,11 +1,16 @@
 """What a person sees: durations, the line an epoch, the bar on a terminal."""
 
+import fcntl
 import io
+import itertools
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -46,26 +51,75 @@ def test_there_is_a_bar_on_a_terminal_only() -> None:
     assert TrainingBar not in [type(callback) for callback in progress_callbacks(terminal, Throughput(), bar=False)]
 
 
+class Screen:
+    """A command at a terminal of so many columns: what it said, and when."""
+
+    def __init__(self, *words: str, cwd: Path, columns: int) -> None:
+        parent, child = pty.openpty()
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
+        start = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words], cwd=cwd, env=environment | {"PYTHONPATH": str(ROOT), "TERM": "xterm"},
+            stdout=child, stderr=child, stdin=child, close_fds=True,
+        )  # fmt: skip
+        os.close(child)
+        output, self.times = b"", list[float]()
+        try:
+            while chunk := os.read(parent, 65536):
+                self.times.append(time.monotonic() - start)
+                output += chunk
+        except OSError:  # Linux's way to say that the other end is closed
+            output += b""
+        finally:
+            os.close(parent)
+        assert process.wait(timeout=120) == 0, output.decode()
+        self.raw = output.decode()
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.raw)
+
+    @property
+    def left(self) -> list[str]:
+        """The lines that stay, as a terminal shows them: what is erased is gone."""
+        lines, at = [""], 0
+        for part in re.findall(r"\x1b\[[0-9;?]*[a-zA-Z]|\r|\n|[^\x1b\r\n]+", self.raw):
+            if part == "\n":
+                at += 1
+                lines += [""] * (at == len(lines))
+            elif part == "\x1b[1A":
+                at -= 1
+            elif part == "\x1b[2K":
+                lines[at] = ""
+            elif part[0] not in "\x1b\r":
+                lines[at] += part
+        return lines
+
+
+TRAINING = ("src.train", "model=simple_cnn", "trainer=cpu", "trainer.max_epochs=2", "logger=none", "data.num_workers=0")
+
+
 def test_a_terminal_shows_the_bar_with_loss_accuracy_and_speed(tmp_path: Path) -> None:
     """The real command on a pseudo-terminal: a bar that moves, and the epoch's lines above it."""
-    parent, child = pty.openpty()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "160", "LINES": "40"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "src.train", "model=simple_cnn", "trainer=cpu", "trainer.max_epochs=2", "logger=none",
-         "callbacks=none", "model.width=128", "data.batch_size=16"],
-        cwd=tmp_path, env=environment, stdout=child, stderr=child, stdin=child, close_fds=True,
-    )  # fmt: skip
-    os.close(child)
-    output = b""
-    try:
-        while chunk := os.read(parent, 65536):
-            output += chunk
-    except OSError:  # Linux's way to say that the other end is closed
-        output += b""
-    finally:
-        os.close(parent)
-    assert process.wait(timeout=120) == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output.decode())
-    assert re.search(r"Epoch 1/2 +\S+ +\d+/91 .*loss: \d\.\d+ accuracy: \d\.\d+ images/s: [\d,]+", text)
-    assert re.search(r"epoch 1/2  train loss \d", text)
-    assert "Traceback" not in text
+    wide = ("callbacks=none", "model.width=128", "data.batch_size=16", "cost=false")
+    screen = Screen(*TRAINING, *wide, cwd=tmp_path, columns=160)
+    assert re.search(r"Epoch 1/2 +\S+ +\d+/91 .*loss: \d\.\d+ accuracy: \d\.\d+ images/s: [\d,]+", screen.text)
+    assert re.search(r"epoch 1/2  train loss \d", screen.text)
+    assert "Traceback" not in screen.text
+
+
+def test_a_terminal_of_80_columns_is_never_silent_and_keeps_no_bar(tmp_path: Path) -> None:
+    """From the first moment to the last: loading, measuring, training, measuring again, cost."""
+    screen = Screen(*TRAINING, "model.width=64", "data.batch_size=32", cwd=tmp_path, columns=80)
+    assert screen.times[0] < 5, "a third of a second on a quiet machine"
+    silences = [after - before for before, after in itertools.pairwise(screen.times)]
+    assert max(silences) < 5, "it is below a second on a quiet machine"
+    assert len(screen.times) > 2 * screen.times[-1], "the line moves"
+    for said in ("loading", "Before training", "Epoch 2/2", "Measuring: test", "measuring cost"):
+        assert said in screen.text
+        assert not any(said in line for line in screen.left), said
+    bar = r"Epoch 1/2 +\S+ +\d+/\d+ [\d:-]+ loss: \d\.\d+ accuracy: \d\.\d+ images/s: [\d,]+"
+    assert re.search(bar, screen.text)
+    assert max(len(line) for line in screen.left if not line.startswith(("next", "  "))) <= 80
+    assert any(re.fullmatch(r"test( +\d\.\d{4}){6}", line.strip()) for line in screen.left)
