@@ -76,10 +76,8 @@ def test_the_tables_name_every_setting_with_its_default() -> None:
 @pytest.mark.parametrize("columns", [80, 100, 300])
 @pytest.mark.parametrize("verb", ["train", "explain", "evaluate"])
 def test_help_fits_the_terminal_and_never_takes_more_than_100_columns(verb: str, columns: int) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", f"src.{verb}", "--help"],
-        cwd=README.parent.parent, env=os.environ | {"COLUMNS": str(columns)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    command, there = [sys.executable, "-m", f"src.{verb}", "--help"], os.environ | {"COLUMNS": str(columns)}
+    ran = subprocess.run(command, cwd=CONF.parent, env=there, capture_output=True, text=True, check=True)
     assert max(map(len, ran.stdout.splitlines())) <= min(columns, 100)
 
 
