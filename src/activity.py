@@ -34,11 +34,14 @@ def show(what: str) -> None:
     if _line is not None:
         _line.update(Spinner("dots", what), refresh=True)
         return
-    # What libraries keep of sys.stdout and sys.stderr while they are imported must be these themselves.
-    streams = {"redirect_stdout": False, "redirect_stderr": False}
-    _line = Live(
-        Spinner("dots", what), console=console, transient=True, refresh_per_second=TIMES_A_SECOND, **streams
-    )  # assigned first: a signal may come while it starts
+    _line = Live(  # kept before it starts: a signal may come then
+        Spinner("dots", what),
+        console=console,
+        transient=True,
+        refresh_per_second=TIMES_A_SECOND,
+        redirect_stdout=False,  # what libraries keep of it while they are imported must be stdout itself
+        redirect_stderr=False,
+    )
     _line.start(refresh=True)
 
 

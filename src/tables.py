@@ -106,9 +106,9 @@ def _wrapped(line: str, width: int) -> str:
         gaps = list(re.finditer(r"(?<=\S) +", rest))
         fitting = [gap for gap in gaps if cell_len(pad + rest[: gap.start()]) <= width]
         wide = [gap for gap in fitting if len(gap[0]) > 1 and gap.start() > max(label, width // 3)]
-        at = (wide or fitting or gaps or [None])[-1 if fitting else 0]
-        if at is None:
+        if not gaps:
             break
+        at = (wide or fitting or gaps)[-1 if fitting else 0]
         lines.append(pad + rest[: at.start()])
         deeper = indent + 4 * (len(at[0]) > 2 and at.end() != label)  # what stands in a column of its own there
         rest, pad, label = rest[at.end() :], " " * deeper * (deeper <= 2 * width // 3), 0

@@ -48,7 +48,8 @@ class TrainingBar(RichProgressBar):
         super()._init_progress(trainer)
         if self.progress is not None:
             self.progress.live.transient = True  # gone when it is done
-            self.progress.columns[-1]._table_column = Column(no_wrap=True)  # the figures
+        if self._metric_component is not None:
+            self._metric_component._table_column = Column(no_wrap=True)
 
     def configure_columns(self, trainer: L.Trainer) -> list[ProgressColumn]:
         columns: list[ProgressColumn] = super().configure_columns(trainer)
