@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich import get_console
 
+from .activity import clear
 from .files import open_to_append
 from .ranks.place import is_follower
 from .tables import wrapped
@@ -80,6 +81,7 @@ class LogFile(logging.FileHandler):
 
 def say_interrupted(remedy: str = "") -> None:
     """The one line on stderr for a run that was told to stop. At a terminal it takes the place of the ^C there."""
+    clear()
     start = "\r" if sys.stderr.isatty() else ""
     with suppress(OSError):  # of a terminal that has been closed
         print(f"{start}interrupted{remedy}", file=sys.stderr)

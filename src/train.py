@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import activity
 from .command.destination import hydra_folder
 from .command.main import checked, main
 from .command.next_steps import say_next
@@ -50,9 +51,13 @@ def compare(sweep: Path) -> None:
     from .reporting.chosen import read_choice
     from .reporting.report import show, write_report
 
+    activity.show("comparing runs and drawing")
     try:
-        show(write_report(sweep, sweep / "report"))
+        written = write_report(sweep, sweep / "report")
+        activity.clear()
+        show(written)
     except InputError as error:
+        activity.clear()
         choice = read_choice(sweep)
         print(f"no report: {error}" if choice is None else f"{choice}\nno report: {error}")
 

@@ -16,7 +16,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from ..activity import begin, ended
+from ..activity import begin, clear, ended
 from ..errors import InputError
 from ..logs import say_interrupted, while_read
 from ..ranks.crew import TOLD
@@ -178,6 +178,7 @@ def _resume(composer: Composer, task: Task, run: RunFolder, typed: Sequence[str]
     check_same(run, cfg, usual)
     done = what_is_done(run, cfg, usual)
     if done is not None:
+        clear()
         print(done)
         return 0
     results, failures = run_each(composer, cfg, task, None)

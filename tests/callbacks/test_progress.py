@@ -54,7 +54,7 @@ def test_there_is_a_bar_on_a_terminal_only() -> None:
 class Screen:
     """A command at a terminal of so many columns: what it said, and when."""
 
-    def __init__(self, *words: str, cwd: Path, columns: int) -> None:
+    def __init__(self, *words: str, cwd: Path, columns: int, code: int = 0) -> None:
         parent, child = pty.openpty()
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
@@ -73,7 +73,7 @@ class Screen:
             output += b""
         finally:
             os.close(parent)
-        assert process.wait(timeout=120) == 0, output.decode()
+        assert process.wait(timeout=120) == code, output.decode()
         self.raw = output.decode()
 
     @property
@@ -123,3 +123,18 @@ def test_a_terminal_of_80_columns_is_never_silent_and_keeps_no_bar(tmp_path: Pat
     assert re.search(bar, screen.text)
     assert max(len(line) for line in screen.left if not line.startswith(("next", "  "))) <= 80
     assert any(re.fullmatch(r"test( +\d\.\d{4}){6}", line.strip()) for line in screen.left)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["data.image_size=2"], "error: data.image_size=2 is not possible"),
+        (["data=folder", "data.root=nowhere"], "error: "),  # the images are looked for with all that is imported
+    ],
+)
+def test_an_error_stands_in_a_line_of_its_own(tmp_path: Path, words: list[str], error: str) -> None:
+    screen = Screen(*TRAINING, *words, cwd=tmp_path, columns=80, code=2)
+    assert "loading" in screen.text
+    (first, *others) = [line for line in screen.left if line.strip()]
+    assert first.startswith(error)
+    assert not others
