@@ -1,16 +1,8 @@
 """What a person sees: durations, the line an epoch, the bar on a terminal."""
 
-import fcntl
 import io
 import itertools
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
-import time
 from pathlib import Path
 
 import pytest
@@ -20,8 +12,7 @@ from src.callbacks.history import epoch_line
 from src.callbacks.progress import TrainingBar, progress_callbacks
 from src.callbacks.throughput import Throughput
 from src.tables import duration
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.screen import Screen
 
 
 @pytest.mark.parametrize(
@@ -49,52 +40,6 @@ def test_there_is_a_bar_on_a_terminal_only() -> None:
     assert TrainingBar in kinds
     assert TrainingBar not in [type(callback) for callback in progress_callbacks(pipe, Throughput())]
     assert TrainingBar not in [type(callback) for callback in progress_callbacks(terminal, Throughput(), bar=False)]
-
-
-class Screen:
-    """A command at a terminal of so many columns: what it said, and when."""
-
-    def __init__(self, *words: str, cwd: Path, columns: int, code: int = 0) -> None:
-        parent, child = pty.openpty()
-        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
-        start = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", *words], cwd=cwd, env=environment | {"PYTHONPATH": str(ROOT), "TERM": "xterm"},
-            stdout=child, stderr=child, stdin=child, close_fds=True,
-        )  # fmt: skip
-        os.close(child)
-        output, self.times = b"", list[float]()
-        try:
-            while chunk := os.read(parent, 65536):
-                self.times.append(time.monotonic() - start)
-                output += chunk
-        except OSError:  # Linux's way to say that the other end is closed
-            output += b""
-        finally:
-            os.close(parent)
-        assert process.wait(timeout=120) == code, output.decode()
-        self.raw = output.decode()
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.raw)
-
-    @property
-    def left(self) -> list[str]:
-        """The lines that stay, as a terminal shows them: what is erased is gone."""
-        lines, at = [""], 0
-        for part in re.findall(r"\x1b\[[0-9;?]*[a-zA-Z]|\r|\n|[^\x1b\r\n]+", self.raw):
-            if part == "\n":
-                at += 1
-                lines += [""] * (at == len(lines))
-            elif part == "\x1b[1A":
-                at -= 1
-            elif part == "\x1b[2K":
-                lines[at] = ""
-            elif part[0] not in "\x1b\r":
-                lines[at] += part
-        return lines
 
 
 TRAINING = ("src.train", "model=simple_cnn", "trainer=cpu", "trainer.max_epochs=2", "logger=none", "data.num_workers=0")
