@@ -24,7 +24,7 @@ from ..frames import pd
 from ..logs import for_screen, visible
 from ..runs.folder import RunFolder
 from ..tables import as_text, screen_width
-from .answers import ANSWERS, Result
+from .answers import ANSWERS, Result, few_tested
 from .chosen import Choice, read_choice
 from .class_pictures import Drawing
 from .difference_shown import COLUMNS, compare
@@ -32,7 +32,7 @@ from .document import Page, Table, render_html, render_markdown
 from .finished import Problem, Run, read_runs
 from .groups import TestSet, group_runs, test_sets
 from .kept_maps import look
-from .sections import PICTURES, describe, few_tested, summary_table
+from .sections import PICTURES, describe, summary_table
 from .summary import report_table, summary
 
 COLUMNS_SHOWN = 6 + len(SCORES)

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from .. import figures
-from ..analysis.intervals import FEW_TESTED
 from ..analysis.metrics import Metric
-from ..analysis.tasks import ONE_CLASS, Task
+from ..analysis.tasks import Task
 from ..errors import InputError, RunError, first_line
 from ..frames import pd
 from ..tables import duration, large_number
-from .answers import Result
+from .answers import Result, few_tested
 from .class_pictures import Drawing
 from .difference_shown import p_value, points
 from .disputed import disagreement
@@ -66,15 +65,6 @@ def _legend(result: Result) -> str:
         "training images, measured without augmentation, and validation images at the best epoch: above 0 in "
         f"{task.score.title}, or below 0 in loss, a network knows its training images better.{macro}"
     )
-
-
-def few_tested(result: Result) -> list[str]:
-    """Return a hint at folds where few images are tested, and each run tests a part of them."""
-    run = result.test_set.groups[0].runs[0]
-    images = int(run.per_class["support"].sum())
-    if images >= FEW_TESTED or "folds" in result.table or result.test_set.task is not ONE_CLASS:
-        return []
-    return [f"Each run tests {images} images, and so few say little: data.folds=5 data.fold=0,1,2,3,4 tests all."]
 
 
 def with_images(test_set: TestSet) -> tuple[int, int]:
