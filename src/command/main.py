@@ -32,7 +32,7 @@ from .early import queue_again_early
 from .failures import exit_code, one_line, report, report_all
 from .launching import show
 from .resume import begin_or_go_on, check_requeue, check_same, merge_words, what_is_done
-from .shorthand import spell_out
+from .shorthand import spell_out, with_folders
 from .signals import answer_no_more, answer_signals, leave
 from .tasks import AfterSweep, Task, run_each, run_sweep
 
@@ -45,6 +45,7 @@ def checked(task: Verb) -> Verb:
 
     @wraps(task)
     def check_first(cfg: DictConfig, *args: Any, **kwargs: Any) -> Any:
+        cfg = with_folders(cfg)
         check_config(cfg)
         return task(cfg, *args, **kwargs)
 
