@@ -5,6 +5,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .activity import show
 from .command.main import checked, main
 from .command.next_steps import say_next
 
@@ -25,6 +26,7 @@ def adopt(cfg: "DictConfig") -> dict[str, Any]:
     from .runs.folder import ADOPTED
     from .runs.output import filled, output_folder, write_record
 
+    show("adopting")
     adopted = adopt_network(cfg)
     output = output_folder(cfg.output, None, "adopt")
     with filled(output, "adopt") as folder:

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .activity import clear, show
 from .command.destination import hydra_folder
 from .command.main import checked, main
 from .command.next_steps import data_words, say_next
@@ -39,6 +40,7 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     from .data import ImageDataModule  # torch, only now
 
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
+    show("looking at the images")
     data = ImageDataModule(**settings, seed=cfg.seed)
     earlier = read_earlier(data.chosen.exclude) if cfg.get("fix") else []
     data.prepare_data()
@@ -52,7 +54,9 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     if rows:
         write_text(path / "exclude.csv", write_rows(rows, earlier))
         written.append("exclude.csv")
-    get_console().print(page(result), soft_wrap=True)
+    clear()
+    console = get_console()
+    console.print(page(result), soft_wrap=not console.is_terminal)
     say_lines(log, "")
     log.info("written: %s", ", ".join(str(path / name) for name in written))
     if rows:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from .activity import cleared
 from .command.destination import hydra_folder
 from .command.main import checked, main
 from .command.next_steps import say_next
@@ -130,7 +131,7 @@ def _bar(name: str) -> Iterator[Callable[[str, float], None] | None]:
         return
     drawn = 0.0
     columns = (TextColumn("{task.description}"), BarColumn())
-    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
+    with cleared(), Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
         task = bar.add_task(name, total=1.0)
 
         def progress(what: str, share: float) -> None:

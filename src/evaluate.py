@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .activity import show
 from .command.main import checked, main
 from .command.next_steps import next_of, say_next
 from .runs.folder import RunFolder
@@ -30,6 +31,7 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     from .trained.checkpoint import choose_device, load_trained
     from .trained.decision import decision_of
 
+    show("evaluating")
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
     decision = decision_of(cfg, trained)
     examples = find_request(cfg, trained)

@@ -5,6 +5,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .activity import show
 from .command.main import checked, main
 from .command.next_steps import next_of, say_next
 from .explanation.request import check_request
@@ -27,6 +28,7 @@ def explain(cfg: "DictConfig") -> dict[str, Any]:
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained
 
+    show("explaining")
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
     output = output_folder(cfg.output, trained.run, "explain", cfg.method)
     with filled(output, "explain") as folder:

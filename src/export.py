@@ -5,6 +5,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .activity import show
 from .command.main import checked, main
 from .command.next_steps import say_next
 from .runs.folder import RunFolder
@@ -31,10 +32,11 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
     from .trained.checkpoint import load_trained  # torch, only now
     from .trained.decision import decision_of
 
+    show("exporting")
     trained = load_trained(cfg.checkpoint, multilabel=True)
     decision = decision_of(cfg, trained)
     pictures = choose_images(trained, cfg.images, cfg.data.root)
-    output = output_folder(cfg.output, trained.run, "export", cfg.format)
+    output = output_folder(cfg.output, trained.run, "export", cfg.format, replaced=True)
     with filled(output, "export") as folder:
         record = {
             "format": cfg.format,

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from rich import get_console
 
+from .activity import clear
 from .files import open_to_append
 from .ranks.place import is_follower
+from .tables import wrapped
 
 COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters (of C0 and C1, and those of Unicode that change the direction of writing)."""
@@ -21,6 +23,10 @@ COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 ODD = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What could begin a line in a file, or change how one is shown; tabs can't."""
+
+
+WHOLE = "whole"
+"""What `extra` says of a record that is to be copied, such as a command: it is one line, however long."""
 
 
 class ConsoleHandler(logging.Handler):
@@ -37,7 +43,10 @@ class ConsoleHandler(logging.Handler):
             return
         if record.name.split(".")[0] == __package__ or record.name == "__main__" or record.levelno >= logging.ERROR:
             try:
-                get_console().print(visible(self.format(record)), markup=False, highlight=False, soft_wrap=True)
+                text = visible(self.format(record))
+                if not getattr(record, WHOLE, False):
+                    text = for_screen(text)
+                get_console().print(text, markup=False, highlight=False, soft_wrap=True)
             except SystemExit as error:
                 if error.code != 1:  # not Rich's answer to a broken pipe, but SIGTERM while it was printing
                     raise
@@ -72,6 +81,7 @@ class LogFile(logging.FileHandler):
 
 def say_interrupted(remedy: str = "") -> None:
     """The one line on stderr for a run that was told to stop. At a terminal it takes the place of the ^C there."""
+    clear()
     start = "\r" if sys.stderr.isatty() else ""
     with suppress(OSError):  # of a terminal that has been closed
         print(f"{start}interrupted{remedy}", file=sys.stderr)
@@ -83,6 +93,12 @@ def visible(text: str) -> str:
     Line breaks and tabs stay.
     """
     return COMMANDS.sub("�", text)
+
+
+def for_screen(text: str) -> str:
+    """Text whose lines a terminal doesn't break within a word or a number; elsewhere as it is."""
+    console = get_console()
+    return wrapped(text, console.width) if console.is_terminal else text
 
 
 def escaped(text: str) -> str:

@@ -7,6 +7,7 @@ import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
+from .activity import clear, show
 from .command.main import checked, main
 from .prediction.request import check_prediction
 from .prediction.rows import STDOUT, stdout_kept
@@ -28,6 +29,7 @@ def predict(cfg: "DictConfig") -> dict[str, Any]:
     check_prediction(cfg)
     if cfg.output != STDOUT:
         return _predict(cfg)
+    clear()  # rows go to the terminal themselves, perhaps
     with stdout_kept() as stdout:
         try:
             return _predict(cfg, stdout)
@@ -47,6 +49,8 @@ def _predict(cfg: "DictConfig", stdout: TextIO | None = None) -> dict[str, Any]:
     from .trained.checkpoint import choose_device, load_trained  # torch, only now
     from .trained.pictures import open_run_split
 
+    if stdout is None:
+        show("predicting")
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
     source = open_run_split(where, trained, cfg.data.root) if where in SPLITS else paths
     task = prepare_labels(cfg, trained) if trained.multilabel else prepare(cfg, trained)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import activity
 from .command.main import checked, main
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ def report(cfg: "DictConfig") -> "Report":
     """Write the report of `cfg.runs` to `cfg.output` and show it. Raises `InputError` where no run can be compared."""
     from .reporting.report import show, write_report  # pandas and matplotlib, only now
 
+    activity.show("comparing runs and drawing")
     written = write_report(Path(cfg.runs).expanduser(), Path(cfg.output).expanduser())
+    activity.clear()
     show(written)
     return written
 

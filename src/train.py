@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import activity
 from .command.destination import hydra_folder
 from .command.main import checked, main
 from .command.next_steps import say_next
@@ -46,7 +47,8 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
     metrics = run_training(cfg, run, command=shlex.join(sys.orig_argv), resume=resume)
     write_page(run)
     if run.best_checkpoint.is_file():
-        say_next("train", run=run.shown, multilabel=bool(cfg.data.get("multilabel")))
+        tested = {"tested": run.shown} if cfg.test else {}  # the test set is left alone
+        say_next("train", run=run.shown, multilabel=bool(cfg.data.get("multilabel")), **tested)
     return metrics
 
 
@@ -69,9 +71,13 @@ def compare(sweep: Path) -> None:
     from .reporting.chosen import read_choice
     from .reporting.report import show, write_report
 
+    activity.show("comparing runs and drawing")
     try:
-        show(write_report(sweep, sweep / "report"))
+        written = write_report(sweep, sweep / "report")
+        activity.clear()
+        show(written)
     except InputError as error:
+        activity.clear()
         choice = read_choice(sweep)
         print(f"no report: {error}" if choice is None else f"{choice}\nno report: {error}")
 

@@ -120,8 +120,8 @@ def test_help_lists_the_groups_of_the_verb(verb: str, groups: list[str], tmp_pat
     result = subprocess.run(
         [sys.executable, "-m", f"src.{verb}", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    lines = result.stdout.split("Groups: ")[1].split("\n\n")[1].split("\n")
-    assert [line.split(": ")[0] for line in lines] == groups
+    listed = result.stdout.split("Groups: ")[1].split("Settings: ")[0].split("\n\n")[1:-1]
+    assert [lines.split(": ")[0] for lines in listed] == groups
 
 
 def test_a_sweep_prints_one_table(tmp_path: Path) -> None:

@@ -99,6 +99,9 @@ def test_the_runs_own_test_set(run: Path, tmp_path: Path, caplog: pytest.LogCapt
     table = next(message for message in caplog.messages if "95 % interval" in message)
     assert f"{record['test/accuracy']:.4f}" in table
     assert f"{record['calibration']['test/ece']:.4f}" in table
+    (said,) = [message for message in caplog.messages if message.startswith("test images ")]
+    low, high = record["intervals"]["test/accuracy"]
+    assert said.endswith(f"of 180 right: {record['test/accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f})")
 
 
 def test_the_temperature_is_kept_when_asked_for(run: Path, tmp_path: Path) -> None:

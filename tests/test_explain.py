@@ -1,7 +1,10 @@
 """`python -m src.explain` as a user meets it: its files, its pictures, its lines for wrong input."""
 
+import io
 import json
+import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,13 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rich
 import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
+from rich.console import Console
 
 from src.attribution.cam import gradcam
 from src.errors import InputError
 from src.explain import explain
+from src.runs.output import made
 from src.trained.checkpoint import load_trained
 from src.trained.pictures import open_pictures
 
@@ -25,6 +31,11 @@ ROOT = Path(__file__).parent.parent
 def explained(*overrides: str) -> dict[str, object]:
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         return explain(compose("explain", overrides=list(overrides)))
+
+
+def newest(run: Path) -> Path:
+    """Where the last explanation of a run lies."""
+    return run / "explain" / made(run, "explain")[-1]
 
 
 def names(folder: Path) -> list[str]:
@@ -40,7 +51,7 @@ def run(digits_run: Path, tmp_path: Path) -> Path:
 
 def test_maps_of_test_images_are_drawn_kept_and_told(run: Path) -> None:
     record = explained(f"checkpoint={run}", "max_images=5", "target=true")
-    folder = run / "explain/gradcam"
+    folder = newest(run)
     assert record == {
         key: value for key, value in json.loads((folder / "explain.json").read_text()).items() if key != "files"
     }
@@ -67,20 +78,32 @@ def test_maps_of_test_images_are_drawn_kept_and_told(run: Path) -> None:
             assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50, name
 
 
+def test_a_run_keeps_all_explanations(run: Path) -> None:
+    for method in ("gradcam", "layercam", "gradcam"):
+        explained(f"checkpoint={run}", "max_images=2", f"method={method}")
+    kept = made(run, "explain")
+    assert sorted(re.sub(r"^[\d_-]+", "", name).removesuffix("_2") for name in kept) == [
+        "gradcam",
+        "gradcam",
+        "layercam",
+    ]
+    assert all((run / "explain" / name / "sheet.png").is_file() for name in kept)
+
+
 def test_mistakes_are_shown_with_both_classes(run: Path) -> None:
     record = explained(f"checkpoint={run}", "misclassified=true", "images=train")
     told = record["explained"]
     assert isinstance(told, list)
     assert len(told) == min(32, int(str(record["of"])))
     assert all(one["true"] != one["predicted"] == one["explained"] for one in told)
-    with np.load(run / "explain/gradcam/maps.npz") as arrays:
+    with np.load(newest(run) / "maps.npz") as arrays:
         assert not np.allclose(arrays["maps"], arrays["true_maps"])
 
 
 @pytest.mark.parametrize("method", ["guided_gradcam", "guided_backprop"])
 def test_pixels_of_a_class_are_signed(run: Path, method: str) -> None:
     explained(f"checkpoint={run}", f"method={method}", "channels=null", "max_images=3", "target='7'")
-    with np.load(run / f"explain/{method}/maps.npz") as arrays:
+    with np.load(newest(run) / "maps.npz") as arrays:
         assert arrays["pixels"].shape == (3, 1, 16, 16)
         assert arrays["pixels"].min() < 0 < arrays["pixels"].max()
         assert arrays["explained"].tolist() == [7, 7, 7]
@@ -88,7 +111,7 @@ def test_pixels_of_a_class_are_signed(run: Path, method: str) -> None:
 
 def test_channels_are_shown_beside_a_control(run: Path) -> None:
     record = explained(f"checkpoint={run}", "method=deconvnet", "channels=3", "max_images=40")
-    folder = run / "explain/deconvnet"
+    folder = newest(run)
     told = record["channels"]
     assert isinstance(told, list)
     assert names(folder) == sorted(
@@ -111,7 +134,7 @@ def test_class_images_are_judged_beside_their_controls(run: Path, tmp_path: Path
     content["state_dict"]["network.fc.weight"] += 0.001
     torch.save(content, judge)
     record = explained(f"checkpoint={run}", "method=class_image", "per_class=2", "steps=24", f"judge={judge}")
-    folder = run / "explain/class_image"
+    folder = newest(run)
     figures = record["named_right"]
     assert isinstance(figures, dict)
     assert list(figures) == ["class_images", "pixel_ascent", "ascent_from_mean", "random_weights", "real"]
@@ -124,7 +147,7 @@ def test_class_images_are_judged_beside_their_controls(run: Path, tmp_path: Path
         assert arrays["steps"].tolist() == [0, 2, 4, 8, 16, 24]
     one = explained(f"checkpoint={run}", "method=class_image", "per_class=1", "steps=8", "judge=null", "target='4'")
     assert "named_right" not in one
-    assert names(folder) == [
+    assert names(newest(run)) == [
         "0000_4_1.png", "ascent_from_mean.npz", "class_images.npz", "explain.json", "pixel_ascent.npz",
         "random_weights.npz", "sheet.png", "steps.png",
     ]  # fmt: skip
@@ -147,10 +170,34 @@ def test_maps_are_measured_and_the_verdict_is_made_from_the_figures(run: Path, t
     stages = [row["stage"] for row in told["sanity"]]
     assert stages[0] == "fc"
     assert stages[-3:] == ["shuffled labels", "another image", "centre blob"]
-    folder = run / "explain" / method
+    folder = newest(run)
     assert {"faithfulness.png", "faithfulness.csv", "sanity.csv"} < set(names(folder))
-    assert len((folder / "faithfulness.csv").read_text().splitlines()) == 1 + 4 * 4
+    assert len((folder / "faithfulness.csv").read_text().splitlines()) == 1 + 3 * 4
     json.dumps(record, allow_nan=False)
+
+
+def test_figures_fit_80_columns_with_what_each_means_and_a_weak_control_is_told_first(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    control = tmp_path / "control"
+    shutil.copytree(run, control)
+    settings = control / ".hydra/config.yaml"
+    settings.write_text(settings.read_text().replace("shuffle_labels: false", "shuffle_labels: true"))
+    history = (control / "metrics.csv").read_text().splitlines()
+    at = history[0].split(",").index("train/accuracy")
+    history[-1] = ",".join("0.25" if place == at else cell for place, cell in enumerate(history[-1].split(",")))
+    (control / "metrics.csv").write_text("\n".join(history) + "\n")
+    monkeypatch.setattr(rich, "_console", Console(file=io.StringIO(), force_terminal=True, width=80, _environ={}))
+    caplog.set_level(logging.INFO, "src")
+    explained(f"checkpoint={run}", "max_images=12", "faithfulness=true", f"shuffled={control}")
+    said = [record.getMessage() for record in caplog.records if record.name == "src.explanation.truth"]
+    assert said[0] == "the network on shuffled labels knows 25 % of them by heart: a weak control"
+    table, meanings = said[1].strip().split("\n\n")
+    assert max(map(len, table.splitlines())) <= 80
+    rows = [line.split() for line in table.splitlines()[1:]]
+    assert [row[0] for row in rows if row[1] == "map"] == ["deletion", "insertion", "ROAD"]
+    assert [line.split()[0] for line in meanings.splitlines()] == ["deletion", "insertion", "ROAD"]
+    assert len(rows) == 12
 
 
 def test_a_process_explains_a_folder_with_odd_names_and_names_what_it_left_out(run: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Is the map true? What the network says once the pixels that a map calls important are gone, or nothing else is left.
 
 Deletion and insertion: Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. ROAD: Rong et al. 2022,
-https://arxiv.org/abs/2202.00449. Average drop: Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063.
+https://arxiv.org/abs/2202.00449. Not the average drop of Grad-CAM++: it falls with every pixel that a mask lets
+through, true or not.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +17,17 @@ from ..frames import pd
 from .intervals import between, mean_interval
 from .perturbation import EXPLANATIONS, Predict, Scores, ordered, probabilities
 
-MEASURES = {"deletion": -1, "insertion": 1, "road": 1, "drop": -1}
-"""Each measure, with 1 where more is better and −1 where less is."""
-JUDGED = ("deletion", "insertion", "road")
-"""The measures behind the verdict. Not the drop: it falls with every pixel that a mask lets through, true or not."""
+MEASURES = {"deletion": -1, "insertion": 1, "road": 1}
+"""Each measure, with 1 where more is better and −1 where less is. The verdict counts them all."""
+
+TITLES = {"deletion": "deletion", "insertion": "insertion", "road": "ROAD"}
+
+MEANINGS = {
+    "deletion": "the class's probability while the pixels that the map puts first are greyed, averaged; less is better",
+    "insertion": "the same while they are put into the blurred image; more is better",
+    "road": "how much lower it is with the map's first 20, 40, 60 and 80 % of the pixels made up from their neighbours "
+    "than with its last, halved; more is better",
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class Faithfulness:
         rows: one for each measure and explanation, in the order of `MEASURES`.
         values: (N,) by measure and explanation. deletion, insertion: area under the curve, in [0, 1]; road: half the
             difference in probability without the least and without the most relevant pixels, averaged over the shares
-            removed; drop: the share of its probability that the class loses where the map is low.
+            removed.
         curves: (N, steps + 1), deletion and insertion over `fractions` in [0, 1], by measure and explanation.
         skipped: images whose map is constant or not finite, and so orders no pixels. They are NaN in all of the above,
             for the baselines too, so that all are measured on the same images.
@@ -84,14 +92,13 @@ class Faithfulness:
     def verdict(self, baseline: str = "centre blob") -> str:
         """Say in one sentence whether the maps are better than the baseline, by which measures, and by how much."""
         groups: dict[str, list[str]] = {"better": [], "worse": [], "not told apart": []}
-        for measure in JUDGED:
+        for measure in MEASURES:
             ours, theirs = (self.row(measure, name) for name in ("map", baseline))
             interval = f"{theirs.difference:+.3f} {between(theirs.difference_low, theirs.difference_high, '+.3f')}"
-            name = "ROAD" if measure == "road" else measure
-            groups[theirs.verdict].append(f"{name} {ours.mean:.3f} against {theirs.mean:.3f}, {interval}")
+            groups[theirs.verdict].append(f"{TITLES[measure]} {ours.mean:.3f} against {theirs.mean:.3f}, {interval}")
         parts = "; ".join(f"{verdict} by {' and '.join(by)}" for verdict, by in groups.items() if by)
         count = len(groups["better"])
-        which = "are" if count == len(JUDGED) else "are in part, and in part not," if count else "are not"
+        which = "are" if count == len(MEASURES) else "are in part, and in part not," if count else "are not"
         article = "an" if baseline == "inverted" else "a"
         what = baseline if baseline == "centre blob" else f"{baseline} map"
         return (
@@ -118,11 +125,10 @@ def faithfulness(
     """Measure raw `maps` (N, h, w) that explain the class `targets` (N,) of normalised `images` (N, C, H, W).
 
     Pixels are ordered by the raw values, upsampled. Deletion replaces the most relevant pixels by the data's mean (0),
-    insertion puts them into the blurred image, both in `steps` equal shares; ROAD imputes the shares `removed`, and the
-    drop fades the image to the mean by the map as it is shown (`scale_maps`).
+    insertion puts them into the blurred image, both in `steps` equal shares; ROAD imputes the shares `removed`.
 
     The baselines are a random map on the same grid for each image, a Gaussian in the middle, and the inverted map: the
-    reverse order and, for the drop, one minus the mask.
+    reverse order.
 
     `predict` gets at most `batch_size` images at a time, and only these are held in memory. `progress` gets the share
     done so far, in [0, 1]. The same `seed` gives the same figures.
@@ -154,15 +160,12 @@ def _usable(
 
 def _values(scores: Scores) -> Scores:
     """Return the figure of each image, (N,), by measure and explanation."""
-    whole = scores["deletion"]["map"][:, 0]
     values: Scores = {measure: {} for measure in MEASURES}
     for name in EXPLANATIONS:
         for measure in ("deletion", "insertion"):
             curve = scores[measure][name]
             values[measure][name] = (curve[:, 1:] + curve[:, :-1]).mean(axis=1) / 2  # trapezoids of equal widths
         values["road"][name] = (scores["least"][name] - scores["most"][name]).mean(axis=1) / 2
-        lost = np.maximum(0, whole - scores["masked"][name][:, 0])
-        values["drop"][name] = lost / np.where(whole > 0, whole, 1)  # what was 0 cannot drop
     return values
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..figures import scale_maps, upsample
+from ..figures import upsample
 
 Predict = Callable[[NDArray[np.float32]], Any]
 """Normalised images (n, C, H, W) → class probabilities (n, K), as anything that NumPy reads as an array."""
@@ -47,15 +47,15 @@ def probabilities(
     """Return the explained class's probability for all changed images, (N, …) by change and explanation.
 
     `deletion` and `insertion`: by step; `most` and `least`: with the most, or least, relevant shares of the pixels
-    imputed; `masked`: faded by the map. NaN for images that are not among the indices `usable`.
+    imputed. NaN for images that are not among the indices `usable`.
     """
-    lengths = {"deletion": steps + 1, "insertion": steps + 1, "most": len(removed), "least": len(removed), "masked": 1}
+    lengths = {"deletion": steps + 1, "insertion": steps + 1, "most": len(removed), "least": len(removed)}
     scores = {
         what: {name: np.full((len(images), length), np.nan) for name in EXPLANATIONS}
         for what, length in lengths.items()
     }
     trials = _trials(images, maps, usable, scores, removed, seed)
-    total = len(usable) * (3 + len(EXPLANATIONS) * (2 * (steps - 1) + 1) + 2 * 3 * len(removed))
+    total = len(usable) * (3 + len(EXPLANATIONS) * 2 * (steps - 1) + 2 * 3 * len(removed))
     for done in _answers(predict, trials, targets, batch_size):
         if progress is not None:
             progress(done / total)
@@ -74,8 +74,7 @@ def _trials(
     """Yield all changed images, one by one; `_complete` adds what follows from them."""
     size, random = images.shape[2:], np.random.default_rng(seed)
     pixels = size[0] * size[1]
-    blob = centre_blob(size)
-    blob_order = pixel_order(blob, size, seed)
+    blob_order = pixel_order(centre_blob(size), size, seed)
     parts = [round(share * pixels) for share in removed]
     steps = scores["deletion"]["map"].shape[1] - 1
     amounts = [round(step / steps * pixels) for step in range(steps + 1)]
@@ -85,9 +84,7 @@ def _trials(
         order = pixel_order(maps[i], size, own)
         orders = {"map": order, "random": pixel_order(chance, size, own), "centre blob": blob_order}
         orders["inverted"] = order[::-1]
-        heats = scale_maps(np.stack([maps[i], chance]).astype(np.float32), size)
-        masks = {"map": heats[0], "random": heats[1], "centre blob": blob, "inverted": 1 - heats[0]}
-        yield from _one_image(images[i], int(i), orders, masks, amounts, scores)
+        yield from _one_image(images[i], int(i), orders, amounts, scores)
         for name in ("map", "random"):
             for place, part in enumerate(parts):
                 for what, chosen in (("most", orders[name][:part]), ("least", orders[name][pixels - part :])):
@@ -103,11 +100,10 @@ def _one_image(
     image: NDArray[np.float32],
     i: int,
     orders: dict[str, NDArray[np.int64]],
-    masks: dict[str, NDArray[np.float32]],
     amounts: Sequence[int],
     scores: Scores,
 ) -> Iterator[Trial]:
-    """Yield deletion, insertion and the faded image; what all explanations share goes to the map's scores."""
+    """Yield deletion and insertion; what all explanations share goes to the map's scores."""
     hidden, mean, last = blurred(image), np.zeros_like(image), len(amounts) - 1
     yield image, scores["deletion"]["map"], (i, 0)
     yield mean, scores["deletion"]["map"], (i, last)
@@ -117,7 +113,6 @@ def _one_image(
             chosen = order[: amounts[step]]
             yield replaced(image, chosen, mean), scores["deletion"][name], (i, step)
             yield replaced(hidden, chosen, image), scores["insertion"][name], (i, step)
-        yield image * masks[name], scores["masked"][name], (i, 0)
 
 
 def _answers(predict: Predict, trials: Iterable[Trial], targets: NDArray[np.integer], batch_size: int) -> Iterator[int]:

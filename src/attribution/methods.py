@@ -124,8 +124,11 @@ def find_map_method(name: str) -> str:
 
 
 def list_methods(*kinds: Kind) -> str:
-    """Return a line for each kind: what its methods draw, and their names."""
-    return "\n".join(f"  {KINDS[kind]:<32} {' '.join(methods_of(kind))}" for kind in kinds or KINDS)
+    """Return what the methods of each kind draw, and a line for each with its title."""
+    lines = []
+    for kind in kinds or KINDS:
+        lines += [f"  {KINDS[kind]}", *(f"    {name:<17} {METHODS[name].title}" for name in methods_of(kind)), ""]
+    return "\n".join(lines[:-1])
 
 
 OmegaConf.register_new_resolver("methods", list_methods, replace=True)  # for --help

@@ -7,11 +7,27 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import RichProgressBar
 from rich.console import Console
+from rich.progress import ProgressColumn, TimeRemainingColumn
+from rich.table import Column
 
+from ..activity import clear
 from ..tables import duration
 from .throughput import Throughput
 
 log = logging.getLogger(__name__)
+
+
+MEASURED = {
+    "baseline": "Before training",
+    "best_train": "Measuring: train",
+    "best_val": "Measuring: validation",
+    "test": "Measuring: test",
+}
+"""What a bar says of the images that the module measures, by `evaluated`."""
+
+
+WIDE = 120
+"""Columns of a terminal in which all of Lightning's bar stands in a line with our figures."""
 
 
 class TrainingBar(RichProgressBar):
@@ -26,6 +42,26 @@ class TrainingBar(RichProgressBar):
         self._outputs: dict[str, Any] = {}
         self._read_at = 0.0
         self._figures: dict[str, Any] = {}
+
+    def _init_progress(self, trainer: L.Trainer) -> None:
+        clear()  # one bar at a time
+        super()._init_progress(trainer)
+        if self.progress is not None:
+            self.progress.live.transient = True  # gone when it is done
+        if self._metric_component is not None:
+            self._metric_component._table_column = Column(no_wrap=True)
+
+    def configure_columns(self, trainer: L.Trainer) -> list[ProgressColumn]:
+        columns: list[ProgressColumn] = super().configure_columns(trainer)
+        if self._console is None or self._console.width >= WIDE:
+            return columns
+        return [*columns[:3], TimeRemainingColumn(compact=True)]
+
+    @property
+    def test_description(self) -> str:
+        evaluated = getattr(self.trainer.lightning_module, "evaluated", ())
+        place = self._current_eval_dataloader_idx or 0
+        return MEASURED.get(evaluated[place], "Testing") if place < len(evaluated) else "Testing"
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: dict[str, Any], batch: Any, batch_idx: int

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from ..activity import clear
 from ..errors import InputError, RunError
 from ..logs import visible
 
@@ -20,6 +21,7 @@ def report_all(failures: Sequence[Failure], *, some_done: bool) -> int:
 
     It is 2 only where no run was begun: where `some_done`, wrong input of another run gives 1 too.
     """
+    clear()
     if not failures:
         return 0
     if len(failures) == 1 and not some_done:
@@ -31,6 +33,7 @@ def report_all(failures: Sequence[Failure], *, some_done: bool) -> int:
 
 def report(error: BaseException) -> int:
     """Print what went wrong, our own two errors in a line, a bug with its traceback, and return the exit code."""
+    clear()
     # A full disk, a folder that vanished, too little memory: no bugs, and train.log has the traceback.
     expected = isinstance(error, (InputError, RunError, OSError, MemoryError))
     if not expected or os.environ.get("HYDRA_FULL_ERROR") == "1":

@@ -15,6 +15,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ..activity import clear
 from ..errors import InputError, first_line
 from ..ranks.joining import crew
 from ..ranks.place import is_follower
@@ -45,6 +46,8 @@ def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]
         hydra_.compose_config(composer.verb, words, cfg.hydra.mode, with_log_configuration=True)
     context = HydraContext(config_loader=composer, callbacks=Callbacks(cfg))
     if cfg.hydra.mode == RunMode.MULTIRUN:
+        if not cfg.hydra.launcher._target_.startswith("hydra._internal."):
+            clear()  # the terminal is that of other processes, too
         try:
             sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=context, task_function=warned)
         except (HydraException, OmegaConfBaseException) as error:

@@ -16,6 +16,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from ..activity import begin, clear, ended
 from ..errors import InputError
 from ..logs import say_interrupted, while_read
 from ..ranks.crew import TOLD
@@ -25,13 +26,13 @@ from ..runs.folder import RunFolder
 from ..settings.check import check_config
 from ..settings.composing import Composer, composing, quote, quote_paths
 from ..settings.other_names import refuse_added
-from ..settings.refusals import explain_dashes
+from .dashes import refuse_dashes
 from .destination import choose_destination, writes_itself
 from .early import queue_again_early
 from .failures import exit_code, one_line, report, report_all
 from .launching import show
 from .resume import begin_or_go_on, check_requeue, check_same, merge_words, what_is_done
-from .shorthand import spell_out
+from .shorthand import spell_out, with_folders
 from .signals import answer_no_more, answer_signals, leave
 from .tasks import AfterSweep, Task, run_each, run_sweep
 
@@ -44,6 +45,7 @@ def checked(task: Verb) -> Verb:
 
     @wraps(task)
     def check_first(cfg: DictConfig, *args: Any, **kwargs: Any) -> Any:
+        cfg = with_folders(cfg)
         check_config(cfg)
         return task(cfg, *args, **kwargs)
 
@@ -73,7 +75,8 @@ def main(
     told = answer_signals()
     code, said, details = 1, "", ""
     try:
-        with join().answering(lambda ended: ended.told and queue_again_early(sys.argv[1:], ended.signal)):
+        answering = join().answering(lambda end: end.told and queue_again_early(sys.argv[1:], end.signal))
+        with answering, ended():
             code = _run(verb, task, summary, after_sweep, sys.argv[1:])
     except Exception as error:
         said, details = one_line(error), "".join(traceback.format_exception(error))
@@ -103,9 +106,8 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
         return _follow(verb, task, argv)
     argv = quote_paths(spell_out(verb, argv))
     parser = get_args_parser()
-    args, dashed = parser.parse_known_args(argv)
-    if dashed:
-        raise InputError(explain_dashes(verb, dashed[0], argv))
+    refuse_dashes(verb, parser, argv)
+    args = parser.parse_intermixed_args(argv)
     refuse_added(verb, args.overrides)
     for flag in ("config_path", "config_name", "config_dir", "experimental_rerun"):
         if getattr(args, flag) is not None:
@@ -122,6 +124,7 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
     if after_sweep is None and crew().place.size > 1:
         raise InputError(f"src.{verb} is the work of one process: start it without torchrun or srun")
     words = list(args.overrides)
+    begin("loading")
     with composing(verb) as composer:
         if after_sweep is not None:
             run, words = begin_or_go_on(composer, words, multirun=args.multirun)
@@ -176,6 +179,7 @@ def _resume(composer: Composer, task: Task, run: RunFolder, typed: Sequence[str]
     check_same(run, cfg, usual)
     done = what_is_done(run, cfg, usual)
     if done is not None:
+        clear()
         print(done)
         return 0
     results, failures = run_each(composer, cfg, task, None)

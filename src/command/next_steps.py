@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from ..logs import WHOLE
 from ..ranks.place import is_follower
 from ..settings.defaults import PACKAGE
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STEPS: Mapping[str, Sequence[str]] = {
-    "train": ("evaluate checkpoint={run}", "explain checkpoint={run}", "app checkpoint={run}"),
+    "train": ("evaluate checkpoint={tested}", "explain checkpoint={run}", "app checkpoint={run}"),
     "evaluate": ("explain checkpoint={run} misclassified=true", "predict checkpoint={checkpoint} images=PHOTOS"),
     "explain": ("explain checkpoint={run} faithfulness=true", "app checkpoint={checkpoint}"),
     "audit": ("audit {data} fix=copies", "train {data}"),
@@ -47,7 +48,7 @@ def say_next(verb: str, *, leave_out: Sequence[str] = (), multilabel: bool = Fal
         return
     steps = [step for step in STEPS[verb] if not any(f" {setting}=" in step for setting in leave_out)]
     for number, step in enumerate(filled_in(steps, multilabel=multilabel, **filled)):
-        log.info("%s%s", "next".ljust(13) if number == 0 else " " * 13, step)
+        log.info("%s%s", "next".ljust(13) if number == 0 else " " * 13, step, extra={WHOLE: True})
 
 
 def filled_in(steps: Sequence[str], *, multilabel: bool = False, **filled: Sequence[str]) -> list[str]:

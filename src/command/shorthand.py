@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from omegaconf import DictConfig, OmegaConf
+
 from ..runs.named import find_named
 from ..settings.other_names import in_full
 from ..settings.schema.verbs import VERBS
@@ -17,6 +19,18 @@ def spell_out(verb: str, argv: Sequence[str]) -> list[str]:
     """Return what was typed, with settings by their full names and runs by their folders, before paths are quoted."""
     sweep = any(word in ("-m", "--multirun") for word in argv)
     return [_with_folder(verb, word, sweep=sweep) for word in in_full(verb, argv)]
+
+
+def with_folders(cfg: DictConfig) -> DictConfig:
+    """Return a configuration that was composed in Python with runs by their folders, as `spell_out` has them."""
+    typed = {key: value for key in RUNS if isinstance(value := OmegaConf.select(cfg, key), str)}
+    found = {key: folder for key, value in typed.items() if (folder := _folder(value, key)) != value}
+    if not found:
+        return cfg
+    spelt = cfg.copy()
+    for key, folder in found.items():
+        spelt[key] = folder
+    return spelt
 
 
 def _with_folder(verb: str, word: str, *, sweep: bool) -> str:

@@ -138,7 +138,7 @@ class Sweep:
         if run.status == "refused":  # perhaps what was missing is there now
             run.record_file.unlink()
         resume = run.record_file.exists()
-        log.info("%s%s", name, self._time_left(hydra.job.num))
+        log.info("%s%s%s", name, self._time_left(hydra.job.num), self._best(cfg.monitor, cfg.mode))
         if not resume or run.overrides() is None:
             keep_settings(run, cfg)
         began = time.monotonic()
@@ -237,6 +237,19 @@ class Sweep:
         at_once = HydraConfig.get().launcher.get("n_jobs", 1)
         at_once = min(waiting, at_once if at_once > 0 else os.cpu_count() or 1)
         return f"; about {duration(waiting / at_once * fmean(seconds))} left"
+
+    def _best(self, monitor: str, mode: str) -> str:
+        """Return which run is the best so far by what chooses checkpoints; nothing before the first has finished."""
+        found = dict[int, float]()
+        for number in self._numbers():
+            run = RunFolder(self.folder / str(number))
+            with suppress(OSError, ValueError, KeyError):
+                if run.is_whole:
+                    found[number] = float(run.metrics()[monitor])
+        if not found:
+            return ""
+        best = (max if mode == "max" else min)(found, key=found.__getitem__)
+        return f"; best so far run {best + 1}, {monitor} {found[best]:.3f}"
 
 
 def settings(overrides: Sequence[str]) -> dict[str, str]:

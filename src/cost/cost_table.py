@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from ..tables import as_text
+from ..tables import as_text, screen_width
 
 SETTINGS = {
     "data": "data",
@@ -27,8 +27,8 @@ FIGURES = ("\nparameters", "\nMACs", "latency\nmean ms", "\nmedian", "\np95", "i
            "training\nimages/s", "inference\nMiB", "training\nMiB")  # fmt: skip
 """The headers of what `_figures` returns."""
 
-WIDTH = 120
-"""Characters of the widest table; a wider one becomes two."""
+ANY = 10_000
+"""Columns that hold any table."""
 
 
 def costs_text(costs: Sequence[Mapping[str, Any]]) -> str:
@@ -43,7 +43,7 @@ def costs_text(costs: Sequence[Mapping[str, Any]]) -> str:
     figures = [_figures(cost) for cost in costs]
     headers = [f"\n{SETTINGS[key]}" for key in differing]
     tables = [_table(["\nmodel", *headers], FIGURES, names, settings, figures)]
-    if differing and max(map(len, tables[0].split("\n"))) > WIDTH:
+    if differing and max(map(len, as_text(tables[0], ANY).split("\n"))) > screen_width():
         numbers = [[str(number)] for number in range(1, len(costs) + 1)]
         tables = [
             _table(["", "model", *(header.strip() for header in headers)], [], numbers, names, settings),
@@ -56,10 +56,10 @@ def costs_text(costs: Sequence[Mapping[str, Any]]) -> str:
         f"latency and inference MiB: one image, {_passes(costs, 'latency_passes')}; "
         f"inference images/s: {_passes(costs, 'batch_latency_passes')} of a batch",
     ]
-    return "\n".join(["\n\n".join(tables), "", *(note for note in notes if note)])
+    return "\n".join(["\n\n".join(map(as_text, tables)), "", *(note for note in notes if note)])
 
 
-def _table(left: Sequence[str], right: Sequence[str], *parts: Sequence[Sequence[str]]) -> str:
+def _table(left: Sequence[str], right: Sequence[str], *parts: Sequence[Sequence[str]]) -> Table:
     """Return columns aligned to the left and to the right; each of `parts` gives every row one or more cells."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for header in left:
@@ -68,7 +68,7 @@ def _table(left: Sequence[str], right: Sequence[str], *parts: Sequence[Sequence[
         table.add_column(header, no_wrap=True, justify="right")
     for cells in zip(*parts, strict=True):
         table.add_row(*(escape(cell) for part in cells for cell in part))
-    return as_text(table, width=10_000)
+    return table
 
 
 def _figures(cost: Mapping[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from rich import get_console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from ..activity import cleared
 from ..errors import InputError
 from ..files import replacing
 
@@ -79,7 +80,8 @@ def fetch(url: str, target: Path, size: int, algorithm: str) -> str:
     with (
         urllib.request.urlopen(url, timeout=TIMEOUT) as response,
         target.open("wb") as file,
-        Progress(*columns, console=get_console(), disable=not sys.stdout.isatty()) as progress,
+        cleared(),
+        Progress(*columns, console=get_console(), transient=True, disable=not sys.stdout.isatty()) as progress,
     ):
         task = progress.add_task("", total=size)
         left = size + 1

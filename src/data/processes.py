@@ -18,9 +18,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
+from rich import get_console
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..activity import cleared
 from ..errors import RunError
 from .workers import shielded
 
@@ -256,9 +258,13 @@ def verdict(file: object, number: int, what: str, lost: Callable[[str], T] | Non
 
 @contextmanager
 def file_progress(what: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Show a bar on stderr that counts files and disappears when done; nothing where stderr is not a terminal."""
-    console = Console(stderr=True)
+    """Show a bar on the terminal that counts files and disappears when done; nothing where there is no terminal.
+
+    It shares the console of the log, so that lines are printed above it; where stdout goes elsewhere, it is on stderr.
+    """
+    console = get_console() if get_console().is_terminal else Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
+    bar = Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal))
+    with cleared(), bar as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)

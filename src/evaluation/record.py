@@ -22,7 +22,7 @@ from ..trained.checkpoint import Trained
 from ..trained.examples import Examples, find_examples
 from ..trained.logits import probabilities
 from ..trained.temperature import read_calibration
-from ..training.results import write_answers
+from ..training.results import say_interval, write_answers
 from .binary import evaluate_binary
 from .copies import Copies, look_for_copies, write_copies
 from .measurement import Measured, Meter, compare
@@ -110,6 +110,7 @@ def evaluate_examples(
     wrong = _draw_mistakes(trained, examples, measured.targets, shares, mistakes, folder)
     say(found, scaled, len(trained.class_names), without)
     split, binary = examples.split, None
+    say_interval(found.estimates["accuracy"].value, images, split, own=examples.own)
     if len(trained.class_names) == 2:
         temperature = scaled.temperature.value if calibrate and scaled else _temperature(trained)
         said = (measured.logits, measured.targets, trained.class_names)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from ..runs.output import picture_name
 from ..tables import as_text
 from ..trained.checkpoint import Trained, load_trained
 from ..trained.pictures import open_data, open_split
-from .judge import Judgement, Verdict, judged, train_judge, unseen_images
+from .judge import Judgement, Verdict, judged, train_judge, unseen_images, weakness
 from .targets import find_class
 
 log = logging.getLogger(__name__)
@@ -43,10 +44,14 @@ Shown = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 @dataclass(frozen=True, eq=False)
 class Judging:
-    """Who judges, its name, and real images that it has not seen, uint8 (n, C, S, S), with their classes."""
+    """Who judges, its name, its accuracy, and real images that it has not seen, uint8 (n, C, S, S), with their classes.
+
+    The accuracy is that of its test set, or NaN where nothing says it.
+    """
 
     judge: Trained
     called: str
+    accuracy: float
     real: torch.Tensor
     targets: NDArray[np.int64]
 
@@ -94,10 +99,14 @@ def explain_classes(
         _sheets(folder, trained, trained, shown, title, "the network itself")
         return record
     shown["real images"] = _real(judging, classes, per_class)
+    share = judged(judging.judge.module, judging.real, judging.targets).share
+    weak = weakness(share if np.isnan(judging.accuracy) else judging.accuracy, len(trained.class_names))
     judgement = Judgement(*_sheets(folder, trained, judging.judge, shown, title, judging.called))
+    if weak is not None:
+        log.warning("%s", weak)
     log.info("\nTop-1 of the judge, %s\n\n%s\n", judging.called, as_text(judgement.table()))
     judge_said = {"judge": str(judging.judge.path), "judge_network": judging.judge.name}
-    return record | judge_said | {"named_right": judgement.figures}
+    return record | judge_said | {"named_right": judgement.figures, "judge_too_weak": weak is not None}
 
 
 def _sheets(
@@ -190,7 +199,8 @@ def _find_judge(trained: Trained, judge: str | None, images: int, data_root: str
             raise InputError(f"{folder} holds a judge for other classes: remove it, or say judge=RUN")
         real, targets = unseen_images(folder, images, data_root)
         other = load_trained(folder, trained.device)
-        return Judging(other, f"{found.name} ({found.accuracy:.3f} on test images)", real, targets)
+        called = f"{found.name} ({found.accuracy:.3f} on test images)"
+        return Judging(other, called, found.accuracy, real, targets)
     other = load_trained(judge, trained.device, "judge")
     own, theirs = trained.module.state_dict(), other.module.state_dict()
     same_run = trained.run is not None and other.run is not None and trained.run.path.samefile(other.run.path)
@@ -203,7 +213,14 @@ def _find_judge(trained: Trained, judge: str | None, images: int, data_root: str
         raise InputError(f"judge={judge} and the checkpoint belong to no run that has real images: say judge=RUN")
     pictures = open_split(run, "test", other.geometry, other.class_names, data_root)
     chosen = pictures.some(images, seed=0)
-    return Judging(other, other.name, pictures.take(chosen), pictures.targets[chosen])
+    return Judging(other, other.name, _accuracy(other), pictures.take(chosen), pictures.targets[chosen])
+
+
+def _accuracy(judge: Trained) -> float:
+    """Return the test accuracy that a judge's run has written; NaN without one."""
+    with suppress(OSError, ValueError, KeyError):
+        return float(judge.run.metrics()["test/accuracy"]) if judge.run is not None else float("nan")
+    return float("nan")
 
 
 def _real(judging: Judging, classes: Sequence[int], per_class: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

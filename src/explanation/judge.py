@@ -94,6 +94,20 @@ class Judgement:
         return table
 
 
+def weakness(accuracy: float, classes: int) -> str | None:
+    """Say why a judge with this test accuracy can't judge; None where it can.
+
+    It must be right more often than half-way between chance and always: 0.75 of two classes, 0.55 of ten.
+    """
+    enough = (1 + 1 / classes) / 2
+    if accuracy >= enough:
+        return None
+    return (
+        f"the judge is too weak to judge: it names {accuracy:.2f} of real images right, chance {1 / classes:.2f}, "
+        f"and should {enough:.2f}: train one for longer, and say judge=RUN"
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Judge:
     """A trained judge: its `module`, the `checkpoint` it came from, its test `accuracy` in [0, 1], its `seconds`."""
@@ -157,6 +171,10 @@ def train_judge(
     target = RunFolder(folder)
     if not target.is_whole:
         log.info("training a judge: %s, seed %d, in %s", settings.model.name, settings.seed, target.shown)
+        epochs, most = settings.trainer.max_epochs, settings.data.max_images
+        log.info(
+            "%d epochs of at most %s images, with checkpoints on disk; judge=null does without", epochs, f"{most:,}"
+        )
         train_beside(settings, target, "judge")
     judge = read_judge(folder)
     own = run_settings(target)

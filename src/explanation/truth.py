@@ -14,7 +14,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from .. import figures
-from ..analysis.faithfulness import MEASURES, Faithfulness, faithfulness
+from ..analysis.faithfulness import MEANINGS, MEASURES, TITLES, Faithfulness, faithfulness
 from ..analysis.intervals import between
 from ..analysis.maps import Agreement, agreements
 from ..analysis.perturbation import EXPLANATIONS, centre_blob
@@ -62,10 +62,13 @@ def measure(
     figures.save(chart, folder / "faithfulness.png")
     found.table().to_csv(folder / "faithfulness.csv", index=False)
     rows.drop(columns="draws").to_csv(folder / "sanity.csv", index=False)
-    log.info("\n%s\n\n%s\n\n%s\n", as_text(_table(found), 180), as_text(_sanity_table(checked)), found.verdict())
     # JSON has no NaN: what could not be measured is null.
     told = {**found.as_json(), "sanity": json.loads(rows.to_json(orient="records"))}
-    return told if shuffled is None else told | {"shuffled_labels": _describe(shuffled)}
+    if shuffled is not None:  # first: what follows is read in its light
+        told["shuffled_labels"] = _describe(shuffled)
+    log.info("\n%s\n\n%s\n", as_text(_table(found)), _meanings())
+    log.info("%s\n\n%s\n", as_text(_sanity_table(checked)), found.verdict())
+    return told
 
 
 def _describe(shuffled: Trained) -> dict[str, Any]:
@@ -123,19 +126,23 @@ def _sanity(
 
 
 def _table(found: Faithfulness) -> Table:
-    """Return a row for each explanation; behind each baseline's mean stands whether the map is better."""
+    """Return a row for each measure and explanation: its mean, and the map's lead over a baseline, image by image."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    table.add_column("")
-    for measured, sign in MEASURES.items():
-        table.add_column(f"{measured} ({'more' if sign > 0 else 'less'} is better)", justify="right")
-    for name in EXPLANATIONS:
-        rows = [found.row(measured, name) for measured in MEASURES]
-        told = [f" (map {row.verdict})" if row.verdict else "" for row in rows]
-        table.add_row(
-            name,
-            *(f"{row.mean:.3f} {between(row.low, row.high)}{words}" for row, words in zip(rows, told, strict=True)),
-        )
+    for number, column in enumerate(("", "", "mean", "map minus it", "95 % interval")):
+        table.add_column(column, justify="right" if number > 1 else "left", no_wrap=True)
+    table.add_column("the map is", no_wrap=True)
+    for measured in MEASURES:
+        for name in EXPLANATIONS:
+            row = found.row(measured, name)
+            lead = [f"{row.difference:+.3f}", between(row.difference_low, row.difference_high, "+.3f"), row.verdict]
+            told = [TITLES[measured], name, f"{row.mean:.3f}"] if name == "map" else ["", name, f"{row.mean:.3f}"]
+            table.add_row(*told, *(lead if row.verdict else ["", "", ""]))
     return table
+
+
+def _meanings() -> str:
+    """Return a line for each measure, which says what it is."""
+    return "\n".join(f"{TITLES[measured]:<12} {meaning}" for measured, meaning in MEANINGS.items())
 
 
 def _sanity_table(checked: list[Agreement]) -> Table:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..activity import clear
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def settings(port: int) -> dict[str, Any]:
 
 
 def _announce(url: str, browser: bool) -> None:
+    clear()
     log.info("page  %s  (Ctrl-C ends it)", url)
     # A browser in the terminal, such as lynx, would take the terminal away from us.
     screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

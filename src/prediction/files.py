@@ -58,7 +58,7 @@ class Task:
         found = some_fit(stream(self.trained, source, self.batch_size, workers), self.trained)
         with (
             RowFile(output, self.kind, columns, stream_to) as file,
-            file_progress("Predicting", len(source)) as advance,
+            file_progress("Predicting", len(source), shown=not (stream_to and stream_to.isatty())) as advance,
         ):
             for answers in found:
                 summary.clipped += answers.clipped

@@ -52,7 +52,7 @@ class LabelTask:
         found = some_fit(stream(self.trained, source, self.batch_size, workers), self.trained)
         with (
             AppendedFile(output / f"predictions.{self.kind}", header if self.kind == "csv" else "", stream_to) as file,
-            file_progress("Predicting", len(source)) as advance,
+            file_progress("Predicting", len(source), shown=not (stream_to and stream_to.isatty())) as advance,
         ):
             for answers in found:
                 summary.clipped += answers.clipped

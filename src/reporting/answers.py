@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis.intervals import FEW_TESTED
 from ..analysis.tasks import ONE_CLASS, Task
 from ..frames import pd
 from ..tables import large_number
@@ -174,6 +175,15 @@ ANSWERS: Mapping[str, Callable[[Result], str]] = {
     "sharpness": sharpness,
     "depth": depth,
 }
+
+
+def few_tested(result: Result) -> list[str]:
+    """Return a hint at folds where few images are tested, and each run tests a part of them."""
+    run = result.test_set.groups[0].runs[0]
+    images = int(run.per_class["support"].sum())
+    if images >= FEW_TESTED or "folds" in result.table or result.test_set.task is not ONE_CLASS:
+        return []
+    return [f"Each run tests {images} images, and so few say little: data.folds=5 data.fold=0,1,2,3,4 tests all."]
 
 
 def _level(row: Row, task: Task) -> str:

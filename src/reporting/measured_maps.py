@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from ..analysis.faithfulness import JUDGED
+from ..analysis.faithfulness import MEASURES
 from ..runs.contents import UnusableError, read_json
+from ..runs.output import made
 from .document import Section, Table
 from .finished import Run
 from .groups import Group
@@ -51,18 +52,19 @@ def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
 
 
 def read_measured(run: Run) -> tuple[list[Measured], list[str]]:
-    """Return what was measured of a run's maps, and which records can't be read and why."""
-    found, lost = [], []
-    for file in sorted(run.folder.path.glob("explain/*/explain.json")):
+    """Return what was last measured of a run's maps by each method, and which records can't be read and why."""
+    found, lost = dict[tuple[str, str], Measured](), []
+    for name in made(run.folder.path, "explain"):
         try:
-            record = read_json(run.folder.path, str(file.relative_to(run.folder.path)))
+            record = read_json(run.folder.path, f"explain/{name}/explain.json")
             if record.get("faithfulness"):  # only maps have one, and only if it was asked for
-                found.append(_measured(record))
+                measured = _measured(record)
+                found[measured.method, measured.layer] = measured
         except UnusableError as error:
             lost.append(f"run {run.name}, {error}")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            lost.append(f"run {run.name}, explain/{file.parent.name}/{file.name} is damaged ({type(error).__name__})")
-    return found, lost
+            lost.append(f"run {run.name}, explain/{name}/explain.json is damaged ({type(error).__name__})")
+    return list(found.values()), lost
 
 
 def _measured(record: dict[str, Any]) -> Measured:
@@ -73,21 +75,21 @@ def _measured(record: dict[str, Any]) -> Measured:
         layer=str(record["layer"]),
         images=int(figures["images"]),
         means={
-            (measure, name): float(rows[measure, name]["mean"]) for measure in JUDGED for name in ("map", *BASELINES)
+            (measure, name): float(rows[measure, name]["mean"]) for measure in MEASURES for name in ("map", *BASELINES)
         },
-        verdicts={(measure, name): str(rows[measure, name]["verdict"]) for measure in JUDGED for name in BASELINES},
+        verdicts={(measure, name): str(rows[measure, name]["verdict"]) for measure in MEASURES for name in BASELINES},
     )
 
 
 def _row(label: str, found: Sequence[Measured]) -> list[str]:
     means = {key: fmean(one.means[key] for one in found) for key in found[0].means}
     cells = [
-        " / ".join(f"{means[measure, name]:.3f}" for name in ("map", "random", "centre blob")) for measure in JUDGED
+        " / ".join(f"{means[measure, name]:.3f}" for name in ("map", "random", "centre blob")) for measure in MEASURES
     ]
     better = []
     for name in BASELINES:
-        count = fmean(sum(one.verdicts[measure, name] == "better" for measure in JUDGED) for one in found)
-        better.append(f"{count:.3g} of {len(JUDGED)}")
+        count = fmean(sum(one.verdicts[measure, name] == "better" for measure in MEASURES) for one in found)
+        better.append(f"{count:.3g} of {len(MEASURES)}")
     images = sorted({one.images for one in found})
     return [
         label,

@@ -12,15 +12,17 @@ from rich.cells import cell_len
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from ..analysis.intervals import wilson
 from ..analysis.metrics import SCORES
+from ..analysis.tasks import ONE_CLASS
 from ..errors import InputError
 from ..figures.style import printable
 from ..files import move_files, refuse_links, write_text
 from ..frames import pd
-from ..logs import visible
+from ..logs import for_screen, visible
 from ..runs.folder import RunFolder
-from ..tables import WIDTH, as_text
-from .answers import ANSWERS, Result
+from ..tables import as_text, screen_width
+from .answers import ANSWERS, Result, few_tested
 from .chosen import Choice, read_choice
 from .class_pictures import Drawing
 from .difference_shown import COLUMNS, compare
@@ -34,8 +36,8 @@ from .sections import PICTURES, describe, summary_table
 from .summary import report_table, summary
 from .tasks import parts_of
 
-COLUMNS_SHOWN = 5 + len(SCORES)
-"""On a terminal at most: model, runs, the metrics, before, gap and loss gap."""
+COLUMNS_SHOWN = 6 + len(SCORES)
+"""On a terminal at most: model, runs, the metrics with an interval, before, gap and loss gap."""
 
 WIDEST_NAME = 40
 """Columns of a terminal that a model's name may take from the numbers; a longer one goes on below."""
@@ -131,9 +133,15 @@ def _results(sets: Sequence[TestSet]) -> tuple[list[Result], list[Problem]]:
 
 def show(report: Report) -> None:
     """Print a table for each test set, the answer, what was left out, and where the report is."""
-    say = partial(get_console().print, markup=False, highlight=False, soft_wrap=True)
+    print_ = partial(get_console().print, markup=False, highlight=False, soft_wrap=True)
+
+    def say(text: str) -> None:
+        print_(for_screen(text))
+
     for result in report.results:
         say(f"\n{result.test_set.name}\n\n{as_text(plain_table(summary_table(result.table, result.test_set.task)))}")
+        for hint in few_tested(result):
+            say(f"\n{hint}")
     say("")
     for sentence in report.answer:
         say(visible(sentence))
@@ -144,10 +152,11 @@ def show(report: Report) -> None:
 
 def plain_table(table: Table) -> RichTable:
     """Return the first columns of a page's table: as many as a terminal shows without breaking a number."""
+    room = screen_width()
     rows = [[printable(cell) for cell in row] for row in table.rows]
     widths = [max(map(cell_len, column)) + GAP for column in zip(table.columns, *rows, strict=True)]
     totals = itertools.accumulate([min(widths[0], WIDEST_NAME), *widths[1:]])
-    shown = min(COLUMNS_SHOWN, sum(total <= WIDTH for total in totals))
+    shown = min(COLUMNS_SHOWN, sum(total <= room for total in totals))
     rich = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for number, column in enumerate(table.columns[:shown]):
         rich.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number > 0)
@@ -194,7 +203,11 @@ def _chosen(choice: Choice, runs: Sequence[Run]) -> str:
     reached = "it is not in the tables"
     if run is not None:
         task = run.task
-        reached = f"{task.before}{100 * run.metrics[f'test/{task.first}']:.1f} %{task.after}"
+        share = run.metrics[f"test/{task.first}"]
+        reached = f"{task.before}{100 * share:.1f} %{task.after}"
+        if task is ONE_CLASS:
+            low, high = wilson(share, int(run.per_class["support"].sum()))
+            reached += f" (95 % interval {100 * low:.1f} to {100 * high:.1f})"
     return f"T{str(choice)[1:]}: {reached}. The tables are in the order of the test set, which chose nothing."
 
 

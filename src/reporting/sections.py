@@ -12,7 +12,7 @@ from ..analysis.tasks import Task
 from ..errors import InputError, RunError, first_line
 from ..frames import pd
 from ..tables import duration, large_number
-from .answers import Result
+from .answers import Result, few_tested
 from .class_pictures import Drawing
 from .difference_shown import p_value, points
 from .disputed import disagreement
@@ -33,8 +33,9 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
     groups = result.test_set.groups
     task = result.test_set.task
     tables = [summary_table(result.table, task), *_comparisons(result)]
+    notes = [_legend(result), *_machines(groups), *few_tested(result)]
     sections = [
-        Section(result.test_set.name, [_legend(result), *_machines(groups)], tables, _costs(result, draw)),
+        Section(result.test_set.name, notes, tables, _costs(result, draw)),
         Section("Learning", pictures=_curves(groups, task, draw)),
         Section(task.classes.capitalize(), pictures=parts_of(task).classes(result.test_set, draw)),
         _disagreements(result, draw),
@@ -97,13 +98,15 @@ def _hardware(record: Mapping[str, Any]) -> str | None:
 def summary_table(table: pd.DataFrame, task: Task) -> Table:
     """Return the summary as text: percent, `mean ± sd`, a dash for what is unknown; columns of dashes are left out."""
     first = task.score
+    others = {name: metric for name, metric in task.scores.items() if metric is not first}
     columns = {
         "runs": [str(n) for n in table["n"]],
-        **{metric.title: _cells(table, f"test_{name}", metric) for name, metric in task.scores.items()},
+        first.title: _cells(table, f"test_{first.name}", first),
+        "95 % interval": _between(table, f"test_{first.name}"),
+        **{metric.title: _cells(table, f"test_{name}", metric) for name, metric in others.items()},
         "before": _cells(table, f"baseline_{first.name}", first),
         "gap": _cells(table, f"gap_{first.name}", first),
         "loss gap": _cells(table, "gap_loss", task.metrics["loss"]),
-        "95 % interval": _between(table, f"test_{first.name}"),
         "best epoch": [_spread(*pair, digits=0) for pair in _means_and_sds(table, "best_epoch")],
         "training": [duration(seconds) for seconds in table["train_seconds"]],
         "parameters": [large_number(count) for count in table["parameters"]],

@@ -1,6 +1,7 @@
 """The folder that a verb writes its answer to: filled as a whole, or left as it was."""
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from ..files import move_files, refuse_links, write_text
 from .contents import UnusableError, read_json
 from .folder import RunFolder
 from .reserved import reserved
+
+TIMED = r"\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}"
+"""How the name of a folder begins that is called by the time."""
 
 
 @contextmanager
@@ -61,16 +65,36 @@ def picture_name(number: int, name: str) -> str:
     return f"{number:04d}_{stem}.png"
 
 
-def output_folder(output: str | None, run: RunFolder | None, verb: str, name: str | None = None) -> Path:
-    """Return `output`, or without it a folder below the run or `outputs`, called `name` or else by the time."""
+def output_folder(
+    output: str | None, run: RunFolder | None, verb: str, name: str | None = None, *, replaced: bool = False
+) -> Path:
+    """Return `output`, or without it a new folder below the run or `outputs`, called by the time and `name`.
+
+    With `replaced` a run has one folder for all that is made of that name.
+    """
     if output is not None:
         return Path(output).expanduser()
-    now = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    if run is not None:
-        folder = run.path / verb / (name or now)
-        refuse_links(run.path, folder)
-        return folder
-    return Path("outputs") / verb / (f"{now}_{name}" if name else now)
+    now = "_".join([f"{datetime.now():%Y-%m-%d_%H-%M-%S}", *([name] if name else [])])
+    if run is None:
+        return _unused(Path("outputs") / verb / now)
+    folder = run.path / verb / name if name and replaced else _unused(run.path / verb / now)
+    refuse_links(run.path, folder)
+    return folder
+
+
+def made(run: Path, verb: str) -> list[str]:
+    """Return the names of the folders in which a run keeps what a verb made, the newest last.
+
+    Those of earlier versions, which are called by what is in them, such as `gradcam`, come before those with a time.
+    """
+    found = [file.parent.name for file in run.glob(f"{verb}/*/{verb}.json")]
+    return sorted(found, key=lambda name: (re.match(TIMED, name) is not None, name))
+
+
+def _unused(folder: Path) -> Path:
+    """Return the folder, or where another one was made in the same second, one beside it."""
+    others = (folder.with_name(f"{folder.name}_{number}") for number in range(2, 1000))
+    return next((path for path in (folder, *others) if not os.path.lexists(path)), folder)
 
 
 def _files_of(output: Path, verb: str) -> list[str]:

@@ -21,6 +21,7 @@ from ..errors import InputError, first_line
 RESOLVERS = frozenset(
     {
         "full_or_quick",
+        "fitted",
         "groups",
         "hex",
         "hydra",
@@ -36,7 +37,7 @@ RESOLVERS = frozenset(
 )
 """Ours and Hydra's. OmegaConf's own read the environment, and make settings out of text: `oc.env`, `oc.decode`, …"""
 
-OF_HELP = frozenset({"groups", "methods", "settings"})
+OF_HELP = frozenset({"fitted", "groups", "methods", "settings"})
 """Those that say something of the whole configuration or of files: for the text of `--help` alone."""
 
 LONGEST = 2_000

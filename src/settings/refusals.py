@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..errors import first_line
 from .check import keys, nearest
-from .other_names import settings_of, words_for
+from .defaults import CONF
+from .other_names import in_full, settings_of, words_for
 from .schema.verbs import VERBS
 
 
@@ -125,5 +126,11 @@ def explain_dashes(verb: str, word: str, argv: Sequence[str]) -> str:
         after = [*argv, ""][[*argv, word].index(word) + 1 :][:1]
         value = after[0] if after and after[0][:1] != "-" and "=" not in after[0] else ""
     typed = f"{name.replace('-', '_')}={value}"
-    words = words_for(verb, typed) or (typed if value else "name=value")
+    words = words_for(verb, typed)
+    if in_full(verb, [typed]) != [typed]:
+        words = typed  # it is a short name of ours
+    if words is None and not value:
+        groups = [group for group in ("model", "data") if (CONF / group / f"{typed[:-1]}.yaml").is_file()]
+        words = f"{groups[0]}={typed[:-1]}" if groups else "name=value"
+    words = words or typed
     return f"{word} is not understood: settings are written without dashes, {words}"

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..activity import cleared
 from ..errors import InputError
 from ..lists import split_paths
 
@@ -35,7 +36,8 @@ def find_paths(images: str) -> list[str]:
         InputError: There is no such file.
     """
     if images == STDIN:
-        paths = _listed(sys.stdin.buffer.read())
+        with cleared():  # somebody may be typing it
+            paths = _listed(sys.stdin.buffer.read())
         if not paths:
             raise InputError("images=- got no path on stdin: pipe a list into it, a path a line")
         return paths

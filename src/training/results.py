@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import figures
 from ..analysis.classification import confusion_among, most_mistaken, per_class
-from ..analysis.intervals import right_of
+from ..analysis.intervals import FEW_TESTED, right_of
 from ..analysis.tasks import ONE_CLASS, Task
 from ..callbacks.map_steps import steps
 from ..callbacks.tensorboard import WHOLE_RUN, log_picture
@@ -23,8 +23,6 @@ from ..runs.folder import RunFolder
 from ..tables import as_text, metrics_table
 
 log = logging.getLogger(__name__)
-
-FEW_TESTED = 100
 
 MATRIX = WHOLE_RUN + "confusion_matrix_test"
 """TensorBoard's name for the picture, at the epoch of the checkpoint, as the Grad-CAMs are."""
@@ -115,8 +113,11 @@ def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task) -> None:
     log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))
 
 
-def say_interval(accuracy: float, images: int) -> None:
-    """Say how many test images are right and what accuracy that shows, where each has one class."""
-    log.info("test images  %s", right_of(accuracy, images))
-    if images < FEW_TESTED:
-        log.info("             so few say little: -m data.folds=5 data.fold=0,1,2,3,4 tests all images")
+def say_interval(accuracy: float, images: int, split: str = "test", *, own: bool = True) -> None:
+    """Say how many images of a split are right and what accuracy that shows, where each has one class.
+
+    Of few test images of the run's `own` data, folds say more.
+    """
+    log.info("%s %s", f"{split} images".ljust(12), right_of(accuracy, images))
+    if images < FEW_TESTED and split == "test" and own:
+        log.info("             so few say little: train -m data.folds=5 data.fold=0,1,2,3,4 tests all images")

@@ -13,6 +13,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
+from ..activity import clear, show
 from ..analysis.metrics import read_figures
 from ..callbacks.tensorboard import log_result, tensorboards
 from ..cost.network import count_parameters
@@ -67,9 +68,11 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bo
         folder = RunFolder(crew().share("folder", lambda: folder.path))
         with nullcontext() if is_follower() else folder.locked(again=True):
             checkpoint = crew().share("checkpoint", lambda: _newest(folder), _there) if resume else None
+            show("preparing data and network")
             parts = assemble(cfg, folder, checkpoint)
             with on_record(parts, command, resumed=resume), deaths_named():
                 metrics = _train_and_measure(parts)
+            clear()
             if parts.trainer.is_global_zero:
                 sum_up(metrics, folder, parts.module.task)
             return metrics
@@ -145,6 +148,7 @@ def _introduce(parts: Parts) -> None:
 def _fit(parts: Parts, module: ImageClassifier) -> float:
     """Train: Lightning calls the module's `training_step` for each batch. Return the seconds of all epochs so far."""
     start = time.perf_counter()
+    show("starting the training")
     if parts.caches_features:
         keep_features(parts)
     try:
@@ -181,6 +185,7 @@ def keep_features(parts: Parts) -> None:
 
 def _measure_baseline(parts: Parts) -> dict[str, float]:
     """Return the untrained network's figures on the test set."""
+    show("measuring before training")
     parts.data.trainer = parts.trainer  # which divides the images among its processes
     metrics = _measure(parts, {"baseline": parts.data.evaluation_dataloader("test")})
     first = parts.module.task.score
@@ -190,6 +195,7 @@ def _measure_baseline(parts: Parts) -> dict[str, float]:
 
 def _measure_best(parts: Parts) -> dict[str, float]:
     """Return the best checkpoint's figures on training, validation and, where asked for, test images, unaugmented."""
+    show("measuring the best epoch")
     best = parts.folder.best_checkpoint
     loaders = {
         "best_train": parts.data.evaluation_dataloader("train", limit=TRAIN_IMAGES_MEASURED),
@@ -233,6 +239,7 @@ def _describe_training(parts: Parts, seconds: float) -> dict[str, float]:
 def _write(parts: Parts, metrics: dict[str, float]) -> None:
     folder, trainer, data = parts.folder, parts.trainer, parts.data
     folder.write_metrics(metrics)
+    show("drawing curves and pictures")
     if parts.history.rows:
         draw_epochs(folder, int(metrics["best_epoch"]), parts.module.task, parts.history.rates.pairs)
     if parts.cfg.test:
@@ -241,6 +248,7 @@ def _write(parts: Parts, metrics: dict[str, float]) -> None:
     draw_pictures(parts)
     if parts.cfg.cost:
         _write_cost(parts)
+    show("writing")
     settings = cast(DictConfig, OmegaConf.merge(parts.cfg, {"data": {"batch_size": data.batch_size}}))
     log_result(trainer, settings, folder.overrides() or (), metrics, parts.module.task, int(metrics["best_epoch"]))
     for logger in tensorboards(trainer):
@@ -250,6 +258,7 @@ def _write(parts: Parts, metrics: dict[str, float]) -> None:
 def _write_cost(parts: Parts) -> None:
     """Write cost.json: what the network costs here. Whatever goes wrong with it, the training was a success."""
     cfg, size = parts.cfg, parts.data.batch_size
+    show("measuring cost")
     try:
         figures = classifier_cost(
             parts.module,

@@ -10,6 +10,7 @@ from rich import get_console
 from rich.progress import track
 from torch import Tensor
 
+from ..activity import cleared
 from ..errors import InputError
 from ..files import refuse_links
 from ..networks import architecture
@@ -108,7 +109,7 @@ def extract_features(
     console = get_console()
     batches = track(loader, "Features", console=console, transient=True, disable=not console.is_terminal)
     try:
-        with torch.inference_mode(), context:
+        with cleared(), torch.inference_mode(), context:
             features = [module.features(images.to(device)).cpu() for images, _ in batches]
     finally:
         module.train(training)

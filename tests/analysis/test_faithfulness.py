@@ -16,7 +16,7 @@ from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from src.analysis import perturbation
-from src.analysis.faithfulness import Faithfulness, faithfulness
+from src.analysis.faithfulness import MEANINGS, MEASURES, TITLES, Faithfulness, faithfulness
 from src.errors import InputError
 
 
@@ -47,18 +47,6 @@ class TestByHand:
         np.testing.assert_allclose(found.curves["insertion"]["map"], [[1, 1.15, 1.2, 1.15, 1]], atol=1e-3)
         assert found.values["insertion"]["map"] == pytest.approx([4.5 / 4], abs=1e-3)
         assert found.values["insertion"]["inverted"] == pytest.approx([3.5 / 4], abs=1e-3)
-
-    def test_drop(self) -> None:
-        """Stretched to 1 ⅔ / ⅓ 0, the map leaves 0.4 + 0.2 + 0.0667 of 1; turned round, it leaves the rest."""
-        drop = self.measure(self.image[:, 0]).values["drop"]
-        assert drop["map"] == pytest.approx([1 / 3], abs=1e-5)
-        assert drop["inverted"] == pytest.approx([2 / 3], abs=1e-5)
-
-    def test_what_rises_has_not_dropped(self) -> None:
-        image = np.array([[[[1, -0.5]]]], np.float32)
-        found = faithfulness(brightness, image, np.zeros(1, int), np.array([[[1.0, 0]]]), steps=2, removed=(0.5,))
-        assert found.values["drop"]["map"] == [0]
-        assert found.values["drop"]["inverted"] == pytest.approx([2], abs=1e-5), "from 0.5 to −0.5"
 
     def test_road(self) -> None:
         """A lone missing pixel is the mean of its neighbours, those beside it counting twice."""
@@ -182,7 +170,7 @@ class TestPlanted:
     def test_random_maps_are_no_better_than_random_ones(self) -> None:
         pixels, maps = planted(CORNERS, images=40)
         found = measure_planted(np.random.default_rng(5).random(maps.shape), pixels)
-        for measure in ("deletion", "insertion", "road", "drop"):
+        for measure in ("deletion", "insertion", "road"):
             row = found.row(measure, "random")
             assert row.verdict == "not told apart", measure
             assert row.difference_low < 0 < row.difference_high
@@ -254,7 +242,7 @@ class TestBatches:
         assert max(sizes) == 7
         assert shares == sorted(shares)
         assert shares[-1] == 1
-        assert sum(sizes) == 5 * (3 + 4 * (2 * 3 + 1) + 3 * 2 * 4)
+        assert sum(sizes) == 5 * (3 + 4 * 2 * 3 + 3 * 2 * 4)
         assert faithfulness(*arguments, steps=4, batch_size=1000).as_json() == found.as_json()
 
     def test_another_seed_draws_other_baselines(self) -> None:
@@ -271,6 +259,13 @@ class TestBatches:
         after = pixels, maps, torch.get_rng_state(), np.random.get_state()[1]
         for one, other in zip(before, after, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_each_measure_is_explained_and_counts_in_the_verdict() -> None:
+    pixels, maps = planted(CORNERS, images=10)
+    found = measure_planted(maps, pixels)
+    assert [*MEASURES] == [*TITLES] == [*MEANINGS] == [*found.values]
+    assert all(title in found.verdict() for title in TITLES.values())
 
 
 def test_json_is_plain() -> None:

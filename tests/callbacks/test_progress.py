@@ -1,11 +1,8 @@
 """What a person sees: durations, the line an epoch, the bar on a terminal."""
 
 import io
-import os
-import pty
+import itertools
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,8 +12,7 @@ from src.callbacks.history import epoch_line
 from src.callbacks.progress import TrainingBar, progress_callbacks
 from src.callbacks.throughput import Throughput
 from src.tables import duration
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.screen import Screen
 
 
 @pytest.mark.parametrize(
@@ -46,26 +42,44 @@ def test_there_is_a_bar_on_a_terminal_only() -> None:
     assert TrainingBar not in [type(callback) for callback in progress_callbacks(terminal, Throughput(), bar=False)]
 
 
+TRAINING = ("src.train", "model=simple_cnn", "trainer=cpu", "trainer.max_epochs=2", "logger=none", "data.num_workers=0")
+
+
 def test_a_terminal_shows_the_bar_with_loss_accuracy_and_speed(tmp_path: Path) -> None:
     """The real command on a pseudo-terminal: a bar that moves, and the epoch's lines above it."""
-    parent, child = pty.openpty()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "160", "LINES": "40"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "src.train", "model=simple_cnn", "trainer=cpu", "trainer.max_epochs=2", "logger=none",
-         "callbacks=none", "model.width=128", "data.batch_size=16"],
-        cwd=tmp_path, env=environment, stdout=child, stderr=child, stdin=child, close_fds=True,
-    )  # fmt: skip
-    os.close(child)
-    output = b""
-    try:
-        while chunk := os.read(parent, 65536):
-            output += chunk
-    except OSError:  # Linux's way to say that the other end is closed
-        output += b""
-    finally:
-        os.close(parent)
-    assert process.wait(timeout=120) == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output.decode())
-    assert re.search(r"Epoch 1/2 +\S+ +\d+/91 .*loss: \d\.\d+ accuracy: \d\.\d+ images/s: [\d,]+", text)
-    assert re.search(r"epoch 1/2  train loss \d", text)
-    assert "Traceback" not in text
+    wide = ("callbacks=none", "model.width=128", "data.batch_size=16", "cost=false")
+    screen = Screen(*TRAINING, *wide, cwd=tmp_path, columns=160)
+    assert re.search(r"Epoch 1/2 +\S+ +\d+/91 .*loss: \d\.\d+ accuracy: \d\.\d+ images/s: [\d,]+", screen.text)
+    assert re.search(r"epoch 1/2  train loss \d", screen.text)
+    assert "Traceback" not in screen.text
+
+
+def test_a_terminal_of_80_columns_is_never_silent_and_keeps_no_bar(tmp_path: Path) -> None:
+    """From the first moment to the last: loading, measuring, training, measuring again, cost."""
+    screen = Screen(*TRAINING, "model.width=64", "data.batch_size=32", cwd=tmp_path, columns=80)
+    assert screen.times[0] < 5, "a third of a second on a quiet machine"
+    silences = [after - before for before, after in itertools.pairwise(screen.times)]
+    assert max(silences) < 5, "it is below a second on a quiet machine"
+    assert len(screen.times) > 2 * screen.times[-1], "the line moves"
+    for said in ("loading", "Before training", "Epoch 2/2", "Measuring: test", "measuring cost"):
+        assert said in screen.text
+        assert not any(said in line for line in screen.left), said
+    bar = r"Epoch 1/2 +\S+ +\d+/\d+ [\d:-]+ loss: \d\.\d+ accuracy: \d\.\d+ images/s: [\d,]+"
+    assert re.search(bar, screen.text)
+    assert max(len(line) for line in screen.left if not line.startswith(("next", "  "))) <= 80
+    assert any(re.fullmatch(r"test( +\d\.\d{4}){6}", line.strip()) for line in screen.left)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["data.image_size=2"], "error: data.image_size=2 is not possible"),
+        (["data=folder", "data.root=nowhere"], "error: "),  # the images are looked for with all that is imported
+    ],
+)
+def test_an_error_stands_in_a_line_of_its_own(tmp_path: Path, words: list[str], error: str) -> None:
+    screen = Screen(*TRAINING, *words, cwd=tmp_path, columns=80, code=2)
+    assert "loading" in screen.text
+    (first, *others) = [line for line in screen.left if line.strip()]
+    assert first.startswith(error)
+    assert not others

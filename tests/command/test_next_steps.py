@@ -17,7 +17,8 @@ from tests.support.command_line import run_here
 from tests.support.composed import check_overrides
 
 FILLED: dict[str, Sequence[str]] = {
-    "run": "outputs/my run", "checkpoint": "outputs/my run", "folder": "outputs/it's", "model": "simple_cnn",
+    "run": "outputs/my run", "tested": "outputs/my run",
+    "checkpoint": "outputs/my run", "folder": "outputs/it's", "model": "simple_cnn",
     "place": ["runs=outputs/it's"], "data": ["data=folder", "data.root=my photos"],
 }  # fmt: skip
 
@@ -45,11 +46,14 @@ def test_every_step_is_understood_with_blanks_in_it(
 
 def test_several_labels_and_no_run_leave_out_what_is_not_possible(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    say_next("train", run="r", multilabel=True)
+    say_next("train", run="r", tested="r", multilabel=True)
     assert [re.findall(r"(\w+) checkpoint", step)[0] for step in said(caplog)] == ["evaluate", "explain"]
     caplog.clear()
     say_next("evaluate", checkpoint="adopted.ckpt")
     assert [re.findall(r"(\w+) checkpoint", step)[0] for step in said(caplog)] == ["predict"]
+    caplog.clear()
+    say_next("train", run="r")  # of test=false
+    assert [re.findall(r"(\w+) checkpoint", step)[0] for step in said(caplog)] == ["explain", "app"]
     caplog.clear()
     say_next("audit", leave_out=["fix"], data=[])
     assert [step.split()[-1].rpartition(".")[2] for step in said(caplog)] == ["train"]

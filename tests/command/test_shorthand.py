@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from src.command.shorthand import spell_out
+from src.command.shorthand import spell_out, with_folders
 from src.errors import InputError
 from src.runs.folder import RunFolder
 from tests.support.command_line import run_here
+from tests.support.composed import compose_overrides
 
 RUN = Path("outputs/digits/simple_cnn/mycats")
 QUICK = ("model=simple_cnn", "model.width=4", "trainer=cpu", "data.max_images=200", "baseline=false", "cost=false",
@@ -43,6 +44,16 @@ def here(digits_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 )
 def test_it_is_spelt_out(here: Path, verb: str, typed: list[str], full: list[str]) -> None:
     assert spell_out(verb, typed) == full
+
+
+def test_runs_are_found_from_python_too(here: Path) -> None:
+    cfg = compose_overrides("train", ["weights=last"])
+    spelt = with_folders(cfg)
+    assert (spelt.weights, spelt.model.weights, spelt.resume) == (str(RUN), str(RUN), None)
+    assert cfg.weights == "last", "the caller's own stays as it is"
+    assert with_folders(compose_overrides("report", ["runs=mycats"])).runs == str(RUN)
+    untouched = compose_overrides("train", ["weights=imagenet", "resume=auto"])
+    assert with_folders(untouched) is untouched
 
 
 def test_a_setting_has_one_name_at_a_time() -> None:

@@ -301,7 +301,8 @@ def test_several_runs_at_once(tmp_path: Path) -> None:
     statuses = ["finished", "failed", "finished", "finished"]
     assert [RunFolder(of(runs, number)).status for number in range(4)] == statuses
     assert pd.read_csv(runs / "report" / "table.csv")["n"].tolist() == [1, 1, 1]
-    assert re.search(r"run 4 of 4, optimizer.lr=0.03; about \d.* left\n", result.stdout)
+    best = r"best so far run [13], val/accuracy 0\.\d{3}"
+    assert re.search(rf"run 4 of 4, optimizer.lr=0.03; about \d.* left; {best}\n", result.stdout)
     assert "Up to 2 runs were trained at once" in (runs / "report" / "report.md").read_text()
 
 

@@ -1,5 +1,6 @@
 """Controls of a run, in real trainings of a few seconds."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.data import ImageDataModule
 from src.errors import InputError
-from src.explanation.controls import shuffled_settings, train_shuffled
+from src.explanation.controls import cost_of, shuffled_settings, train_shuffled
 from src.runs.folder import RunFolder
 from src.training.assemble import to_dict
 from src.training.classifier import ImageClassifier
@@ -57,6 +58,21 @@ def test_the_network_learns_shuffled_labels_by_heart_and_nothing_of_the_true_one
     assert checkpoint.stat().st_mtime_ns == before, "a whole one is taken as it is"
     with pytest.raises(InputError, match=r"control holds another training: name another folder, or remove it$"):
         train_shuffled(run, tmp_path / "control", epochs=25, images=61)
+
+
+def test_what_it_costs_is_said_before_it_begins(
+    run: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert cost_of(run, 50, 400) == "50 epochs of 400 images"  # nothing is known of its speed and size
+    run.write_metrics({"images_per_second": 100.0})
+    run.checkpoints.mkdir()
+    run.best_checkpoint.write_bytes(bytes(45_000_000))
+    assert cost_of(run, 50, 400) == "50 epochs of 400 images, about 3 min 20 s and 90 MB of disk"
+    caplog.set_level(logging.INFO, "src")
+    train_shuffled(run, tmp_path / "control", epochs=1, images=20)
+    said = [message for message in caplog.messages if message.strip()]
+    assert said[0] == f"training a control, simple_cnn on shuffled labels, in {tmp_path}/control"
+    assert said[1] == "1 epochs of 20 images, about 0.2 s and 90 MB of disk; shuffled=null does without"
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")  # as it is meant to be

@@ -11,7 +11,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.errors import InputError
 from src.explanation import controls
-from src.explanation.judge import Judgement, Verdict, judge_settings, judged, read_judge, train_judge, unseen_images
+from src.explanation.judge import (
+    Judgement,
+    Verdict,
+    judge_settings,
+    judged,
+    read_judge,
+    train_judge,
+    unseen_images,
+    weakness,
+)
 from src.runs.folder import RunFolder
 from src.tables import as_text
 from src.training.classifier import ImageClassifier
@@ -104,6 +113,14 @@ class TestVerdict:
         lines = [line.split() for line in as_text(judgement.table()).splitlines()]
         assert lines[1] == ["class", "images", "1.000", "0.25", "4"]
         assert lines[2] == ["pixel", "ascent", "0.000", "0.25", "4"]
+
+    @pytest.mark.parametrize(
+        ("accuracy", "classes", "weak"), [(0.75, 2, False), (0.74, 2, True), (0.55, 10, False), (0.54, 10, True)]
+    )
+    def test_one_that_is_right_too_seldom_is_said_to_be_weak(self, accuracy: float, classes: int, weak: bool) -> None:
+        said = weakness(accuracy, classes)
+        assert (said is not None) == weak
+        assert said is None or said.startswith(f"the judge is too weak to judge: it names {accuracy} of real images")
 
 
 class TestTraining:

@@ -49,6 +49,19 @@ def test_one_row_a_model_with_the_mean_over_its_runs(sweep: Path) -> None:
     assert "Are the maps true?" in (sweep / "report/report.html").read_text()
 
 
+def test_of_several_explanations_of_a_run_the_newest_that_was_measured_counts(sweep: Path) -> None:
+    """Folders of earlier versions are called by the method alone."""
+    for deletion, time in ((0.7, "2026-03-01_10-00-00"), (0.8, "2026-03-02_10-00-00")):
+        measured(RunFolder(sweep / "0"), f"{time}_gradcam", deletion=deletion, verdict="worse")
+        file = sweep / f"0/explain/{time}_gradcam/explain.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"method": "gradcam"}))
+    later = sweep / "0/explain/2026-03-03_10-00-00_gradcam"
+    later.mkdir()
+    (later / "explain.json").write_text('{"method": "gradcam", "layer": "layer4"}')
+    write_report(sweep, sweep / "report")
+    assert "| 2 × 200 | 0.600 / 0.500 / 0.500" in re.sub(" +", " ", (sweep / "report/report.md").read_text())
+
+
 def test_without_figures_there_is_no_such_section(sweep: Path) -> None:
     for file in sweep.rglob("explain.json"):
         file.unlink()

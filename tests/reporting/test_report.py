@@ -18,7 +18,7 @@ import yaml
 from src.analysis.intervals import tango
 from src.attribution.archive import save_arrays
 from src.errors import InputError
-from src.reporting.report import Report, write_report
+from src.reporting.report import Report, show, write_report
 from src.runs.arrays import read_arrays
 from src.runs.folder import RunFolder
 from tests.reporting.conftest import MakeRun, edit_json
@@ -164,8 +164,8 @@ def test_a_search_is_answered_by_what_it_chose(tmp_path: Path, make_run: MakeRun
     results.write_text("name: optuna\nbest_params:\n  optimizer.lr: 0.01\nbest_value: 0.9\n")
     (answer,) = write_report(tmp_path / "s", tmp_path / "report").answer
     assert answer == (
-        "The search chose run 1, optimizer.lr=0.01, by val/accuracy = 0.9: 75.0 % of the test images. The tables are "
-        "in the order of the test set, which chose nothing."
+        "The search chose run 1, optimizer.lr=0.01, by val/accuracy = 0.9: 75.0 % of the test images (95 % interval "
+        "59.8 to 85.8). The tables are in the order of the test set, which chose nothing."
     )
     (tmp_path / "s" / "3").mkdir()
     RunFolder(tmp_path / "s" / "3").refuse(command="", error="")
@@ -175,6 +175,26 @@ def test_a_search_is_answered_by_what_it_chose(tmp_path: Path, make_run: MakeRun
         results.write_text(odd)
         (answer,) = write_report(tmp_path / "s", tmp_path / "report").answer
         assert answer.startswith("lr=0.11 is best")
+
+
+def test_few_test_images_get_a_hint_at_folds_and_the_accuracy_its_interval(
+    tmp_path: Path, make_run: MakeRun, blank: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path / "few/0", correct=[i > 0 for i in range(30)])
+    show(write_report(tmp_path / "few", tmp_path / "report"))
+    hint = "Each run tests 30 images, and so few say little: data.folds=5 data.fold=0,1,2,3,4 tests all."
+    said = capsys.readouterr().out
+    assert f"\n{hint}\n" in said
+    header, row = (line for line in said.splitlines() if line.startswith(("model ", "resnet18 ")))
+    assert "accuracy   95 % interval   precision" in header
+    assert "96.7    83.3 to 99.4" in row
+    for file in ("report.html", "report.md"):
+        text = (tmp_path / "report" / file).read_text()
+        assert hint.partition(":")[0] in text
+        assert "83.3 to 99.4" in text
+    make_run(tmp_path / "many/0", correct=[i > 0 for i in range(100)])
+    show(write_report(tmp_path / "many", tmp_path / "report"))
+    assert "so few" not in capsys.readouterr().out
 
 
 def test_groups_without_a_seed_in_common_do_not_agree(tmp_path: Path, make_run: MakeRun, blank: None) -> None:

@@ -1,11 +1,13 @@
 """An explanation's folder is filled as a whole, replaces an earlier one, and takes nothing else away."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from src.errors import InputError
-from src.runs.output import filled, write_record
+from src.runs.folder import RunFolder
+from src.runs.output import TIMED, filled, made, output_folder, write_record
 
 
 def explain(output: Path, *names: str) -> None:
@@ -63,3 +65,19 @@ def test_a_record_can_not_make_it_delete_outside(tmp_path: Path) -> None:
     (output / "explain.json").write_text('{"files": ["../precious.txt", "/etc/hostname", "explain.json"]}')
     explain(output, "0_a.png")
     assert outside.exists()
+
+
+def test_what_a_run_keeps_is_called_by_the_time_and_listed_newest_last(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    assert output_folder("mine", run, "explain", "gradcam") == Path("mine")
+    folders = []
+    for method in ("layercam", "gradcam", "gradcam"):  # within a second
+        folder = output_folder(None, run, "explain", method)
+        assert re.fullmatch(rf"{TIMED}_{method}(_2)?", folder.name), folder
+        explain(folder, "0_a.png")
+        folders.append(folder.name)
+    assert len(set(folders)) == 3
+    explain(run.path / "explain/xgradcam", "0_a.png")  # of an earlier version
+    (run.path / "explain/judge").mkdir()
+    assert made(run.path, "explain") == ["xgradcam", *sorted(folders)]
+    assert output_folder(None, run, "export", "onnx", replaced=True) == run.path / "export/onnx"

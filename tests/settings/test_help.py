@@ -1,9 +1,15 @@
 """Every setting is explained where people look: by `--help`, and in conf/README.md."""
 
+import os
+import re
+import subprocess
+import sys
+
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from src.settings.help import list_groups, list_settings, rows
+from src.settings.defaults import CONF
+from src.settings.help import CHOSEN, list_groups, list_settings, rows
 from src.settings.schema.training import Train
 from src.settings.schema.verbs import VERBS
 from tests.support.composed import compose_overrides
@@ -47,8 +53,8 @@ def test_a_setting_that_the_schema_does_not_know_is_listed_too() -> None:
 
 def test_the_base_of_a_group_is_no_option() -> None:
     groups = list_groups({"data": "digits", "hydra/help": "reslens"})
-    assert "\ndata: animals, catsdogs, " in groups
-    assert "base" not in groups
+    assert "\ndata: the images\n  animals       The animals among Tiny-ImageNet's classes" in groups
+    assert "\n  base" not in groups
     assert "help" not in groups
     assert list_groups({"hydra/help": "reslens"}) == ""
 
@@ -65,3 +71,20 @@ def test_the_tables_name_every_setting_with_its_default() -> None:
     assert "| `optimizer.lr` | a number strictly between 0 and 1000 | `1e-3` (adamw), `0.05` (sgd) |" in text
     assert "| `data.num_workers` | a whole number between 0 and 256, or auto | `auto` |" in text
     assert "| `checkpoint` | a run folder or a checkpoint file | none |" in text
+
+
+@pytest.mark.parametrize("columns", [80, 100, 300])
+@pytest.mark.parametrize("verb", ["train", "explain", "evaluate"])
+def test_help_fits_the_terminal_and_never_takes_more_than_100_columns(verb: str, columns: int) -> None:
+    command, there = [sys.executable, "-m", f"src.{verb}", "--help"], os.environ | {"COLUMNS": str(columns)}
+    ran = subprocess.run(command, cwd=CONF.parent, env=there, capture_output=True, text=True, check=True)
+    assert max(map(len, ran.stdout.splitlines())) <= min(columns, 100)
+
+
+def test_each_option_of_a_group_is_told_in_a_few_words() -> None:
+    groups = list_groups(dict.fromkeys(CHOSEN, ""))
+    for group in CHOSEN:
+        assert f"\n{group}: {CHOSEN[group]}\n" in groups
+        for file in (CONF / group).glob("*.yaml"):
+            assert file.stem == "base" or re.search(rf"^  {file.stem} +\S+ \S+", groups, re.MULTILINE), file
+    assert not re.search(r"http|\betc|et al$", groups)

@@ -126,7 +126,7 @@ class Explain(Settings):
     seed: Seed = setting("of everything random: the choice of images, controls, class images")
     data: Elsewhere = setting("where the run's data set lies")
     output: FolderOrNull = setting(
-        "a new or empty folder, or an earlier explanation, which is replaced; null: RUN/explain/METHOD"
+        "a new or empty folder, or an earlier explanation, which is replaced; null: one of its own in RUN/explain"
     )
 
 
