@@ -37,7 +37,11 @@ class ConsoleHandler(logging.Handler):
             return
         if record.name.split(".")[0] == __package__ or record.name == "__main__" or record.levelno >= logging.ERROR:
             try:
-                get_console().print(visible(self.format(record)), markup=False, highlight=False, soft_wrap=True)
+                text = visible(self.format(record))
+                if get_console().is_jupyter:  # where Rich would show each line as a page of its own
+                    print(text)
+                else:
+                    get_console().print(text, markup=False, highlight=False, soft_wrap=True)
             except SystemExit as error:
                 if error.code != 1:  # not Rich's answer to a broken pipe, but SIGTERM while it was printing
                     raise

@@ -1,41 +1,15 @@
-"""What TensorBoard shows of a run: curves, charts of train and val together, pictures, hyper-parameters.
+"""What TensorBoard shows of a run: its curves, and charts of train and val together.
 
 It sorts by name, and opens on what comes first: `train/`, then `val/`. All else is named so that it comes later.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
-import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import DictConfig, OmegaConf
 
-from ..analysis.tasks import Task
-
-WHOLE_RUN = "whole_run/"
-"""How the tags begin of what a run has one of: its final figures, which are the metrics of the HParams tab."""
-
-NO_CURVES = ("baseline/", "best_", "test/", "epoch")
-"""How the names begin of what is measured once, and of Lightning's count of the epochs."""
-
-OF_TRAINING = ("lr", "images_per_second")
-
-TURNED = (
-    "model.name",
-    "data.name",
-    "data.image_size",
-    "data.batch_size",
-    "optimizer.lr",
-    "trainer.max_epochs",
-    "weights",
-    "model.freeze",
-    "seed",
-)
-"""The settings that the HParams tab shows of every run, beside those that were typed."""
-
-COUNTS = ("train_seconds", "images_per_second", "best_epoch", "parameters")
-"""What the HParams tab shows of every run beside its figures."""
+from .loggers import curves, loggers
 
 
 class RunLogger(TensorBoardLogger):
@@ -45,13 +19,8 @@ class RunLogger(TensorBoardLogger):
     """
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Write the curves; learning rate and speed, which Lightning logs without a group, to those of the training."""
-        curves = {
-            f"train/{name}" if name in OF_TRAINING else name: value
-            for name, value in metrics.items()
-            if not name.startswith(NO_CURVES)
-        }
-        super().log_metrics(curves, step)
+        """Write the curves."""
+        super().log_metrics(curves(metrics), step)
 
     def __init__(self, save_dir: str) -> None:
         super().__init__(save_dir=save_dir, name="", version="", default_hp_metric=False)
@@ -84,48 +53,4 @@ class TensorBoardCharts(L.Callback):
 
 def tensorboards(trainer: L.Trainer) -> list[TensorBoardLogger]:
     """Return the run's TensorBoard loggers; only the first process has any."""
-    loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-    return loggers if trainer.is_global_zero else []
-
-
-def log_result(
-    trainer: L.Trainer,
-    settings: DictConfig,
-    typed: Iterable[str],
-    metrics: Mapping[str, float],
-    task: Task,
-    step: int,
-) -> None:
-    """Add a row to the HParams tab: what somebody chose for the run beside its final figures.
-
-    Args:
-        typed: The words of its command, such as `optimizer.lr=0.1`.
-        metrics: What metrics.json holds.
-    """
-    figures = [name for name, metric in task.metrics.items() if metric.curve and metric.mode == "max"]
-    names = [f"{split}/{name}" for split in ("test", "val", "baseline") for name in figures]
-    final = {WHOLE_RUN + name.replace("/", "_"): metrics[name] for name in (*names, *COUNTS) if name in metrics}
-    for logger in tensorboards(trainer):
-        logger.log_hyperparams(chosen(settings, typed), final, step=step)
-
-
-def chosen(settings: DictConfig, typed: Iterable[str]) -> dict[str, int | float | str | bool]:
-    """Return the settings that a person turns, by their dotted names; lists become text, None is left out.
-
-    A group of settings that was chosen, `optimizer=adamw`, is named by its option.
-    """
-    words = (word.lstrip("+").partition("=") for word in typed if not word.startswith(("~", "hydra.")))
-    options = {name.partition("@")[0]: option for name, _, option in words}
-    options = {name: option for name, option in options.items() if name not in ("model", "data")}  # TURNED has them
-    values = {name: OmegaConf.select(settings, name) for name in (*TURNED, *options)}
-    return {
-        name: options[name] if OmegaConf.is_dict(value) else value if isinstance(value, int | float) else str(value)
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def log_picture(trainer: L.Trainer, tag: str, picture: np.ndarray, step: int) -> None:
-    """Log a picture (H, W, 3), uint8."""
-    for logger in tensorboards(trainer):
-        logger.experiment.add_image(tag, picture, global_step=step, dataformats="HWC")
+    return [logger for logger in loggers(trainer) if isinstance(logger, TensorBoardLogger)]
