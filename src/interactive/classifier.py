@@ -66,7 +66,8 @@ class Classifier:
 
     def __repr__(self) -> str:
         trained = self._trained
-        return f"Classifier({trained.name}, {len(self.class_names)} classes, {trained.run.shown if trained.run else trained.path})"
+        where = trained.run.shown if trained.run else trained.path
+        return f"Classifier({trained.name}, {len(self.class_names)} classes, {where})"
 
     @shortly
     def predict(self, images: Any, top_k: int = 3) -> "Prediction | list[Prediction]":
@@ -91,15 +92,13 @@ class Classifier:
                 raise InputError(f"{found[0].path} can't be read: {found[0].error}")
             return found[0]
         if not isinstance(images, Iterable) or isinstance(images, bytes | np.ndarray | torch.Tensor):
-            raise InputError(
-                f"{type(images).__name__} is no picture: take a path, an image of Pillow's, or a list of them"
-            )
+            raise InputError(f"{type(images).__name__} is no picture: take a path, a Pillow image, or a list of these")
         return self._of_several(list(images), top_k)
 
     def _of_several(self, images: Sequence[Any], top_k: int) -> list[Prediction]:
         for image in images:
             if not isinstance(image, str | Path | Image.Image):
-                raise InputError(f"{type(image).__name__} is no picture: take paths and images of Pillow's")
+                raise InputError(f"{type(image).__name__} is no picture: take paths and Pillow images")
         files = [str(Path(image).expanduser()) for image in images if not isinstance(image, Image.Image)]
         pictures = [image for image in images if isinstance(image, Image.Image)]
         of_files, of_pictures = iter(self._of_files(files, top_k)), iter(self._of_pictures(pictures, top_k))
@@ -158,16 +157,8 @@ class Classifier:
 
 
 @shortly
-def load(run: Run | Path | str, accelerator: str = "auto") -> Classifier:
-    """Load the best checkpoint of a run, or a checkpoint file.
-
-    Args:
-        run: what `train` returned, a folder, a name, `last`, or a file.
-        accelerator: auto, cpu or gpu.
-
-    Raises:
-        InputError: There is none, or it can't be used.
-    """
+def load_classifier(run: Run | Path | str, accelerator: str = "auto") -> Classifier:
+    """Load the best checkpoint of a run, or a checkpoint file; see `src.load`."""
     if accelerator not in ("auto", "cpu", "gpu"):
         raise InputError(f"accelerator={accelerator} is unknown; take auto, cpu or gpu")
     where = run.folder if isinstance(run, Run) else run

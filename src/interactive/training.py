@@ -121,7 +121,7 @@ def _own_callbacks(settings: Mapping[str, Any]) -> tuple[list["Callback"], dict[
 
 def _checked(word: Any) -> str:
     """Return a word as the command line takes it."""
-    if not isinstance(word, str) or "=" not in word[1:] and not word.startswith("~"):
+    if not isinstance(word, str) or ("=" not in word[1:] and not word.startswith("~")):
         raise InputError(f"{word!r} is not understood: settings are words such as 'model=resnet50', or epochs=2")
     if word.startswith("-"):
         raise InputError(
@@ -146,5 +146,6 @@ def _typed(key: str, value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{','.join(_typed('', one) for one in value)}]"
     if isinstance(value, Mapping):
-        return f"{{{','.join(f'{name}:{_typed("", one)}' for name, one in value.items())}}}"
+        inner = ",".join(f"{name}:{_typed('', one)}" for name, one in value.items())
+        return f"{{{inner}}}"
     raise InputError(f"{key}={value!r} is not possible: take a number, a text, a path or a list of these")
