@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import MLFlowLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ..runs.folder import RunFolder
 from .loggers import curves
 from .needed import need, title_of
 
 STORE = "mlruns"
+
+ELSEWHERE = "http://localhost"
+"""What Lightning's logger makes a client of before the run begins: one of a database would make the database."""
 
 FOLDER = "reslens.folder"
 """The tag by which a resumed training finds its run."""
@@ -41,10 +44,11 @@ class RunMLflow(MLFlowLogger):
         store = Path(RunFolder(save_dir).logdir).absolute() / STORE
         self._run, self._store = RunFolder(save_dir), None if tracking_uri else store
         super().__init__(
-            experiment_name, tracking_uri=tracking_uri or f"sqlite:///{store / 'mlflow.db'}",
+            experiment_name, tracking_uri=ELSEWHERE,
             artifact_location=None if tracking_uri else store.as_uri(),
             tags={**(tags or {}), "mlflow.runName": title_of(save_dir), FOLDER: str(self._run.path.absolute())},
         )  # fmt: skip
+        self._tracking_uri = tracking_uri or f"sqlite:///{store / 'mlflow.db'}"
 
     @property
     @rank_zero_experiment
@@ -52,10 +56,14 @@ class RunMLflow(MLFlowLogger):
         """MLflow's client. What it is told globally, as by a notebook, stays as it is."""
         if self._initialized:
             return self._mlflow_client
+        from mlflow.tracking import MlflowClient
+
+        for name in ("mlflow", "alembic"):  # they tell of each table that they make
+            logging.getLogger(name).setLevel(logging.WARNING)
         if self._store is not None:
             self._store.mkdir(parents=True, exist_ok=True)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
-        client: Any = self._mlflow_client
+        client: Any = MlflowClient(self._tracking_uri)
+        self._mlflow_client = client
         known = client.get_experiment_by_name(self._experiment_name)
         self._experiment_id = (
             known.experiment_id
@@ -72,7 +80,7 @@ class RunMLflow(MLFlowLogger):
         if self._run.status is None or not self._run.record().get("resumed"):
             return None
         found: Any = self._mlflow_client.search_runs(
-            [self._experiment_id], f"tags.`{FOLDER}` = '{self._run.path.absolute()}'".replace("\\", "\\\\"),
+            [str(self._experiment_id)], f"tags.`{FOLDER}` = '{self._run.path.absolute()}'".replace("\\", "\\\\"),
             max_results=1, order_by=["attributes.start_time DESC"],
         )  # fmt: skip
         return found[0].info.run_id if found else None

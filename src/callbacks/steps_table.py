@@ -3,7 +3,9 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
@@ -20,7 +22,7 @@ class _Writer(ExperimentWriter):
     NAME_METRICS_FILE = FILE
 
     def _check_log_dir_exists(self) -> None:
-        self.columns, self.earlier = [], Path(self.metrics_file_path)
+        self.earlier = Path(self.metrics_file_path)
         if self.earlier.is_file():
             with self.earlier.open(newline="", encoding="utf-8") as file:
                 self.metrics_keys = list(next(csv.reader(file), []))
@@ -44,11 +46,11 @@ class StepsLogger(CSVLogger):
 
     def __init__(self, save_dir: str, flush_logs_every_n_steps: int = 100) -> None:
         super().__init__(save_dir, name="", version="", flush_logs_every_n_steps=flush_logs_every_n_steps)
-        self._begun = False
 
     @property
-    @rank_zero_only
-    def experiment(self) -> ExperimentWriter:  # type: ignore[override]
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """Lightning's writer of tables."""
         if self._experiment is None:
             self._experiment = _Writer(self.log_dir)
         return self._experiment
@@ -59,7 +61,6 @@ class StepsLogger(CSVLogger):
         figures = curves(metrics)
         if not figures:
             return
-        if not self._begun and step is not None:
-            self._begun = True
-            self.experiment.begin_at(step)  # type: ignore[attr-defined]
-        super().log_metrics(figures, step)  # type: ignore[arg-type]
+        if self._experiment is None and step is not None:
+            self.experiment.begin_at(step)
+        super().log_metrics(figures, step)

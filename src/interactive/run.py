@@ -1,7 +1,9 @@
 """What `train` gives to Python: a run's folder, its figures, and its pictures below a cell."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ..runs.folder import RunFolder
 from .undisturbed import in_notebook
@@ -25,10 +27,9 @@ class Run:
         if not in_notebook():
             print("\n".join(map(str, pictures)) or f"{RunFolder(self.folder).shown} has no pictures")
             return
-        from IPython.display import Image, display
-
+        shown: Any = import_module("IPython.display")
         for picture in pictures:
-            display(Image(data=picture.read_bytes(), alt=picture.stem.replace("_", " ")))
+            shown.display(shown.Image(data=picture.read_bytes(), alt=picture.stem.replace("_", " ")))
 
     def pictures(self) -> list[Path]:
         """Return the files that `show` shows."""

@@ -53,7 +53,7 @@ def _logs_kept() -> Iterator[None]:
     `logging.config`, which Hydra uses, would close the handlers that a notebook has.
     """
     root, captured = logging.getLogger(), logging._warnings_showwarning is not None  # type: ignore[attr-defined]
-    names = ("lightning", "lightning.pytorch", "lightning.fabric", "mlflow")
+    names = ("lightning", "lightning.pytorch", "lightning.fabric", "mlflow", "alembic")
     others = [(log, log.handlers[:], log.propagate, log.level) for log in map(logging.getLogger, names)]
     handlers, level = root.handlers[:], root.level
     root.handlers[:] = [ConsoleHandler(logging.INFO)]
@@ -68,9 +68,9 @@ def _logs_kept() -> Iterator[None]:
             handler.close()
         root.handlers[:] = handlers
         root.setLevel(level)
-        for log, *before in others:
-            log.handlers[:], log.propagate, level = before
-            log.setLevel(level)
+        for log, own, passes_on, least in others:
+            log.handlers[:], log.propagate = own, passes_on
+            log.setLevel(least)
 
 
 @contextmanager
@@ -109,16 +109,20 @@ def _signals_kept() -> Iterator[None]:
 def torch_kept() -> Iterator[None]:
     """Leave what is random, and torch's settings, as they were."""
     import torch
-    from lightning.fabric.utilities.seed import isolate_rng
+    from lightning.pytorch.utilities.seed import isolate_rng
 
     cudnn: Any = torch.backends.cudnn
     filling: Any = torch.utils.deterministic
     threads, kind, precise = torch.get_num_threads(), torch.get_default_dtype(), torch.get_float32_matmul_precision()
     exact, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     flags = (cudnn.benchmark, cudnn.deterministic, filling.fill_uninitialized_memory)
+    error: BaseException | None = None
     try:
-        with isolate_rng():
-            yield
+        with isolate_rng():  # which forgets it where an exception passes through
+            try:
+                yield
+            except BaseException as raised:
+                error = raised
     finally:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
@@ -127,6 +131,8 @@ def torch_kept() -> Iterator[None]:
             torch.set_float32_matmul_precision(precise)
         torch.use_deterministic_algorithms(exact, warn_only=warns)
         cudnn.benchmark, cudnn.deterministic, filling.fill_uninitialized_memory = flags
+    if error is not None:
+        raise error
 
 
 def in_notebook() -> bool:
