@@ -30,7 +30,7 @@ WIDTH = 120
 def as_text(table: Table, width: int = WIDTH) -> str:
     """The table as plain lines, without control codes."""
     output = StringIO()
-    Console(file=output, width=width, force_terminal=False, color_system=None).print(table)
+    Console(file=output, width=width, force_terminal=False, force_jupyter=False, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in output.getvalue().rstrip("\n").split("\n"))
 
 

@@ -21,7 +21,7 @@ from ..errors import first_line
 log = logging.getLogger(__name__)
 
 WHOLE_RUN = "whole_run/"
-"""How TensorBoard's tags begin of what a run has one of: its final figures, the metrics of the HParams tab."""
+"""How the names begin of what a run has one of: its final figures, in TensorBoard the metrics of the HParams tab."""
 
 EPOCH = "shown_epoch"
 """What W&B counts pictures and what is measured by epoch in: its other curves count steps."""
@@ -137,7 +137,7 @@ def log_result(
     task: Task,
     epoch: int,
 ) -> None:
-    """Log what somebody chose for the run beside its final figures, such as `test/accuracy`, at the best epoch.
+    """Log what somebody chose for the run beside its final figures, such as `whole_run/test_accuracy`, at the best epoch.
 
     Args:
         typed: The words of its command, such as `optimizer.lr=0.1`.
@@ -145,7 +145,7 @@ def log_result(
     """
     figures = [name for name, metric in task.metrics.items() if metric.curve and metric.mode == "max"]
     names = [f"{split}/{name}" for split in ("test", "val", "baseline") for name in figures]
-    final = {name: metrics[name] for name in (*names, *COUNTS) if name in metrics}
+    final = {WHOLE_RUN + name.replace("/", "_"): metrics[name] for name in (*names, *COUNTS) if name in metrics}
     for logger in loggers(trainer):
         show_result(logger, chosen(settings, typed), final, epoch)
 
@@ -173,8 +173,7 @@ def show_result(logger: Logger, settings: Chosen, final: Mapping[str, float], ep
 
 @show_result.register
 def _(logger: TensorBoardLogger, settings: Chosen, final: Mapping[str, float], epoch: int) -> None:
-    figures = {WHOLE_RUN + name.replace("/", "_"): value for name, value in final.items()}
-    logger.log_hyperparams(dict(settings), figures, step=epoch)
+    logger.log_hyperparams(dict(settings), dict(final), step=epoch)
 
 
 @show_result.register

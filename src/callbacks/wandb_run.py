@@ -55,11 +55,12 @@ class RunWandb(WandbLogger):
             import wandb
 
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # to its makers
-            settings = wandb.Settings(silent=True, console="off", symlink=False)  # a run folder has no links
+            settings = wandb.Settings(silent=True, console="off", symlink=False)
             options = {name: value for name, value in self._wandb_init.items() if name != "anonymous"}
             if self._offline:
                 options["resume"] = None  # it is for the server; here the id is enough
             self._experiment = wandb.init(**options, settings=settings, reinit="create_new")
+            _drop_links(Path(self._experiment.dir).parent)
             self._experiment.define_metric(STEP)
             self._experiment.define_metric("*", step_metric=STEP, step_sync=True)
             self._experiment.define_metric("val/gradcam*", step_metric=EPOCH)
@@ -71,6 +72,13 @@ class RunWandb(WandbLogger):
         figures = curves(metrics)
         if figures:
             super().log_metrics(figures, step)
+
+
+def _drop_links(folder: Path) -> None:
+    """Remove the link to a log of W&B's own: below a run folder nothing leads out of it, or no training goes on."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def _id_of(folder: Path) -> str:

@@ -25,7 +25,7 @@ from .short_errors import shortly
 
 BATCH = 32
 
-STORED = {"PNG": ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "I;16"), "TIFF": ("F", "CMYK", "LAB")}
+STORED = {"PNG": ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16"), "TIFF": ("I", "F", "CMYK", "LAB")}
 """How a picture in memory becomes what reads as a file does, by Pillow's modes."""
 
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from rich import get_console
 
 from ..command.signals import answer_signals
@@ -25,7 +26,7 @@ LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 @contextmanager
 def undisturbed(words: list[str]) -> Iterator[None]:
-    """Leave logging, warnings, signal handlers, environment and working directory as they were; torch: `torch_kept`.
+    """Leave logging, warnings, signal handlers, Hydra, environment and working directory as they were; torch: `torch_kept`.
 
     Args:
         words: what is typed behind `python -m src.train` for the same; the run's record has it.
@@ -36,6 +37,7 @@ def undisturbed(words: list[str]) -> Iterator[None]:
         kept.enter_context(warnings.catch_warnings())
         kept.enter_context(_logs_kept())
         kept.enter_context(_signals_kept())
+        kept.enter_context(_hydra_kept())
         try:
             yield
         finally:
@@ -84,6 +86,17 @@ def logged_in(folder: Path) -> Iterator[None]:
     finally:
         logging.getLogger().removeHandler(file)
         file.close()
+
+
+@contextmanager
+def _hydra_kept() -> Iterator[None]:
+    """Put aside the configuration that a notebook is at work with (`with initialize(…)`)."""
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().hydra = None
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = before  # of another instance, perhaps: Hydra puts back a copy
 
 
 @contextmanager
