@@ -137,7 +137,7 @@ def log_result(
     task: Task,
     epoch: int,
 ) -> None:
-    """Log what somebody chose for the run beside its final figures, such as `whole_run/test_accuracy`, at the best epoch.
+    """Log what somebody chose for the run beside its final figures, such as `whole_run/test_f1`, at the best epoch.
 
     Args:
         typed: The words of its command, such as `optimizer.lr=0.1`.

@@ -46,6 +46,7 @@ class StepsLogger(CSVLogger):
 
     def __init__(self, save_dir: str, flush_logs_every_n_steps: int = 100) -> None:
         super().__init__(save_dir, name="", version="", flush_logs_every_n_steps=flush_logs_every_n_steps)
+        self._begun = False
 
     @property
     @rank_zero_experiment
@@ -61,6 +62,7 @@ class StepsLogger(CSVLogger):
         figures = curves(metrics)
         if not figures:
             return
-        if self._experiment is None and step is not None:
+        if not self._begun and step is not None:
+            self._begun = True
             self.experiment.begin_at(step)
         super().log_metrics(figures, step)

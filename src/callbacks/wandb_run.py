@@ -92,5 +92,5 @@ def _need_key() -> None:
     """Raise `InputError` where W&B would ask for a login."""
     import wandb
 
-    if not wandb.api.api_key:
+    if not wandb.login(prompt=False, verify=False):
         raise InputError("logger.wandb.mode=online needs a login: say `wandb login` once, or leave it out")

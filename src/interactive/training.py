@@ -111,9 +111,7 @@ def _own_callbacks(settings: Mapping[str, Any]) -> tuple[list["Callback"], dict[
 
     for one in own:
         if not isinstance(one, Callback):
-            raise InputError(
-                f"callbacks={one!r} is not possible: take names of options, or Lightning callbacks"
-            )
+            raise InputError(f"callbacks={one!r} is not possible: take names of options, or Lightning callbacks")
     names = [one for one in several if isinstance(one, str)]
     others = {key: value for key, value in settings.items() if key != "callbacks"}
     return own, others | ({"callbacks": names} if names else {})

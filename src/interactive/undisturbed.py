@@ -26,7 +26,7 @@ LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 @contextmanager
 def undisturbed(words: list[str]) -> Iterator[None]:
-    """Leave logging, warnings, signal handlers, Hydra, environment and working directory as they were; torch: `torch_kept`.
+    """Leave logging, warnings, signal handlers, Hydra, environment and folder as they were; of torch, see `torch_kept`.
 
     Args:
         words: what is typed behind `python -m src.train` for the same; the run's record has it.

@@ -46,9 +46,8 @@ def test_a_file_a_picture_and_a_list_have_the_verbs_answers(
     one = network.predict(files[0])
     assert isinstance(one, Prediction)
     assert (len(one.classes), one.probabilities) == (3, sorted(one.probabilities, reverse=True))
-    assert repr(one) == f"{one.classes[0]} {one.probabilities[0]:.2f} · {one.classes[1]} {one.probabilities[1]:.2f} · " + (
-        f"{one.classes[2]} {one.probabilities[2]:.2f}   {files[0]}"
-    )
+    told = [f"{name} {share:.2f}" for name, share in zip(one.classes, one.probabilities, strict=True)]
+    assert repr(one) == f"{' · '.join(told)}   {files[0]}"
     everything = network.predict(tmp_path, top_k=99)
     assert isinstance(everything, list)
     assert len(everything[0].classes) == 10
@@ -93,7 +92,11 @@ def test_what_is_no_picture_is_said(network: Classifier, files: list[Path], tmp_
 
 def test_what_is_no_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for run, said in (("last", "load=last: there is no run"), ("nowhere", "nowhere does not exist"), (5, "int is no run")):
+    for run, said in (
+        ("last", "load=last: there is no run"),
+        ("nowhere", "nowhere does not exist"),
+        (5, "int is no run"),
+    ):
         with pytest.raises(InputError, match=said) as error:
             load(run)  # type: ignore[arg-type]
         assert len(error.traceback) <= 4

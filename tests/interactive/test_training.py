@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,18 @@ from hydra.core.global_hydra import GlobalHydra
 from src import train
 from src.errors import InputError
 from src.interactive.run import Run
+from src.interactive.undisturbed import torch_kept
 
 ROOT = Path(__file__).parents[2]
-QUICK = ("model=simple_cnn", "model.width=4", "trainer=cpu", "callbacks=none", "logger=none", "baseline=false", "cost=false")
+QUICK = (
+    "model=simple_cnn",
+    "model.width=4",
+    "trainer=cpu",
+    "callbacks=none",
+    "logger=none",
+    "baseline=false",
+    "cost=false",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +69,7 @@ def state() -> dict[str, Any]:
             torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory,
             torch.get_float32_matmul_precision(),
         ),
-        "process": (dict(os.environ), os.getcwd(), sys.argv[:], sys.orig_argv[:]),
+        "process": (dict(os.environ), Path.cwd(), sys.argv[:], sys.orig_argv[:]),
         "hydra": GlobalHydra.instance().hydra,
     }  # fmt: skip
 
@@ -67,7 +77,7 @@ def state() -> dict[str, Any]:
 def test_two_trainings_leave_the_process_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     handler = logging.FileHandler(tmp_path / "mine.log", mode="w")
     logging.getLogger().addHandler(handler)
-    turn = At(23, lambda: (torch.set_num_threads(2), random.random(), os.environ.update(LEFT_BEHIND="1")))
+    turn = At(23, lambda: (random.random(), np.random.rand(), torch.rand(1), os.environ.update(LEFT_BEHIND="1")))
     try:
         with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
             before = state()
@@ -92,6 +102,19 @@ def test_two_trainings_leave_the_process_as_it_was(tmp_path: Path, capsys: pytes
     assert "GPU available" in (first.folder / "train.log").read_text(), "what libraries say is kept there"
     record = json.loads((second.folder / "run.json").read_text())
     assert record["command"].endswith("src.train " + " ".join([*QUICK, "epochs=1", "name=second"]))
+
+
+def test_torch_is_as_before_even_after_an_error() -> None:
+    before = state()
+    with suppress(InterruptedError), torch_kept():
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        torch.set_default_dtype(torch.float64)
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark
+        torch.set_float32_matmul_precision("medium")
+        torch.rand(1), np.random.rand(), random.random()
+        raise InterruptedError
+    assert state() == before
 
 
 def test_the_verb_itself_takes_a_composed_configuration() -> None:
