@@ -25,7 +25,7 @@ LAYERS = [
     {"trained"},
     {"command"},
     {"adopting", "prediction", "exporting", "auditing", "explanation", "reporting"},
-    {"evaluation", "page"},
+    {"evaluation", "interactive", "page"},
     {
         "train",
         "evaluate",
