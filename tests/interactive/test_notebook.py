@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_the_example_is_what_its_script_writes_and_names_no_place() -> None:
     assert not re.search(r"/(tmp|work|root|home|Users)\b", text)
     kinds = [output["output_type"] for cell in CELLS for output in cell.get("outputs", [])]
     assert "error" not in kinds
-    assert text.count('"image/png"') == 3
+    assert text.count('"image/png": "') == 3
 
 
 @pytest.mark.slow
@@ -73,6 +74,14 @@ def test_a_notebook_shows_what_a_terminal_does_and_stays_as_it_was(tmp_path: Pat
     assert said[6].count("epoch 1/1") == 1
 
 
+def reply_to(asked: str, client: Any) -> dict[str, Any]:
+    """The kernel's answer to a cell; a kernel that was slow to start answers earlier questions, too."""
+    while (message := client.get_shell_msg(timeout=200))["parent_header"].get("msg_id") != asked:
+        pass
+    content: dict[str, Any] = message["content"]
+    return content
+
+
 @pytest.mark.slow
 def test_a_kernel_that_is_interrupted_has_a_run_to_go_on_with(tmp_path: Path) -> None:
     manager = pytest.importorskip("jupyter_client.manager")
@@ -83,24 +92,24 @@ def test_a_kernel_that_is_interrupted_has_a_run_to_go_on_with(tmp_path: Path) ->
         kernel, client = manager.start_new_kernel(kernel_name="python3", cwd=str(work))
     try:
         words = "'model=simple_cnn', trainer='cpu', callbacks='none', baseline=False, cost=False, name='cut'"
-        client.execute(f"from reslens import train\nimport signal\nrun = train({words}, epochs=500)")
+        asked = client.execute(f"from reslens import train\nimport signal\nrun = train({words}, epochs=500)")
         history = work / "outputs" / "digits" / "simple_cnn" / "cut" / "metrics.csv"
         until = time.monotonic() + 120
         while not history.exists() and time.monotonic() < until:
             time.sleep(0.2)
         kernel.interrupt_kernel()
-        reply = client.get_shell_msg(timeout=60)["content"]
+        reply = reply_to(asked, client)
         assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
         assert "".join(reply["traceback"]) == (
             "KeyboardInterrupt: train(resume='outputs/digits/simple_cnn/cut') goes on here"
         )
         assert json.loads(history.with_name("run.json").read_text())["status"] == "interrupted"
         done = len(history.read_text().splitlines())
-        client.execute(
+        asked = client.execute(
             "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
             f"assert train(resume='cut', epochs={done}).metrics['epochs'] == {done}"
         )
-        reply = client.get_shell_msg(timeout=120)["content"]
+        reply = reply_to(asked, client)
         assert reply["status"] == "ok", reply
     finally:
         client.stop_channels()
