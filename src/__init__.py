@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from .interactive.classifier import Classifier
     from .interactive.run import Run
+    from .train import Called
+
+    train: Called
 
 __all__ = ["load", "train"]
 

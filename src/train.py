@@ -65,7 +65,7 @@ def compare(sweep: Path) -> None:
         print(f"no report: {error}" if choice is None else f"{choice}\nno report: {error}")
 
 
-class _Called(ModuleType):
+class Called(ModuleType):
     """This file, which `from reslens import train` gives."""
 
     def __call__(self, *words: str, **settings: Any) -> "Run":
@@ -94,4 +94,4 @@ class _Called(ModuleType):
 if __name__ == "__main__":
     main("train", train, after_sweep=compare)
 else:
-    sys.modules[__name__].__class__ = _Called
+    sys.modules[__name__].__class__ = Called

@@ -65,4 +65,4 @@ class StepsLogger(CSVLogger):
         if not self._begun and step is not None:
             self._begun = True
             self.experiment.begin_at(step)
-        super().log_metrics(figures, step)
+        super().log_metrics({**figures}, step)

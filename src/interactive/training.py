@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ..command.destination import choose_destination
@@ -89,6 +90,8 @@ def _train(
             results, failures = run_each(composer, cfg, task, None, start=call)
         else:
             cfg = composer.compose(typed)
+            if cfg.hydra.mode == RunMode.MULTIRUN:
+                raise InputError("hydra.mode=MULTIRUN is a sweep, which is for the command line: leave it out")
             if cfg.requeue:
                 raise InputError("requeue=true repeats a command, and this is none: leave it out")
             folder = choose_destination(cfg)

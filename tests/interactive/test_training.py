@@ -139,6 +139,7 @@ def test_the_verb_itself_takes_a_composed_configuration() -> None:
         ((), {"callbacks": [print]}, "is not possible: take names of options, or Lightning callbacks"),
         (("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"), {}, "several processes are for the command"),
         ((), {"data": "folder", "data.root": "nowhere"}, "nowhere"),
+        (("hydra.mode=MULTIRUN",), {}, "is a sweep, which is for the command line"),
         (("resume=nowhere",), {}, "resume=nowhere is no folder"),
         (("requeue=true",), {"name": "r"}, "requeue=true repeats a command"),
     ],
