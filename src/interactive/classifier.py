@@ -1,5 +1,6 @@
 """A trained network that Python asks about pictures: `load("last").predict("cat.jpg")`."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -81,6 +82,11 @@ class Classifier:
         """
         if top_k < 1:
             raise InputError(f"top_k={top_k} is no number of classes: take at least 1")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # as `data.images` does, which a training has undone
+            return self._predict(images, top_k)
+
+    def _predict(self, images: Any, top_k: int) -> "Prediction | list[Prediction]":
         if isinstance(images, Image.Image):
             return self._of_pictures([images], top_k)[0]
         if isinstance(images, str | Path):
