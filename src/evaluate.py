@@ -3,6 +3,7 @@
 import logging
 import shlex
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .command.main import checked, main
@@ -27,14 +28,17 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     from .evaluation.scaling import keep_temperature
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained
+    from .trained.decision import decision_of
 
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
+    decision = decision_of(cfg, trained)
     examples = find_request(cfg, trained)
     output = output_folder(cfg.output, trained.run, "evaluate")
     with filled(output, "evaluate") as folder:
         command = shlex.join(sys.orig_argv)
         kept = {"copies": cfg.copies, "whole": cfg.probabilities}
-        evaluate_ = evaluate_labels if trained.multilabel else evaluate_examples
+        of_classes = partial(evaluate_examples, decision=decision, calibrate=cfg.calibrate)
+        evaluate_ = evaluate_labels if trained.multilabel else of_classes
         record = {"command": command, **evaluate_(trained, examples, folder, cfg.mistakes, cfg.seed, **kept)}
         write_record(folder, "evaluate", record)
     if cfg.calibrate:

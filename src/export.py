@@ -29,8 +29,10 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
     from .exporting.exports import choose_images, export_network
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import load_trained  # torch, only now
+    from .trained.decision import decision_of
 
     trained = load_trained(cfg.checkpoint, multilabel=True)
+    decision = decision_of(cfg, trained)
     pictures = choose_images(trained, cfg.images, cfg.data.root)
     output = output_folder(cfg.output, trained.run, "export", cfg.format)
     with filled(output, "export") as folder:
@@ -40,7 +42,7 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
             "images": str(cfg.images or "test"),
             "seed": cfg.seed,
             "command": shlex.join(sys.orig_argv),
-            **export_network(trained, cfg.format, pictures, pictures.some(cfg.max_images, cfg.seed), folder),
+            **export_network(trained, cfg.format, pictures, pictures.some(cfg.max_images, cfg.seed), folder, decision),
         }
         write_record(folder, "export", record)
     log.info("export       %s", RunFolder(output).shown)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from .. import figures
+from ..analysis.binary import Decision
 from ..analysis.calibration import reliability
 from ..analysis.headline import Headline, sum_up
 from ..analysis.honesty import Chance
@@ -19,7 +20,9 @@ from ..runs.folder import RunFolder
 from ..trained.checkpoint import Trained
 from ..trained.examples import Examples, find_examples
 from ..trained.logits import probabilities
+from ..trained.temperature import read_calibration
 from ..training.results import write_answers
+from .binary import evaluate_binary
 from .copies import Copies, look_for_copies, write_copies
 from .measurement import Measured, Meter, compare
 from .mistakes import mistakes_sheet, most_confident
@@ -77,11 +80,14 @@ def evaluate_examples(
     *,
     copies: Literal["auto"] | bool = False,
     whole: bool = False,
+    decision: Decision | None = None,
+    calibrate: bool = False,
 ) -> dict[str, Any]:
     """Measure the images, write tables and pictures to `folder`, print the figures; return what evaluate.json holds.
 
     `mistakes` is the most that the sheet shows, `seed` that of the draws behind intervals, `copies` whether to look for
-    copies of training images, `whole` whether to keep all probabilities.
+    copies of training images, `whole` whether to keep all probabilities, `decision` between two classes what was asked
+    for, `calibrate` whether the temperature will be kept.
     """
     meter = Meter(trained)
     measured = meter.measure(examples.loader(), "Evaluating", limited=examples.own)
@@ -102,7 +108,12 @@ def evaluate_examples(
     _draw_reliability(trained, examples, measured, found, scaled, folder)
     wrong = _draw_mistakes(trained, examples, measured.targets, shares, mistakes, folder)
     say(found, scaled, len(trained.class_names), without)
-    split = examples.split
+    split, binary = examples.split, None
+    if len(trained.class_names) == 2:
+        temperature = scaled.temperature.value if calibrate and scaled else _temperature(trained)
+        said = (measured.logits, measured.targets, trained.class_names)
+        title = f"{trained.name} on {images:,} {_of(examples)} images"
+        binary = evaluate_binary(*said, decision, temperature, folder, title)
     values = {name: one.value for name, one in found.estimates.items()} | measured.figures
     return {
         **told_of(trained, examples, meter, images, found.classes, seed),
@@ -113,7 +124,14 @@ def evaluate_examples(
         "calibration": None if scaled is None else told(scaled, split),
         "copies": None if copied is None else _copies(copied, without, split),
         "mistakes": wrong,
+        "binary": binary,
     }
+
+
+def _temperature(trained: Trained) -> float:
+    """Return by what predict divides the logits."""
+    calibration = read_calibration(trained.path)
+    return 1.0 if calibration is None else calibration.temperature
 
 
 def told_of(

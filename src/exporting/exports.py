@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import data
+from ..analysis.binary import Decision
 from ..data.images import COLOURS
 from ..errors import InputError
 from ..files import write_text
@@ -87,14 +88,19 @@ def choose_images(trained: Trained, images: str | None, data_root: str | None = 
 
 
 def export_network(
-    trained: Trained, kind: str, pictures: Pictures, chosen: NDArray[np.int64], folder: Path
+    trained: Trained,
+    kind: str,
+    pictures: Pictures,
+    chosen: NDArray[np.int64],
+    folder: Path,
+    decision: Decision | None = None,
 ) -> dict[str, Any]:
     """Write the file and example.py to `folder`, prove it on the `chosen` (n,) pictures, return export.json's content.
 
     Raises:
         RunError: The file gives other logits than the network.
     """
-    metadata = describe(trained, kind)
+    metadata = describe(trained, kind, decision)
     file = folder / f"{trained.name}{FORMATS[kind].suffix}"
     log.info("Exporting %s …", trained.name)
     write_export(trained, kind, metadata, file)
@@ -123,11 +129,12 @@ def example() -> str:
     return OURS.sub(source, Path(standalone.__file__).read_text(encoding="utf-8"))
 
 
-def describe(trained: Trained, kind: str) -> dict[str, Any]:
+def describe(trained: Trained, kind: str, decision: Decision | None = None) -> dict[str, Any]:
     """Describe all that a program needs to use the network, and where it is from: for the file and export.json.
 
     A calibrated checkpoint has a `temperature`: confidences are softmax(logits / temperature). Of several labels an
-    image there are `thresholds`: a label is decided where the sigmoid of its logit is at least its threshold.
+    image there are `thresholds`: a label is decided where the sigmoid of its logit is at least its threshold. A
+    `decision` between two classes is a `threshold` of the confidence in the class `positive`.
     """
     settings = trained.module.hparams["preprocessing"]
     calibration = read_calibration(trained.path)
@@ -136,6 +143,7 @@ def describe(trained: Trained, kind: str) -> dict[str, Any]:
         "network": trained.name,
         "class_names": trained.class_names,
         **({"thresholds": thresholds_of(trained.module).tolist()} if trained.multilabel else {}),
+        **({} if decision is None else decision.told(trained.class_names)),
         **{key: settings[key] for key in PASSED_ON},
         "input": "images: uint8 (N, in_channels, image_size, image_size)",
         "output": "logits: float32 (N, classes), in the order of class_names",

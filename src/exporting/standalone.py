@@ -164,7 +164,11 @@ def main(pictures: list[str]) -> None:
             continue
         shares = np.exp(logits - logits.max())
         shares /= shares.sum()
-        print(visible(f"{names[shares.argmax()]}  {shares.max():.4f}  {file}"))
+        best = shares.argmax()
+        if "threshold" in told:  # two classes: the positive one from this confidence
+            positive = names.index(told["positive"])
+            best = positive if shares[positive] >= float(told["threshold"]) else 1 - positive
+        print(visible(f"{names[best]}  {shares[best]:.4f}  {file}"))
     sys.exit(unread > 0)
 
 

@@ -4,6 +4,7 @@ Pure: no pyplot, so that no backend, no global list of figures and no open windo
 they are, without matplotlib's mathematics between dollar signs.
 """
 
+from .binary_curves import binary_curves as binary_curves
 from .channel_sheets import deconvnet_sheet as deconvnet_sheet
 from .class_by_class import class_heat_map as class_heat_map
 from .class_by_class import confusion_matrices as confusion_matrices

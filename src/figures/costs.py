@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..frames import pd
 from .fonts import boxes_allowed, give_fonts
-from .style import BLUE, DPI, GREY, INK, add_legend, fit_labels, text_width
+from .style import BLUE, DPI, GREY, INK, add_legend, end_at_one, fit_labels, text_width
 
 WIDTH = 8  # inches
 COSTS = {"parameters": "parameters", "macs": "MACs an image", "latency_ms": "latency in ms"}
@@ -105,6 +105,8 @@ def _chart(axes: Axes, rows: pd.DataFrame, cost: str, score: str) -> None:
         some = rows[front == on_front]
         axes.scatter(some["cost"], some["score"], s=42, facecolor=face, edgecolor=BLUE, linewidth=1.4, zorder=3)
     axes.margins(y=0.2)
+    if rows["score"].max() <= 1:
+        end_at_one(axes)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     plain = FuncFormatter(lambda value, _: f"{value:g}")

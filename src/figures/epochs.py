@@ -19,6 +19,7 @@ from .style import (
     INK,
     VERMILLION,
     add_legend,
+    end_at_one,
     epoch_axes,
     fit_labels,
     text_width,
@@ -59,7 +60,7 @@ def _overlaid(histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Mappi
             axes.set_title(f"{name} {title}", loc="left", size=11, weight="bold", color=INK)
             for seeds, style in zip(histories.values(), GROUP_STYLES, strict=False):
                 _draw(axes, by_epoch(seeds, f"{split}/{quantity}"), style)
-        _log_where_needed(list(row), quantity)
+        _scale(list(row), quantity)
     _finish_grid(grid, grid.size)
     _legend(figure, _group_styles(histories), _how_drawn(list(histories.values())))
     return figure
@@ -81,7 +82,7 @@ def _one_each(histories: Mapping[str, Sequence[pd.DataFrame]], quantities: Mappi
         for axes, seeds in zip(grid.flat, histories.values(), strict=False):
             for split, style in zip(SPLITS, styles.values(), strict=True):
                 _draw(axes, by_epoch(seeds, f"{split}/{quantity}"), style)
-        _log_where_needed(list(grid.flat[: len(titles)]), quantity)
+        _scale(list(grid.flat[: len(titles)]), quantity)
         _finish_grid(grid, len(titles))
     _legend(figure, styles, _how_drawn(list(histories.values())))
     return figure
@@ -183,12 +184,15 @@ def _finish_grid(grid: Any, used: int) -> None:
         axes.set_xlabel("epoch", size=9, color=INK)
 
 
-def _log_where_needed(row: Sequence[Axes], quantity: str) -> None:
-    """Use a logarithmic scale where a first epoch of loss 30, say, would press the rest of the curves flat."""
+def _scale(row: Sequence[Axes], quantity: str) -> None:
+    """End shares at 1; use a logarithmic scale where a first epoch of loss 30, say, would press the curves flat."""
     values = np.concatenate(
         [np.full(1, np.nan)] + [np.asarray(line.get_ydata(), float) for axes in row for line in axes.lines]
     )
     values = values[np.isfinite(values)]
+    if quantity != "loss" and len(values) and values.max() <= 1:
+        for axes in row:
+            end_at_one(axes)
     if quantity == "loss" and len(values) and values.min() > 0 and values.max() > 30 * values.min():
         row[0].set_yscale("log")  # the others share it
 

@@ -128,6 +128,15 @@ def plain_axes(axes: Axes) -> None:
     axes.tick_params(colors=INK, labelsize=9)
 
 
+def end_at_one(axes: Axes) -> None:
+    """End an axis of shares at 1 where its margin would go on; what lies there is drawn whole."""
+    low, high = axes.get_ylim()
+    if high > 1:
+        axes.set_ylim(low, 1)
+        for line in axes.lines:
+            line.set_clip_on(False)
+
+
 def show_pixels(axes: Axes, canvas: NDArray[np.uint8]) -> Figure:
     """Put the canvas (H, W, 3) behind what is written on these `pixel_axes`; return their figure."""
     axes.imshow(canvas, interpolation="nearest", extent=(0, canvas.shape[1], canvas.shape[0], 0))

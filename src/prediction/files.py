@@ -10,8 +10,10 @@ from typing import Any, TextIO
 import numpy as np
 from omegaconf import DictConfig
 
+from ..analysis.binary import Decision
 from ..data.processes import file_progress
 from ..trained.checkpoint import Trained
+from ..trained.decision import decision_of
 from ..trained.logits import probabilities
 from ..trained.pictures import Pictures
 from ..trained.temperature import read_calibration
@@ -26,7 +28,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """How to predict. `top_k` is at most the number of classes; `temperature` divides the logits."""
+    """How to predict. `top_k` is at most the number of classes; `temperature` divides the logits; `decision` comes
+    before the likelier of two classes."""
 
     trained: Trained
     kind: str
@@ -35,6 +38,7 @@ class Task:
     overlays: Overlays | None
     batch_size: int
     num_workers: int | str
+    decision: Decision | None = None
 
     def run(self, source: Sequence[str] | Pictures, output: Path, stream_to: TextIO | None = None) -> dict[str, Any]:
         """Write a row for each file, and pictures, to `output`; return what predict.json says of them.
@@ -68,6 +72,7 @@ class Task:
         return {
             "precision": precision_of(self.trained),
             "temperature": self.temperature,
+            **({} if self.decision is None else self.decision.told(self.trained.class_names)),
             "overlays": None if self.overlays is None else f"{self.overlays.method}, {self.overlays.layer}",
             "count": summary.files,
             "unreadable": summary.unreadable,
@@ -84,7 +89,11 @@ class Task:
             folder: where the files are; None where there are none.
         """
         likely = probabilities(answers.logits, self.temperature)
-        order = np.argsort(-likely, axis=1, kind="stable")[:, : self.top_k]
+        order = np.argsort(-likely, axis=1, kind="stable")
+        if self.decision is not None:
+            order[:, 0] = self.decision.decide(likely)
+            order[:, 1] = 1 - order[:, 0]
+        order = order[:, : self.top_k]
         whole = [place for place, reason in enumerate(answers.reasons) if reason is None]
         pictures: list[str] = []
         if self.overlays is not None and whole:
@@ -105,6 +114,7 @@ class Task:
 
 def prepare(cfg: DictConfig, trained: Trained) -> Task:
     """Turn the settings of `src.predict` into a task; raise `InputError` if the network can't do it."""
+    decision = decision_of(cfg, trained)
     overlays = Overlays(trained, cfg.method, cfg.layer) if cfg.overlays else None
     calibration = read_calibration(trained.path) if cfg.calibrated else None
     if calibration is not None:
@@ -118,6 +128,7 @@ def prepare(cfg: DictConfig, trained: Trained) -> Task:
         overlays,
         cfg.batch_size,
         cfg.num_workers,
+        decision,
     )
 
 

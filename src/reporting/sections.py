@@ -24,7 +24,7 @@ from .tasks import parts_of
 
 PICTURES = (
     *("class_f1", "confusion_matrices", "costs", "disagreements", "gradcam", "gradcam_epochs", "gradcam_movement"),
-    *("learning_curves", "class_average_precision"),
+    *("learning_curves", "class_average_precision", "roc"),
 )
 
 
@@ -139,6 +139,9 @@ def _comparisons(result: Result) -> list[Table]:
     )
     if result.table["n"].max() > min(comparison.replicates for comparison in result.comparisons):
         caption += " Only runs of the same seed and fold are paired; the means above include all runs."
+    there, each = max(c.images for c in result.comparisons), len(result.test_set.groups[0].runs[0].predictions)
+    if there > each:
+        caption += f" Each seed or fold tests its own images, {each:,} a run: the counts are of all {there:,} together."
     columns = ["model", "difference", "95 % interval", "only other", "only best", "p", "p (Holm)", "images × pairs"]
     return [Table(caption, columns, rows)]
 

@@ -37,7 +37,7 @@ from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle
 RAW_PATHS = (
     "data.root", "checkpoint", "images", "resume", "runs", "output", "weights", "model.weights", "judge", "shuffled",
     "target", "classes", "data.exclude", "data.table", "data.file", "data.label", "data.split", "data.group",
-    "name",
+    "name", "positive",
 )  # fmt: skip
 """Overrides whose value is a path, a pattern, or names classes or a column, and not Hydra's grammar, which refuses
 spaces, `ä ~ ( ) = [ ,`."""

@@ -20,6 +20,10 @@ METHODS = "attribution method; --help lists them"
 LAYER = "the layer; null: the deepest one with a map of at least 4×4"
 IMAGES = "FOLDER: all below it; PATTERN: such as 'PHOTOS/**/*.jpg'; -: a list on stdin; test, val, train: of the run"
 RUN = "a run folder, which means its best checkpoint, or a checkpoint file"
+Threshold = Annotated[float, Interval(gt=0, lt=1)] | None
+Positive = Annotated[Any, Takes("a class's name, or null")]
+THRESHOLD = "of two classes: the probability from which it is the positive one; null: the likelier class"
+POSITIVE = "the class that threshold is about; null: the last of the two"
 FASTER = "images at once; only memory and speed depend on it"
 
 
@@ -51,6 +55,8 @@ class Evaluate(Settings):
         "of other data: look for copies of training images, and give the figures without them, too; auto: where both "
         "have 20,000 images at most together"
     )
+    threshold: Threshold = setting(THRESHOLD)
+    positive: Positive = setting(POSITIVE)
     accelerator: Accelerator = setting("where it runs")
     seed: Seed = setting("of the draws behind the intervals")
     data: OtherData = setting("another data set than the run's, as data=NAME")
@@ -78,6 +84,8 @@ class Predict(Settings):
     layer: Layer = setting(f"of overlays: {LAYER}")
     batch_size: BatchSize = setting(FASTER)
     num_workers: Workers = setting("processes that decode; auto: one a core, at most 8")
+    threshold: Threshold = setting(THRESHOLD)
+    positive: Positive = setting(POSITIVE)
     accelerator: Accelerator = setting("where it runs")
     data: Elsewhere = setting("where the run's data set lies")
     output: FolderOrNull = setting(
@@ -201,6 +209,8 @@ class Export(Settings):
     format: str = setting("onnx: an .onnx file, for ONNX Runtime and others; torch_export: a .pt2 file, for PyTorch")
     images: Annotated[Any, Images] = setting(f"what proves the export. {IMAGES}; null: test")
     max_images: Count | None = setting("most images, the classes in turn; null: all")
+    threshold: Threshold = setting(THRESHOLD)
+    positive: Positive = setting(POSITIVE)
     seed: Seed = setting("of the choice of images")
     data: Elsewhere = setting("where the run's data set lies")
     output: FolderOrNull = setting(
