@@ -1,1 +1,33 @@
-"""ResLens: train, compare and explain residual networks for image classification."""
+"""ResLens: train, compare and explain residual networks for image classification.
+
+In Python, `from reslens import train, load`: `train` is the verb's file, which can be called. Torch is imported when
+one of them is.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .interactive.classifier import Classifier
+    from .interactive.run import Run
+    from .train import Called
+
+    train: Called
+
+__all__ = ["load", "train"]
+
+
+def load(run: "Run | Path | str", accelerator: str = "auto") -> "Classifier":
+    """Load a trained network: `load("last").predict("cat.jpg")`.
+
+    Args:
+        run: what `train` returned, a folder, a name, `last`, or a checkpoint file.
+        accelerator: auto, cpu or gpu.
+
+    Raises:
+        InputError: There is none, or it can't be used.
+    """
+    from .interactive.classifier import load_classifier
+
+    return load_classifier(run, accelerator)

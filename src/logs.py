@@ -46,7 +46,10 @@ class ConsoleHandler(logging.Handler):
                 text = visible(self.format(record))
                 if not getattr(record, WHOLE, False):
                     text = for_screen(text)
-                get_console().print(text, markup=False, highlight=False, soft_wrap=True)
+                if get_console().is_jupyter:  # where Rich would show each line as a page of its own
+                    print(text)
+                else:
+                    get_console().print(text, markup=False, highlight=False, soft_wrap=True)
             except SystemExit as error:
                 if error.code != 1:  # not Rich's answer to a broken pipe, but SIGTERM while it was printing
                     raise

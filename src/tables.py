@@ -48,7 +48,7 @@ def as_text(table: RenderableType, width: int | None = None) -> str:
 
 def _lines(table: RenderableType, width: int) -> str:
     output = StringIO()
-    Console(file=output, width=width, force_terminal=False, color_system=None).print(table)
+    Console(file=output, width=width, force_terminal=False, force_jupyter=False, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in output.getvalue().rstrip("\n").split("\n"))
 
 

@@ -3,8 +3,10 @@
 import logging
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from . import activity
 from .command.destination import hydra_folder
@@ -15,20 +17,27 @@ from .ranks.place import is_follower
 from .runs.folder import RunFolder, new_run_path
 
 if TYPE_CHECKING:
+    from lightning import Callback
     from omegaconf import DictConfig
+
+    from .interactive.run import Run
 
 
 log = logging.getLogger(__name__)
 
 
 @checked
-def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool = False) -> dict[str, float]:
+def train(
+    cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool = False, callbacks: Sequence["Callback"] = ()
+) -> dict[str, float]:
     """Train as the composed configuration says; return what the run's metrics.json holds.
 
     Args:
         folder: The run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`.
         resume: The folder, or `cfg.resume`, holds a run that ended early. It continues after its newest whole
             checkpoint, or starts again without one. With `cfg.resume="auto"` the `folder` decides.
+
+        callbacks: Your own, besides those that the configuration names.
 
     Raises:
         InputError: The configuration or the data are wrong; nothing has begun.
@@ -44,7 +53,7 @@ def train(cfg: "DictConfig", folder: Path | str | None = None, *, resume: bool =
     if auto and run.is_whole:
         return run.metrics()
     resume = resume or (run.record_file.exists() if auto else cfg.resume is not None)
-    metrics = run_training(cfg, run, command=shlex.join(sys.orig_argv), resume=resume)
+    metrics = run_training(cfg, run, command=shlex.join(sys.orig_argv), resume=resume, callbacks=callbacks)
     write_page(run)
     if run.best_checkpoint.is_file():
         tested = {"tested": run.shown} if cfg.test else {}  # the test set is left alone
@@ -82,5 +91,33 @@ def compare(sweep: Path) -> None:
         print(f"no report: {error}" if choice is None else f"{choice}\nno report: {error}")
 
 
+class Called(ModuleType):
+    """This file, which `from reslens import train` gives."""
+
+    def __call__(self, *words: str, **settings: Any) -> "Run":
+        """Train here, as `reslens train` with the same words does: `train("model=resnet50", epochs=2)`.
+
+        Logging, signal handlers, random state and torch's settings are as before when it is done.
+
+        Args:
+            words: as on the command line, such as `"data.root=my photos"`.
+            settings: the same as Python's values, such as `epochs=2` or `name="mycats"`; `callbacks` may be names of
+                `conf/callbacks/`, Lightning callbacks, and lists of both.
+
+        Returns:
+            The run: its `folder`, its `metrics`, and what shows its pictures, `show()`.
+
+        Raises:
+            InputError: The settings or the data are wrong; nothing has begun.
+            RunError: The run began and can't go on.
+            KeyboardInterrupt: It was interrupted; `train(resume=FOLDER)` goes on.
+        """
+        from .interactive.training import train_here
+
+        return train_here(train, words, settings)
+
+
 if __name__ == "__main__":
     main("train", train, after_sweep=compare)
+else:
+    sys.modules[__name__].__class__ = Called

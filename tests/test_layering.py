@@ -25,7 +25,7 @@ LAYERS = [
     {"trained"},
     {"command"},
     {"adopting", "prediction", "exporting", "auditing", "explanation", "reporting"},
-    {"evaluation", "listing", "page"},
+    {"evaluation", "interactive", "listing", "page"},
     {
         "train",
         "evaluate",

@@ -20,8 +20,8 @@ from ..data.workers import is_death
 from ..errors import InputError
 from ..names import NO_LABEL, together
 from ..runs.folder import RunFolder
+from .loggers import log_by_epoch, log_picture
 from .map_steps import arrays_file, step_to
-from .tensorboard import log_picture, tensorboards
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class GradCAMCallback(lightning.pytorch.Callback):
     """Explains a fixed batch of `images` validation images after every epoch; 000 is the untrained network.
 
     Writes `gradcam/epoch_NNN.png` and `.npz` into the run folder (`trainer.default_root_dir`), `gradcam/images.npz`
-    once, and to every TensorBoard logger the picture and how much its maps resemble those of the epoch before
+    once, and to the loggers the picture and how much its maps resemble those of the epoch before
     (`src.callbacks.map_steps`). `target` chooses the class that a map explains, where an image has several labels the
     likeliest or each that it has, `layer` the layer by name (default: the
     deepest with a map of at least 4×4). `seconds` is the time spent so far.
@@ -119,8 +119,7 @@ class GradCAMCallback(lightning.pytorch.Callback):
         log_picture(trainer, TAG, picture, epoch)
         moved = step_to(folder, epoch)
         if moved is not None and np.isfinite(moved.mean):
-            for logger in tensorboards(trainer):
-                logger.experiment.add_scalar(MOVEMENT, moved.mean, global_step=epoch)
+            log_by_epoch(trainer, MOVEMENT, float(moved.mean), epoch)
 
     def _fixed_batch(self, trainer: lightning.Trainer, folder: Path) -> Sample:
         """Return what is explained, read once; `images.npz` keeps it for reports."""

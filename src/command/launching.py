@@ -28,11 +28,7 @@ def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]
     The job gets this very configuration without Hydra's part, or in a sweep those that the composer has for its runs.
     """
 
-    begun = False
-
     def warned(cfg: DictConfig) -> Any:
-        nonlocal begun
-        begun = True
         logging.captureWarnings(True)
         return job(cfg)
 
@@ -56,8 +52,25 @@ def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]
         return
     if is_follower():  # one train.log, the first process's
         cfg.hydra.job_logging = {"version": 1, "root": {"level": "ERROR"}, "disable_existing_loggers": True}
+    _run(context, cfg, warned, logging=True)
+
+
+def call(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]) -> None:
+    """As `launch` for one run, in a process that is somebody's own: its logging and its arguments stay."""
+    _run(HydraContext(config_loader=composer, callbacks=Callbacks(cfg)), cfg, job, logging=False)
+
+
+def _run(context: HydraContext, cfg: DictConfig, job: Callable[[DictConfig], Any], *, logging: bool) -> None:
+    """Let Hydra make the folder and its record of the settings, and do the job."""
+    begun = False
+
+    def noted(cfg: DictConfig) -> Any:
+        nonlocal begun
+        begun = True
+        return job(cfg)
+
     try:
-        done = run_job(warned, cfg, "hydra.run.dir", job_subdir_key=None, hydra_context=context)
+        done = run_job(noted, cfg, "hydra.run.dir", None, context, configure_logging=logging)
     except OSError as error:  # of Hydra's own files: an error of the job is in `done`
         if begun:
             raise

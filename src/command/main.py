@@ -24,14 +24,16 @@ from ..ranks.joining import crew, join
 from ..ranks.place import is_follower
 from ..runs.folder import RunFolder
 from ..settings.check import check_config
-from ..settings.composing import Composer, composing, quote, quote_paths
+from ..settings.composing import Composer, composing, quote_paths
+from ..settings.defaults import PACKAGE
 from ..settings.other_names import refuse_added
 from .dashes import refuse_dashes
 from .destination import choose_destination, writes_itself
 from .early import queue_again_early
 from .failures import exit_code, one_line, report, report_all
+from .going_on import compose_again
 from .launching import show
-from .resume import begin_or_go_on, check_requeue, check_same, merge_words, what_is_done
+from .resume import begin_or_go_on, check_requeue
 from .shorthand import spell_out, with_folders
 from .signals import answer_no_more, answer_signals, leave
 from .tasks import AfterSweep, Task, run_each, run_sweep
@@ -45,6 +47,10 @@ def checked(task: Verb) -> Verb:
 
     @wraps(task)
     def check_first(cfg: DictConfig, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(cfg, DictConfig):
+            raise InputError(
+                f"{task.__name__} takes a composed configuration; `from {PACKAGE} import train` takes words"
+            )
         cfg = with_folders(cfg)
         check_config(cfg)
         return task(cfg, *args, **kwargs)
@@ -171,13 +177,7 @@ def _resume(composer: Composer, task: Task, run: RunFolder, typed: Sequence[str]
     """Resume a run in its folder, with the settings that it began with and those typed now."""
     if multirun:
         raise InputError("resume= is for one run: leave -m out; a sweep is resumed by giving its command again")
-    folder = quote(str(run.path.absolute()))
-    here = [f"hydra.run.dir={folder}", "hydra.output_subdir=null", "hydra.mode=RUN"]
-    usual = composer.compose(merge_words(run, []))
-    cfg = composer.compose([*merge_words(run, typed), *here], typed=typed)
-    composer.check(cfg)
-    check_same(run, cfg, usual)
-    done = what_is_done(run, cfg, usual)
+    cfg, done = compose_again(composer, run, typed)
     if done is not None:
         clear()
         print(done)

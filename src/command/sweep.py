@@ -241,8 +241,7 @@ class Sweep:
     def _best(self, monitor: str, mode: str) -> str:
         """Return which run is the best so far by what chooses checkpoints; nothing before the first has finished."""
         found = dict[int, float]()
-        for number in self._numbers():
-            run = RunFolder(self.folder / str(number))
+        for number, run in self._there().items():
             with suppress(OSError, ValueError, KeyError):
                 if run.is_whole:
                     found[number] = float(run.metrics()[monitor])

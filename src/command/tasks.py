@@ -22,13 +22,18 @@ from .sweep import Outcome, Sweep
 log = logging.getLogger(__name__)
 
 Task = Callable[..., Any]
+Start = Callable[[Composer, DictConfig, Callable[[DictConfig], Any]], None]
 AfterSweep = Callable[[Path], None]
 
 
 def run_each(
-    composer: Composer, cfg: DictConfig, task: Task, folder: Destination | None
+    composer: Composer, cfg: DictConfig, task: Task, folder: Destination | None, start: Start = launch
 ) -> tuple[list[Any], list[Failure]]:
-    """Do the task, or in a sweep each; return what they returned and what failed."""
+    """Do the task, or in a sweep each; return what they returned and what failed.
+
+    Args:
+        start: `launch`, for a process that is the command's own, or `call`.
+    """
     results: list[Any] = []
     failures: list[Failure] = []
     with reserve(folder) if folder else nullcontext() as mine:
@@ -51,7 +56,7 @@ def run_each(
                 if running.mode == RunMode.MULTIRUN:
                     log.info("run %s failed: %s", failures[-1][0], one_line(error))
 
-        launch(composer, cfg, job)
+        start(composer, cfg, job)
     return results, failures
 
 

@@ -61,6 +61,7 @@ class RunFolder:
         self.skipped_file = self.path / "skipped.csv"
         self.cost_file = self.path / "cost.json"
         self.page_file = self.path / "report.html"
+        self.steps_file = self.path / "steps.csv"
         self.checkpoints = self.path / "checkpoints"
         self.best_checkpoint = self.checkpoints / "best.ckpt"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
@@ -71,7 +72,7 @@ class RunFolder:
         self.folders = (self.checkpoints, self.gradcam, self.figures)
         self.tables = (
             self.history_file, self.metrics_file, self.per_class_file, self.predictions_file,
-            self.probabilities_file, self.skipped_file, self.cost_file, self.page_file,
+            self.probabilities_file, self.skipped_file, self.cost_file, self.page_file, self.steps_file,
         )  # fmt: skip
 
     @property

@@ -45,6 +45,9 @@ spaces, `ä ~ ( ) = [ ,`."""
 RAW_LISTS = ("data.classes", "data.exclude", "data.label")
 """Overrides whose value may be a list of such, in brackets: `[cat,Größe 2]`."""
 
+LISTS = ("callbacks", "logger")
+"""Groups of which several options can be chosen at once: `logger=[tensorboard,csv]`."""
+
 BY_WORD = ["output", "resume"]
 """Settings that a file doesn't have a say in: a command would write to any folder that a stranger names."""
 
@@ -154,7 +157,7 @@ class Composer(ConfigLoaderImpl):
             if override.key_or_group == "sweep" and override.is_sweep_override():
                 raise InputError(f"{override.input_line} names several sweeps: give it one name, without a comma")
             if isinstance(override.value(), list) and (CONF / override.key_or_group).is_dir():
-                raise InputError(f"{override.input_line} names several options: choose one, or sweep over them with -m")
+                _check_several(override)
         with self._explained(words):
             # What is swept over is left out of a sweep's own configuration, so that the mode makes no difference.
             cfg = self.load_configuration(
@@ -282,6 +285,18 @@ class Composer(ConfigLoaderImpl):
         except (HydraException, RecursionError, ValueError) as error:
             raise InputError(explain_syntax(self.verb, error)) from error
         return parsed
+
+
+def _check_several(override: Override) -> None:
+    """Raise `InputError` where a list of options is none, or the group takes one option alone."""
+    if override.key_or_group not in LISTS:
+        raise InputError(f"{override.input_line} names several options: choose one, or sweep over them with -m")
+    options = cast(list[Any], override.value())
+    if not options:
+        raise InputError(f"{override.input_line} names no option: say {override.key_or_group}=none")
+    odd = next((option for option in options if not isinstance(option, str)), None)
+    if odd is not None:
+        raise InputError(f"{override.input_line}: {odd} is no option: write the names of options, with commas between")
 
 
 def _check_words(cfg: DictConfig, words: Sequence[str]) -> None:

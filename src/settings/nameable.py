@@ -21,6 +21,7 @@ def _row(takes: str = "", *, by_hand: str = "") -> Nameable:
 
 CALLBACKS: Mapping[str, Nameable] = {
     "src.callbacks.gradcam.GradCAMCallback": _row("images target layer untrained"),
+    "src.callbacks.layers_table.LayersTable": _row("max_depth"),
     "lightning.pytorch.callbacks.DeviceStatsMonitor": _row("cpu_stats"),
     "lightning.pytorch.callbacks.EarlyStopping": _row(
         "monitor mode patience min_delta strict verbose check_finite stopping_threshold divergence_threshold "
@@ -36,6 +37,9 @@ CALLBACKS: Mapping[str, Nameable] = {
 # What talks to another machine is taken from the command line alone: a file could name a machine of its author's.
 LOGGERS: Mapping[str, Nameable] = {
     "src.callbacks.tensorboard.RunLogger": _row(),
+    "src.callbacks.steps_table.StepsLogger": _row("flush_logs_every_n_steps"),
+    "src.callbacks.wandb_run.RunWandb": _row("project group tags notes", by_hand="mode entity"),
+    "src.callbacks.mlflow_run.RunMLflow": _row("experiment_name tags", by_hand="tracking_uri"),
     "lightning.pytorch.loggers.CSVLogger": _row("flush_logs_every_n_steps"),
     "lightning.pytorch.loggers.TensorBoardLogger": _row("log_graph default_hp_metric"),
     "lightning.pytorch.loggers.MLFlowLogger": _row(

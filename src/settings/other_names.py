@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from ..errors import InputError
+from .defaults import CONF
 from .quotes import quote
 from .schema.kinds import Settings, group_of, kinds
 from .schema.verbs import VERBS
@@ -159,8 +160,13 @@ def _misplaced(name: str, value: str, known: Collection[str]) -> list[str] | Non
     found = [key for key in known if key.endswith(f".{name}") and not key.startswith("model.")]
     if len(found) != 1:
         return None
-    option = ["callbacks=early_stopping"] * found[0].startswith("callbacks.early_stopping.")
-    return [*option, f"{found[0]}={value or '…'}"]
+    return [*option_with(found[0]), f"{found[0]}={value or '…'}"]
+
+
+def option_with(key: str) -> list[str]:
+    """Return what has to be chosen for a setting to be there, such as `logger=wandb`; nothing where it always is."""
+    match = re.match(r"(callbacks|logger)\.(\w+)\.", key)
+    return [f"{match[1]}={match[2]}"] if match and (CONF / match[1] / f"{match[2]}.yaml").is_file() else []
 
 
 def settings_of(settings: type[Settings], prefix: str = "") -> Iterator[str]:

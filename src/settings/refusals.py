@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..errors import first_line
 from .check import keys, nearest
 from .defaults import CONF
-from .other_names import in_full, settings_of, words_for
+from .other_names import in_full, option_with, settings_of, words_for
 from .schema.verbs import VERBS
 
 
@@ -27,6 +27,8 @@ def explain(loader: ConfigLoaderImpl, verb: str, overrides: Sequence[str], error
                 group, option = name, value
         return f"{group}={option} is unknown; nearest: {nearest(option, list(error.options))}"
     text = str(error)
+    if match := re.match(r"In '\w+': Could not load '(\w+)/([^']+)'", text):  # one of a list
+        return f"{match[1]}={match[2]} is unknown; nearest: {nearest(match[2], loader.get_group_options(match[1]))}"
     if match := re.match(r"In 'search/(\w+)'", text):
         return f"+search={match[1]} is for hydra/sweeper=optuna, which comes with pip install -e '.[sweep]': add it"
     if match := re.match(r"Could not append to config. An item is already at '([^']+)'", text):
@@ -102,8 +104,8 @@ def _way_in(loader: ConfigLoaderImpl, cfg: DictConfig, verb: str, name: str, typ
     there = OmegaConf.select(cfg, parent)
     if isinstance(there, DictConfig):
         return f"+{typed}"
-    if parent == "callbacks.early_stopping":
-        return f"callbacks=early_stopping {typed}"
+    if option := option_with(name):
+        return f"{option[0]} {typed}"
     return f"{parent}={{{leaf}:{typed.partition('=')[2]}}}"
 
 

@@ -101,8 +101,12 @@ def all_settings_needed() -> Iterator[None]:
 
 
 @all_settings_needed()
-def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None) -> Parts:
+def assemble(
+    cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None, own: Sequence[L.Callback] = ()
+) -> Parts:
     """Build and check all parts of a run; write nothing but caches of the data.
+
+    `own` callbacks are those that no configuration can name.
 
     What is quick to find wrong comes first: hardware, network and optimizer, then the Trainer; only then the images.
     """
@@ -113,7 +117,7 @@ def assemble(cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None)
     task = task_of(settings["data"])
     predictions = Predictions("test" if cfg.test else "best_val")
     watching = (Throughput(), History(folder, cfg.monitor, cfg.mode, task), predictions, Stop(), FirstBatch())
-    callbacks, loggers = run_callbacks(cfg, folder, *watching), run_loggers(cfg, folder)
+    callbacks, loggers = run_callbacks(cfg, folder, *watching, own=own), run_loggers(cfg, folder)
     processes = settle_processes(settings["trainer"])
     trainer = build_trainer(processes | {"precision": plan.precision}, folder.path, callbacks, loggers)
     lead(trainer.world_size)

@@ -1,10 +1,12 @@
 """A run's callbacks and loggers: those that every run has, and those that the configuration names."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
 from hydra.utils import get_class
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
@@ -31,11 +33,15 @@ def run_callbacks(
     predictions: Predictions,
     stop: Stop,
     first_batch: FirstBatch,
+    own: Sequence[L.Callback] = (),
 ) -> list[L.Callback]:
     """Return a run's callbacks, those that write checkpoints last: these keep what the others know."""
     progress = progress_callbacks(get_console(), throughput, bar=cfg.trainer.enable_progress_bar)
     callbacks = [throughput, *progress, history, predictions, first_batch, TensorBoardCharts()]
     callbacks += [build(node, "callbacks") for node in cfg.callbacks.values() if node is not None]
+    callbacks += own
+    if not any(cfg.logger.values()) and any(isinstance(callback, LearningRateMonitor) for callback in callbacks):
+        raise InputError("callbacks=lr_monitor writes to the loggers, and there is none: leave it, or logger=none, out")
     if cfg.trainer.enable_checkpointing:
         every = OmegaConf.select(cfg, "checkpoint_every")
         callbacks += checkpoint_callbacks(folder, stop, monitor=cfg.monitor, mode=cfg.mode, every=every)

@@ -14,8 +14,8 @@ from .. import figures
 from ..analysis.classification import confusion_among, most_mistaken, per_class
 from ..analysis.intervals import FEW_TESTED, right_of
 from ..analysis.tasks import ONE_CLASS, Task
+from ..callbacks.loggers import WHOLE_RUN, log_picture
 from ..callbacks.map_steps import steps
-from ..callbacks.tensorboard import WHOLE_RUN, log_picture
 from ..callbacks.test_outputs import Predictions
 from ..data import ImageDataModule
 from ..logs import say_lines
@@ -59,7 +59,7 @@ def draw_movement(folder: RunFolder) -> None:
 def write_test(
     folder: RunFolder, trainer: L.Trainer, data: ImageDataModule, predictions: Predictions, *, whole: bool = False
 ) -> None:
-    """Write the best checkpoint's answers on the test set, and show the confusion matrix in TensorBoard.
+    """Write the best checkpoint's answers on the test set, and show the loggers the confusion matrix.
 
     `whole`: those about all classes, too.
     """

@@ -3,7 +3,7 @@
 import logging
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..activity import clear, show
 from ..analysis.metrics import read_figures
-from ..callbacks.tensorboard import log_result, tensorboards
+from ..callbacks.loggers import closing, log_result
 from ..cost.network import count_parameters
 from ..data.workers import deaths_named
 from ..errors import InputError, RunError, first_line
@@ -48,12 +48,15 @@ COST_SECONDS = 8.0
 """What the timed passes for cost.json may take: enough for all of them, except with large networks on a CPU."""
 
 
-def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bool = False) -> dict[str, float]:
+def run_training(
+    cfg: DictConfig, folder: RunFolder, command: str, *, resume: bool = False, callbacks: Sequence[L.Callback] = ()
+) -> dict[str, float]:
     """Train in `folder` as the configuration says; return what metrics.json holds.
 
     Args:
         command: What was typed, for the record.
         resume: The folder holds a run that ended early: go on, or begin anew where it has no whole checkpoint.
+        callbacks: More than the configuration names.
 
     Raises:
         InputError: Nothing was begun.
@@ -69,8 +72,8 @@ def run_training(cfg: DictConfig, folder: RunFolder, command: str, *, resume: bo
         with nullcontext() if is_follower() else folder.locked(again=True):
             checkpoint = crew().share("checkpoint", lambda: _newest(folder), _there) if resume else None
             show("preparing data and network")
-            parts = assemble(cfg, folder, checkpoint)
-            with on_record(parts, command, resumed=resume), deaths_named():
+            parts = assemble(cfg, folder, checkpoint, callbacks)
+            with on_record(parts, command, resumed=resume), deaths_named(), closing(parts.trainer):
                 metrics = _train_and_measure(parts)
             clear()
             if parts.trainer.is_global_zero:
@@ -251,8 +254,6 @@ def _write(parts: Parts, metrics: dict[str, float]) -> None:
     show("writing")
     settings = cast(DictConfig, OmegaConf.merge(parts.cfg, {"data": {"batch_size": data.batch_size}}))
     log_result(trainer, settings, folder.overrides() or (), metrics, parts.module.task, int(metrics["best_epoch"]))
-    for logger in tensorboards(trainer):
-        logger.experiment.close()
 
 
 def _write_cost(parts: Parts) -> None:

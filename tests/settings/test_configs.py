@@ -18,6 +18,7 @@ from src.errors import InputError
 from src.networks import NETWORKS, architecture, build_network
 from src.reporting.answers import ANSWERS
 from src.settings.check import check_config, keys, nearest, problem, schema_of
+from src.settings.composing import LISTS
 from src.settings.schema.data import Data, channel_values
 from src.settings.schema.kinds import Settings, group_of, kinds, takes
 from src.settings.schema.training import ANSWERS as SCHEMA_ANSWERS
@@ -95,14 +96,16 @@ def test_every_optimizer_and_schedule_takes_steps(config: Config, name: str, sch
     assert min(rates) > 0
 
 
-@pytest.mark.parametrize("group", ["callbacks", "logger"])
-def test_every_callback_and_logger_can_be_made(config: Config, group: str, tmp_path: Path) -> None:
-    for name in options(group):
-        cfg = config(f"{group}={name}")
-        check_config(cfg)
-        arguments = {"save_dir": str(tmp_path)} if group == "logger" else {}
-        for node in cfg[group].values():
-            assert build(node, group, **arguments) is not None
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in LISTS for name in options(group)])
+def test_every_callback_and_logger_can_be_made(config: Config, group: str, name: str, tmp_path: Path) -> None:
+    if name in ("wandb", "mlflow"):
+        pytest.importorskip(name)
+    cfg = config(f"{group}={name}")
+    check_config(cfg)
+    arguments = {"save_dir": str(tmp_path)} if group == "logger" else {}
+    for node in cfg[group].values():
+        assert build(node, group, **arguments) is not None
+    assert not list(tmp_path.iterdir()), "nothing is written before the run begins"
 
 
 @pytest.mark.parametrize("name", options("experiment"))
@@ -143,7 +146,8 @@ def conf_keys(verb: str) -> set[str]:
     """All settings of a verb, whatever options are chosen."""
     cfg = compose_overrides(verb, [])
     found = set(keys(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])))
-    for group in set(cfg.hydra.runtime.choices) & {"model", "data", "trainer", "optimizer", "scheduler", "callbacks"}:
+    groups = {"model", "data", "trainer", "optimizer", "scheduler", *LISTS}
+    for group in set(cfg.hydra.runtime.choices) & groups:
         for file in (CONF / group).glob("*.yaml"):
             found |= {f"{group}.{key}" for key in keys(OmegaConf.load(file))}
     if verb == "train":

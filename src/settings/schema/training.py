@@ -202,17 +202,65 @@ class EarlyStopping(Settings):
     log_rank_zero_only: bool = setting("of several processes let the first alone say so")
 
 
+class LearningRates(Settings):
+    """The learning rate of each group of parameters, as a curve: arguments of Lightning's `LearningRateMonitor`."""
+
+    logging_interval: Literal["step", "epoch"] | None = setting("log it every step or every epoch; null: as it changes")
+    log_momentum: bool = setting("the momentum, too")
+    log_weight_decay: bool = setting("the weight decay, too")
+
+
+class ModelSummary(Settings):
+    """The layers and their parameters, said before training."""
+
+    max_depth: Annotated[int, Interval(ge=-1, le=100)] = setting("layers within layers, so deep; -1: all")
+
+
 class Callbacks(Settings):
     """Each has a `_target_`, a callback of ours or of Lightning's, and its arguments; null leaves it out."""
 
     gradcam: GradCAM | None = setting("Grad-CAM by epoch")
     early_stopping: EarlyStopping | None = setting("stop early")
+    lr_monitor: LearningRates | None = setting("curves of the learning rates")
+    model_summary: ModelSummary | None = setting("a table of layers")
+
+
+class StepsTable(Settings):
+    """The curves as a table, a row for each step that logs something; a row an epoch is always in metrics.csv."""
+
+    flush_logs_every_n_steps: Count = setting("write so often")
+
+
+class Wandb(Settings):
+    """Weights & Biases: pip install 'reslens[wandb]'."""
+
+    project: Text = setting("the project")
+    mode: Annotated[str | None, OneOf(None, "offline", "online")] = setting(
+        "offline: RUN/wandb/ alone, which `wandb sync` uploads; null: offline; only typed"
+    )
+    entity: Annotated[str | None, Takes("text, or null")] = setting("the team or user; only typed")
+    group: Annotated[str | None, Takes("text, or null")] = setting("what runs are grouped by")
+    tags: Annotated[Sequence[str] | None, Takes("a list of words, or null")] = setting("words to find the run by")
+    notes: Annotated[str | None, Takes("text, or null")] = setting("a note on the run")
+
+
+class MLflow(Settings):
+    """MLflow: pip install 'reslens[mlflow]'."""
+
+    experiment_name: Text = setting("the experiment that the run belongs to")
+    tracking_uri: Annotated[str | None, Takes("an address, or null")] = setting(
+        "another database or server; null: outputs/mlruns/mlflow.db; only typed"
+    )
+    tags: Annotated[Any, Takes("names and words, or null")] = setting("tags of the run")
 
 
 class Logger(Settings):
     """Each has a `_target_`, a logger of ours or of Lightning's, and its arguments."""
 
     tensorboard: Any = setting("event files in the run folder")
+    csv: StepsTable | None = setting("steps.csv in the run folder")
+    wandb: Wandb | None = setting("Weights & Biases")
+    mlflow: MLflow | None = setting("MLflow")
 
 
 class Study(Settings):
@@ -274,7 +322,7 @@ class Train(Settings):
     optimizer: Optimizer = setting("the optimizer")
     scheduler: Scheduler = setting("the schedule of the learning rate")
     callbacks: Callbacks = setting("what is observed during training")
-    logger: Logger = setting("where curves go")
+    logger: Logger = setting("where curves and pictures go")
 
     @model_validator(mode="after")
     def _mode_fits_monitor(self) -> Self:
