@@ -190,7 +190,7 @@ def test_every_verb_takes_it(name: str, adopted: Path, photos: Path, tmp_path: P
 def test_the_page_shows_it(adopted: Path) -> None:
     exhibition = open_exhibition(str(adopted), torch.device("cpu"))
     assert exhibition.examples == "The checkpoint belongs to no run, so there are no test images to choose from."
-    assert exhibition.exhibits[0].facts == ["cifar_resnet20", "16×16 px, colour", "3 classes", "adopted.ckpt"]
+    assert exhibition.exhibits[0].facts == ["adopted.ckpt", "cifar_resnet20", "16×16 px, colour", "3 classes"]
 
 
 REFUSED: dict[str, tuple[str, list[str], str]] = {

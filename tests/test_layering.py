@@ -25,7 +25,8 @@ LAYERS = [
     {"trained"},
     {"command"},
     {"adopting", "prediction", "exporting", "auditing", "explanation", "reporting"},
-    {"evaluation", "interactive", "listing", "page"},
+    {"evaluation", "interactive", "listing"},
+    {"page"},
     {
         "train",
         "evaluate",

@@ -19,7 +19,7 @@ from .entry import Entry
 Files = list[Path]
 
 OF_TRAINING = re.compile(
-    rf"(run|metrics|cost)\.json|(metrics|per_class|predictions|skipped)\.csv|probabilities\.npz|train\.log|{EVENTS}\..*"
+    rf"(run|metrics|cost)\.json|(metrics|per_class|predictions|skipped|steps)\.csv|report\.html|probabilities\.npz|train\.log|{EVENTS}\..*"
     r"|\.hydra/(config|hydra|overrides)\.yaml|checkpoints/(best|last)\.ckpt|checkpoints/best\.calibration\.json"
     r"|gradcam/(epoch_[0-9]+\.(png|npz)|images\.npz)|figures/[a-z_]+\.png"
 )

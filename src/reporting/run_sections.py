@@ -234,4 +234,5 @@ def _commands(run: Run) -> list[str]:
     """Return what to do with the run, as it is typed in the folder that it was trained in."""
     shown = run.folder.shown
     told = not PurePath(shown).is_absolute() or shown in str(run.record.get("command"))
-    return filled_in(USES, multilabel=run.task is not ONE_CLASS, run=shown if told else "RUN")
+    name = shown if told else "RUN"
+    return filled_in(USES, multilabel=run.task is not ONE_CLASS, run=name, tested=name)

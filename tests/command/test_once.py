@@ -68,7 +68,7 @@ def test_a_run_that_a_sweeper_finds_is_refused_alone(tmp_path: Path) -> None:
     search = ("+search=lr", "hydra/sweeper=optuna", "model.width=0,4,5", "hydra.sweeper.n_trials=4", "sweep=o")
     result = run_here("-m", *QUICK, *search, cwd=tmp_path)
     assert result.returncode == 1, result.stderr
-    statuses = {RunFolder(path).status for path in (tmp_path / "outputs" / "sweeps" / "o").glob("[0-9]")}
+    statuses = {RunFolder(path).status for path in (tmp_path / "outputs" / "sweeps" / "o").glob("[0-9]*")}
     assert statuses == {"finished", "refused"}
 
 

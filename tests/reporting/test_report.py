@@ -96,7 +96,7 @@ def test_what_is_not_in_it_is_named_everywhere(sweep: Path, reported: Report) ->
 
 
 def test_the_pictures_of_all_kinds_are_there(sweep: Path, reported: Report) -> None:
-    names = "class_f1 confusion_matrices gradcam gradcam_epochs gradcam_movement learning_curves costs"
+    names = "class_f1 confusion_matrices gradcam gradcam_epochs gradcam_movement learning_curves costs roc"
     assert {path.stem for path in (sweep / "report").glob("*.png")} == set(names.split())
     text = (sweep / "report" / "report.md").read_text()
     assert "The test images can't be shown: " in text  # there is no such data set

@@ -32,7 +32,7 @@ def imported(file: str, other: str) -> set[str]:
     for node in ast.walk(ast.parse((SRC / file).read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
             module = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
-            if Path(*module).with_suffix(".py") == Path(other):
+            if Path(*module) == Path(other).with_suffix(""):
                 names |= {alias.name for alias in node.names}
     return names
 
