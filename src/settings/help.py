@@ -100,7 +100,7 @@ def _shorten(text: str, room: int) -> str:
     clauses = [match.start() for match in re.finditer("[,;:] ", text)]
     end = max((place for place in clauses if place <= room), default=len(text)) if len(text) > room else len(text)
     kept = text[:end] if text[:end].count("(") == text[:end].count(")") else text[:end].rpartition(" (")[0]
-    return textwrap.shorten(kept, room, placeholder=" …")
+    return textwrap.shorten(kept if " " in kept else text, room, placeholder=" …")
 
 
 def _about(option: Path) -> str:
