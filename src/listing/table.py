@@ -14,7 +14,7 @@ from ..logs import escaped
 from ..tables import on_disk
 from .entry import Entry
 
-WIDE = 110
+WIDE = 150
 """Columns of a terminal from which on settings and status have columns of their own."""
 
 GAP, INDENT = 2, 2
@@ -26,23 +26,27 @@ COLUMNS = (
 
 
 def runs_table(entries: Sequence[Entry], width: int) -> Table:
-    """Return a line for each run; on a narrow terminal what was set stands below its name."""
+    """Return a line for each run; on a narrow terminal data, model and what was set stand below its name."""
     wide = width >= WIDE
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for heading in ("run", "data", "model", *(["set"] * wide)):
+    for heading in ("run", *(["data", "model", "set"] if wide else [])):
         table.add_column(heading, overflow="fold")
     table.add_column("test accuracy, 95 %" if wide else "test accuracy", no_wrap=True)
     if wide:
         table.add_column("status", no_wrap=True)
     table.add_column("disk", justify="right", no_wrap=True)
     for entry in entries:
-        name, data, model, typed = map(_cell, (entry.name, entry.data or "–", entry.model or "–", _set(entry)))
+        name = _cell(entry.name)
         said: list[RenderableType]
         if wide:
-            said = [name, data, model, typed, Text(figure(entry) or "–"), entry.status]
+            told = [_cell(text) for text in (entry.data or "–", entry.model or "–", _set(entry))]
+            said = [name, *told, Text(figure(entry) or "–"), entry.status]
         else:
-            below = Padding(typed, (0, 0, 0, INDENT))
-            said = [Group(name, below) if typed else name, data, model, Text(figure(entry) or entry.status)]
+            words = " · ".join(filter(None, (entry.data, entry.model, _set(entry))))
+            said = [
+                Group(name, Padding(_cell(words), (0, 0, 0, INDENT))) if words else name,
+                Text(figure(entry) or entry.status),
+            ]
         table.add_row(*said, on_disk(entry.size))
     return table
 

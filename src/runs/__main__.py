@@ -6,6 +6,7 @@ The only file here that is a verb: the rest of the package lies far below it, an
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import activity
 from ..command.main import checked, main
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ def runs(cfg: "DictConfig") -> "list[Entry]":
     from ..listing.on_screen import show, show_pruning  # pandas, only now
 
     root = Path(cfg.runs).expanduser()
+    activity.show("reading runs")
     known = read_entries(root)
     entries = chosen(known, list(cfg.where), cfg.status, cfg.sort)
+    activity.clear()
     if cfg.prune:
         show_pruning(entries, root, list(cfg.kinds), delete=cfg.delete)
     else:
