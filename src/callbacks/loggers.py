@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import singledispatch
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -17,7 +18,7 @@ from PIL import Image
 
 from ..analysis.tasks import Task
 from ..errors import first_line
-from ..runs.turned import chosen
+from ..runs.turned import chosen, varied
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +146,11 @@ def show_result(logger: Logger, settings: Chosen, final: Mapping[str, float], ep
 
 @show_result.register
 def _(logger: TensorBoardLogger, settings: Chosen, final: Mapping[str, float], epoch: int) -> None:
-    logger.log_hyperparams(dict(settings), dict(final), step=epoch)
+    several = varied(Path(logger.log_dir).parent)
+    starred = {name for name in settings if {name, name.removesuffix(".name")} & several}
+    # The HParams tab shows at first the five that come first by name: a star puts what a sweep varies before all else.
+    named = {f"*{name}" if name in starred else name: value for name, value in settings.items()}
+    logger.log_hyperparams(named, dict(final), step=epoch)
 
 
 @show_result.register

@@ -1,7 +1,14 @@
 """The settings of a run that a person turns: what TensorBoard's HParams tab and the run's page show of it."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from .contents import UnusableError, read_yaml
+from .differing import SETTINGS_OF_SWEEPS
 
 TURNED = (
     "model.name",
@@ -28,13 +35,26 @@ def chosen(settings: Mapping[str, Any], typed: Iterable[str]) -> dict[str, int |
     """
     words = (word.lstrip("+").partition("=") for word in typed if not word.startswith(("~", "hydra.")))
     options = {name.partition("@")[0]: option for name, _, option in words}
-    options = {name: option for name, option in options.items() if name not in ("model", "data")}  # TURNED has them
+    # TURNED has the first two; the last only say where a run lies.
+    left_out = ("model", "data", *SETTINGS_OF_SWEEPS)
+    options = {name: option for name, option in options.items() if name not in left_out}
     values = {name: _at(settings, name) for name in (*TURNED, *options)}
     return {
         name: options[name] if isinstance(value, Mapping) else value if isinstance(value, int | float) else str(value)
         for name, value in values.items()
         if value is not None
     }
+
+
+def varied(sweep: Path) -> set[str]:
+    """Return the settings that the command of a sweep gave several values; none where a folder is of no sweep."""
+    try:
+        hydra = read_yaml(sweep, "multirun.yaml", dict)["hydra"]
+        words = OverridesParser.create().parse_overrides([str(word) for word in hydra["overrides"]["task"]])
+        searched = hydra["sweeper"].get("params") or {}
+        return {str(word.key_or_group) for word in words if word.is_sweep_override()} | set(map(str, searched))
+    except (UnusableError, HydraException, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def _at(settings: Mapping[str, Any], name: str) -> Any:

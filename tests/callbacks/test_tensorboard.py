@@ -89,22 +89,22 @@ def test_hparams_compare_the_runs(ask: Callable[..., Any]) -> None:
     experiment = ask("hparams/experiment", {"experimentName": "", "hparamsLimit": 1000})
     names = {info["name"] for info in experiment["hparamInfos"]}
     assert names == {
-        "model.name", "data.name", "data.image_size", "data.batch_size", "optimizer.lr", "trainer.max_epochs",
-        "model.freeze", "seed", "trainer", "sweep",
+        "model.name", "data.name", "data.image_size", "data.batch_size", "*optimizer.lr", "trainer.max_epochs",
+        "model.freeze", "seed", "trainer",
     }  # fmt: skip
     metrics = {info["name"]["tag"].removeprefix("whole_run/") for info in experiment["metricInfos"]}
     assert metrics == {
         "test_accuracy", "val_accuracy", "baseline_accuracy", "test_f1", "val_f1", "baseline_f1",
         "train_seconds", "images_per_second", "best_epoch", "parameters",
     }  # fmt: skip
-    columns = [{"hparam": "optimizer.lr", "includeInResult": True}]
+    columns = [{"hparam": "*optimizer.lr", "includeInResult": True}]
     wanted = {"name": {"tag": "whole_run/test_accuracy", "group": ""}}
     groups = ask(
         "hparams/session_groups",
         {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS", "STATUS_UNKNOWN", "STATUS_RUNNING"],
          "colParams": [*columns, {"metric": wanted["name"]}], "startIndex": 0, "sliceSize": 10},
     )["sessionGroups"]  # fmt: skip
-    assert sorted(group["hparams"]["optimizer.lr"] for group in groups) == [0.02, 0.05]
+    assert sorted(group["hparams"]["*optimizer.lr"] for group in groups) == [0.02, 0.05]
     for group in groups:
         values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
         assert 0 < values["whole_run/test_accuracy"] <= 1
