@@ -175,7 +175,9 @@ def decoded(files: Files, batches: Sequence[list[str]], workers: int) -> Iterato
                 raise
             clear_frames(error.__traceback__)  # they hold the loader, which processes forked from now on would end
         for paths in batches[done : done + AHEAD * workers]:
-            yield files.together(paths, map_files(files.read, paths, "Predicting", lost=str, bar=False))
+            with deaths_when_waiting():  # a file that ends its process here must not recall the loader's dead worker
+                found = map_files(files.read, paths, "Predicting", lost=str, bar=False)
+            yield files.together(paths, found)
             done += 1
 
 
