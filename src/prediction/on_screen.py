@@ -86,8 +86,8 @@ class Summary:
                 raise RunError(f"the only file, {self.first_bad}, can't be read: see {file}")
             raise RunError(f"none of {self.files} files can be read (the first: {self.first_bad}): see {file}")
         if self.files > 1 or not self.shown:
-            log.info("predicted    %s file%s in %s: %s",
-                     f"{self.files:,}", "s" * (self.files != 1), duration(seconds), ", ".join(self._counts()))  # fmt: skip
+            files = f"{self.files:,} file{'s' * (self.files != 1)}"
+            log.info("predicted    %s in %s: %s", files, duration(seconds), ", ".join(self._counts()))
         if self.unreadable:
             log.info("unreadable   %s of %s, see `error` in %s; the first: %s",
                      f"{self.unreadable:,}", f"{self.files:,}", file, self.first_bad)  # fmt: skip
