@@ -215,7 +215,7 @@ def test_fifty_pictures_in_one_go_are_all_there_and_a_new_one_comes_first(
     assert spooled == []  # no upload was written to the disk
     page.get_by_role("button", name=f"Remove {new.name}").click()
     visitor.card(scans[-1].name)
-    page.get_by_text(new.name, exact=True).wait_for(state="detached")
+    page.locator(".rl-name").get_by_text(new.name, exact=True).wait_for(state="detached")
 
 
 @pytest.mark.parametrize("number", [3, pytest.param(8, marks=pytest.mark.slow)])
