@@ -36,7 +36,6 @@ def train(
         folder: The run folder; None takes Hydra's, or outside Hydra a new one below `outputs/`.
         resume: The folder, or `cfg.resume`, holds a run that ended early. It continues after its newest whole
             checkpoint, or starts again without one. With `cfg.resume="auto"` the `folder` decides.
-
         callbacks: Your own, besides those that the configuration names.
 
     Raises:

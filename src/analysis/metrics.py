@@ -175,6 +175,15 @@ def mode_of(monitor: str) -> Literal["max", "min"]:
     return {**METRICS, **LABEL_METRICS}[monitor.rpartition("/")[2]].mode
 
 
+SPLITS: Mapping[str, str] = {
+    "baseline": "before training",
+    "train": "train",
+    "val": "validation",
+    "test": "test",
+}
+"""How figures of metrics.json begin, and what people call them; `baseline` is the untrained network on the test set."""
+
+
 def read_figures(
     logged: Mapping[str, SupportsFloat], split: str, table: Mapping[str, Metric] = METRICS
 ) -> dict[str, float]:

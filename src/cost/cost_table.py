@@ -1,12 +1,12 @@
 """The costs of several networks side by side, for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from ..tables import as_text, screen_width
+from ..tables import as_text, large_number, screen_width
 
 SETTINGS = {
     "data": "data",
@@ -26,6 +26,17 @@ SETTINGS = {
 FIGURES = ("\nparameters", "\nMACs", "latency\nmean ms", "\nmedian", "\np95", "inference\nimages/s",
            "training\nimages/s", "inference\nMiB", "training\nMiB")  # fmt: skip
 """The headers of what `_figures` returns."""
+
+TOLD: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "parameters": ("parameters", large_number),
+    "macs": ("MACs of one image", large_number),
+    "latency_ms_median": ("latency of one image, median", lambda ms: f"{ms:.1f} ms"),
+    "inference_images_per_second": ("images per second, in batches", lambda speed: f"{speed:,.0f}"),
+    "inference_peak_memory_mib": ("memory at most, for one image", lambda size: f"{size:,.0f} MiB"),
+    "training_images_per_second": ("images per second, in training", lambda speed: f"{speed:,.0f}"),
+    "training_peak_memory_mib": ("memory at most, in training", lambda size: f"{size:,.0f} MiB"),
+}
+"""Of one network: key of cost.json -> what a page calls the figure, and how it writes it."""
 
 ANY = 10_000
 """Columns that hold any table."""

@@ -27,8 +27,6 @@ def check_request(cfg: DictConfig) -> None:
     """Raise `InputError` for an unknown format and for missing packages."""
     if cfg.format not in FORMATS:
         raise InputError(f"format={cfg.format} is unknown: take {' or '.join(FORMATS)}")
-    if cfg.positive is not None and cfg.threshold is None:
-        raise InputError(f"positive={cfg.positive} is for threshold=: say from which probability, or leave it out")
     missing = [package for package in FORMATS[cfg.format].packages if find_spec(package) is None]
     if missing:
         raise InputError(f'format={cfg.format} needs {", ".join(missing)}: pip install -e ".[export]"')

@@ -17,34 +17,24 @@ from PIL import Image
 
 from ..analysis.classification import confusion_among, most_mistaken
 from ..analysis.intervals import right_of
+from ..analysis.metrics import SPLITS
 from ..analysis.tasks import ONE_CLASS, Task
+from ..cost.cost_table import TOLD
 from ..data.decoding_cost import reason_against
 from ..data.refusal import refuse
 from ..figures.confusion import confusion_matrix
 from ..figures.style import BLUE, GREY, VERMILLION, to_image
 from ..files import open_inside
 from ..frames import pd
+from ..runs.contents import is_number
 from ..runs.folder import RunFolder
 from ..runs.saved_settings import known_settings
 from . import markup
 
 log = logging.getLogger(__name__)
 
-SPLITS = {"baseline": "before", "train": "train", "val": "validation", "test": "test"}
-"""The prefix in metrics.json -> what the page calls it; `before` is the untrained network on the test set."""
-
-COSTS = {
-    "parameters": ("Parameters", "{:,}"),
-    "macs": ("Multiply-adds of an image", "{:,}"),
-    "latency_ms_median": ("Latency of an image (median)", "{:.1f} ms"),
-    "inference_images_per_second": ("Inference", "{:,.0f} images/s"),
-    "inference_peak_memory_mib": ("Memory of inference", "{:,.0f} MiB"),
-    "training_images_per_second": ("Training", "{:,.0f} images/s"),
-    "training_peak_memory_mib": ("Memory of training", "{:,.0f} MiB"),
-    "precision": ("Precision", "{}"),
-    "device": ("Measured on", "{}"),
-}
-"""Key of cost.json -> name and unit for people."""
+MEASURED = {"precision": "precision", "device": "measured on"}
+"""What else of cost.json is shown."""
 
 LABEL_FIGURES = {
     "average_precision": "Average precision",
@@ -244,7 +234,8 @@ def _beginning(run: RunFolder) -> str:
 
 
 def _show_cost(cost: dict[str, Any]) -> None:
-    rows = {name: [unit.format(cost[key])] for key, (name, unit) in COSTS.items() if cost.get(key) is not None}
+    rows = {name: [write(float(cost[key]))] for key, (name, write) in TOLD.items() if is_number(cost.get(key))}
+    rows |= {name: [str(cost[key])] for key, name in MEASURED.items() if cost.get(key) is not None}
     st.html(markup.table(rows.items()))  # st.table would read words as Markdown and load the pictures that they name
 
 

@@ -18,8 +18,6 @@ def check_prediction(cfg: DictConfig) -> None:
             raise InputError(f"{key}={cfg[key]} is for overlays=true: say so too, or leave it out")
     if cfg.overlays and cfg.output == STDOUT:
         raise InputError("overlays=true draws pictures into a folder: say output=FOLDER instead of output=-")
-    if cfg.positive is not None and cfg.threshold is None:
-        raise InputError(f"positive={cfg.positive} is for threshold=: say from which probability, or leave it out")
     if cfg.overlays:
         find_map_method(str(cfg.method))
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 
-from ..analysis.intervals import Interval, right_of
+from ..analysis.intervals import FEW_TESTED, Interval, right_of
 from ..analysis.tasks import ONE_CLASS
 from ..files import read_inside, replacing
 from ..runs.folder import RunFolder
@@ -17,8 +17,6 @@ from .groups import Group
 from .labels import model_name
 from .run_sections import describe_run
 from .tasks import parts_of
-
-FEW_TESTED = 100
 
 PICTURES_OF_ONE = re.compile(
     r"figures_(train_batch|curves|confusion_matrix|mistakes|gradcam_movement)\.png|gradcam_epoch_\d+\.png"

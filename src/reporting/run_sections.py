@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 from ..analysis.intervals import Interval
-from ..analysis.metrics import Metric
+from ..analysis.metrics import SPLITS, Metric
 from ..analysis.tasks import ONE_CLASS
 from ..command.next_steps import STEPS, filled_in
+from ..cost.cost_table import TOLD
 from ..runs.contents import is_number
 from ..runs.turned import chosen
-from ..tables import duration, large_number
+from ..tables import duration
 from .document import Picture, Section, Table
 from .finished import Run
 from .groups import Group
@@ -20,21 +21,7 @@ from .measured_maps import faithfulness_section
 PAIRS, WORST = 10, 20
 """Rows of the tables of confused pairs and of classes."""
 
-SPLITS = (("baseline", "before training"), ("train", "train"), ("val", "validation"), ("test", "test"))
-
 USES = (*STEPS["train"], "predict checkpoint={run} images=PHOTOS", "export checkpoint={run}")
-
-COSTS = {
-    "parameters": ("parameters", large_number),
-    "macs": ("MACs of one image", large_number),
-    "latency_ms_median": ("latency of one image, median", lambda ms: f"{ms:.1f} ms"),
-    "inference_images_per_second": ("images per second, in batches", lambda speed: f"{speed:,.0f}"),
-    "inference_peak_memory_mib": ("memory at most, for one image", lambda size: f"{size:,.0f} MiB"),
-    "training_images_per_second": ("images per second, in training", lambda speed: f"{speed:,.0f}"),
-    "training_peak_memory_mib": ("memory at most, in training", lambda size: f"{size:,.0f} MiB"),
-}
-"""Figures of cost.json: what they are called, and how they are written."""
-
 
 SHEET = re.compile(r"epoch_(\d{1,9})\.png")
 
@@ -66,7 +53,9 @@ def describe_run(
 def _figures(run: Run, intervals: Mapping[str, Interval]) -> Table:
     """Return a row a split, and one with the intervals of the test set."""
     shown, metrics = run.task.shown, run.metrics
-    splits = [(split, name) for split, name in SPLITS if any(f"{split}/{figure}" in metrics for figure in shown)]
+    splits = [
+        (split, name) for split, name in SPLITS.items() if any(f"{split}/{figure}" in metrics for figure in shown)
+    ]
     rows = [[name, *(_figure(metrics.get(f"{split}/{figure}")) for figure in shown)] for split, name in splits]
     if any(low <= high for low, high in intervals.values()):
         rows.append(["… 95 % interval", *(_between(intervals.get(figure)) for figure in shown)])
@@ -104,7 +93,7 @@ def _figures_said(run: Run) -> str:
 def _settings(run: Run) -> Table:
     """Return what somebody chose, first what was typed, and how many images there were."""
     typed = run.folder.overrides() or []
-    values = {name: value for name, value in chosen(run.config, typed).items() if name not in NAMES}
+    values: dict[str, object] = dict(chosen(run.config, typed))
     if (size := run.folder.batch_size) is not None:
         values["data.batch_size"] = f"auto: {size}"
     words = {word.lstrip("+").partition("=")[0].partition("@")[0] for word in typed}
@@ -117,10 +106,6 @@ def _settings(run: Run) -> Table:
     if channels is not None:
         rows.append(("channels", str(channels), ""))
     return Table("Data, network and the settings that one turns", ["setting", "value", "typed"], rows, text_columns=3)
-
-
-NAMES = ("name", "sweep", "resume")
-"""Settings that say where a run goes, not what it is."""
 
 
 def _plain(value: object) -> str:
@@ -221,7 +206,7 @@ def _mistakes_said(run: Run) -> str:
 
 def _costs(run: Run) -> Table:
     cost = {"parameters": run.metrics["parameters"]} | (run.cost or {})
-    rows = [(name, write(float(cost[key]))) for key, (name, write) in COSTS.items() if is_number(cost.get(key))]
+    rows = [(name, write(float(cost[key]))) for key, (name, write) in TOLD.items() if is_number(cost.get(key))]
     rows.append(("training, all epochs", duration(run.metrics["train_seconds"])))
     threads = cost.get("threads")
     counted = f"{threads} thread{'s' * (threads != 1)}" if isinstance(threads, int) else None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import figures
 from ..analysis.classification import confusion_among, most_mistaken, per_class
 from ..analysis.intervals import FEW_TESTED, right_of
+from ..analysis.metrics import SPLITS
 from ..analysis.tasks import ONE_CLASS, Task
 from ..callbacks.loggers import WHOLE_RUN, log_picture
 from ..callbacks.map_steps import steps
@@ -96,8 +97,7 @@ def write_answers(
 
 def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task) -> None:
     """Print how good the network is, and where everything is."""
-    rows = (("baseline", "before training"), ("train", "train"), ("val", "validation"), ("test", "test"))
-    table = metrics_table(metrics, rows, list(task.shown))
+    table = metrics_table(metrics, list(SPLITS.items()), list(task.shown))
     if table.row_count:
         say_lines(log, f"\n{as_text(table)}\n")
     tested = folder.images_of_classes()

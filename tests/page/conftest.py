@@ -14,7 +14,7 @@ from PIL import Image
 from src.page import server
 from src.page.exhibits import Exhibition, open_exhibition
 from src.runs.folder import RunFolder
-from tests.page.visitor import EVIL
+from tests.page.visitor import EVIL, Visitor
 from tests.support.command_line import run_here
 from tests.support.composed_labels import compose, patterns
 from tests.training.test_multilabel import RUN
@@ -77,3 +77,12 @@ def chromium() -> Iterator[Any]:
         browser = started.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield browser.new_context(reduced_motion="reduce")  # which takes a share of the time
         browser.close()
+
+
+@pytest.fixture
+def visitor(chromium: Any, url: str) -> Iterator[Visitor]:
+    """A window on the page; it must not ask anything of another computer."""
+    visitor = Visitor(chromium, url)
+    yield visitor
+    assert visitor.elsewhere == []
+    visitor.close()

@@ -3,7 +3,6 @@
 import csv
 import io
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,15 +34,10 @@ def runs(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def visitor(
-    chromium: Any, url: str, exhibitions: dict[str, Exhibition], runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Visitor]:
+@pytest.fixture(autouse=True)
+def offering(exhibitions: dict[str, Exhibition], runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page offers the `runs` as well."""
     monkeypatch.setattr(server, "_exhibition", replace(exhibitions["one"], runs=runs))
-    visitor = Visitor(chromium, url)
-    yield visitor
-    assert visitor.elsewhere == []
-    visitor.close()
 
 
 @pytest.fixture(scope="module")
@@ -118,11 +112,12 @@ def test_axe_finds_nothing_serious(visitor: Visitor, scans: list[Path], scheme: 
 
 
 def test_two_networks_answer_above_the_fold(
-    chromium: Any, url: str, exhibitions: dict[str, Exhibition], scans: list[Path], monkeypatch: pytest.MonkeyPatch
+    visitor: Visitor, exhibitions: dict[str, Exhibition], scans: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_exhibition", exhibitions["two"])
-    visitor = Visitor(chromium, url)
+    visitor.page.reload()
     visitor.upload(scans[1:2])
-    box = visitor.card("b.png").locator(".rl-bar").last.bounding_box()
+    answers = visitor.card("b.png").locator(".rl-answer")
+    answers.nth(1).wait_for()
+    box = answers.nth(1).locator(".rl-bar").last.bounding_box()
     assert box["y"] + box["height"] <= 900
-    visitor.close()

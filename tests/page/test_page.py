@@ -4,7 +4,7 @@ import re
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,6 @@ from tests.page.visitor import CHANGED, CONTROLS, EVIL, Visitor
 def two(exhibitions: dict[str, Exhibition], monkeypatch: pytest.MonkeyPatch) -> None:
     """The page has two networks; to be asked for before the visitor."""
     monkeypatch.setattr(server, "_exhibition", exhibitions["two"])
-
-
-@pytest.fixture
-def visitor(chromium: Any, url: str) -> Iterator[Visitor]:
-    visitor = Visitor(chromium, url)
-    yield visitor
-    assert visitor.elsewhere == []
-    visitor.close()
 
 
 @pytest.fixture(scope="module")

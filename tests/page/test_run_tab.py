@@ -77,7 +77,7 @@ def test_all_of_a_run_is_shown(run: RunFolder) -> None:
     assert {"Accuracy", "Macro precision", "Macro F1", "Loss"} <= set(figures[0])
     assert [row[0] for row in figures[1:]] == ["train", "validation", "test"]
     assert figures[3][1:] == [f"{metrics[f'test/{name}']:.4f}" for name in SHOWN]
-    assert costs == [["Parameters", "11,172,810"], ["Latency of an image (median)", "19.3 ms"], ["Measured on", EVIL]]
+    assert costs == [["parameters", "11.2 M"], ["latency of one image, median", "19.3 ms"], ["measured on", EVIL]]
     assert len(app.get("image")) == 2
     charts = [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
     assert [chart["layer"][0]["encoding"]["y"]["field"] for chart in charts] == ["Accuracy", "Macro F1", "Loss"]

@@ -27,6 +27,12 @@ POSITIVE = "the class that threshold is about; null: the last of the two"
 FASTER = "images at once; only memory and speed depend on it"
 
 
+def _positive_has_a_threshold(asked: "Predict | Export") -> "Predict | Export":
+    if asked.positive is not None and asked.threshold is None:
+        raise InputError(f"positive={asked.positive} is for threshold=: say from which probability, or leave it out")
+    return asked
+
+
 class Elsewhere(Settings):
     """The data of a run, which may have been moved."""
 
@@ -91,6 +97,8 @@ class Predict(Settings):
     output: FolderOrNull = setting(
         "a new or empty folder, or - for stdout; null: RUN/predict/TIME, or outputs/predict/TIME without a run"
     )
+
+    _positive = model_validator(mode="after")(_positive_has_a_threshold)
 
 
 class Explain(Settings):
@@ -249,6 +257,8 @@ class Export(Settings):
     output: FolderOrNull = setting(
         "a new or empty folder, or an earlier export, which is replaced; null: RUN/export/FORMAT"
     )
+
+    _positive = model_validator(mode="after")(_positive_has_a_threshold)
 
 
 class App(Settings):
