@@ -114,8 +114,7 @@ def evaluate_examples(
     if len(trained.class_names) == 2:
         temperature = scaled.temperature.value if calibrate and scaled else _temperature(trained)
         said = (measured.logits, measured.targets, trained.class_names)
-        title = f"{trained.name} on {images:,} {_of(examples)} images"
-        binary = evaluate_binary(*said, decision, temperature, folder, title)
+        binary = evaluate_binary(*said, decision, temperature, folder, _title(trained, examples, measured))
     values = {name: one.value for name, one in found.estimates.items()} | measured.figures
     return {
         **told_of(trained, examples, meter, images, found.classes, seed),
@@ -217,7 +216,7 @@ def _draw_reliability(
         bins = reliability(probabilities(measured.logits, temperature), measured.targets)
         ends = (chance.low, chance.high)
         panels.append(ReliabilityBins(name, bins.counts, bins.confidence, bins.accuracy, bins.error, ends))
-    title = f"{trained.name} on {len(measured.targets):,} {_of(examples)} images"
+    title = _title(trained, examples, measured)
     figures.save(figures.reliability_diagram(panels, title), folder / "reliability.png")
 
 
@@ -242,6 +241,10 @@ def _draw_mistakes(
     elif most:
         log.info("no mistakes.png: there is no mistake")
     return wrong
+
+
+def _title(trained: Trained, examples: Examples, measured: Measured) -> str:
+    return f"{trained.name} on {len(measured.targets):,} {_of(examples)} images"
 
 
 def _of(examples: Examples) -> str:

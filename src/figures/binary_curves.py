@@ -65,28 +65,30 @@ def binary_curves(
         precision_recall.axhline(share, color=GREY, lw=1, ls=(0, (2, 3)))
     labels = fit_labels(list(groups), SIDE * DPI - 200)
     for place, (label, lines) in enumerate(zip(labels, groups.values(), strict=True)):
-        style: dict[str, Any] = {
-            "color": GROUP_COLOURS[place % len(GROUP_COLOURS)],
-            "ls": GROUP_LINES[place % len(GROUP_LINES)],
-            "lw": 1.8 if len(lines) == 1 else 1.1,
-        }
-        areas = zip(("AUROC", "AP"), zip(*(line.areas for line in lines), strict=True), strict=True)
-        names = [f"{label}  {what} {_mean(values)}" for what, values in areas]
-        for line in lines:
-            recall = _from(0, line.recall)
-            roc.plot(_from(0, line.false_positive_rate), recall, label=names[0], **style)
-            precisions = _from(line.precision[0], line.precision)
-            precision_recall.plot(recall, precisions, label=names[1], drawstyle="steps-pre", **style)
-            names = ["_", "_"]  # one entry of the legend for all lines of a group
-    for marker, (mark, (alarms, recall_, precision)) in zip(MARKERS, (marks or {}).items(), strict=False):
-        point: dict[str, Any] = {
-            "ls": "", "ms": 7, "mfc": "white", "mec": INK, "mew": 1.6, "label": mark, "zorder": 5, "clip_on": False,
-        }  # fmt: skip
-        roc.plot(alarms, recall_, marker, **point)
-        precision_recall.plot(recall_, precision, marker, **point)
+        _draw(roc, precision_recall, label, lines, place)
+    for marker, (mark, (alarms, recall, precision)) in zip(MARKERS, (marks or {}).items(), strict=False):
+        point: dict[str, Any] = {"ls": "", "ms": 7, "mfc": "white", "mec": INK, "mew": 1.6, "label": mark}
+        roc.plot(alarms, recall, marker, **point, zorder=5, clip_on=False)
+        precision_recall.plot(recall, precision, marker, **point, zorder=5, clip_on=False)
     for axes in (roc, precision_recall):
         add_legend(axes, loc="upper left", bbox_to_anchor=(-0.02, -0.14), fontsize=9, borderaxespad=0)
     return figure
+
+
+def _draw(roc: Axes, precision_recall: Axes, label: str, lines: Sequence[BinaryLine], place: int) -> None:
+    """Draw the lines of one group in both charts."""
+    style: dict[str, Any] = {
+        "color": GROUP_COLOURS[place % len(GROUP_COLOURS)],
+        "ls": GROUP_LINES[place % len(GROUP_LINES)],
+        "lw": 1.8 if len(lines) == 1 else 1.1,
+    }
+    areas = zip(("AUROC", "AP"), zip(*(line.areas for line in lines), strict=True), strict=True)
+    names = [f"{label}  {what} {_mean(values)}" for what, values in areas]
+    for line in lines:
+        recall, precision = _from(0, line.recall), _from(line.precision[0], line.precision)
+        roc.plot(_from(0, line.false_positive_rate), recall, label=names[0], **style)
+        precision_recall.plot(recall, precision, label=names[1], drawstyle="steps-pre", **style)
+        names = ["_", "_"]  # one entry of the legend for all lines of a group
 
 
 def _label(axes: Axes, title: str, across: str, up: str) -> None:
