@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..frames import pd
-from .style import BLUE, DPI, GREEN, GREY, INK, VERMILLION, plain_axes
+from .style import BLUE, DPI, GREEN, GREY, INK, VERMILLION, end_at_one, plain_axes
 
 
 def curves(
@@ -82,6 +82,8 @@ def _draw_curves(axes: Axes, metrics: pd.DataFrame, key: str) -> None:
         )  # fmt: skip
     if not log:
         axes.ticklabel_format(axis="y", useOffset=False)
+    if key != "loss" and np.nanmax(values) <= 1:
+        end_at_one(axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch", color=INK)
     plain_axes(axes)
