@@ -13,7 +13,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ..analysis.intervals import wilson
-from ..analysis.metrics import SCORES
 from ..analysis.tasks import ONE_CLASS
 from ..errors import InputError
 from ..figures.style import printable
@@ -35,9 +34,6 @@ from .run_page import PICTURES_OF_ONE, run_page, with_copies
 from .sections import PICTURES, describe, summary_table
 from .summary import report_table, summary
 from .tasks import parts_of
-
-COLUMNS_SHOWN = 6 + len(SCORES)
-"""On a terminal at most: model, runs, the metrics with an interval, before, gap and loss gap."""
 
 WIDEST_NAME = 40
 """Columns of a terminal that a model's name may take from the numbers; a longer one goes on below."""
@@ -156,7 +152,7 @@ def plain_table(table: Table) -> RichTable:
     rows = [[printable(cell) for cell in row] for row in table.rows]
     widths = [max(map(cell_len, column)) + GAP for column in zip(table.columns, *rows, strict=True)]
     totals = itertools.accumulate([min(widths[0], WIDEST_NAME), *widths[1:]])
-    shown = min(COLUMNS_SHOWN, sum(total <= room for total in totals))
+    shown = sum(total <= room for total in totals)
     rich = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for number, column in enumerate(table.columns[:shown]):
         rich.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number > 0)

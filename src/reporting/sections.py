@@ -32,7 +32,7 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
     """Draw the pictures of one test set and return its sections; `name` tells several test sets apart."""
     groups = result.test_set.groups
     task = result.test_set.task
-    tables = [summary_table(result.table, task), *_comparisons(result)]
+    tables = [summary_table(result.table, task), *_comparisons(result), cost_table(result.table)]
     notes = [_legend(result), *_machines(groups), *few_tested(result)]
     sections = [
         Section(result.test_set.name, notes, tables, _costs(result, draw)),
@@ -107,18 +107,30 @@ def summary_table(table: pd.DataFrame, task: Task) -> Table:
         "before": _cells(table, f"baseline_{first.name}", first),
         "gap": _cells(table, f"gap_{first.name}", first),
         "loss gap": _cells(table, "gap_loss", task.metrics["loss"]),
+    }
+    caption = (
+        f"Test set: {parts_of(task).measured}; 95 % interval: of the {first.title}, on other images like these; "
+        f"before: {first.title} of the untrained network"
+    )
+    return _of_models(caption, table, columns)
+
+
+def cost_table(table: pd.DataFrame) -> Table:
+    """Return what the groups of a summary cost; with the figures beside it a table would be wider than a screen."""
+    columns = {
         "best epoch": [_spread(*pair, digits=0) for pair in _means_and_sds(table, "best_epoch")],
         "training": [duration(seconds) for seconds in table["train_seconds"]],
         "parameters": [large_number(count) for count in table["parameters"]],
         "MACs": [large_number(count) for count in table["macs"]],
         "latency": ["–" if np.isnan(ms) else f"{ms:.1f} ms" for ms in table["latency_ms"]],
     }
+    return _of_models("Cost; latency: of one image", table, columns)
+
+
+def _of_models(caption: str, table: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> Table:
+    """Return a row for each group, best first, without columns of dashes."""
     known = {name: cells for name, cells in columns.items() if any(cell != "–" for cell in cells)}
     rows = list(zip(table["label"], *known.values(), strict=True))
-    caption = (
-        f"Test set: {parts_of(task).measured}; 95 % interval: of the {first.title}, on other images like these; "
-        f"before: {first.title} of the untrained network; latency: of one image"
-    )
     return Table(caption, ["model", *known], rows, best_first=len(rows) > 1)
 
 
