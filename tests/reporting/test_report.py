@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -316,3 +317,18 @@ def test_a_process_of_its_own(tmp_path: Path) -> None:
     words, environment = [sys.executable, "-m", "src.report", "runs=nowhere"], os.environ | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr.partition(":")[0], result.stderr.count("\n")) == (2, "error", 1)
+
+
+@pytest.mark.filterwarnings("ignore")  # Playwright's own
+def test_no_table_scrolls_sideways_on_a_screen(sweep: Path, reported: Report) -> None:
+    playwright, chromium = pytest.importorskip("playwright.sync_api"), shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium: apt install chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto((sweep / "report" / "report.html").as_uri())
+        tables = page.evaluate("[...document.querySelectorAll('.scroll')].map(t => [t.scrollWidth, t.clientWidth])")
+        browser.close()
+    assert len(tables) == 3  # figures, comparisons, costs
+    assert all(needed <= there for needed, there in tables)
