@@ -26,7 +26,6 @@ from ..figures.confusion import confusion_matrix
 from ..figures.style import BLUE, GREY, VERMILLION, to_image
 from ..files import open_inside
 from ..frames import pd
-from ..runs.contents import is_number
 from ..runs.folder import RunFolder
 from ..runs.saved_settings import known_settings
 from . import markup
@@ -234,7 +233,7 @@ def _beginning(run: RunFolder) -> str:
 
 
 def _show_cost(cost: dict[str, Any]) -> None:
-    rows = {name: [write(float(cost[key]))] for key, (name, write) in TOLD.items() if is_number(cost.get(key))}
+    rows = {name: [write(float(cost[key]))] for key, (name, write) in TOLD.items() if cost.get(key) is not None}
     rows |= {name: [str(cost[key])] for key, name in MEASURED.items() if cost.get(key) is not None}
     st.html(markup.table(rows.items()))  # st.table would read words as Markdown and load the pictures that they name
 
