@@ -1,96 +1,145 @@
-"""Training images/s of ResLens beside a bare PyTorch loop and beside fp32, Lightning's default, in one process.
+"""Training speed of ResLens beside a bare loop, Lightning's defaults and timm's script: whole programs, in turns.
 
-    python -m tests.benchmarks.bench_training [--root data] [--batches 4] [--rounds 10]
+    python -m tests.benchmarks.bench_training [--pictures FOLDER] [--timm CHECKOUT] [--only resnet18:128 …]
+        [--epochs 2] [--turn 8] [--csv FILE]
 
-ResNet-18 on photographs of cats and dogs at 224², batch 32 (`data=catsdogs`; `--data folder` takes a folder of your
-own). The three take turns every few batches inside one training, because these machines are shared and their speed
-changes within seconds: only the ratios of a round mean something. All read through the same kind of loader. The bare
-loop has the same network, precision, layout and optimizer and nothing else; the fp32 loop is that in fp32 and
-contiguous, which is what Lightning's Trainer does by itself, without the Trainer's own cost.
+All train the same network on the same pictures, batch 32, random crops and mirroring, from scratch. `--pictures` is a
+folder with a folder a class, such as PetImages; without it pictures are made. `--timm` is a checkout of timm's
+repository; its `train.py` is given bfloat16, channels_last and two loader processes, else it is twice as slow.
+
+images/s is that of training batches, waiting for pictures included; ratios are those of neighbouring turns. Seconds
+are those of the whole process, from the command to its end, of which ResLens spends some on measuring train,
+validation and test images, Grad-CAM, a page and the network's cost. Memory is the most that all its processes take,
+shared pages counted once.
 """
 
 import argparse
+import re
 import statistics
+import sys
 import tempfile
-import time
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import lightning as L
+import numpy as np
+import pandas as pd
 import torch
-import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from PIL import Image
 
-from src.callbacks.gradcam import GradCAMCallback
-from src.callbacks.tensorboard import tensorboards
-from src.runs.folder import RunFolder
-from src.training.assemble import Parts, assemble
-from src.training.optimizers import build_optimizer
+from src.training.hardware import describe_hardware
+from tests.benchmarks.marked import BATCH, RATE, SCALE, has_stem
+from tests.benchmarks.turns import Program, take_turns
 
+ROOT = Path(__file__).parents[2]
+NETWORKS = {"resnet18": 1.0, "resnet50": 0.25, "mini_resnet_basic_post": 1.0}
+"""Networks, and how many of a size's pictures they train on, so that each takes some minutes."""
 
-class Turns(L.Callback):
-    """Times so many batches of the training that it watches, then so many of each other loop, and so on."""
-
-    def __init__(self, batches: int, others: dict[str, Iterator[int]]) -> None:
-        self.batches = batches
-        self.others = others
-        self.rates: dict[str, list[float]] = {name: [] for name in ("reslens", *others)}
-        self._images = 0
-        self._start = 0.0
-
-    def on_train_start(self, trainer: L.Trainer, module: Any) -> None:
-        self._start = time.perf_counter()
-
-    def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._images += len(batch[1])
-        if (batch_idx + 1) % self.batches:
-            return
-        self.rates["reslens"].append(self._images / (time.perf_counter() - self._start))
-        for name, steps in self.others.items():
-            start = time.perf_counter()
-            images = sum(next(steps) for _ in range(self.batches))
-            self.rates[name].append(images / (time.perf_counter() - start))
-        print("  ".join(f"{name} {rates[-1]:.1f}" for name, rates in self.rates.items()), "images/s", flush=True)
-        self._images, self._start = 0, time.perf_counter()
+SIZES = {64: 2000, 128: 1000, 224: 500}
+OURS, TIMM = "ResLens", "timm"
+BATCH_LINE = re.compile(r"^batch (\d+) (\d+)$")
+TIMM_LINE = re.compile(r"Train: (\d+) \[\s*\d+/\d+")
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--data", default="catsdogs")
-    options.add_argument("--root", type=Path, default=Path("data"))
-    options.add_argument("--batches", type=int, default=4, help="of each loop in a round")
-    options.add_argument("--rounds", type=int, default=10)
-    arguments = options.parse_args()
-    warnings.filterwarnings("ignore")
-    others = {
-        "bare loop": loop(arguments),
-        "fp32 loop": loop(arguments, "trainer.precision=32-true", "memory_format=contiguous"),
+class Work(NamedTuple):
+    """What all programs train."""
+
+    model: str
+    size: int
+    pictures: int
+    epochs: int
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.size}²"
+
+
+def our_mark(line: str) -> tuple[int, int] | None:
+    found = BATCH_LINE.match(line)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def timm_mark(line: str) -> tuple[int, int] | None:
+    found = TIMM_LINE.search(line)
+    return None if found is None else (int(found[1]), BATCH)
+
+
+def programs(work: Work, root: Path, output: Path, timm: Path | None) -> dict[str, Program]:
+    marked = [sys.executable, "-m", "tests.benchmarks.marked"]
+    plain = ["--root", root, "--model", work.model, "--size", work.size, "--epochs", work.epochs, "--output", output]
+    words = [
+        "data=folder", f"data.root={root}", f"model={work.model}", f"data.image_size={work.size}",
+        f"data.batch_size={BATCH}", f"optimizer.lr={RATE}", f"trainer.max_epochs={work.epochs}",
+        f"hydra.run.dir={output / 'run'}", *(["model.stem=imagenet"] if has_stem(work.model) else []),
+    ]  # fmt: skip
+    commands: dict[str, tuple[Sequence[object], object, Path]] = {
+        OURS: ([*marked, "reslens", *words], our_mark, ROOT),
+        "bare loop": ([*marked, "bare", *plain], our_mark, ROOT),
+        "Lightning's defaults": ([*marked, "lightning", *plain], our_mark, ROOT),
     }
-    turns = Turns(arguments.batches, others)
-    with tempfile.TemporaryDirectory() as folder:
-        parts = assemble(
-            config(arguments, f"trainer.max_steps={arguments.batches * (arguments.rounds + 1)}"), RunFolder(folder)
+    if timm is not None and has_stem(work.model):
+        classes = len(list((root / "train").iterdir()))
+        script: list[object] = [
+            sys.executable, "train.py", "--data-dir", root, "--train-split", "train", "--val-split", "val",
+            "--model", work.model, "--num-classes", classes, "--img-size", work.size, "-b", BATCH,
+            "--epochs", work.epochs, "--warmup-epochs", 1, "--opt", "sgd", "--lr", RATE, "--scale", SCALE, 1.0,
+            "--color-jitter", 0, "--amp", "--amp-dtype", "bfloat16", "--channels-last", "-j", 2, "--device", "cpu",
+            "--log-interval", 1, "--output", output / "timm",
+        ]  # fmt: skip
+        commands[TIMM] = (script, timm_mark, timm)
+    return {
+        name: Program([str(word) for word in command], mark, folder)  # type: ignore[arg-type]
+        for name, (command, mark, folder) in commands.items()
+    }
+
+
+def make_pictures(root: Path, number: int) -> None:
+    """Write two classes of JPEGs as large as photographs on the web, with as much detail as these."""
+    random = np.random.default_rng(0)
+    for index in range(number):
+        coarse = Image.fromarray(random.integers(0, 256, (40, 50, 3), dtype=np.uint8)).resize((500, 375))
+        pixels = np.asarray(coarse) + random.normal(0, 8, (375, 500, 3)) + 30 * (index % 2)
+        path = root / ("light" if index % 2 else "dark") / f"{index:05d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=88)
+
+
+def divide(pictures: Path, root: Path, number: int) -> None:
+    """Link `number` pictures, the classes alike, into root/train, and a tenth as many into root/val."""
+    classes = sorted(folder for folder in pictures.iterdir() if folder.is_dir())
+    each = -(-number // len(classes))
+    for folder in classes:
+        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        files = [file for file in files if file.stat().st_size][: each + max(1, each // 10)]
+        for index, file in enumerate(files):
+            link = root / ("train" if index < each else "val") / folder.name / file.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file.resolve())
+
+
+def rows(work: Work, ran: dict[str, Program]) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    for name, program in ran.items():
+        pairs = zip(ran[OURS].rates, program.rates, strict=False)
+        ratios = [ours / theirs for ours, theirs in pairs if ours and theirs]
+        found.append(
+            {
+                "work": str(work),
+                "program": name,
+                "images/s": statistics.median(rate for rate in program.rates if rate),
+                "ResLens's": "" if name == OURS else in_words(ratios),
+                "seconds": round(program.seconds, 1),
+                "ResLens's seconds": "" if name == OURS else f"{ran[OURS].seconds / program.seconds:.2f} times",
+                "memory in GB": round(program.memory / 1e9, 2),
+            }
         )
-        parts.trainer.callbacks.append(turns)
-        parts.trainer.fit(parts.module, datamodule=parts.data)
-        callback = next(c for c in parts.trainer.callbacks if isinstance(c, GradCAMCallback))
-        seconds = []
-        for _ in range(arguments.rounds):
-            start = time.perf_counter()
-            callback.explain(parts.trainer, parts.module, epoch=1)
-            seconds.append(time.perf_counter() - start)
-        precision, images = parts.trainer.precision, parts.data.size("train")
-        for logger in tensorboards(parts.trainer):  # its thread would write into the folder while it goes
-            logger.experiment.close()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {precision}; the first round is a warm-up")
-    ours = turns.rates["reslens"][1:]
-    for name in others:
-        show(f"reslens / {name}", [a / b for a, b in zip(ours, turns.rates[name][1:], strict=True)])
-    show("seconds of a Grad-CAM callback", seconds)
-    show("Grad-CAM callback / epoch", [second * statistics.median(ours) / images for second in seconds])
+    return found
+
+
+def in_words(ratios: Sequence[float]) -> str:
+    """1.02 times (0.98 to 1.05, n = 7)"""
+    if not ratios:
+        return "no turn of both"
+    return f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f}, n = {len(ratios)})"
 
 
 def show(what: str, values: list[float]) -> None:
@@ -98,37 +147,34 @@ def show(what: str, values: list[float]) -> None:
     print(f"{what}: median {statistics.median(values):.4f}, from {low:.4f} to {high:.4f}, n = {len(values)}")
 
 
-def config(arguments: argparse.Namespace, *overrides: str) -> DictConfig:
-    with initialize_config_dir(config_dir=str(Path(__file__).parents[2] / "conf"), version_base="1.3"):
-        return compose(
-            "train",
-            overrides=[
-                f"data={arguments.data}", f"data.root='{arguments.root}'", "model=resnet18", "baseline=false",
-                "trainer.limit_val_batches=1", "trainer.num_sanity_val_steps=0", "trainer.enable_checkpointing=false",
-                "trainer.enable_progress_bar=false", *overrides,
-            ],
-        )  # fmt: skip
-
-
-def loop(arguments: argparse.Namespace, *overrides: str) -> Iterator[int]:
-    """The loop that one writes without a framework, a batch at a time: no metrics, no log, no checks."""
-    parts = assemble(config(arguments, *overrides), RunFolder("none"))
-    return steps(parts, parts.data.train_dataloader())
-
-
-def steps(parts: Parts, loader: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[int]:
-    """Training steps for ever; the images of each."""
-    module, bf16 = parts.module, parts.trainer.precision == "bf16-mixed"
-    optimizer = build_optimizer(module.network, **module.hparams["optimizer"])
-    module.train()
-    while True:
-        for images, targets in loader:
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                loss = F.cross_entropy(module(images), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            yield len(targets)
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--pictures", type=Path)
+    options.add_argument("--timm", type=Path)
+    options.add_argument("--only", nargs="+", default=[f"{model}:{size}" for size in SIZES for model in NETWORKS])
+    options.add_argument("--epochs", type=int, default=2)
+    options.add_argument("--number", type=int, help="of pictures; default: 500 to 2,000, a quarter for ResNet-50")
+    options.add_argument("--turn", type=float, default=8.0, help="seconds")
+    options.add_argument("--csv", type=Path, help="write the table here, too")
+    chosen = options.parse_args()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {describe_hardware()['cpu']}", flush=True)
+    table: list[dict[str, object]] = []
+    for one in chosen.only:
+        model, size = one.split(":")
+        number = chosen.number or int(SIZES.get(int(size), 1000) * NETWORKS.get(model, 1.0))
+        work = Work(model, int(size), number, chosen.epochs)
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            if chosen.pictures is None:
+                make_pictures(folder / "pictures", number + number // 5)
+            divide(chosen.pictures or folder / "pictures", folder / "data", number)
+            ran = programs(work, folder / "data", folder, chosen.timm and chosen.timm.resolve())
+            print(f"{work}, {number} pictures, {chosen.epochs} epochs: images/s of {', '.join(ran)}", flush=True)
+            take_turns(list(ran.values()), chosen.turn, lambda line: print(f"  {line}", flush=True))
+            table += rows(work, ran)
+        if chosen.csv is not None:
+            pd.DataFrame(table).to_csv(chosen.csv, index=False)
+    print(pd.DataFrame(table).to_string(index=False, float_format=lambda value: f"{value:.1f}"))
 
 
 if __name__ == "__main__":
