@@ -8,6 +8,7 @@ stamped as it comes. Only ratios of neighbouring turns mean something.
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -133,6 +134,7 @@ def memory_of(pid: int) -> int:
 
 def take_turns(programs: Sequence[Program], seconds: float, say: Callable[[str], None]) -> None:
     """Run all programs to their ends, in turns of so many seconds; raise `SystemExit` where one fails."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # they are of sessions of their own, and must not live on
     try:
         while any(program.code is None for program in programs):
             for program in programs:

@@ -23,7 +23,7 @@ def test_weight_uses_by_hand() -> None:
 def test_small_images_are_not_slowed_down(
     name: str, size: int, stem: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(precision, "cpu_gains_from_bf16", lambda: True)
     network = build_network(name, num_classes=10, image_size=size, stem=stem)
     uses = weight_uses(network, 3, size)
     assert choose_precision("auto", cuda=False, uses=uses) == ("bf16-mixed" if bf16 else "32-true")
@@ -32,8 +32,26 @@ def test_small_images_are_not_slowed_down(
 
 
 def test_what_the_user_says_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(precision, "cpu_gains_from_bf16", lambda: False)
     assert choose_precision("auto", cuda=False, uses=100) == "32-true"
     assert choose_precision("bf16-true", cuda=False, uses=1) == "bf16-true"
     assert choose_memory_format("channels_last", cuda=False, uses=1) == torch.channels_last
     assert choose_memory_format("contiguous", cuda=True, uses=100) == torch.contiguous_format
+
+
+@pytest.mark.parametrize(
+    ("cpu", "gains"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True}, True),
+        ({"avx512_bf16": True}, True),  # torch before 2.15 has no names
+        ({"cpu_name": "Arm Neoverse-V1", "sve_bf16": True}, True),
+        ({"cpu_name": "AMD EPYC", "avx512_f": True}, False),
+    ],
+)
+def test_bf16_instructions_pay_with_amx_on_amd_and_on_arm(
+    cpu: dict[str, object], gains: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
+    assert precision.cpu_gains_from_bf16() is gains
