@@ -21,7 +21,7 @@ from src.attribution.cam import class_activation_maps
 from src.attribution.layers import default_layer
 from src.figures import scale_maps
 from src.networks import build_network
-from tests.benchmarks.bench_training import show
+from tests.benchmarks.ratios import show
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from src.data.transforms import load_image
 from src.trained.checkpoint import Trained, load_trained
 from src.trained.examples import open_own
 from src.trained.logits import predict
-from tests.benchmarks.bench_training import show
+from tests.benchmarks.ratios import show
 
 WAYS = ("exact", "fast")
 GRAIN = 5.0  # standard deviation of the noise, in grey levels: ISO 800 or so

@@ -15,11 +15,12 @@ import argparse
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from torch.utils.data import DataLoader, Dataset
@@ -31,7 +32,8 @@ from src.data.transforms import Augmentation, load_augmented
 from src.resuming.checkpoint_files import WholeCheckpointIO
 from src.runs.folder import RunFolder
 from src.training.assemble import Parts, assemble
-from tests.benchmarks.bench_training import show, steps
+from src.training.optimizers import build_optimizer
+from tests.benchmarks.ratios import show
 
 
 class Loose(Dataset[ImagesAndTargets]):
@@ -65,6 +67,21 @@ def loop(parts: Parts, *, exact: bool) -> Iterator[int]:
         return steps(parts, data.train_dataloader())
     loose = Loose(data.dataset("train", None), data.augmentation)
     return steps(parts, DataLoader(loose, data.batch_size, shuffle=True, collate_fn=as_it_is))
+
+
+def steps(parts: Parts, loader: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[int]:
+    """Training steps for ever, without metrics, log and checks; the images of each."""
+    module, bf16 = parts.module, parts.trainer.precision == "bf16-mixed"
+    optimizer = build_optimizer(module.network, **module.hparams["optimizer"])
+    module.train()
+    while True:
+        for images, targets in loader:
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                loss = F.cross_entropy(module(images), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            yield len(targets)
 
 
 def turn(loop: Iterator[int], batches: int, *, exact: bool) -> tuple[float, float]:

@@ -142,11 +142,6 @@ def in_words(ratios: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f}, n = {len(ratios)})"
 
 
-def show(what: str, values: list[float]) -> None:
-    low, high = min(values), max(values)
-    print(f"{what}: median {statistics.median(values):.4f}, from {low:.4f} to {high:.4f}, n = {len(values)}")
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--pictures", type=Path)

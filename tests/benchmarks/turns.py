@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 
@@ -56,7 +57,7 @@ class Program:
     code: int | None = None
     said: list[str] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
-    process: "subprocess.Popen[str] | None" = None
+    started: "subprocess.Popen[str] | None" = None
 
     def turn(self, seconds: float) -> None:
         """Let it run for so long, or to its end."""
@@ -71,15 +72,21 @@ class Program:
         self.rates.append(rate(self.marks[known:]))
 
     def end(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.started is not None and self.started.poll() is None:
             self._signal(signal.SIGKILL)
-            self.process.wait()
+            self.started.wait()
+
+    @property
+    def process(self) -> "subprocess.Popen[str]":
+        if self.started is None:
+            raise RuntimeError("it had no turn yet")
+        return self.started
 
     def _go(self) -> None:
-        if self.process is not None:
+        if self.started is not None:
             self._signal(signal.SIGCONT)
             return
-        self.process = subprocess.Popen(
+        self.started = subprocess.Popen(
             self.command,
             cwd=self.folder,
             env=os.environ | self.environment,
@@ -91,26 +98,23 @@ class Program:
         Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        assert self.process is not None and self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in self.process.stdout or ():
             self.said.append(line.rstrip())
             found = self.mark(line)
             if found is not None:
                 self.marks.append(Mark(*found, time.monotonic()))
 
     def _look(self) -> None:
-        assert self.process is not None
         self.memory = max(self.memory, memory_of(self.process.pid))
         self.code = self.process.poll()
 
     def _signal(self, number: int) -> None:
-        assert self.process is not None
         os.killpg(self.process.pid, number)
 
 
 def rate(marks: Sequence[Mark]) -> float | None:
     """Return images/s between batches of one epoch. The first batch of a turn began in an earlier one."""
-    pairs = [(a, b) for a, b in zip(marks, marks[1:], strict=False) if a.epoch == b.epoch]
+    pairs = [(a, b) for a, b in pairwise(marks) if a.epoch == b.epoch]
     if len(pairs) < 2:
         return None
     return sum(b.images for _, b in pairs) / sum(b.at - a.at for a, b in pairs)
