@@ -26,7 +26,8 @@ def first_line(error: BaseException) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known names most like a misspelt word, best first: `resnet50, resnet101`. Without any, the first few."""
     names = list(known)
-    near = get_close_matches(word, names, n=3, cutoff=0.5)
+    near = [name for name in names if len(word) > 2 and word in name][:3]  # resnet20: cifar_resnet20
+    near += [name for name in get_close_matches(word, names, n=3, cutoff=0.5) if name not in near]
     # A right key in the wrong place: `lr` instead of `optimizer.lr`.
     near += [name for name in names if name.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1] and name not in near]
     return ", ".join(near[:4] or names[:12])

@@ -30,9 +30,11 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained
     from .trained.decision import decision_of
+    from .trained.standing import say_standing
 
     show("evaluating")
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
+    say_standing(trained, tested=False)
     decision = decision_of(cfg, trained)
     examples = find_request(cfg, trained)
     output = output_folder(cfg.output, trained.run, "evaluate")

@@ -27,9 +27,11 @@ def explain(cfg: "DictConfig") -> dict[str, Any]:
     from .explanation.jobs import run_job  # torch, only now
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained
+    from .trained.standing import say_standing
 
     show("explaining")
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
+    say_standing(trained)
     output = output_folder(cfg.output, trained.run, "explain", cfg.method)
     with filled(output, "explain") as folder:
         record = {

@@ -31,9 +31,11 @@ def export(cfg: "DictConfig") -> dict[str, Any]:
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import load_trained  # torch, only now
     from .trained.decision import decision_of
+    from .trained.standing import say_standing
 
     show("exporting")
     trained = load_trained(cfg.checkpoint, multilabel=True)
+    say_standing(trained)
     decision = decision_of(cfg, trained)
     pictures = choose_images(trained, cfg.images, cfg.data.root)
     output = output_folder(cfg.output, trained.run, "export", cfg.format, replaced=True)

@@ -48,11 +48,13 @@ def _predict(cfg: "DictConfig", stdout: TextIO | None = None) -> dict[str, Any]:
     from .runs.output import grown, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained  # torch, only now
     from .trained.pictures import open_run_split
+    from .trained.standing import say_standing
 
     if stdout is None:
         show("predicting")
     trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
     source = open_run_split(where, trained, cfg.data.root) if where in SPLITS else paths
+    say_standing(trained)
     task = prepare_labels(cfg, trained) if trained.multilabel else prepare(cfg, trained)
     output = output_folder(cfg.output, trained.run, "predict")
     with nullcontext() if stdout else grown(output):

@@ -14,7 +14,7 @@ from .command.main import checked, main
 from .command.next_steps import say_next
 from .errors import InputError, first_line
 from .ranks.place import is_follower
-from .runs.folder import RunFolder, new_run_path
+from .runs.folder import EVENTS, RunFolder, new_run_path
 
 if TYPE_CHECKING:
     from lightning import Callback
@@ -84,6 +84,8 @@ def compare(sweep: Path) -> None:
         written = write_report(sweep, sweep / "report")
         activity.clear()
         show(written)
+        if any(sweep.glob(f"*/{EVENTS}*")):
+            print(f"TensorBoard of these runs alone: tensorboard --logdir {shlex.quote(RunFolder(sweep).shown)}")
     except InputError as error:
         activity.clear()
         choice = read_choice(sweep)

@@ -35,6 +35,11 @@ class Decision:
         """Return what records and exports hold of it."""
         return {"threshold": self.threshold, "positive": class_names[self.positive]}
 
+    def in_words(self, class_names: Sequence[str]) -> str:
+        """Return `cat from a probability of 0.3 on, else dog`."""
+        one, other = class_names[self.positive], class_names[1 - self.positive]
+        return f"{one} from a probability of {self.threshold:g} on, else {other}"
+
 
 # At one threshold ----------------------------------------------------------------------------------------------------
 

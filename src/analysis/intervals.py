@@ -4,6 +4,7 @@ The bootstrap's percentiles don't: of 50 images that are all right no resample h
 honest interval, it is `NONE`.
 """
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import Any
 
@@ -49,6 +50,14 @@ def right_of(accuracy: float, images: int, are: str = "right") -> str:
     """Return `29 of 30 right: 0.967 (95 % interval 0.833 to 0.994)`, or what else they `are`."""
     low, high = wilson(accuracy, images)
     return f"{round(accuracy * images):,} of {images:,} {are}: {accuracy:.3f} (95 % interval {low:.3f} to {high:.3f})"
+
+
+def beside_guessing(accuracy: float, counts: Sequence[int]) -> str:
+    """Return a sentence where it isn't shown that a network knows more than how many images (K,) each class has."""
+    images, most = sum(counts), max(counts, default=0)
+    if not images or wilson(accuracy, images)[0] > most / images:
+        return ""
+    return f"no better than guessing shown: one class for all would be right {most:,} times of {images:,}"
 
 
 def tango(better: float, worse: float, images: float) -> Interval:

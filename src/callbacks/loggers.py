@@ -4,6 +4,7 @@ A logger that has no way to show something leaves it out: one answer below is wh
 """
 
 import logging
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import singledispatch
@@ -149,8 +150,9 @@ def _(logger: TensorBoardLogger, settings: Chosen, final: Mapping[str, float], e
     several = varied(Path(logger.log_dir).parent)
     starred = {name for name in settings if {name, name.removesuffix(".name")} & several}
     # The HParams tab shows at first the five that come first by name: a star puts what a sweep varies before all else.
-    named = {f"*{name}" if name in starred else name: value for name, value in settings.items()}
-    logger.log_hyperparams(named, dict(final), step=epoch)
+    # The plain name stays beside it, so that runs of several sweeps, and single ones, have a column in common.
+    first = {f"*{name}": value for name, value in settings.items() if name in starred}
+    logger.log_hyperparams(first | dict(settings), dict(final), step=epoch)
 
 
 @show_result.register
@@ -170,6 +172,24 @@ def _(logger: MLFlowLogger, settings: Chosen, final: Mapping[str, float], epoch:
             client.set_tag(run, name, str(value))
     for name, value in final.items():
         client.log_metric(run, name, value, step=epoch)
+
+
+# Where it is seen -----------------------------------------------------------------------------------------------------
+
+
+@singledispatch
+def seen_by(logger: Logger, logdir: str) -> str | None:
+    """Return the command that shows what was logged, behind its name; None where it is a file, or needs none."""
+
+
+@seen_by.register
+def _(_logger: TensorBoardLogger, logdir: str) -> str:
+    return f"TensorBoard  tensorboard --logdir {shlex.quote(logdir)}"
+
+
+@seen_by.register
+def _(logger: MLFlowLogger, _logdir: str) -> str:
+    return f"MLflow       mlflow ui --backend-store-uri {shlex.quote(str(logger._tracking_uri))}"
 
 
 # The end --------------------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def evaluate_examples(
     wrong = _draw_mistakes(trained, examples, measured.targets, shares, mistakes, folder)
     say(found, scaled, len(trained.class_names), without)
     split, binary = examples.split, None
-    say_interval(found.estimates["accuracy"].value, images, split, own=examples.own)
+    say_interval(found.estimates["accuracy"].value, np.bincount(measured.targets).tolist(), split, own=examples.own)
     if len(trained.class_names) == 2:
         temperature = scaled.temperature.value if calibrate and scaled else _temperature(trained)
         said = (measured.logits, measured.targets, trained.class_names)

@@ -42,8 +42,8 @@ def scale(meter: Meter, examples: Examples, measured: Measured, seed: int) -> Sc
         log.info("the temperature was fitted on these very images, which flatters it")
     if found.at_bound:
         log.warning(
-            "the validation images don't limit the temperature (all are right, or worse than chance): "
-            "%.2f is the bound, and no calibration",
+            "the validation images don't limit the temperature (%s): %.2f is the bound, and no calibration",
+            "the network is no surer of right answers than of wrong ones" if found.value > 1 else "all are right",
             found.value,
         )
     shares = probabilities(measured.logits, found.value)

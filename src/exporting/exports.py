@@ -246,21 +246,33 @@ def _say(file: Path, trained: Trained, kind: str, proof: Proof) -> None:
     log.info("elsewhere    python example.py %s …   or, in that folder:\n\n%s\n", what, usage(file.name, trained))
 
 
+MOST_TYPED = 12
+"""Classes that are written out in those lines."""
+
+
+def usage_of_classes(trained: Trained) -> list[str]:
+    """Return the line that turns logits into a class, where each image has one, of few."""
+    if trained.multilabel or len(trained.class_names) > MOST_TYPED:
+        return []
+    return [f"print({json.dumps(trained.class_names, ensure_ascii=False)}[int(logits[0].argmax())])"]
+
+
 def usage(file: str, trained: Trained) -> str:
     """Write the lines of Python that load the file elsewhere, beside example.py and without ResLens."""
     geometry = trained.geometry
-    ways: list[Any] = [geometry.interpolation, geometry.decode, geometry.range, geometry.color]
-    if geometry.resize != "crop":
-        ways += [geometry.resize, geometry.fill]
+    names = ("image_size", "in_channels", "interpolation", "decode", "range", "color", "resize", "fill")
+    usual = {"range": "own", "color": "srgb", "resize": "crop", "fill": ()}  # those of load_image
+    ways = {name: getattr(geometry, name) for name in names}
+    how = ", ".join(f"{name}={json.dumps(way)}" for name, way in ways.items() if way != usual.get(name))
     picture = "photo.jpg" if geometry.in_channels in COLOURS else "bands.npy"
-    shape = ", ".join([f"{geometry.image_size}, {geometry.in_channels}", *(json.dumps(way) for way in ways)])
     first, call = "import torch", f'torch.export.load("{file}").module()(torch.from_numpy(images))'
     if file.endswith(".onnx"):
         first, call = "import onnxruntime", f'onnxruntime.InferenceSession("{file}").run(None, {{"images": images}})[0]'
     lines = [
         first,
         "from example import load_image  # NumPy and Pillow",
-        f'images = load_image("{picture}", {shape})[None]  # uint8 (1, C, S, S)',
+        f'images = load_image("{picture}", {how})[None]  # uint8 (1, C, S, S)',
         f"logits = {call}",
+        *usage_of_classes(trained),
     ]
     return "\n".join(f"    {line}" for line in lines)

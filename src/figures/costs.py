@@ -105,8 +105,7 @@ def _chart(axes: Axes, rows: pd.DataFrame, cost: str, score: str) -> None:
         some = rows[front == on_front]
         axes.scatter(some["cost"], some["score"], s=42, facecolor=face, edgecolor=BLUE, linewidth=1.4, zorder=3)
     axes.margins(y=0.2)
-    if rows["score"].max() <= 1:
-        end_at_one(axes)
+    end_at_one(axes, rows["score"])
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     plain = FuncFormatter(lambda value, _: f"{value:g}")

@@ -82,8 +82,8 @@ def _draw_curves(axes: Axes, metrics: pd.DataFrame, key: str) -> None:
         )  # fmt: skip
     if not log:
         axes.ticklabel_format(axis="y", useOffset=False)
-    if key != "loss" and np.nanmax(values) <= 1:
-        end_at_one(axes)
+    if key != "loss":
+        end_at_one(axes, values)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch", color=INK)
     plain_axes(axes)

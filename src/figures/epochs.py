@@ -190,9 +190,9 @@ def _scale(row: Sequence[Axes], quantity: str) -> None:
         [np.full(1, np.nan)] + [np.asarray(line.get_ydata(), float) for axes in row for line in axes.lines]
     )
     values = values[np.isfinite(values)]
-    if quantity != "loss" and len(values) and values.max() <= 1:
+    if quantity != "loss" and len(values):
         for axes in row:
-            end_at_one(axes)
+            end_at_one(axes, values)
     if quantity == "loss" and len(values) and values.min() > 0 and values.max() > 30 * values.min():
         row[0].set_yscale("log")  # the others share it
 

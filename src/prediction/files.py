@@ -51,6 +51,8 @@ class Task:
             InputError: All files have another number of bands than the network takes. Nothing was written.
             RunError: A process was killed, or no file could be read. What was written stays.
         """
+        if self.decision is not None:
+            log.info("decision     %s", self.decision.in_words(self.trained.class_names))
         summary = Summary(len(source), shown=stream_to is None)
         workers = worker_count(self.num_workers, -(-len(source) // self.batch_size))
         columns = Columns(self.top_k, self.overlays is not None)

@@ -113,7 +113,9 @@ def read_runs(folder: Path) -> tuple[list[Run], list[Problem]]:
         for problem in problems:
             alike.setdefault(problem.reason, []).append(problem.name)
         reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in alike.items())
-        raise InputError(f"runs={folder} holds no finished run{f' ({reasons})' if reasons else ''}: {REMEDY}")
+        stopped = [path for path in paths if RunFolder(path).status == "interrupted"]
+        going_on = f"train resume={stopped[0]} goes on, or " if stopped else ""
+        raise InputError(f"runs={folder} holds no finished run{f' ({reasons})' if reasons else ''}: {going_on}{REMEDY}")
     return sorted(runs, key=lambda run: natural(run.name)), problems
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 
-from ..analysis.intervals import FEW_TESTED, Interval, right_of
+from ..analysis.intervals import FEW_TESTED, Interval, beside_guessing, right_of
 from ..analysis.tasks import ONE_CLASS
 from ..files import read_inside, replacing
 from ..runs.folder import RunFolder
@@ -98,6 +98,8 @@ def answer_of(run: Run, intervals: Mapping[str, Interval]) -> list[str]:
     before = run.metrics.get(f"baseline/{first.name}")
     if before is not None:
         said.append(f"Before training the {first.title} was {before:.3f}.")
+    if task is ONE_CLASS and images and (guessing := beside_guessing(value, run.per_class["support"].tolist())):
+        said.append(f"{guessing[0].upper()}{guessing[1:]}.")
     if 0 < images < FEW_TESTED:
         said.append("So few test images say little: data.folds=5 data.fold=0,1,2,3,4 tests all images.")
     return said

@@ -161,7 +161,9 @@ def check_length(path: Path, batches: int, epochs: int | None) -> None:
     """Raise `InputError` unless no more than `epochs` (None: any) are done, and an epoch still has `batches`."""
     done, unfinished = progress(path)[1], load_saved(path).get("unfinished")
     if epochs is not None and 0 <= epochs < done:
-        raise InputError(f"trainer.max_epochs={epochs} is too few: {done} epochs are done already")
+        raise InputError(
+            f"trainer.max_epochs={epochs} is too few, as {done} epochs are done already: say more, or leave it out"
+        )
     before = unfinished.get("of", batches) if isinstance(unfinished, dict) else batches
     if before != batches:
         raise InputError(

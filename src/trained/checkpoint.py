@@ -21,7 +21,7 @@ from ..training.precision import choose_memory_format, choose_precision, weight_
 from ..training.tasks import parts_of
 from .hyperparameters import check_hyperparameters, check_shapes
 
-REMEDY = "name a run folder, or its checkpoints/best.ckpt"
+REMEDY = "name a run (its folder, its name, SWEEP/NUMBER, or last), or a checkpoint file"
 
 
 @dataclass(frozen=True, eq=False)

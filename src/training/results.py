@@ -1,8 +1,7 @@
 """What a run leaves behind when it ends: pictures, tables of the test set, and a summary on screen."""
 
 import logging
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import lightning as L
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import figures
 from ..analysis.classification import confusion_among, most_mistaken, per_class
-from ..analysis.intervals import FEW_TESTED, right_of
+from ..analysis.intervals import FEW_TESTED, beside_guessing, right_of
 from ..analysis.metrics import SPLITS
 from ..analysis.tasks import ONE_CLASS, Task
 from ..callbacks.loggers import WHOLE_RUN, log_picture
@@ -95,8 +94,8 @@ def write_answers(
     return matrix
 
 
-def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task) -> None:
-    """Print how good the network is, and where everything is."""
+def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task, seen: Iterable[str] = ()) -> None:
+    """Print how good the network is, and where everything is; `seen` are the commands that show its curves."""
     table = metrics_table(metrics, list(SPLITS.items()), list(task.shown))
     if table.row_count:
         say_lines(log, f"\n{as_text(table)}\n")
@@ -107,17 +106,21 @@ def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task) -> None:
             "macro figures of the test set are averages over the %d of %d classes that have images", there, len(tested)
         )
     if "test/accuracy" in metrics and tested:
-        say_interval(metrics["test/accuracy"], sum(tested))
+        say_interval(metrics["test/accuracy"], tested)
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
     log.info("run folder   %s", folder.shown)
-    log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))
+    for line in seen:
+        log.info("%s", line)
 
 
-def say_interval(accuracy: float, images: int, split: str = "test", *, own: bool = True) -> None:
+def say_interval(accuracy: float, counts: Sequence[int], split: str = "test", *, own: bool = True) -> None:
     """Say how many images of a split are right and what accuracy that shows, where each has one class.
 
-    Of few test images of the run's `own` data, folds say more.
+    `counts` (K,) are the images of each class. Of few test images of the run's `own` data, folds say more.
     """
+    images = sum(counts)
     log.info("%s %s", f"{split} images".ljust(12), right_of(accuracy, images))
+    if guessing := beside_guessing(accuracy, counts):
+        log.warning("             %s", guessing)
     if images < FEW_TESTED and split == "test" and own:
         log.info("             so few say little: train -m data.folds=5 data.fold=0,1,2,3,4 tests all images")

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..activity import clear, show
 from ..analysis.metrics import read_figures
-from ..callbacks.loggers import closing, log_result
+from ..callbacks.loggers import closing, log_result, seen_by
 from ..cost.network import count_parameters
 from ..data.workers import deaths_named
 from ..errors import InputError, RunError, first_line
@@ -77,7 +77,8 @@ def run_training(
                 metrics = _train_and_measure(parts)
             clear()
             if parts.trainer.is_global_zero:
-                sum_up(metrics, folder, parts.module.task)
+                seen = (seen_by(logger, folder.logdir) for logger in parts.trainer.loggers)
+                sum_up(metrics, folder, parts.module.task, filter(None, seen))
             return metrics
 
 

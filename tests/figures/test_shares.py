@@ -6,7 +6,7 @@ import pytest
 from src import figures
 
 
-@pytest.mark.parametrize(("accuracy", "ends"), [(1.0, True), (0.98, True), (0.5, False)])
+@pytest.mark.parametrize(("accuracy", "ends"), [(1.0, True), (1.0000001, True), (0.98, True), (0.5, False)])
 def test_no_axis_of_accuracies_goes_beyond_1(accuracy: float, ends: bool) -> None:
     epochs = {"epoch": [1, 2]}
     shares = pd.DataFrame(epochs | {"train/accuracy": [0.4, accuracy], "val/accuracy": [0.3, accuracy]})

@@ -22,6 +22,8 @@ SAID = [
     ("train", "model.pretrained=false", "weights=null"),
     ("train", "epochs=5", "trainer.max_epochs=5"),
     ("train", "early_stopping.min_delta=0.01", "callbacks=early_stopping callbacks.early_stopping.min_delta=0.01"),
+    ("train", "early_stopping=true", "callbacks=early_stopping"),
+    ("train", "early_stopping=5", "callbacks=early_stopping callbacks.early_stopping.patience=5"),
     ("train", "patience=3", "callbacks=early_stopping callbacks.early_stopping.patience=3"),
     ("train", "data_dir='/my photos'", "data=folder data.root=/my photos"),
     ("train", "weight_decay=0", "optimizer.weight_decay=0"),

@@ -117,7 +117,7 @@ class Data(Settings):
     cache_features: Literal["auto"] | bool = setting(
         "a frozen network sees each image once, and training uses its features; auto: where that changes nothing"
     )
-    augment: Annotated[Augment | None, Takes("null, or settings such as flip")] = setting(
+    augment: Annotated[Augment | None, Takes("null, or settings such as {flip:true,shift:2}")] = setting(
         "random changes to training images; null: none"
     )
 
