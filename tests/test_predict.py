@@ -231,8 +231,8 @@ def test_overlays_show_the_image_beside_its_map(run: Path, photos: Path, tmp_pat
         top, left = (height - side) // 2, (width - side) // 2
         heat = scale_maps(expected.maps, (side, side))[0]
         red = pixels[top : top + side, width + 4 + left : width + 4 + left + side, 0].astype(float)
-        # Where the heat is, inferno is red, and the more so
-        assert np.corrcoef(heat.ravel(), red.ravel())[0, 1] > 0.6 or heat.max() == 0
+        # Where the heat is, inferno is red, and the more so; the photograph shines through
+        assert np.corrcoef(heat.ravel(), red.ravel())[0, 1] > 0.4 or heat.max() == 0
 
 
 def test_a_list_on_stdin(run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
