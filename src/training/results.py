@@ -20,7 +20,7 @@ from ..callbacks.map_steps import steps
 from ..callbacks.test_outputs import Predictions
 from ..data import ImageDataModule
 from ..logs import say_lines
-from ..runs.folder import RunFolder
+from ..runs.folder import EVENTS, RunFolder
 from ..tables import as_text, metrics_table
 
 log = logging.getLogger(__name__)
@@ -109,8 +109,11 @@ def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task) -> None:
     if "test/accuracy" in metrics and tested:
         say_interval(metrics["test/accuracy"], sum(tested))
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
+    if (early := folder.record().get("stopped_early")) is not None:
+        log.info("stopped early: %s", early)
     log.info("run folder   %s", folder.shown)
-    log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))
+    if any(folder.path.glob(f"{EVENTS}*")):
+        log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))
 
 
 def say_interval(accuracy: float, images: int, split: str = "test", *, own: bool = True) -> None:

@@ -35,6 +35,7 @@ from .lifecycle import on_record
 from .out_of_memory import memory_advice
 from .pictures import draw_pictures
 from .results import draw_epochs, sum_up
+from .stopped_early import stopped_early
 from .tasks import parts_of
 from .transfer import extract_features
 
@@ -105,8 +106,11 @@ def _train_and_measure(parts: Parts) -> dict[str, float]:
         _introduce(parts)
         metrics = _measure_baseline(parts) if parts.cfg.baseline else {}
         seconds = _fit(parts, parts.module)
+        early = stopped_early(parts.trainer, len(parts.history.rows), parts.cfg.scheduler.name)
         metrics |= _measure_best(parts) | _describe_training(parts, seconds)
         if parts.trainer.is_global_zero:
+            if early is not None:
+                parts.folder.note_stopped_early(early)
             _write(parts, metrics)
         return metrics
     except Exception as error:
