@@ -24,6 +24,7 @@ from src.explain import explain
 from src.runs.output import made
 from src.trained.checkpoint import load_trained
 from src.trained.pictures import open_pictures
+from tests.support.command_line import run_here
 
 ROOT = Path(__file__).parent.parent
 
@@ -209,6 +210,26 @@ def test_figures_fit_80_columns_with_what_each_means_and_a_weak_control_is_told_
     assert "high is bad" in caption
     assert said[3].startswith("These maps are")
     assert "Sanity: they" in said[3]
+
+
+def test_an_interrupted_measurement_says_what_is_kept(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control = tmp_path / "control"
+    shutil.copytree(run, control)
+    settings = control / ".hydra/config.yaml"
+    settings.write_text(settings.read_text().replace("shuffle_labels: false", "shuffle_labels: true"))
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("src.explanation.truth.faithfulness", interrupt)
+    output = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt, match="said"):
+        explained(f"checkpoint={run}", "max_images=12", "faithfulness=true", f"shuffled={control}", f"output={output}")
+    line = f"interrupted: nothing of this explanation is kept; the control is, in {control}"
+    assert capsys.readouterr().err.splitlines() == [line]
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(

@@ -66,12 +66,13 @@ def measure(
     rows.drop(columns="draws").to_csv(folder / "sanity.csv", index=False)
     # JSON has no NaN: what could not be measured is null.
     told = {**found.as_json(), "sanity": json.loads(rows.to_json(orient="records"))}
-    told["verdict"] = f"{told['verdict']} {sanity_verdict(checked)}".rstrip()
+    verdicts = [found.verdict(), *filter(None, [sanity_verdict(checked)])]
+    told["verdict"] = " ".join(verdicts)
     if shuffled is not None:  # first: what follows is read in its light
         told["shuffled_labels"] = _describe(shuffled)
     log.info("\n%s\n\n%s\n", as_text(_table(found)), _meanings({TITLES[name]: MEANINGS[name] for name in MEASURES}))
     log.info("%s\n\n%s\n", as_text(_sanity_table(checked)), _meanings(OF_SANITY))
-    log.info("%s\n", told["verdict"])
+    log.info("%s\n", "\n".join(verdicts))
     return told
 
 

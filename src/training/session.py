@@ -50,7 +50,13 @@ COST_SECONDS = 8.0
 
 
 def run_training(
-    cfg: DictConfig, folder: RunFolder, command: str, *, resume: bool = False, callbacks: Sequence[L.Callback] = ()
+    cfg: DictConfig,
+    folder: RunFolder,
+    command: str,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[L.Callback] = (),
+    again: str | None = None,
 ) -> dict[str, float]:
     """Train in `folder` as the configuration says; return what metrics.json holds.
 
@@ -58,6 +64,7 @@ def run_training(
         command: What was typed, for the record.
         resume: The folder holds a run that ended early: go on, or begin anew where it has no whole checkpoint.
         callbacks: More than the configuration names.
+        again: What is typed to go on where it is interrupted; None: `src.train` with `resume=`.
 
     Raises:
         InputError: Nothing was begun.
@@ -74,7 +81,7 @@ def run_training(
             checkpoint = crew().share("checkpoint", lambda: _newest(folder), _there) if resume else None
             show("preparing data and network")
             parts = assemble(cfg, folder, checkpoint, callbacks)
-            with on_record(parts, command, resumed=resume), deaths_named(), closing(parts.trainer):
+            with on_record(parts, command, resumed=resume, again=again), deaths_named(), closing(parts.trainer):
                 metrics = _train_and_measure(parts)
             clear()
             if parts.trainer.is_global_zero:
