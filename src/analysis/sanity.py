@@ -70,7 +70,9 @@ def sanity_verdict(rows: Sequence[Agreement]) -> str:
     if not found:
         return ""
     when = {"random weights": "when the network's weights are random", SHUFFLED: "for one trained on shuffled labels"}
-    told = "; ".join(f"they {control.word} {when[name]} (rank correlation {control})" for name, control in found.items())
+    told = "; ".join(
+        f"they {control.word} {when[name]} (rank correlation {control})" for name, control in found.items()
+    )
     words = {control.word for control in found.values()}
     if KEPT in words:
         means = "Such maps say little about what was learned, however they do against a blob (Adebayo et al. 2018)."

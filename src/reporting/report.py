@@ -59,7 +59,7 @@ class Report:
 
 
 def write_report(runs: Path, output: Path) -> Report:
-    """Read the run folders in `runs` and write report.html, report.md, table.csv, runs.csv, comparisons.csv and the PNGs.
+    """Read the run folders in `runs` and write report.html, report.md, the three CSVs and the PNGs.
 
     It loads no network: Grad-CAMs come from the arrays that the runs have kept, test images from the data set if that
     is still there. An earlier report in `output` is replaced once the new one is complete.

@@ -25,7 +25,9 @@ def stopped_early(trainer: L.Trainer, epochs: int, schedule: str) -> str | None:
         return None
     why = f"{callback.monitor} {_why(callback)}"
     if schedule in FALLING and planned > 0:
-        why += f"; {schedule} plans its rates for {planned:,} epochs and was cut off after {epochs:,}, before the lowest"
+        why += (
+            f"; {schedule} plans its rates for {planned:,} epochs and was cut off after {epochs:,}, before the lowest"
+        )
     return why
 
 

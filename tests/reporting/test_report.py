@@ -311,9 +311,8 @@ def test_the_command_line(sweep: Path, tmp_path: Path, blank: None) -> None:
     result = run_here(f"runs={tmp_path / 's'}", cwd=tmp_path, verb="report")
     assert (result.returncode, result.stderr) == (0, "")
     assert (
-        "simple_cnn is 5.0 ± 0.0 points below resnet18 (± sd over 2 pairs of runs; 95 % interval −16.5 to 4.2, for these "
-        "trained networks, not other seeds): no difference shown."
-        in result.stdout
+        "simple_cnn is 5.0 ± 0.0 points below resnet18 (± sd over 2 pairs of runs; 95 % interval −16.5 to 4.2, for "
+        "these trained networks, not other seeds): no difference shown." in result.stdout
     )
     assert "left out: 4: status failed: no space left" in result.stdout
     assert result.stdout.splitlines()[-1] == "report  s/report/report.html"
