@@ -24,6 +24,7 @@ from src.explain import explain
 from src.runs.output import made
 from src.trained.checkpoint import load_trained
 from src.trained.pictures import open_pictures
+from tests.support.command_line import run_here
 
 ROOT = Path(__file__).parent.parent
 
@@ -166,6 +167,9 @@ def test_maps_are_measured_and_the_verdict_is_made_from_the_figures(run: Path, t
     assert isinstance(told, dict)
     assert told["images"] + told["skipped"] == 12
     assert told["verdict"].startswith("These maps are")
+    assert " Sanity: they " in told["verdict"]
+    assert "when the network's weights are random (rank correlation " in told["verdict"]
+    assert "for one trained on shuffled labels (rank correlation " in told["verdict"]
     assert told["shuffled_labels"]["train_accuracy"] > 0.5
     stages = [row["stage"] for row in told["sanity"]]
     assert stages[0] == "fc"
@@ -198,6 +202,48 @@ def test_figures_fit_80_columns_with_what_each_means_and_a_weak_control_is_told_
     assert [row[0] for row in rows if row[1] == "map"] == ["deletion", "insertion", "ROAD"]
     assert [line.split()[0] for line in meanings.splitlines()] == ["deletion", "insertion", "ROAD"]
     assert len(rows) == 12
+    sanity, caption = said[2].strip().split("\n\n")
+    assert max(map(len, sanity.splitlines())) <= 80
+    assert [line.split("  ")[0] for line in caption.splitlines()] == [
+        *("rank correlation", "of magnitudes", "another image", "centre blob", "images")
+    ]
+    assert "high is bad" in caption
+    assert said[3].startswith("These maps are")
+    assert "Sanity: they" in said[3]
+
+
+def test_an_interrupted_measurement_says_what_is_kept(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control = tmp_path / "control"
+    shutil.copytree(run, control)
+    settings = control / ".hydra/config.yaml"
+    settings.write_text(settings.read_text().replace("shuffle_labels: false", "shuffle_labels: true"))
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("src.explanation.truth.faithfulness", interrupt)
+    output = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt, match="said"):
+        explained(f"checkpoint={run}", "max_images=12", "faithfulness=true", f"shuffled={control}", f"output={output}")
+    line = f"interrupted: nothing of this explanation is kept; the control is, in {control}"
+    assert capsys.readouterr().err.splitlines() == [line]
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["method=gradcam,layercam"], "error: method=gradcam,layercam names several values: "),
+        (["-m", "method=gradcam,layercam"], "error: src.explain does one thing at a time: leave -m out, "),
+    ],
+)
+def test_several_values_are_for_several_calls(words: list[str], said: str, tmp_path: Path) -> None:
+    result = run_here("checkpoint=a b", *words, cwd=tmp_path, verb="explain")
+    assert result.returncode == 2
+    once = "once for each value, first: python -m src.explain 'checkpoint=a b' method=gradcam"
+    assert result.stderr.strip() == said + once
 
 
 def test_a_process_explains_a_folder_with_odd_names_and_names_what_it_left_out(run: Path, tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def test_nothing_to_list_is_a_line(tmp_path: Path) -> None:
         (["prun"], "'prun' is not understood"),
         (["runs=nowhere"], "runs=nowhere is no folder"),
         (["-m", "seed=1,2"], "does one thing at a time: leave -m out"),
+        (["status=stopped,running"], "once for each value, first: python -m src.runs status=stopped"),
     ],
 )
 def test_what_is_wrong_is_a_line(here: Path, words: list[str], line: str) -> None:

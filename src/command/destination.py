@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ..errors import InputError, first_line
 from ..runs.folder import RunFolder
 from ..runs.reserved import Reserved, refuse_remote, reserved
-from ..settings.composing import set_hydras, typed_words
+from ..settings.composing import STAYS, set_hydras, typed_words
 from ..settings.schema.training import check_name
 
 
@@ -61,7 +61,7 @@ def choose_destination(cfg: DictConfig) -> Destination | None:
 
 def writes_itself(cfg: DictConfig) -> bool:
     """Return whether the verb makes its folder itself: it tells Hydra to stay where it is."""
-    return OmegaConf.to_container(cfg.hydra.run, resolve=False) == {"dir": "."}
+    return OmegaConf.to_container(cfg.hydra.run, resolve=False) == STAYS
 
 
 def _setting_of(cfg: DictConfig, key: str) -> str:

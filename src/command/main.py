@@ -141,7 +141,8 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
         if after_sweep is not None:
             check_requeue(cfg, args.overrides, multirun=multirun)
         if multirun and writes_itself(cfg):
-            raise InputError(f"src.{verb} does one thing at a time: leave -m out")
+            instead = composer.once_each(words)
+            raise InputError(f"src.{verb} does one thing at a time: leave -m out{f', {instead}' if instead else ''}")
         if multirun and any(word.partition("=")[0] == "name" for word in words):
             raise InputError("name= is for one run: name a sweep with sweep=NAME")
         if multirun and crew().place.size > 1:

@@ -91,3 +91,10 @@ def how_to_start(verb: str) -> str:
         return f"reslens {verb}"
     typed = sys.orig_argv[0] if sys.orig_argv[1:2] == ["-m"] else "python"
     return f"{shlex.quote(typed)} -m {PACKAGE}.{verb}"
+
+
+def typed_again(verb: str) -> str:
+    """Return the command that was typed, as it can be typed again."""
+    words = sys.orig_argv
+    at = next((place for place, word in enumerate(words) if word == verb or word.endswith(f".{verb}")), len(words))
+    return " ".join([how_to_start(verb), *map(shlex.quote, words[at + 1 :])])  # sys.argv has words of Hydra's by now

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ..command.next_steps import typed_again
 from ..errors import InputError
 from ..files import refuse_links
 from ..runs.folder import RunFolder
@@ -120,7 +121,8 @@ def train_beside(settings: DictConfig, target: RunFolder, word: str) -> None:
     except OSError as error:
         raise InputError(f"{target.path} can't be made ({error.strerror}): say {word}=RUN or {word}=null") from None
     try:
-        run_training(settings, target, command=shlex.join(sys.orig_argv), resume=target.status is not None)
+        command, resume = shlex.join(sys.orig_argv), target.status is not None
+        run_training(settings, target, command, resume=resume, again=typed_again("explain"))
     except InputError:
         with suppress(OSError):  # not empty: something had begun
             target.path.rmdir()

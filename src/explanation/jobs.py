@@ -1,7 +1,8 @@
 """From the settings of `src.explain` to the job for its kind of method: images, channels or classes."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from ..attribution.cam import Attribution
 from ..attribution.methods import METHODS, Kind
 from ..attribution.randomised import STATISTICS, randomised
 from ..errors import InputError
+from ..logs import say_interrupted
+from ..runs.folder import RunFolder
 from ..runs.saved_settings import run_settings
 from ..trained.checkpoint import Trained, load_trained
 from ..trained.listing import SPLITS
@@ -60,6 +63,9 @@ def _explain_classes(cfg: DictConfig, trained: Trained, folder: Path) -> dict[st
 
 def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
     shuffled = _shuffled(cfg, trained) if cfg.faithfulness else None  # first: it may be wrong
+    if shuffled is not None:
+        both = (RunFolder(one.path).shown for one in (trained, shuffled))
+        log.info("compared     %s\n             and, of shuffled labels, %s", *both)
     pictures, chosen, of = _choose(cfg, trained)
     names, true = [pictures.names[i] for i in chosen], pictures.targets[chosen]
     targets = choose_targets(target_of(cfg), trained.class_names, true, names)
@@ -90,9 +96,10 @@ def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str
     if cfg.faithfulness and isinstance(maps, Attribution):
         from .truth import measure
 
-        record["faithfulness"] = measure(
-            trained, images, maps, cfg.method, folder, shuffled=shuffled, batch_size=cfg.batch_size, seed=cfg.seed
-        )
+        with _interrupted(shuffled):
+            record["faithfulness"] = measure(
+                trained, images, maps, cfg.method, folder, shuffled=shuffled, batch_size=cfg.batch_size, seed=cfg.seed
+            )
     _say(record, cfg.misclassified)
     return record | {"explained": image_maps.describe(explained, trained.class_names)}
 
@@ -103,6 +110,18 @@ JOBS: dict[Kind, Callable[[DictConfig, Trained, Path], dict[str, Any]]] = {
     "channels": _explain_channels,
     "class_image": _explain_classes,
 }
+
+
+@contextmanager
+def _interrupted(shuffled: Trained | None) -> Iterator[None]:
+    """Say in the one line for Ctrl-C what of the measurement is kept: only the control, which cost most."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        kept = f"; the control is, in {shuffled.run.shown}" if shuffled is not None and shuffled.run is not None else ""
+        say_interrupted(f": nothing of this explanation is kept{kept}")
+        error.args = ("said",)
+        raise
 
 
 def _where(cfg: DictConfig, default: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from ..analysis.faithfulness import MEANINGS, MEASURES, TITLES, Faithfulness, fa
 from ..analysis.intervals import between
 from ..analysis.maps import Agreement, agreements
 from ..analysis.perturbation import EXPLANATIONS, centre_blob
+from ..analysis.sanity import ANOTHER, BLOB, SHUFFLED, sanity_verdict
+from ..analysis.sanity import MEANINGS as OF_SANITY
 from ..attribution.cam import Attribution, class_activation_maps
 from ..attribution.methods import METHODS
 from ..attribution.sanity import explained, randomised_from_the_top
@@ -64,10 +66,13 @@ def measure(
     rows.drop(columns="draws").to_csv(folder / "sanity.csv", index=False)
     # JSON has no NaN: what could not be measured is null.
     told = {**found.as_json(), "sanity": json.loads(rows.to_json(orient="records"))}
+    verdicts = [found.verdict(), *filter(None, [sanity_verdict(checked)])]
+    told["verdict"] = " ".join(verdicts)
     if shuffled is not None:  # first: what follows is read in its light
         told["shuffled_labels"] = _describe(shuffled)
-    log.info("\n%s\n\n%s\n", as_text(_table(found)), _meanings())
-    log.info("%s\n\n%s\n", as_text(_sanity_table(checked)), found.verdict())
+    log.info("\n%s\n\n%s\n", as_text(_table(found)), _meanings({TITLES[name]: MEANINGS[name] for name in MEASURES}))
+    log.info("%s\n\n%s\n", as_text(_sanity_table(checked)), _meanings(OF_SANITY))
+    log.info("%s\n", "\n".join(verdicts))
     return told
 
 
@@ -117,10 +122,10 @@ def _sanity(
                 progress=lambda share: advance(round(100 * share)),
             )  # fmt: skip
         if shuffled is not None:
-            yield "shuffled labels", explained(explain, shuffled.module.network, some, classes, batch_size=batch_size)
+            yield SHUFFLED, explained(explain, shuffled.module.network, some, classes, batch_size=batch_size)
         # What maps of different images, and any map in the middle, have in common with these anyway.
-        yield "another image", np.roll(own, 1, axis=0)
-        yield "centre blob", np.broadcast_to(centre_blob((own.shape[1], own.shape[2])), own.shape)
+        yield ANOTHER, np.roll(own, 1, axis=0)
+        yield BLOB, np.broadcast_to(centre_blob((own.shape[1], own.shape[2])), own.shape)
 
     return agreements(own, others())
 
@@ -140,9 +145,10 @@ def _table(found: Faithfulness) -> Table:
     return table
 
 
-def _meanings() -> str:
-    """Return a line for each measure, which says what it is."""
-    return "\n".join(f"{TITLES[measured]:<12} {meaning}" for measured, meaning in MEANINGS.items())
+def _meanings(of: Mapping[str, str]) -> str:
+    """Return a line for each word of a table, which says what it is."""
+    widest = max(11, *map(len, of))
+    return "\n".join(f"{word:<{widest}}  {meaning}" for word, meaning in of.items())
 
 
 def _sanity_table(checked: list[Agreement]) -> Table:

@@ -18,6 +18,12 @@ from .difference_shown import Comparison, compare, is_shown, p_value, points
 from .groups import Group, TestSet
 from .kept_maps import Looks, sharper
 
+TUNED = (
+    *("optimizer", "scheduler", "trainer", "model", "label_smoothing", "freeze"),
+    *("data.batch_size", "data.augment", "data.image_size", "data.balance"),
+)
+"""Settings, or groups of them, of which one takes the best; others are a question, such as `data.train_fraction`."""
+
 Row = Mapping[Any, Any]
 """One group's figures, by the columns of the table."""
 
@@ -175,6 +181,16 @@ ANSWERS: Mapping[str, Callable[[Result], str]] = {
     "sharpness": sharpness,
     "depth": depth,
 }
+
+
+def chosen_by_test(result: Result, answer: str) -> str | None:
+    """Return what is to be said where the groups differ in what one tunes, and the best is named by its test figure."""
+    differs = {key for group in result.test_set.groups for key in group.differs}
+    tuned = sorted(key for key in differs if key.partition(".")[0] in TUNED or key in TUNED)
+    if answer != "best" or not tuned or len(result.table) < 2:
+        return None
+    title = result.task.score.title
+    return f"To choose {' and '.join(tuned)} by test {title} makes that figure optimistic: choose by validation."
 
 
 def few_tested(result: Result) -> list[str]:

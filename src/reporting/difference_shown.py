@@ -5,7 +5,10 @@ interval agree: the p-value, corrected for the number of comparisons, is below `
 excludes 0. `is_shown` is the rule; everything in a report that says so asks it.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import stdev
+from typing import Any
 
 from ..analysis.significance import holm
 from .finished import Problem, Run
@@ -17,9 +20,10 @@ SIGNIFICANT = 0.05
 
 COLUMNS = (
     *("best", "other", "images", "replicates", "difference", "low", "high", "better", "worse"),
-    *("p", "p_holm"),
+    *("p", "p_holm", "sd"),
 )
-"""The columns of comparisons.csv behind the test set."""
+SIGNED = ("other_minus_best", "other_minus_best_low", "other_minus_best_high")
+"""The columns of comparisons.csv behind the test set; `SIGNED` have the report's sign."""
 
 
 def is_shown(p: float, low: float = float("nan"), high: float = float("nan")) -> bool:
@@ -35,12 +39,14 @@ class Comparison(Difference):
         best, other: their labels.
         replicates: how many pairs of runs, of the same seed and fold.
         p_holm: `p`, corrected for the number of comparisons in this test set.
+        sd: of the differences of single pairs, each that of their test figures, over the pairs (n − 1); None of one.
     """
 
     best: str
     other: str
     replicates: int
     p_holm: float
+    sd: float | None = None
 
     @property
     def shown(self) -> bool:
@@ -54,13 +60,20 @@ class Comparison(Difference):
     def __str__(self) -> str:
         """`resnet50 is 0.4 points below resnet18 (95 % interval −1.1 to 0.3, …): no difference shown`."""
         side = "below" if self.difference > 0 else "above"
-        apart = f"{abs(100 * self.difference):.1f} points {side}" if self.difference else "equal to"
-        runs = "of one seed each" if self.replicates == 1 else f"of {self.replicates} pairs of runs"
+        spread = "" if self.sd is None else f" ± {100 * self.sd:.1f}"
+        apart = f"{abs(100 * self.difference):.1f}{spread} points {side}" if self.difference else "equal to"
         known = f"95 % interval {points(-self.high)} to {points(-self.low)}" if self.bounded else "no 95 % interval"
+        runs = f"{known}, of one seed each"
+        if self.replicates > 1:
+            sd = f"± sd over {self.replicates} pairs of runs; " if spread and self.difference else ""
+            runs = f"{sd}{known}, for these trained networks, not other seeds"
         return (
-            f"{self.other} is {apart} {self.best} ({known}, {runs}): "
-            f"{'a difference' if self.shown else 'no difference'} shown"
+            f"{self.other} is {apart} {self.best} ({runs}): {'a difference' if self.shown else 'no difference'} shown"
         )
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of comparisons.csv: the lead of the best, and last the same as the report says it."""
+        return asdict(self) | dict(zip(SIGNED, (-self.difference, -self.high, -self.low), strict=True))
 
 
 def points(share: float, sign: str = "") -> str:
@@ -88,16 +101,22 @@ def compare(test_set: TestSet) -> tuple[list[Comparison], list[Problem]]:
     for other in others:
         pairs = _same_replicates(best, other)
         if pairs:
-            found.append((other.label, len(pairs), judge(pairs)))
+            found.append((other.label, _sd(pairs, test_set.task.first), len(pairs), judge(pairs)))
         else:
             reason = f"no seed in common with {best.label}, the best of {test_set.name}: not compared with it"
             problems.append(Problem(other.label, reason))
-    corrected = holm([difference.p for _, _, difference in found])
+    corrected = holm([difference.p for *_, difference in found])
     comparisons = [
-        Comparison(**asdict(difference), best=best.label, other=label, replicates=replicates, p_holm=p_holm)
-        for (label, replicates, difference), p_holm in zip(found, corrected, strict=True)
+        Comparison(**asdict(difference), best=best.label, other=label, replicates=replicates, p_holm=p_holm, sd=sd)
+        for (label, sd, replicates, difference), p_holm in zip(found, corrected, strict=True)
     ]
     return comparisons, problems
+
+
+def _sd(pairs: Sequence[tuple[Run, Run]], first: str) -> float | None:
+    """Return how much the difference in the first figure varies from pair to pair; None of a single one."""
+    leads = [one.metrics[f"test/{first}"] - other.metrics[f"test/{first}"] for one, other in pairs]
+    return stdev(leads) if len(leads) > 1 else None
 
 
 def _same_replicates(best: Group, other: Group) -> list[tuple[Run, Run]]:

@@ -1,35 +1,47 @@
 """Whether the compared networks' maps are true: one row a model, from what `src.explain` has measured."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from ..analysis.faithfulness import MEASURES
+from ..analysis.maps import Agreement
+from ..analysis.sanity import Control, controls
 from ..runs.contents import UnusableError, read_json
 from ..runs.output import made
 from .document import Section, Table
 from .finished import Run
 from .groups import Group
 
+SANITY = (
+    "Sanity (Adebayo et al. 2018): rank correlation [95 % interval] of the maps with those of the same network with "
+    "random weights, and of one trained on shuffled labels. High is bad: such maps don't depend on what was learned. "
+    "Beside it: maps of different images by the same network, what its maps have in common anyway"
+)
+
 BASELINES = ("random", "inverted", "centre blob")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The faithfulness of one run's maps: `means` by measure and explanation, `verdicts` by measure and baseline."""
+    """The faithfulness of one run's maps: `means` by measure and explanation, `verdicts` by measure and baseline.
+
+    `sanity` has the controls of the sanity check by their names.
+    """
 
     method: str
     layer: str
     images: int
     means: dict[tuple[str, str], float]
     verdicts: dict[tuple[str, str], str]
+    sanity: Mapping[str, Control]
 
 
 def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
     """Return a section with a table of one row a model and method; none if no run has been measured."""
-    rows, damaged = [], []
+    rows, sane, damaged = [], list[tuple[str, str, str, str]](), []
     for group in groups:
         by_method: dict[tuple[str, str], list[Measured]] = defaultdict(list)
         for run in group.runs:
@@ -38,6 +50,7 @@ def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
             for measured in found:
                 by_method[measured.method, measured.layer].append(measured)
         rows += [_row(group.label, found) for found in by_method.values()]
+        sane += [row for found in by_method.values() for row in _sanity_rows(group.label, found)]
     if not rows and not damaged:
         return []
     caption = (
@@ -48,7 +61,10 @@ def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
     columns = ["model", "maps", "runs × images", "deletion", "insertion", "ROAD"]
     table = Table(caption, [*columns, *(f"better than {name}" for name in BASELINES)], rows, text_columns=2)
     lacking = [f"Can't be read: {'; '.join(damaged)}."] if damaged else []
-    return [Section("Are the maps true?", lacking, [table] if rows else [])]
+    tables = [table] if rows else []
+    if sane:
+        tables.append(Table(SANITY, ["model", "maps", "control", "rank correlation"], sane, text_columns=4))
+    return [Section("Are the maps true?", lacking, tables)]
 
 
 def read_measured(run: Run) -> tuple[list[Measured], list[str]]:
@@ -78,6 +94,7 @@ def _measured(record: dict[str, Any]) -> Measured:
             (measure, name): float(rows[measure, name]["mean"]) for measure in MEASURES for name in ("map", *BASELINES)
         },
         verdicts={(measure, name): str(rows[measure, name]["verdict"]) for measure in MEASURES for name in BASELINES},
+        sanity=controls([_agreement(row) for row in figures.get("sanity", ())]),
     )
 
 
@@ -97,4 +114,19 @@ def _row(label: str, found: Sequence[Measured]) -> list[str]:
         f"{len(found)} × {'–'.join(map(str, images))}",
         *cells,
         *better,
+    ]
+
+
+def _agreement(row: Mapping[str, Any]) -> Agreement:
+    """Return a row of explain.json, where null is what could not be measured."""
+    names = ("correlation", "low", "high", "absolute", "absolute_low", "absolute_high")
+    figures = {name: float("nan" if row.get(name) is None else row[name]) for name in names}
+    return Agreement(str(row["stage"]), **figures, n=int(row.get("n", 0)), draws=())
+
+
+def _sanity_rows(label: str, found: Sequence[Measured]) -> list[tuple[str, str, str, str]]:
+    """Return a row for each run's control; runs of a group count alike, and none hides behind their mean."""
+    maps = f"{found[0].method}, {found[0].layer}"
+    return [
+        (label, maps, name, f"they {control.word}: {control}") for one in found for name, control in one.sanity.items()
     ]

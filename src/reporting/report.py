@@ -3,7 +3,7 @@
 import itertools
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from ..frames import pd
 from ..logs import for_screen, visible
 from ..runs.folder import RunFolder
 from ..tables import as_text, screen_width
-from .answers import ANSWERS, Result, few_tested
+from .answers import ANSWERS, Result, chosen_by_test, few_tested
 from .chosen import Choice, read_choice
 from .class_pictures import Drawing
-from .difference_shown import COLUMNS, compare
+from .difference_shown import COLUMNS, SIGNED, compare
 from .document import Page, Table, render_html, render_markdown
 from .facts import Facts, made_by, study_of
 from .finished import Problem, Run, read_runs
@@ -32,6 +32,7 @@ from .groups import TestSet, group_runs, test_sets
 from .kept_maps import look
 from .run_page import PICTURES_OF_ONE, run_page, with_copies
 from .sections import PICTURES, describe, summary_table
+from .single_runs import runs_table
 from .summary import report_table, summary
 from .tasks import parts_of
 
@@ -43,6 +44,7 @@ GAP = 3
 HALF = ".report."
 """How the name of an unfinished report's folder begins."""
 
+# What an earlier report is known by: those of earlier versions have no runs.csv.
 FILES = ("report.html", "report.md", "table.csv", "comparisons.csv")
 
 
@@ -57,7 +59,7 @@ class Report:
 
 
 def write_report(runs: Path, output: Path) -> Report:
-    """Read the run folders in `runs` and write report.html, report.md, table.csv, comparisons.csv and the PNGs.
+    """Read the run folders in `runs` and write report.html, report.md, the three CSVs and the PNGs.
 
     It loads no network: Grad-CAMs come from the arrays that the runs have kept, test images from the data set if that
     is still there. An earlier report in `output` is replaced once the new one is complete.
@@ -86,6 +88,7 @@ def write_report(runs: Path, output: Path) -> Report:
         else:
             page = _compared(runs, found, results, problems, folder)
         report_table(sets).to_csv(folder / "table.csv", index=False)
+        runs_table(sets).to_csv(folder / "runs.csv", index=False)
         _comparisons(results).to_csv(folder / "comparisons.csv", index=False)
         write_text(folder / "report.html", render_html(page, folder))
         write_text(folder / "report.md", render_markdown(page))
@@ -100,6 +103,7 @@ def _compared(
     names, study, choice = _names([result.test_set for result in results]), study_of(found), read_choice(runs)
     if choice is None:
         answer = [_answer(result, study, name) for result, name in zip(results, names, strict=True)]
+        answer += [hint for result in results if (hint := chosen_by_test(result, study.get("answer", "best")))]
     else:
         answer = [_chosen(choice, found)]
     sections = []
@@ -216,11 +220,11 @@ def _facts(folder: Path, runs: Sequence[Run]) -> Facts:
     return [
         ("Runs", f"{len(runs)} in {folder}"),
         *made_by([run.record for run in runs]),
-        ("Figures", "table.csv and comparisons.csv beside this page, as fractions and unrounded"),
+        ("Figures", "table.csv, runs.csv and comparisons.csv beside this page, as fractions and unrounded"),
     ]
 
 
 def _comparisons(results: Sequence[Result]) -> pd.DataFrame:
     """Return all comparisons with the test set in the first column; without any, just the columns."""
-    rows = [{"test_set": r.test_set.name} | asdict(comparison) for r in results for comparison in r.comparisons]
-    return pd.DataFrame(rows, columns=["test_set", *COLUMNS])
+    rows = [{"test_set": r.test_set.name} | comparison.row() for r in results for comparison in r.comparisons]
+    return pd.DataFrame(rows, columns=["test_set", *COLUMNS, *SIGNED])

@@ -34,7 +34,7 @@ def describe_run(
     `intervals` are those of the figures of the test set; `of_classes` take the place of its confusion matrix.
     """
     sections = [
-        Section("How good it is", [_figures_said(run)], [_figures(run, intervals)]),
+        Section("How good it is", [_figures_said(run), *_early(run)], [_figures(run, intervals)]),
         Section("What was trained", tables=[_settings(run)], pictures=_pictures(run, BATCH)),
         Section("Learning", pictures=_pictures(run, CURVES)),
         _classes(run, _pictures(run, CONFUSION) if of_classes is None else of_classes),
@@ -85,6 +85,11 @@ def _figures_said(run: Run) -> str:
         + macro
         * (not tested.all())
     )
+
+
+def _early(run: Run) -> list[str]:
+    why = run.record.get("stopped_early")
+    return [f"Stopped early: {why}."] if isinstance(why, str) else []
 
 
 # What was trained -----------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from .document import Picture, Section, Table
 from .finished import Replicate
 from .groups import Group, TestSet
 from .measured_maps import faithfulness_section
+from .single_runs import single_runs
 from .tasks import parts_of
 
 PICTURES = (
@@ -33,6 +34,7 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
     groups = result.test_set.groups
     task = result.test_set.task
     tables = [summary_table(result.table, task), *_comparisons(result), cost_table(result.table)]
+    tables.append(single_runs(result.test_set))
     notes = [_legend(result), *_machines(groups), *few_tested(result)]
     sections = [
         Section(result.test_set.name, notes, tables, _costs(result, draw)),
@@ -139,25 +141,29 @@ def _comparisons(result: Result) -> list[Table]:
         return []
     rows = [
         (
-            *(c.other, points(-c.difference, "+")),
+            *(c.other, points(-c.difference, "+") + ("" if c.sd is None else f" ± {100 * c.sd:.1f}")),
             f"{points(-c.high, '+')} to {points(-c.low, '+')}" if c.bounded else "–",
             *(f"{c.worse}", f"{c.better}", *(p_value(p).removeprefix("= ") for p in (c.p, c.p_holm))),
-            f"{c.images} × {c.replicates}",
+            f"{c.images:,}{'' if c.replicates == 1 else f' in {c.replicates} pairs'}",
         )
         for c in result.comparisons
     ]
     task = result.test_set.task
+    several = any(c.sd is not None for c in result.comparisons)
+    spread = " (± sd over the pairs of runs, which tells of other seeds)" if several else ""
     caption = (
         f"Against {result.comparisons[0].best}, paired on the same test images: difference in "
-        f"{task.score.title}, in points, {parts_of(task).compared}. All of it is about these trained "
+        f"{task.score.title}, in points{spread}, {parts_of(task).compared}. All of it is about these trained "
         "networks, not about other seeds, and the best was chosen on the same images."
     )
+    if several:
+        caption += " Images: how many different ones, and in how many pairs of runs, one of each model."
     if result.table["n"].max() > min(comparison.replicates for comparison in result.comparisons):
         caption += " Only runs of the same seed and fold are paired; the means above include all runs."
     there, each = max(c.images for c in result.comparisons), len(result.test_set.groups[0].runs[0].predictions)
     if there > each:
         caption += f" Each seed or fold tests its own images, {each:,} a run: the counts are of all {there:,} together."
-    columns = ["model", "difference", "95 % interval", "only other", "only best", "p", "p (Holm)", "images × pairs"]
+    columns = ["model", "difference", "95 % interval", "only other", "only best", "p", "p (Holm)", "images"]
     return [Table(caption, columns, rows)]
 
 

@@ -23,7 +23,7 @@ NAMES: Literal["surrogateescape"] = "surrogateescape"
 
 RECORD: Mapping[str, type | tuple[type, ...]] = {
     "command": str, "status": str, "start": str, "error": (str, type(None)), "versions": dict, "hardware": dict,
-    "resumed": list, "pruned": list,
+    "resumed": list, "pruned": list, "stopped_early": str,
 }  # fmt: skip
 """What `run.json` says in which type, where somebody relies on it."""
 

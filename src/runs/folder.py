@@ -162,6 +162,10 @@ class RunFolder:
         why = {} if error is None else {"error": error}
         self._write_json(self.record_file, self.record() | {"status": status, "end": _now()} | why)
 
+    def note_stopped_early(self, why: str) -> None:
+        """Say in `run.json` why the training ended before its last epoch."""
+        self._write_json(self.record_file, self.record() | {"stopped_early": why})
+
     def note_pruned(self, names: Sequence[str]) -> None:
         """Say in `run.json` what `src.runs prune` takes out of the folder."""
         record = self.record()

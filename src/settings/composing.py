@@ -31,7 +31,7 @@ from .defaults import PACKAGE
 from .other_names import words_for
 from .quotes import quote as quote
 from .refusals import explain, explain_syntax
-from .sweeps import check_length, check_size
+from .sweeps import check_length, check_size, once_each
 from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle, without_hydra
 
 RAW_PATHS = (
@@ -50,6 +50,9 @@ LISTS = ("callbacks", "logger")
 
 BY_WORD = ["output", "resume"]
 """Settings that a file doesn't have a say in: a command would write to any folder that a stranger names."""
+
+STAYS = {"dir": "."}
+"""`hydra.run` of a verb that makes its folder itself, and has no sweep."""
 
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
 
@@ -176,10 +179,14 @@ class Composer(ConfigLoaderImpl):
         swept = next((str(override.input_line) for override in parsed if override.is_sweep_override()), None)
         if swept is not None and cfg.hydra.mode == RunMode.RUN:
             meant = words_for(self.verb, swept, words)
-            raise InputError(
-                f"{swept} names several values: {f'say {meant}' if meant else 'put -m before it for a sweep'}"
-            )
+            sweeps = OmegaConf.to_container(cfg.hydra.run, resolve=False) != STAYS
+            remedy = "put -m before it for a sweep" if sweeps else self.once_each(words)
+            raise InputError(f"{swept} names several values: {f'say {meant}' if meant else remedy}")
         return cfg
+
+    def once_each(self, words: Sequence[str]) -> str | None:
+        """Return what to do instead of a sweep, of a verb that has none; None where nothing has several values."""
+        return once_each(self.verb, self._parse(words))
 
     def check(self, cfg: DictConfig) -> list[list[str]] | None:
         """Settle and check what `compose` has returned; in a sweep return the overrides of each run, checked as well.

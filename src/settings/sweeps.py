@@ -1,5 +1,7 @@
 """How many runs a sweep would have, before they are listed: `range(0,1000000000)` is a short line."""
 
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from math import prod
@@ -9,6 +11,7 @@ from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 
 from ..errors import InputError, first_line
+from .defaults import PACKAGE
 
 MOST_RUNS = 1_000
 """Of one sweep: each is composed and checked before the first begins, some ten a second."""
@@ -53,3 +56,18 @@ def _count(override: Override) -> int:
         return sum(1 for _ in islice(values, MOST_VALUES + 1))
     except (HydraException, ValueError, ArithmeticError) as error:
         raise InputError(f"{override.input_line}: {first_line(error)}") from error
+
+
+def once_each(verb: str, words: Sequence[Override]) -> str | None:
+    """Return `once for each value, first: python -m src.explain method=gradcam`; None where no word has several."""
+    if not any(word.is_sweep_override() for word in words):
+        return None
+    start = f"python -m {PACKAGE}.{verb}" if PACKAGE == "src" else f"{PACKAGE} {verb}"
+    said = [
+        f"{word.get_key_element()}={next(iter(word.sweep_string_iterator()))}"
+        if word.is_sweep_override()
+        else str(word.input_line)
+        for word in words
+    ]
+    plain = (re.sub(r"^([^=]*=)'([^'\\]*)'$", r"\1\2", word) for word in said)  # paths are in Hydra's quotes
+    return f"once for each value, first: {' '.join([start, *map(shlex.quote, plain)])}"

@@ -24,10 +24,11 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def on_record(parts: Parts, command: str, *, resumed: bool) -> Iterator[None]:
+def on_record(parts: Parts, command: str, *, resumed: bool, again: str | None = None) -> Iterator[None]:
     """Keep run.json while the block trains, and say how to go on where the block is interrupted.
 
-    Nothing is written before this. Of a distributed run, the first process writes for all.
+    Nothing is written before this. Of a distributed run, the first process writes for all. `again` is the command that
+    goes on, where it isn't `src.train`.
     """
     folder = parts.folder
     if not parts.trainer.is_global_zero:
@@ -52,10 +53,10 @@ def on_record(parts: Parts, command: str, *, resumed: bool) -> Iterator[None]:
             folder.keep_settings(OmegaConf.to_yaml(parts.cfg))
             if parts.checkpoint is not None:
                 cut_events(folder.path, *progress(parts.checkpoint))
-            with crew().answering(partial(_give_up, parts)), as_told():
+            with crew().answering(partial(_give_up, parts, again)), as_told():
                 yield
     except (KeyboardInterrupt, SystemExit) as error:
-        _say_how_to_go_on(parts, error)
+        _say_how_to_go_on(parts, again, error)
         raise
 
 
@@ -73,7 +74,7 @@ def as_told() -> Iterator[None]:
         raise SystemExit(143) from error
 
 
-def _give_up(parts: Parts, ended: Ended) -> bool:
+def _give_up(parts: Parts, again: str | None, ended: Ended) -> bool:
     """Do what is left to do, in a thread, where this process hangs because of what has ended another.
 
     As when all are tested after SIGTERM: one leaves, and the first waits for its share and answers no signal.
@@ -81,11 +82,11 @@ def _give_up(parts: Parts, ended: Ended) -> bool:
     parts.folder.end("interrupted" if ended.told else "failed", None if ended.told else ended.message)
     if ended.told:
         parts.stop.signal = parts.stop.signal or ended.signal
-        _say_how_to_go_on(parts, ended.error())
+        _say_how_to_go_on(parts, again, ended.error())
     return ended.told
 
 
-def _say_how_to_go_on(parts: Parts, error: BaseException) -> None:
+def _say_how_to_go_on(parts: Parts, again: str | None, error: BaseException) -> None:
     """Print how to resume, one line on stderr; for a sweep, the command line prints it."""
     if parts.cfg.get("requeue") and queue_again(parts.stop.signal):
         say_interrupted(f": job {job_id()} is queued again, and goes on then")
@@ -94,6 +95,6 @@ def _say_how_to_go_on(parts: Parts, error: BaseException) -> None:
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         return
     does = "goes on" if folder.last_checkpoint.exists() else "begins it again: there is no checkpoint yet"
-    say_interrupted(f": python -m src.train resume={shlex.quote(folder.shown)} {does}")
+    say_interrupted(f": {again or f'python -m src.train resume={shlex.quote(folder.shown)}'} {does}")
     if isinstance(error, KeyboardInterrupt):
         error.args = ("said",)

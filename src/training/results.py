@@ -108,6 +108,8 @@ def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task, seen: It
     if "test/accuracy" in metrics and tested:
         say_interval(metrics["test/accuracy"], tested)
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
+    if (early := folder.record().get("stopped_early")) is not None:
+        log.info("stopped early: %s", early)
     log.info("run folder   %s", folder.shown)
     for line in seen:
         log.info("%s", line)

@@ -35,6 +35,7 @@ from .lifecycle import on_record
 from .out_of_memory import memory_advice
 from .pictures import draw_pictures
 from .results import draw_epochs, sum_up
+from .stopped_early import stopped_early
 from .tasks import parts_of
 from .transfer import extract_features
 
@@ -49,7 +50,13 @@ COST_SECONDS = 8.0
 
 
 def run_training(
-    cfg: DictConfig, folder: RunFolder, command: str, *, resume: bool = False, callbacks: Sequence[L.Callback] = ()
+    cfg: DictConfig,
+    folder: RunFolder,
+    command: str,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[L.Callback] = (),
+    again: str | None = None,
 ) -> dict[str, float]:
     """Train in `folder` as the configuration says; return what metrics.json holds.
 
@@ -57,6 +64,7 @@ def run_training(
         command: What was typed, for the record.
         resume: The folder holds a run that ended early: go on, or begin anew where it has no whole checkpoint.
         callbacks: More than the configuration names.
+        again: What is typed to go on where it is interrupted; None: `src.train` with `resume=`.
 
     Raises:
         InputError: Nothing was begun.
@@ -73,7 +81,7 @@ def run_training(
             checkpoint = crew().share("checkpoint", lambda: _newest(folder), _there) if resume else None
             show("preparing data and network")
             parts = assemble(cfg, folder, checkpoint, callbacks)
-            with on_record(parts, command, resumed=resume), deaths_named(), closing(parts.trainer):
+            with on_record(parts, command, resumed=resume, again=again), deaths_named(), closing(parts.trainer):
                 metrics = _train_and_measure(parts)
             clear()
             if parts.trainer.is_global_zero:
@@ -106,8 +114,11 @@ def _train_and_measure(parts: Parts) -> dict[str, float]:
         _introduce(parts)
         metrics = _measure_baseline(parts) if parts.cfg.baseline else {}
         seconds = _fit(parts, parts.module)
+        early = stopped_early(parts.trainer, len(parts.history.rows), parts.cfg.scheduler.name)
         metrics |= _measure_best(parts) | _describe_training(parts, seconds)
         if parts.trainer.is_global_zero:
+            if early is not None:
+                parts.folder.note_stopped_early(early)
             _write(parts, metrics)
         return metrics
     except Exception as error:

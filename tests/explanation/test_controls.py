@@ -72,13 +72,17 @@ def test_what_it_costs_is_said_before_it_begins(
     train_shuffled(run, tmp_path / "control", epochs=1, images=20)
     said = [message for message in caplog.messages if message.strip()]
     assert said[0] == f"training a control, simple_cnn on shuffled labels, in {tmp_path}/control"
+    assert not any("TensorBoard" in line for line in said)  # which a control has nothing for
     assert said[1] == "1 epochs of 20 images, about 0.2 s and 90 MB of disk; shuffled=null does without"
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")  # as it is meant to be
 def test_an_interrupted_control_is_gone_on_with(
-    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """With the command that was typed, which is explain's."""
+    monkeypatch.setattr("sys.orig_argv", ["python", "-m", "src.explain", "checkpoint=my run", "faithfulness=true"])
+
     def epochs() -> list[int]:
         return RunFolder(tmp_path / "control").history()["epoch"].tolist()
 
@@ -87,6 +91,9 @@ def test_an_interrupted_control_is_gone_on_with(
         with pytest.raises(KeyboardInterrupt):
             train_shuffled(run, tmp_path / "control", epochs=3, images=40)
     assert epochs() == [1, 2]
+    assert capsys.readouterr().err == (
+        "interrupted: python -m src.explain 'checkpoint=my run' faithfulness=true goes on\n"
+    )
     assert RunFolder(tmp_path / "control").status == "interrupted"
     checkpoint = train_shuffled(run, tmp_path / "control", epochs=3, images=40)
     assert epochs() == [1, 2, 3]

@@ -49,6 +49,28 @@ def test_one_row_a_model_with_the_mean_over_its_runs(sweep: Path) -> None:
     assert "Are the maps true?" in (sweep / "report/report.html").read_text()
 
 
+def test_the_sanity_check_stands_below_them_by_run_and_high_is_said_to_be_bad(sweep: Path) -> None:
+    assert "Sanity" not in written(sweep)  # of an earlier version
+    for number, correlation in ((0, 0.8), (1, None)):
+        file = sweep / f"{number}/explain/gradcam/explain.json"
+        record = json.loads(file.read_text())
+        record["faithfulness"]["sanity"] = [
+            {"stage": stage, "correlation": mean, "low": mean and mean - 0.1, "high": mean and mean + 0.1, "n": 50}
+            for stage, mean in (("fc", 0.9), ("conv1", correlation), ("shuffled labels", 0.02), ("another image", 0.2))
+        ]
+        file.write_text(json.dumps(record))
+    text = written(sweep)
+    assert "High is bad" in text
+    assert "| random weights | they hardly change: +0.80 [+0.70, +0.90], more than different images' maps" in text
+    assert text.count("| random weights |") == 1  # the other's could not be measured
+    assert text.count("| shuffled labels | they change: +0.02 [-0.08, +0.12]") == 2
+
+
+def written(sweep: Path) -> str:
+    write_report(sweep, sweep / "report")
+    return re.sub(" +", " ", (sweep / "report/report.md").read_text()).replace("\\", "")
+
+
 def test_of_several_explanations_of_a_run_the_newest_that_was_measured_counts(sweep: Path) -> None:
     """Folders of earlier versions are called by the method alone."""
     for deletion, time in ((0.7, "2026-03-01_10-00-00"), (0.8, "2026-03-02_10-00-00")):

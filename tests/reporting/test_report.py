@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from src.analysis.intervals import tango
+from src.analysis.intervals import tango, wilson
 from src.attribution.archive import save_arrays
 from src.errors import InputError
 from src.reporting.report import Report, show, write_report
@@ -86,6 +87,28 @@ def test_every_number_of_the_table_comes_from_the_run_folders(sweep: Path, repor
     per_image = (hits[0].astype(int) - hits[1] + hits[2] - hits[3]) / 2
     assert float(comparison["difference"]) == pytest.approx(per_image.mean())
     assert (int(comparison["better"]), int(comparison["worse"])) == ((per_image > 0).sum(), (per_image < 0).sum())
+    signed = [float(comparison[name]) for name in ("other_minus_best", "other_minus_best_low", "other_minus_best_high")]
+    assert signed == [-float(comparison[name]) for name in ("difference", "high", "low")]
+    leads = [hits[0].mean() - hits[1].mean(), hits[2].mean() - hits[3].mean()]
+    assert float(comparison["sd"]) == pytest.approx(stdev(leads), abs=1e-6)
+    text = (sweep / "report" / "report.md").read_text()
+    assert "−5.0 ± 0.0 |" in text
+    assert "| 40 in 2 pairs |" in text
+
+
+def test_each_run_stands_in_it_by_itself(sweep: Path, reported: Report) -> None:
+    with (sweep / "report" / "runs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["label"], row["run"], row["seed"]) for row in rows] == [
+        ("resnet18", "0", "1"), ("resnet18", "2", "2"), ("simple_cnn", "1", "1"), ("simple_cnn", "3", "2"),
+    ]  # fmt: skip
+    text = re.sub(" +", " ", (sweep / "report" / "report.md").read_text())
+    for row in rows:
+        accuracy = json.loads((sweep / row["run"] / "metrics.json").read_text())["test/accuracy"]
+        low, high = wilson(accuracy, int(row["test_images"]))
+        assert [float(row[name]) for name in ("test_accuracy", "test_low", "test_high")] == [accuracy, low, high]
+        between = f"{100 * low:.1f} to {100 * high:.1f}"
+        assert f"| {row['label']} | {row['run']} | {row['seed']} | {100 * accuracy:.1f} | {between} |" in text
 
 
 def test_what_is_not_in_it_is_named_everywhere(sweep: Path, reported: Report) -> None:
@@ -174,8 +197,9 @@ def test_a_search_is_answered_by_what_it_chose(tmp_path: Path, make_run: MakeRun
     for odd in ("name: [", "best_params: 1", "best_params: {}\nbest_value: 5"):
         (tmp_path / "s" / "3" / "metrics.json").write_text("[1]")
         results.write_text(odd)
-        (answer,) = write_report(tmp_path / "s", tmp_path / "report").answer
+        answer, hint = write_report(tmp_path / "s", tmp_path / "report").answer
         assert answer.startswith("lr=0.11 is best")
+        assert hint == "To choose optimizer.lr by test accuracy makes that figure optimistic: choose by validation."
 
 
 def test_few_test_images_get_a_hint_at_folds_and_the_accuracy_its_interval(
@@ -287,8 +311,8 @@ def test_the_command_line(sweep: Path, tmp_path: Path, blank: None) -> None:
     result = run_here(f"runs={tmp_path / 's'}", cwd=tmp_path, verb="report")
     assert (result.returncode, result.stderr) == (0, "")
     assert (
-        "simple_cnn is 5.0 points below resnet18 (95 % interval −16.5 to 4.2, of 2 pairs of runs): no difference shown."
-        in result.stdout
+        "simple_cnn is 5.0 ± 0.0 points below resnet18 (± sd over 2 pairs of runs; 95 % interval −16.5 to 4.2, for "
+        "these trained networks, not other seeds): no difference shown." in result.stdout
     )
     assert "left out: 4: status failed: no space left" in result.stdout
     assert result.stdout.splitlines()[-1] == "report  s/report/report.html"
@@ -330,5 +354,5 @@ def test_no_table_scrolls_sideways_on_a_screen(sweep: Path, reported: Report) ->
         page.goto((sweep / "report" / "report.html").as_uri())
         tables = page.evaluate("[...document.querySelectorAll('.scroll')].map(t => [t.scrollWidth, t.clientWidth])")
         browser.close()
-    assert len(tables) == 3  # figures, comparisons, costs
+    assert len(tables) == 4  # figures, comparisons, costs, single runs
     assert all(needed <= there for needed, there in tables)

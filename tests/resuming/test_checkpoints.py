@@ -199,15 +199,26 @@ def test_a_run_that_was_moved_keeps_its_best_checkpoint(settings: Config, tmp_pa
     assert str(tmp_path / "run") not in str(torch.load(moved.last_checkpoint, weights_only=True)["callbacks"])
 
 
-def test_a_run_that_was_stopped_early_stays_so(settings: Config, tmp_path: Path) -> None:
-    """Killed after that and gone on with, it ends where it would have; with more epochs it goes on."""
+def test_a_run_that_was_stopped_early_stays_so(
+    settings: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Killed after that and gone on with, it ends where it would have and says so; with more epochs it goes on."""
+    caplog.set_level("INFO", "src")
     early = [
         "callbacks=early_stopping", "callbacks.gradcam=null", "callbacks.early_stopping.patience=1",
-        "optimizer.lr=1e-12", "logger=none",
+        "optimizer.lr=1e-12", "logger=none", "scheduler=cosine",
     ]  # fmt: skip
+    why = "val/accuracy has not improved for 1 validation"
+    cut_off = "; cosine plans its rates for 5 epochs and was cut off after 2, before the lowest"
     assert train(settings(*early, "trainer.max_epochs=5"), tmp_path)["epochs"] == 2
+    assert RunFolder(tmp_path).record()["stopped_early"] == why + cut_off
+    assert f"stopped early: {why}{cut_off}" in caplog.messages
+    assert f"Stopped early: {why}{cut_off}." in (tmp_path / "report.html").read_text()
     assert train(settings(*early, "trainer.max_epochs=5"), tmp_path, resume=True)["epochs"] == 2
+    assert RunFolder(tmp_path).record()["stopped_early"] == why + cut_off
     assert train(settings(*early, "trainer.max_epochs=6"), tmp_path, resume=True)["epochs"] == 3
+    whole = train(settings(*early, "trainer.max_epochs=2"), tmp_path / "2")
+    assert (whole["epochs"], RunFolder(tmp_path / "2").record().get("stopped_early")) == (2, None)
 
 
 @pytest.fixture
