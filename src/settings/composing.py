@@ -32,6 +32,7 @@ from .other_names import words_for
 from .quotes import quote as quote
 from .refusals import explain, explain_syntax
 from .sweeps import check_length, check_size
+from .rates import is_fine_tuning, usual_rate
 from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle, without_hydra
 
 RAW_PATHS = (
@@ -76,6 +77,13 @@ OmegaConf.register_new_resolver(
 # `${usual_monitor:}`: what chooses the best epoch unless another figure is asked for.
 OmegaConf.register_new_resolver(
     "usual_monitor", lambda *, _root_: task_of(_root_.get("data") or {}).monitor, replace=True
+)
+# `${usual_rate:0.05}`: a learning rate from scratch, and a tenth of it where pretrained weights are trained on; of two
+# rates, `${usual_rate:0.1,1e-3}`, the first is for sgd and the second for adamw.
+OmegaConf.register_new_resolver("usual_rate", usual_rate, replace=True)
+# `${fine_tuning:true,false}`: a setting with pretrained weights, and without.
+OmegaConf.register_new_resolver(
+    "fine_tuning", lambda tuned, scratch, *, _root_: tuned if is_fine_tuning(_root_) else scratch, replace=True
 )
 # `${package:logs.LogFile}`: a class of ours, whatever name we are installed under.
 OmegaConf.register_new_resolver("package", lambda name: f"{PACKAGE}.{name}", replace=True)

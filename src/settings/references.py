@@ -20,6 +20,7 @@ from ..errors import InputError, first_line
 
 RESOLVERS = frozenset(
     {
+        "fine_tuning",
         "full_or_quick",
         "fitted",
         "groups",
@@ -31,6 +32,7 @@ RESOLVERS = frozenset(
         "python_version",
         "settings",
         "unless_limited",
+        "usual_rate",
         "unless_named",
         "usual_monitor",
     }

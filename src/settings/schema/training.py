@@ -42,6 +42,8 @@ Limit = Annotated[float | None, Takes("a number, or null")]
 Batches = Annotated[float, Interval(gt=0, le=1e9)] | None
 MemoryFormat = Literal["auto", "channels_last", "contiguous"]
 LabelSmoothing = Annotated[float, Interval(ge=0, le=0.99)]
+Alpha = Annotated[float, Interval(ge=0, le=100)]
+Decay = Annotated[float, Interval(gt=0, lt=1)]
 
 
 def no_file(weights: str) -> str:
@@ -308,6 +310,24 @@ class Train(Settings):
     cost: bool = setting("measure at the end what the network costs: cost.json")
     probabilities: bool = setting(PROBABILITIES)
     label_smoothing: LabelSmoothing = setting("share of each target that the training loss spreads over all classes")
+    recipe: Text = setting("what makes training faster or better, which recipe=NAME sets")
+    mixup: Alpha = setting("mix each training image with another one (alpha of mixup's distribution); 0: don't")
+    cutmix: Alpha = setting(
+        "paste a part of another training image into each (alpha of CutMix's distribution); 0: don't; with mixup, too: "
+        "one of the two for each batch"
+    )
+    ema: Decay | None = setting(
+        "validate and keep a running average of the weights with this decay a step, less in the first steps; null: none"
+    )
+    progressive_size: Annotated[float, Interval(ge=0.25, le=1)] = setting(
+        "begin with images of this share of data.image_size, and rise to all of it; 1: all of it from the start"
+    )
+    test_flip: bool = setting(
+        "average the logits of each image and of its mirror image, in training's validation and ever after"
+    )
+    head_first: bool = setting(
+        "with weights: fit the head to the features of the pretrained network before all layers are trained"
+    )
     memory_format: MemoryFormat = setting("order of channels in memory; auto: what is fast on this hardware")
     compile: bool = setting("torch.compile: pays on a GPU, not on a CPU")
     quick: bool = setting("run a study (experiment=NAME) in minutes: fewer images, epochs and seeds")

@@ -1,0 +1,19 @@
+"""A training whose end is a time: how much of it has been spent."""
+
+import lightning as L
+from lightning.pytorch.callbacks import Timer
+
+
+def share_of_time(trainer: L.Trainer) -> float:
+    """Return how much of `trainer.max_time` has been spent, at most 1; 0 where there is no such limit.
+
+    The seconds are those of Lightning's timer, which a resumed run goes on with.
+    """
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    timers = [callback for callback in callbacks if isinstance(callback, Timer)]
+    shares = [
+        timer.time_elapsed() / (timer.time_elapsed() + left)
+        for timer in timers
+        if (left := timer.time_remaining()) is not None and timer.time_elapsed() + left > 0
+    ]
+    return min(1.0, max(shares, default=0.0))
