@@ -110,7 +110,8 @@ def check_restorable(content: Any, own: Own) -> None:
     """Raise `SavedFileError` unless this run could have written it, but for the images."""
     check_content(content)
     check_state(content, own.module)
-    check_average(content, kept=any(callback.state_key == "RunningAverage" for callback in own.trainer.callbacks))
+    callbacks: list[L.Callback] = own.trainer.callbacks  # type: ignore[attr-defined]
+    check_average(content, kept=any(callback.state_key == "RunningAverage" for callback in callbacks))
     check_loops(content, own.trainer)
     check_optimization(content, own.optimizer, own.schedule)
     check_unfinished(content, own.module.network, own.module.figures_of_training())

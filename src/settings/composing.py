@@ -30,9 +30,9 @@ from .defaults import CONF as CONF
 from .defaults import PACKAGE
 from .other_names import words_for
 from .quotes import quote as quote
+from .rates import is_fine_tuning, usual_rate
 from .refusals import explain, explain_syntax
 from .sweeps import check_length, check_size
-from .rates import is_fine_tuning, usual_rate
 from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle, without_hydra
 
 RAW_PATHS = (

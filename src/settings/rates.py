@@ -1,7 +1,7 @@
 """The learning rate that nobody typed: that from scratch, or a tenth of it where pretrained weights are trained on.
 
 Weights that are good already are lost at the rate that finds them from nothing; a tenth of it is what fine-tuning
-usually takes (Kornblith et al. 2019, https://arxiv.org/abs/1805.08974, section A.5, searched a grid around it).
+usually takes (Kornblith et al. 2018, https://arxiv.org/abs/1805.08974, search around it).
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def is_fine_tuning(cfg: Any) -> bool:
 
 
 def usual_rate(*rates: float, _root_: Any, _parent_: Any) -> float:
-    """Return the rate of an optimizer: the first of `rates` for the first of `OPTIMIZERS`, and so on; one is for all."""
+    """Return the learning rate of an optimizer: of two `rates` the first for sgd and the second for adamw."""
     rate = float(rates[1] if len(rates) > 1 and _parent_.get("name") == "adamw" else rates[0])
     return float(f"{rate * FINE_TUNING:.6g}") if is_fine_tuning(_root_) else rate
 

@@ -12,9 +12,9 @@ from torch.optim.swa_utils import AveragedModel
 class RunningAverage(EMAWeightAveraging):
     """Lightning's exponential moving average of weights, for runs of any length, that resume with the same bits.
 
-    Step n keeps min(decay, (1 + n) / (10 + n)) of the average, as in TensorFlow's `ExponentialMovingAverage` and timm's
-    `ModelEmaV3`: it never reaches back further than a tenth of the steps so far. At a decay of 0.998, a run of 3 short
-    epochs averages its last steps instead of its first ones, and a long one its last 500 steps.
+    Step n keeps min(decay, (1 + n) / (10 + n)) of the average, as in TensorFlow's `ExponentialMovingAverage`: it never
+    reaches back much further than a tenth of the steps so far. At a decay of 0.998, a run of 3 short epochs averages
+    its last steps, where without this warm-up it would still remember its random start, and a long one its last 500.
 
     Batch norm's statistics are averaged with the weights: those of the present weights would not fit the average, and
     to measure them anew would take a pass over the training images for each validation.
@@ -45,7 +45,7 @@ class RunningAverage(EMAWeightAveraging):
     def _network(self) -> nn.Module:
         """Return the network that is validated."""
         assert isinstance(self._average_model, AveragedModel)
-        return self._average_model.module.network  # type: ignore[union-attr, return-value]
+        return self._average_model.module.network  # type: ignore[return-value]
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Validate the average; of several processes that of the first, which is the one that is saved."""

@@ -1,7 +1,7 @@
-"""Fine-tuning that begins with the head: it is fitted to what the pretrained network sees, then all layers are trained.
+"""Fine-tuning that begins with the head, fitted to what the pretrained network sees; then all layers are trained.
 
-A random head sends large gradients into layers that were good already and distorts them; a fitted one does not (Kumar et
-al. 2022, https://arxiv.org/abs/2202.10054). The network sees each image once, without augmentation.
+A random head sends large gradients into layers that were good already and distorts them; a fitted one does not (Kumar
+et al. 2022, https://arxiv.org/abs/2202.10054). The network sees each image once, without augmentation.
 """
 
 import logging
@@ -69,7 +69,7 @@ def _minimum(module: ImageClassifier, head: nn.Linear, features: Tensor, targets
         optimizer.zero_grad()
         value = module.training_loss(inputs @ weight.T + bias, targets)
         value = value + PENALTY / (2 * len(inputs)) * weight.square().sum()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch's has no types

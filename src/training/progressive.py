@@ -1,9 +1,9 @@
 """Training on smaller images first: most of what is to be learned shows in them, and they cost a share of the time.
 
-Progressive resizing (Howard 2018, https://arxiv.org/abs/1806.03792 tells its history; the schedule is that of Mosaic's
-`ProgressiveResizing`): the first half of the training at the start's size, then rising, and the last fifth at the full
-size, so that batch norm's statistics are those of the images that the network will answer for (the mismatch that FixRes,
-https://arxiv.org/abs/1906.06423, repairs).
+As in EfficientNetV2 (Tan & Le 2021, https://arxiv.org/abs/2104.00298), with the schedule of Mosaic's
+`ProgressiveResizing`: the first half of the training at the start's size, then rising, and the last fifth at the full
+size. Weights and batch norm's statistics are then those of images of the size that the network will answer for: the
+mismatch that FixRes (Touvron et al. 2019, https://arxiv.org/abs/1906.06423) repairs afterwards does not arise.
 """
 
 import math
@@ -60,4 +60,5 @@ def resized(images: Tensor, side: int) -> Tensor:
 
     if images.shape[-1] == side:
         return images
-    return functional.resize(images, [side, side], antialias=True)
+    smaller: Tensor = functional.resize(images, [side, side], antialias=True)
+    return smaller
