@@ -85,6 +85,12 @@ OmegaConf.register_new_resolver("usual_rate", usual_rate, replace=True)
 OmegaConf.register_new_resolver(
     "fine_tuning", lambda tuned, scratch, *, _root_: tuned if is_fine_tuning(_root_) else scratch, replace=True
 )
+# `${if_mirrored:true,false}`: a setting where training mirrors images, so that these mean the same, and elsewhere.
+OmegaConf.register_new_resolver(
+    "if_mirrored",
+    lambda mirrored, otherwise, *, _root_: mirrored if OmegaConf.select(_root_, "data.augment.flip") else otherwise,
+    replace=True,
+)
 # `${package:logs.LogFile}`: a class of ours, whatever name we are installed under.
 OmegaConf.register_new_resolver("package", lambda name: f"{PACKAGE}.{name}", replace=True)
 

@@ -7,7 +7,7 @@ usually takes (Kornblith et al. 2018, https://arxiv.org/abs/1805.08974, search a
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .defaults import CONF
@@ -17,7 +17,8 @@ FINE_TUNING = 0.1
 
 def is_fine_tuning(cfg: Any) -> bool:
     """Return whether a configuration trains more than the head of a network with pretrained weights."""
-    model = cfg.get("model") or {}
+    model = cfg.get("model")
+    model = model if isinstance(model, Mapping | DictConfig) else {}
     weights = model.get("weights") if "weights" in model else cfg.get("weights")
     freeze = model.get("freeze") if "freeze" in model else cfg.get("freeze")
     return weights is not None and freeze != "backbone"

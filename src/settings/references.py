@@ -26,6 +26,7 @@ RESOLVERS = frozenset(
         "groups",
         "hex",
         "hydra",
+        "if_mirrored",
         "methods",
         "now",
         "package",

@@ -52,18 +52,20 @@ class Work:
 
 
 PLAIN, FAST, STRONG = ("recipe=plain",), ("recipe=fast",), ("recipe=strong",)
-SINGLE: dict[str, tuple[str, ...]] = {
-    "plain": PLAIN,
-    "fast": FAST,
-    "strong": STRONG,
-    "ema": ("ema=0.998",),
-    "progressive": ("progressive_size=0.5",),
-}
+ALL: dict[str, tuple[str, ...]] = {"plain": PLAIN, "fast": FAST, "strong": STRONG}
 
 WORKS = {
-    "cifar10": Work(("data=cifar10", "model=cifar_resnet20"), 10, None, SINGLE),
+    "cifar10": Work(
+        ("data=cifar10", "model=cifar_resnet20"),
+        10,
+        None,
+        ALL | {"ema": ("ema=0.998",), "fast at full size": (*FAST, "progressive_size=1.0")},
+    ),
     "tinyimagenet": Work(
-        ("data=tinyimagenet", "data.classes=25", "model=mini_resnet_basic_post", "data.num_workers=1"), 10, None, SINGLE
+        ("data=tinyimagenet", "data.classes=25", "model=mini_resnet_basic_post", "data.num_workers=1"),
+        10,
+        None,
+        ALL | {"progressive": ("progressive_size=0.5",), "fast at full size": (*FAST, "progressive_size=1.0")},
     ),
     "catsdogs": Work(
         ("data=catsdogs", "data.image_size=128", "model=resnet18", "weights={weights}", "data.num_workers=1"),
