@@ -157,7 +157,12 @@ def assemble(
         check_fits(
             folder,
             Own(
-                module, data, trainer, *plan_optimization(module.network, settings["optimizer"], settings["scheduler"])
+                module,
+                data,
+                trainer,
+                *plan_optimization(
+                    module.network, settings["optimizer"], settings["scheduler"], timed=_is_timed(settings["trainer"])
+                ),
             ),
         )
     fit = None
@@ -262,6 +267,11 @@ def count_batches(data: ImageDataModule, trainer: L.Trainer) -> int:
     data.trainer = trainer  # which divides them among its processes
     batches, limit = len(data.train_dataloader()), trainer.limit_train_batches
     return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
+
+def _is_timed(trainer: Mapping[str, Any]) -> bool:
+    """Return whether a time alone ends a training with these settings."""
+    return trainer["max_time"] is not None and trainer["max_epochs"] == -1 and trainer["max_steps"] in (None, -1)
 
 
 def _changes(cfg: DictConfig, *, augmented: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import lightning as L
@@ -17,6 +18,7 @@ from ..analysis.tasks import ONE_CLASS, Task
 from ..errors import RunError
 from ..networks import build_network, row_of
 from ..resuming.unfinished import gather, put_back, stay_in_epoch
+from .budget import share_of_time
 from .class_figures import class_figures
 from .mixing import Mixing
 from .optimizers import build_optimizer, build_schedule
@@ -274,7 +276,13 @@ class ImageClassifier(L.LightningModule):
             self.trainer.fit_loop.setup_data()
         estimated, per_epoch = self.trainer.estimated_stepping_batches, self._steps_per_epoch()
         steps = int(estimated) if math.isfinite(estimated) else None  # where a time alone ends the training
-        schedule = build_schedule(optimizer, steps=steps, steps_per_epoch=per_epoch, **self.hparams["scheduler"])
+        schedule = build_schedule(
+            optimizer,
+            steps=steps,
+            steps_per_epoch=per_epoch,
+            spent=partial(share_of_time, self.trainer),
+            **self.hparams["scheduler"],
+        )
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
