@@ -182,7 +182,7 @@ def unsaid_by(run: RunFolder) -> dict[str, Any]:
 
 
 def rate_before_recipes(run: RunFolder) -> Any:
-    """Return the learning rate of a run with pretrained weights from when it was the same as from scratch, else None."""
+    """Return the rate of a run with pretrained weights from when it was the same as from scratch; else None."""
     settings = _settings_of(run)
     return settings.get("optimizer.lr") if settings.get("model.weights") and "recipe" not in settings else None
 
