@@ -24,7 +24,7 @@ def weights(tmp_path: Path) -> str:
 def test_plain_is_what_there_is_without_a_recipe(config: Config) -> None:
     plain = OmegaConf.load(CONF / "recipe" / "plain.yaml")
     assert plain == {"recipe": "plain"}
-    assert config() == config("recipe=plain")
+    assert config("sweep=a") == config("sweep=a", "recipe=plain")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
