@@ -42,7 +42,7 @@ def test_what_is_erased_has_the_images_own_colour() -> None:
 
 
 def test_files_are_changed_too_and_without_a_policy_as_ever(tmp_path) -> None:
-    photo = next(make_photos(tmp_path).rglob("*.jpg"))
+    photo = next(make_photos(tmp_path).rglob("*.png"))
     geometry = Geometry(image_size=16, in_channels=3)
 
     def load(**settings: object) -> torch.Tensor:
