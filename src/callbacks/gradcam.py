@@ -105,7 +105,9 @@ class GradCAMCallback(lightning.pytorch.Callback):
         images, targets, paths, labels = self._fixed_batch(trainer, folder)
         with torch.no_grad():
             normalised = module.normalise(images.to(module.device))
-        attribution = gradcam(module.network, normalised, targets if self.target == "true" else None, layer=self.layer)
+        attribution = gradcam(
+            module.answering(), normalised, targets if self.target == "true" else None, layer=self.layer
+        )
         self.layer = attribution.layer  # found once: the images stay the same size
         save_attribution(
             arrays_file(folder, epoch), attribution, targets=targets.numpy(), paths=np.array(paths), epoch=epoch

@@ -170,6 +170,8 @@ def merge_words(run: RunFolder, typed: Sequence[str]) -> list[str]:
     epochs = _settings_of(run).get("trainer.max_epochs")
     if not known.isdisjoint(f"trainer.{key}" for key in LIMITS) and isinstance(epochs, int) and epochs > 0:
         earlier += [f"trainer.max_epochs={epochs}"] * ("trainer.max_epochs" not in known)
+    if (rate := rate_before_recipes(run)) is not None and "optimizer.lr" not in known:
+        earlier.append(f"optimizer.lr={rate}")
     return [*kept, *earlier, *typed]
 
 
@@ -177,6 +179,12 @@ def unsaid_by(run: RunFolder) -> dict[str, Any]:
     """Return the settings of the data that `run` was begun with without naming them."""
     data = {key[5:]: value for key, value in _settings_of(run).items() if key.startswith("data.")}
     return unsaid(data) if data else {}  # of a run that kept none, which was killed early
+
+
+def rate_before_recipes(run: RunFolder) -> Any:
+    """Return the rate of a run with pretrained weights from when it was the same as from scratch; else None."""
+    settings = _settings_of(run)
+    return settings.get("optimizer.lr") if settings.get("model.weights") and "recipe" not in settings else None
 
 
 def _setting(word: str) -> str:

@@ -26,7 +26,7 @@ from ..runs.foreign import look_over
 from ..settings.composing import quote
 from ..tables import duration
 from .failures import one_line
-from .resume import NAMES_ONLY, check_same, unsaid_by
+from .resume import NAMES_ONLY, check_same, rate_before_recipes, unsaid_by
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +145,10 @@ class Sweep:
         try:
             if resume:
                 cfg.data.update(unsaid_by(run))
+                if (rate := rate_before_recipes(run)) is not None and not any(
+                    word.startswith("optimizer.lr=") for word in hydra.overrides.task
+                ):
+                    cfg.optimizer.lr = rate
                 # a file of conf/ may have changed since the run began: it would resume as another one
                 check_same(run, cfg, cfg, NAMES_ONLY, "set it back, or name another sweep with sweep=NAME")
             with self._alone(run, resume):

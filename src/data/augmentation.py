@@ -5,7 +5,9 @@ CIFAR-10 instead of 3 while another job held one of the 2 cores.
 """
 
 import numpy as np
+import torch
 
+from .policies import changed, changes
 from .transforms import Augmentation
 
 
@@ -16,6 +18,9 @@ def augment_batch(images: np.ndarray, augmentation: Augmentation, random: np.ran
     if augmentation.flip:
         mirrored = random.random(len(images)) < 0.5
         images = np.where(mirrored[:, None, None, None], images[..., ::-1], images)
+    if changes(augmentation) and len(images) > 0:
+        tensors = [torch.from_numpy(image) for image in np.ascontiguousarray(images)]
+        images = torch.stack(changed(tensors, augmentation, random)).numpy()
     return images
 
 

@@ -19,6 +19,7 @@ from .collection import ImageCollection, Skipped, census
 from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
 from .groups import warn_of_shared
 from .label_kinds import LabelKind, kind_of
+from .policies import check_channels
 from .processes import worker_count
 from .shared_memory import fit_workers, say_fewer
 from .sources import SOURCES, check_source, find_images
@@ -67,6 +68,8 @@ class ImageDataModule(LightningDataModule):
         self.balance = chosen.balance
         self.cache_features = chosen.cache_features
         self.augmentation = chosen_augmentation(chosen.augment, in_memory=SOURCES[name].in_memory)
+        if self.augmentation is not None:
+            check_channels(self.augmentation.policy, chosen.in_channels)
         if wrong := problem("seed", seed):
             raise InputError(f"seed={seed} is not possible: {wrong}")
         self.seed = seed

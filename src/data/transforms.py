@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..settings.schema.data import Augment
 from .bands import Bands, Picture, each
 from .images import OWN, Range, read_image
+from .policies import changed, changes
 
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -93,12 +94,16 @@ class Augmentation:
         shift: move by up to this many pixels of the input in each direction; what comes in from outside is black.
         scale: least area of a random crop, as a fraction of the image; 1.0 is no random crop. Image files only.
         color: brightness, contrast and saturation by a factor within 1 ± this. Image files only.
+        policy: "randaugment", "trivialaugment", or "none".
+        erase: share of the images of which a rectangle is erased.
     """
 
     flip: bool = False
     shift: int = 0
     scale: float = 1.0
     color: float = 0.0
+    policy: str = "none"
+    erase: float = 0.0
 
 
 def chosen_augmentation(settings: Augment | None, *, in_memory: bool) -> Augmentation | None:
@@ -145,7 +150,8 @@ def load_augmented(
     if augmentation.shift > 0:
         down, right = (int(n) for n in random.integers(-augmentation.shift, augmentation.shift + 1, size=2))
         picture = each(picture, lambda band: shifted(band, right, down))
-    return to_tensor(picture)
+    image = to_tensor(picture)
+    return changed([image], augmentation, random)[0] if changes(augmentation) else image
 
 
 def make_square(picture: Picture, geometry: Geometry) -> Picture:

@@ -17,12 +17,16 @@ from ..runs.folder import RunFolder
 from ..runs.foreign import look_over
 from ..runs.saved_settings import run_settings
 from ..settings.check import check_config
+from ..settings.rates import from_scratch
 from ..tables import duration
 from ..training.assemble import all_settings_needed
 from ..training.session import run_training
 
 CHOSEN = {"stem", "stem_pool", "shortcut_padding"}
 """What pretrained weights may have chosen of a network."""
+
+NO_LEVERS = {"ema": None, "mixup": 0.0, "cutmix": 0.0, "progressive_size": 1.0}
+"""What keeps a network from learning by heart, switched off."""
 
 log = logging.getLogger(__name__)
 
@@ -130,12 +134,21 @@ def train_beside(settings: DictConfig, target: RunFolder, word: str) -> None:
         raise
 
 
+def begin_from_scratch(settings: DictConfig) -> None:
+    """Let a training beside a fine-tuned run learn at the rate from scratch, unless somebody has chosen its rate."""
+    settings.optimizer.lr = from_scratch(settings) or settings.optimizer.lr
+    if "head_first" in settings:
+        settings.head_first = False
+
+
 @all_settings_needed()
 def shuffled_settings(run: RunFolder, *, epochs: int, images: int) -> DictConfig:
     """Return the settings of `run` with shuffled labels, without what such a training does not need."""
     settings: DictConfig = run_settings(run)
     settings.update({"study": None, "sweep": None, "callbacks": {}, "logger": {}})
     settings.update({"baseline": False, "cost": False, "test": False, "compile": False})
+    begin_from_scratch(settings)
+    settings.update({name: value for name, value in NO_LEVERS.items() if name in settings})
     # Pretrained weights know something already, and a frozen backbone learns nothing by heart.
     settings.update({"weights": None, "freeze": "none"})
     settings.model.update({key: settings[key] for key in ("weights", "freeze") if key in settings.model})

@@ -27,7 +27,7 @@ from ..trained.checkpoint import load_trained
 from ..trained.pictures import open_data
 from ..training.assemble import all_settings_needed
 from ..training.classifier import ImageClassifier
-from .controls import ALONE, train_beside
+from .controls import ALONE, begin_from_scratch, train_beside
 
 log = logging.getLogger(__name__)
 
@@ -212,6 +212,7 @@ def judge_settings(run: RunFolder, *, model: str | None, epochs: int, images: in
     if not description.exists():
         raise InputError(f"judge {model!r} is unknown: take one of conf/model/, or name a judge=CHECKPOINT")
     settings.update({"study": None, "sweep": None, "callbacks": {}, "logger": {}, "baseline": False, "cost": False})
+    begin_from_scratch(settings)
     settings.update({"weights": None, "freeze": "none", "compile": False, "test": True, "seed": settings.seed + 1})
     settings.model = OmegaConf.load(description)
     settings.data.max_images = min(images, settings.data.get("max_images") or images)

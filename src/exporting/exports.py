@@ -59,6 +59,8 @@ DECODE = {
 class ExportedNetwork(nn.Module):
     """uint8 images (N, C, S, S) as from `load_image` -> logits (N, K) in fp32: normalisation, then the network.
 
+    Where the training asked for `test_flip`, the answer to an image is the mean of its own and its mirror image's.
+
     It holds a copy in fp32 and PyTorch's default memory layout, whatever the training used.
     """
 
@@ -71,10 +73,15 @@ class ExportedNetwork(nn.Module):
         self.network = network.to(memory_format=torch.contiguous_format)
         for name in ("mean", "std"):
             self.register_buffer(name, getattr(trained.module, name).float().clone())
+        self.test_flip = bool(trained.module.hparams["test_flip"])
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.network((images.float() / 255 - self.mean) / self.std))
+        inputs = (images.float() / 255 - self.mean) / self.std
+        logits = self.network(inputs)
+        if self.test_flip:
+            logits = (logits + self.network(inputs.flip(-1))) / 2
+        return cast(Tensor, logits)
 
 
 def choose_images(trained: Trained, images: str | None, data_root: str | None = None) -> Pictures:

@@ -7,6 +7,7 @@ import math
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
+import torch
 from annotated_types import Interval, Len
 from pydantic import (
     AfterValidator,
@@ -55,6 +56,12 @@ def _figure(value: float) -> float:
 def _scalar(value: Tensor) -> Tensor:
     _need(is_plain(value) and value.ndim == 0 and value.is_floating_point(), "is no figure")
     _need(not bool(value.isnan()), "is not finite")
+    return value
+
+
+def _counter(value: Tensor) -> Tensor:
+    _need(is_plain(value) and value.ndim == 0 and value.dtype == torch.int64, "is no counter")
+    _need(0 <= int(value) <= MOST, "counts no steps")
     return value
 
 
@@ -138,11 +145,18 @@ class TimerState(Part):
     time_elapsed: dict[Literal["train", "sanity_check", "validate", "test", "predict"], Seconds]
 
 
+class AverageState(Part):
+    """Of `src.training.averaging`."""
+
+    latest_update_step: Count
+
+
 CALLBACKS: dict[str, type[Part]] = {
     "History": HistoryState,
     "ModelCheckpoint": ModelCheckpointState,
     "EarlyStopping": EarlyStoppingState,
     "Timer": TimerState,
+    "RunningAverage": AverageState,
 }
 """The callbacks that keep a state in a checkpoint. Its key is the class and, in braces, its settings."""
 
@@ -173,6 +187,12 @@ class Unfinished(Part):
     def _is_no_end(self) -> Self:
         _need(self.batches < self.of, "is at the end of its epoch")
         return self
+
+
+class Averaging(Part):
+    """How many steps are in the running average of `src.training.averaging`."""
+
+    n_averaged: Annotated[Tensor, AfterValidator(_counter)]
 
 
 class Census(Part):
@@ -208,6 +228,8 @@ class Content(Part):
     unfinished: Unfinished | None = None
     stopped_early_of: Annotated[int, Interval(ge=-1, le=MOST)] | None = None
     scaler: Scaler | None = Field(None, alias="MixedPrecision")
+    current_model_state: dict[str, Tensor] | None = None
+    averaging_state: Averaging | None = None
 
     @model_validator(mode="after")
     def _epochs_agree(self) -> Self:

@@ -25,11 +25,18 @@ AVERAGES = ({"momentum_buffer"}, {"step", "exp_avg", "exp_avg_sq"})
 
 def check_state(content: dict[str, Any], own: nn.Module) -> None:
     """Raise `SavedFileError` unless the weights have the names, shapes and kinds of numbers of `own`."""
-    given, expected = content["state_dict"], own.state_dict()
-    for name in sorted(given.keys() ^ expected.keys()):
-        raise SavedFileError(f"{named(name)} is not in both, or of another shape")
-    for name, tensor in expected.items():
-        _check_tensor(given[name], tensor, name)
+    expected = own.state_dict()
+    for given in filter(None, (content["state_dict"], content.get("current_model_state"))):
+        for name in sorted(given.keys() ^ expected.keys()):
+            raise SavedFileError(f"{named(name)} is not in both, or of another shape")
+        for name, tensor in expected.items():
+            _check_tensor(given[name], tensor, name)
+
+
+def check_average(content: dict[str, Any], *, kept: bool) -> None:
+    """Raise `SavedFileError` unless there is a running average of the weights where the run has one, and else none."""
+    for key in ("current_model_state", "averaging_state"):
+        _need((content.get(key) is not None) == kept, f"its {key} is {'missing' if kept else 'of a running average'}")
 
 
 def check_loops(content: dict[str, Any], trainer: L.Trainer) -> None:

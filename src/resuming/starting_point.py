@@ -20,7 +20,7 @@ from ..networks.saved import SavedFileError, check_tensors, load_saved
 from ..runs.folder import RunFolder
 from .checkpoint_files import load_whole
 from .checkpoint_schema import check_content
-from .fitting import check_loops, check_optimization, check_state, check_unfinished
+from .fitting import check_average, check_loops, check_optimization, check_state, check_unfinished
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,8 @@ def check_restorable(content: Any, own: Own) -> None:
     """Raise `SavedFileError` unless this run could have written it, but for the images."""
     check_content(content)
     check_state(content, own.module)
+    callbacks: list[L.Callback] = own.trainer.callbacks  # type: ignore[attr-defined]
+    check_average(content, kept=any(callback.state_key == "RunningAverage" for callback in callbacks))
     check_loops(content, own.trainer)
     check_optimization(content, own.optimizer, own.schedule)
     check_unfinished(content, own.module.network, own.module.figures_of_training())

@@ -19,7 +19,10 @@ log = logging.getLogger(__name__)
 
 GROUPS = ("seed", "model", "data", "trainer", "optimizer", "scheduler")
 
-OTHERS = ("monitor", "mode", "checkpoint_every", "label_smoothing", "memory_format", "compile")
+OTHERS = (
+    *("monitor", "mode", "checkpoint_every", "label_smoothing", "memory_format", "compile"),
+    *("mixup", "cutmix", "ema", "progressive_size", "test_flip", "head_first"),
+)
 """What a measurement or a training beside the run takes over, besides."""
 
 

@@ -17,6 +17,7 @@ TURNED = (
     "data.batch_size",
     "optimizer.lr",
     "trainer.max_epochs",
+    "recipe",
     "weights",
     "model.freeze",
     "seed",

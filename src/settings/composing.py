@@ -30,6 +30,7 @@ from .defaults import CONF as CONF
 from .defaults import PACKAGE
 from .other_names import words_for
 from .quotes import quote as quote
+from .rates import is_fine_tuning, usual_rate
 from .refusals import explain, explain_syntax
 from .sweeps import check_length, check_size, once_each
 from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle, without_hydra
@@ -79,6 +80,19 @@ OmegaConf.register_new_resolver(
 # `${usual_monitor:}`: what chooses the best epoch unless another figure is asked for.
 OmegaConf.register_new_resolver(
     "usual_monitor", lambda *, _root_: task_of(_root_.get("data") or {}).monitor, replace=True
+)
+# `${usual_rate:0.05}`: a learning rate from scratch, and a tenth of it where pretrained weights are trained on; of two
+# rates, `${usual_rate:0.1,1e-3}`, the first is for sgd and the second for adamw.
+OmegaConf.register_new_resolver("usual_rate", usual_rate, replace=True)
+# `${fine_tuning:true,false}`: a setting with pretrained weights, and without.
+OmegaConf.register_new_resolver(
+    "fine_tuning", lambda tuned, scratch, *, _root_: tuned if is_fine_tuning(_root_) else scratch, replace=True
+)
+# `${if_mirrored:true,false}`: a setting where training mirrors images, so that these mean the same, and elsewhere.
+OmegaConf.register_new_resolver(
+    "if_mirrored",
+    lambda mirrored, otherwise, *, _root_: mirrored if OmegaConf.select(_root_, "data.augment.flip") else otherwise,
+    replace=True,
 )
 # `${package:logs.LogFile}`: a class of ours, whatever name we are installed under.
 OmegaConf.register_new_resolver("package", lambda name: f"{PACKAGE}.{name}", replace=True)

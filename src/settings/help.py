@@ -25,6 +25,7 @@ CHOSEN = {
     "logger": "who else gets the figures",
     "model": "the network",
     "optimizer": "how weights follow gradients",
+    "recipe": "settings of several groups, for speed or for accuracy",
     "scheduler": "how the learning rate changes",
     "trainer": "where and how it runs",
 }

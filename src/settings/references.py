@@ -20,17 +20,20 @@ from ..errors import InputError, first_line
 
 RESOLVERS = frozenset(
     {
+        "fine_tuning",
         "full_or_quick",
         "fitted",
         "groups",
         "hex",
         "hydra",
+        "if_mirrored",
         "methods",
         "now",
         "package",
         "python_version",
         "settings",
         "unless_limited",
+        "usual_rate",
         "unless_named",
         "usual_monitor",
     }

@@ -47,6 +47,9 @@ from .transfer import as_begun, features_stay_the_same, read_pretrained, resolve
 
 log = logging.getLogger(__name__)
 
+LEVERS = {"mixup": 0, "cutmix": 0, "progressive_size": 1, "test_flip": False}
+"""What the module takes besides: names of settings, and the values at which they do nothing."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -74,6 +77,11 @@ class Parts:
     caches_features: bool
     fit: Fit | None
     found_batch_size: int | None
+
+    @property
+    def measures_otherwise(self) -> bool:
+        """Whether images a second of this training are not those of the network at its full size."""
+        return self.caches_features or bool(self.module.hparams["progressive_size"] < 1)
 
 
 class Plan(NamedTuple):
@@ -114,6 +122,8 @@ def assemble(
     layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
     plan = plan_training(as_begun(cfg.model, checkpoint), cfg.data, cfg.trainer, cfg.memory_format, layer)
     check_optimization(settings["optimizer"], settings["scheduler"])
+    if OmegaConf.select(cfg, "head_first") and plan.pretrained is None:
+        raise InputError("head_first=true fits the head to pretrained features: say weights=…, or leave it out")
     task = task_of(settings["data"])
     predictions = Predictions("test" if cfg.test else "best_val")
     watching = (Throughput(), History(folder, cfg.monitor, cfg.mode, task), predictions, Stop(), FirstBatch())
@@ -125,7 +135,7 @@ def assemble(
     caches_features = features_stay_the_same(
         data.cache_features,
         freeze=cfg.model.freeze,
-        augmented=data.augmentation is not None,
+        changed=_changes(cfg, augmented=data.augmentation is not None),
         processes=trainer.world_size,
         limited=cfg.trainer.fast_dev_run or cfg.trainer.limit_train_batches is not None,
     )
@@ -140,12 +150,19 @@ def assemble(
         label_smoothing=cfg.label_smoothing,
         class_weights=data.class_weights(),
         freeze=cfg.model.freeze,
+        **{name: cfg[name] for name in LEVERS if name in cfg},  # earlier runs have none
+        seed=cfg.seed,
     )
     if checkpoint is not None:
         check_fits(
             folder,
             Own(
-                module, data, trainer, *plan_optimization(module.network, settings["optimizer"], settings["scheduler"])
+                module,
+                data,
+                trainer,
+                *plan_optimization(
+                    module.network, settings["optimizer"], settings["scheduler"], timed=_is_timed(settings["trainer"])
+                ),
             ),
         )
     fit = None
@@ -250,6 +267,19 @@ def count_batches(data: ImageDataModule, trainer: L.Trainer) -> int:
     data.trainer = trainer  # which divides them among its processes
     batches, limit = len(data.train_dataloader()), trainer.limit_train_batches
     return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+
+
+def _is_timed(trainer: Mapping[str, Any]) -> bool:
+    """Return whether a time alone ends a training with these settings."""
+    return trainer["max_time"] is not None and trainer["max_epochs"] == -1 and trainer["max_steps"] in (None, -1)
+
+
+def _changes(cfg: DictConfig, *, augmented: bool) -> list[str]:
+    """Return how to leave out what shows a network other images of the training set every time."""
+    remedies = ["data.augment=null"] if augmented else []
+    return remedies + [
+        f"{name}={str(nothing).lower()}" for name, nothing in LEVERS.items() if cfg.get(name, nothing) != nothing
+    ]
 
 
 def _look_at_freeze(network: str, freeze: str | int, trained: bool, epochs: int | None) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import lightning as L
@@ -17,8 +18,11 @@ from ..analysis.tasks import ONE_CLASS, Task
 from ..errors import RunError
 from ..networks import build_network, row_of
 from ..resuming.unfinished import gather, put_back, stay_in_epoch
+from .budget import share_of_time
 from .class_figures import class_figures
+from .mixing import Mixing
 from .optimizers import build_optimizer, build_schedule
+from .progressive import resized, share_done, side_at
 
 STEPS_BETWEEN_CHECKS = 32
 """On a GPU the loss is checked every so many steps, because each check waits for the device.
@@ -39,6 +43,10 @@ class ImageClassifier(L.LightningModule):
 
     `freeze` is what stays as it is: `none`, the `backbone`, which is all but the head, or the backbone for the first so
     many epochs. A frozen part is in evaluation mode: its batch norms use the statistics they came with.
+
+    `mixup` and `cutmix` mix training images (`src.training.mixing`, drawn from `seed`), `progressive_size` is the share
+    of their side that they begin with (`src.training.progressive`). With `test_flip` an answer is the mean of the
+    logits of an image and of its mirror image.
     """
 
     task: ClassVar[Task] = ONE_CLASS
@@ -57,6 +65,11 @@ class ImageClassifier(L.LightningModule):
         label_smoothing: float = 0.0,
         class_weights: list[float] | None = None,
         freeze: str | int = "none",
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        progressive_size: float = 1.0,
+        test_flip: bool = False,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
@@ -78,6 +91,9 @@ class ImageClassifier(L.LightningModule):
         # A loss that is not a number stays one: by itself the metric would leave it out of the mean.
         self.losses = nn.ModuleDict({f"{split}_": MeanMetric(nan_strategy=math.nan) for split in splits})
         self.figures = nn.ModuleDict({f"{split}_": self.make_figures(split) for split in splits})
+        self._mixing = None
+        if mixup > 0 or cutmix > 0:
+            self._mixing = Mixing(mixup=mixup, cutmix=cutmix, num_classes=len(class_names), seed=seed)
         self._finite = torch.tensor(True)
         self._unfinished: dict[str, Any] | None = None
 
@@ -95,7 +111,18 @@ class ImageClassifier(L.LightningModule):
         if images.ndim == 2:
             head = cast(nn.Linear, self.network.get_submodule(self.head))  # the table promises one
             return cast(Tensor, head(images.to(head.weight.dtype)))
-        return cast(Tensor, self.network(self.normalise(images)))
+        return self.answer(self.normalise(images))
+
+    def answer(self, inputs: Tensor) -> Tensor:
+        """Return the logits (N, classes) of normalised images (N, C, H, W)."""
+        logits = cast(Tensor, self.network(inputs))
+        if self.hparams["test_flip"] and not self.training:
+            logits = (logits + self.network(inputs.flip(-1))) / 2
+        return logits
+
+    def answering(self) -> nn.Module:
+        """Return the network that is validated: a running average of this one replaces it (`RunningAverage`)."""
+        return self.network
 
     def features(self, images: Tensor) -> Tensor:
         """Return what the head sees of uint8 images (N, C, H, W): features (N, F)."""
@@ -144,8 +171,13 @@ class ImageClassifier(L.LightningModule):
     # The task: what `MultilabelClassifier` does otherwise -----------------------------------------------------------
 
     def training_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        smoothing = self.hparams["label_smoothing"]
-        return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
+        """Return the loss of classes (N,), or of mixed images' shares of each class (N, K)."""
+        smoothing, weights = self.hparams["label_smoothing"], self.class_weights
+        if targets.ndim == 1 or weights is None:
+            return F.cross_entropy(logits, targets, weight=weights, label_smoothing=smoothing)
+        # Of shares torch takes the mean over images, whatever these weigh.
+        losses = F.cross_entropy(logits, targets, weight=weights, label_smoothing=smoothing, reduction="sum")
+        return losses / (targets @ weights).sum()
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the loss that is measured: all classes alike, and not smoothed."""
@@ -165,6 +197,10 @@ class ImageClassifier(L.LightningModule):
         """Return what the progress bar shows of a batch besides its loss."""
         return {"accuracy": (logits.argmax(dim=1) == targets).float().mean()}
 
+    def likeliest(self, shares: Tensor) -> Tensor:
+        """Return the targets that mixed images have most of; figures of training are counted by them."""
+        return shares.argmax(dim=1)
+
     def random_targets(self, images: int, device: torch.device) -> Tensor:
         """Return targets of a random batch, on which speed and memory are measured."""
         return torch.randint(len(self.class_names), (images,), device=device)
@@ -173,13 +209,26 @@ class ImageClassifier(L.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         images, targets = batch
-        logits = self(images)
-        loss = self.training_loss(logits, targets)
+        if self.hparams["progressive_size"] < 1 and images.ndim == 4:
+            images = self._at_its_size(images, batch_idx)
+        if self._mixing is None:
+            logits = self(images)
+            loss = self.training_loss(logits, targets)
+        else:
+            place = (self.current_epoch, batch_idx, self.global_rank)
+            inputs, shares = self._mixing(self.normalise(images), targets, *place)
+            logits = self.answer(inputs.contiguous(memory_format=self.memory_format))
+            loss, targets = self.training_loss(logits, shares), self.likeliest(shares)
         self._check_finite(loss.detach(), batch_idx)
         self._measure("train", logits.detach(), targets, loss.detach())
         self.log("train/loss_step", loss.detach())
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         return {"loss": loss, **self.batch_figures(logits.detach(), targets)}
+
+    def _at_its_size(self, images: Tensor, batch_idx: int) -> Tensor:
+        """Return the images at the size that this part of the training has."""
+        done = share_done(self.trainer, batch_idx)
+        return resized(images, side_at(done, images.shape[-1], self.hparams["progressive_size"]))
 
     def on_train_epoch_end(self) -> None:
         self._stop_unless_finite("in the last steps of the epoch")
@@ -227,7 +276,13 @@ class ImageClassifier(L.LightningModule):
             self.trainer.fit_loop.setup_data()
         estimated, per_epoch = self.trainer.estimated_stepping_batches, self._steps_per_epoch()
         steps = int(estimated) if math.isfinite(estimated) else None  # where a time alone ends the training
-        schedule = build_schedule(optimizer, steps=steps, steps_per_epoch=per_epoch, **self.hparams["scheduler"])
+        schedule = build_schedule(
+            optimizer,
+            steps=steps,
+            steps_per_epoch=per_epoch,
+            spent=partial(share_of_time, self.trainer),
+            **self.hparams["scheduler"],
+        )
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -279,7 +334,8 @@ class ImageClassifier(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to save a broken network: a weight can overflow in a step whose loss was still finite."""
-        values = [tensor for tensor in checkpoint["state_dict"].values() if tensor.is_floating_point()]
+        states = [checkpoint["state_dict"], checkpoint.get("current_model_state", {})]
+        values = [tensor for state in states for tensor in state.values() if tensor.is_floating_point()]
         if not torch.stack([value.isfinite().all() for value in values]).all():
             raise RunError(self._advice(f"a weight is not finite (epoch {self.current_epoch + 1})"))
         checkpoint["unfinished"] = gather(self.trainer, self.network, self.figures_of_training())

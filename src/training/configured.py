@@ -23,6 +23,7 @@ from ..resuming.stopping import Stop
 from ..runs.folder import RunFolder
 from ..settings.defaults import PACKAGE
 from ..settings.trust import check_named, resolved
+from .averaging import RunningAverage
 
 
 def run_callbacks(
@@ -42,6 +43,8 @@ def run_callbacks(
     callbacks += own
     if not any(cfg.logger.values()) and any(isinstance(callback, LearningRateMonitor) for callback in callbacks):
         raise InputError("callbacks=lr_monitor writes to the loggers, and there is none: leave it, or logger=none, out")
+    if (decay := OmegaConf.select(cfg, "ema")) is not None:  # earlier runs have none
+        callbacks.append(RunningAverage(decay))
     if cfg.trainer.enable_checkpointing:
         every = OmegaConf.select(cfg, "checkpoint_every")
         callbacks += checkpoint_callbacks(folder, stop, monitor=cfg.monitor, mode=cfg.mode, every=every)

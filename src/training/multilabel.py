@@ -51,6 +51,9 @@ class MultilabelClassifier(ImageClassifier):
     def batch_figures(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
         return {}
 
+    def likeliest(self, shares: Tensor) -> Tensor:
+        return (shares > 0.5).float().where(~shares.isnan(), torch.nan)
+
     def random_targets(self, images: int, device: torch.device) -> Tensor:
         return torch.randint(2, (images, len(self.class_names)), device=device).float()
 

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from ..errors import InputError, first_line
 from ..networks import layers_of
-from ..settings.schema.training import FALLING, Optimizer, Scheduler
+from ..settings.schema.training import Optimizer, Scheduler
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
 
@@ -74,7 +74,13 @@ def _decays(weight: nn.Parameter) -> bool:
 
 
 def build_schedule(
-    optimizer: torch.optim.Optimizer, name: str, *, steps: int | None, steps_per_epoch: float, **settings: Any
+    optimizer: torch.optim.Optimizer,
+    name: str,
+    *,
+    steps: int | None,
+    steps_per_epoch: float,
+    spent: Callable[[], float] = float,
+    **settings: Any,
 ) -> LRScheduler | None:
     """Return the schedule of that name over `steps` optimizer steps, to be advanced after each; None for `constant`.
 
@@ -84,14 +90,16 @@ def build_schedule(
 
     Args:
         steps: None where nobody knows, since a time ends the training.
+        spent: Tells then how much of that time has been spent, from 0 to 1: a falling schedule follows it.
+            By default nothing is.
 
     Raises:
-        InputError: there is no such schedule, or it has to know the `steps`.
+        InputError: there is no such schedule.
     """
     if name == "constant":
         return None
-    if steps is None and name in FALLING:
-        raise InputError(f"scheduler={name} has to know the number of steps: say trainer.max_epochs=N, too")
+    if steps is None and name == "onecycle":
+        return LambdaLR(optimizer, partial(onecycle_factor, spent=spent, warmup=settings["warmup"]))
     if name == "onecycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
         return OneCycle(optimizer, max_lr=peaks, total_steps=steps, pct_start=settings["warmup"])
@@ -103,6 +111,8 @@ def build_schedule(
         warmup = min(warmup, steps // 2)
     if steps is not None and name == "cosine":
         factor = partial(cosine_factor, warmup=warmup, steps=steps, final=settings["final"])
+    elif name == "cosine":
+        factor = partial(timed_cosine_factor, spent=spent, warmup=warmup, final=settings["final"])
     else:
         factor = partial(step_factor, warmup=warmup, every=settings["every"] * steps_per_epoch, gamma=settings["gamma"])
     return LambdaLR(optimizer, factor)
@@ -131,11 +141,15 @@ def check_optimization(optimizer: dict[str, Any], scheduler: dict[str, Any]) -> 
 
 
 def plan_optimization(
-    network: nn.Module, optimizer: dict[str, Any], scheduler: dict[str, Any]
+    network: nn.Module, optimizer: dict[str, Any], scheduler: dict[str, Any], *, timed: bool = False
 ) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
-    """Return optimizer and schedule as they are before the length of a run is known: of two steps."""
+    """Return optimizer and schedule as they are before the length of a run is known: of two steps.
+
+    `timed`: a time alone will end the training.
+    """
     made = build_optimizer(network, **optimizer)
-    return made, build_schedule(made, steps=2, steps_per_epoch=1, **scheduler)
+    steps = None if timed else 2
+    return made, build_schedule(made, steps=steps, steps_per_epoch=1, spent=lambda: 0.0, **scheduler)
 
 
 def cosine_factor(step: int, *, warmup: int, steps: int, final: float) -> float:
@@ -144,6 +158,22 @@ def cosine_factor(step: int, *, warmup: int, steps: int, final: float) -> float:
         return (step + 1) / (warmup + 1)
     progress = min(1.0, (step - warmup) / max(1, steps - warmup))
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def timed_cosine_factor(step: int, *, spent: Callable[[], float], warmup: int, final: float) -> float:
+    """Return what multiplies the rate: the warm-up in steps, and the cosine by the share of the time that is spent."""
+    rising = min(1.0, (step + 1) / (warmup + 1))
+    return rising * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * spent())))
+
+
+def onecycle_factor(step: int, *, spent: Callable[[], float], warmup: float) -> float:  # noqa: ARG001  # torch's call
+    """Return what multiplies the rate where this share of the time is spent, as torch's `OneCycleLR` has it by steps.
+
+    Half a cosine from 1/25 up to 1, and half a cosine down to 1/250,000; momentum stays as it is.
+    """
+    share = spent()
+    low, high, done = (1 / 25, 1.0, share / warmup) if share < warmup else (1 / 25e4, 1.0, (1 - share) / (1 - warmup))
+    return low + (high - low) * 0.5 * (1 - math.cos(math.pi * done))
 
 
 def step_factor(step: int, *, warmup: int, every: float, gamma: float) -> float:

@@ -25,15 +25,18 @@ from ..ranks.joining import crew, leading
 from ..ranks.place import is_follower
 from ..resuming.starting_point import last_whole
 from ..runs.folder import RunFolder
+from ..settings.rates import from_scratch
 from ..tables import duration
 from .assemble import Parts, assemble
 from .classifier import ImageClassifier
 from .classifier_cost import classifier_cost
 from .free_memory import free_memory
 from .hardware import describe_hardware
+from .head_first import fit_head
 from .lifecycle import on_record
 from .out_of_memory import memory_advice
 from .pictures import draw_pictures
+from .progressive import sides
 from .results import draw_epochs, sum_up
 from .stopped_early import stopped_early
 from .tasks import parts_of
@@ -148,6 +151,11 @@ def _introduce(parts: Parts) -> None:
             log.info("no %s images of %s: its figures are of the others", name, few(lacking))
     if parts.fit is not None:
         log.info("%s", describe_fit(parts.fit, cfg.model.weights))
+    if from_scratch(cfg) is not None:
+        log.info("learning rate %g, a tenth of that from scratch, since weights are given", cfg.optimizer.lr)
+    if cfg.get("progressive_size", 1) < 1:
+        said = ", ".join(map(str, sides(cfg.data.image_size, cfg.progressive_size)))
+        log.info("trains at %s pixels, one after the other", said)
     log.info(
         "%s parameters, %s, %s, on %s",
         f"{count_parameters(parts.module.network):,}",
@@ -164,6 +172,8 @@ def _fit(parts: Parts, module: ImageClassifier) -> float:
     """Train: Lightning calls the module's `training_step` for each batch. Return the seconds of all epochs so far."""
     start = time.perf_counter()
     show("starting the training")
+    if parts.checkpoint is None and parts.cfg.get("head_first"):
+        _fit_head(parts)
     if parts.caches_features:
         keep_features(parts)
     try:
@@ -178,6 +188,20 @@ def _fit(parts: Parts, module: ImageClassifier) -> float:
 def patience(parts: Parts) -> AbstractContextManager[None]:
     """Return what lets a batch end before a signal stops the run."""
     return parts.stop.patience() if parts.cfg.trainer.enable_checkpointing else nullcontext()
+
+
+def _fit_head(parts: Parts) -> None:
+    """Begin with a head that fits the pretrained network; of several processes each finds the same one."""
+    data = parts.data
+    data.trainer = None  # which would divide the images among them
+    fit_head(
+        parts.module,
+        data.evaluation_dataloader("train"),
+        torch.from_numpy(data.targets("train")),
+        device=parts.trainer.strategy.root_device,
+        context=parts.trainer.precision_plugin.forward_context(),
+    )
+    data.trainer = parts.trainer
 
 
 def keep_features(parts: Parts) -> None:
@@ -280,8 +304,8 @@ def _write_cost(parts: Parts) -> None:
             batch_size=size,
             training_batch_size=size,
             budget=COST_SECONDS,
-            # A head that learns from kept features says nothing about the network's speed.
-            training_images_per_second=None if parts.caches_features else parts.throughput.images_per_second,
+            # A head that learns from kept features says nothing about the network's speed, nor do smaller images.
+            training_images_per_second=None if parts.measures_otherwise else parts.throughput.images_per_second,
         )
     except Exception as error:
         log.warning("no cost.json: %s", first_line(error))

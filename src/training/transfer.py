@@ -1,6 +1,6 @@
 """Training from pretrained weights: where they come from, and what a frozen backbone sees, computed once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def as_begun(model: Mapping[str, Any], checkpoint: Path | None) -> dict[str, Any
 
 
 def features_stay_the_same(
-    wanted: bool | str, *, freeze: str | int, augmented: bool, processes: int, limited: bool = False
+    wanted: bool | str, *, freeze: str | int, changed: Sequence[str], processes: int, limited: bool = False
 ) -> bool:
     """Return whether features are computed once and kept.
 
@@ -74,17 +74,14 @@ def features_stay_the_same(
 
     Args:
         wanted: `data.cache_features`.
+        changed: what to say so that images, and with them their features, stay the same; nothing where they do.
         limited: The training sees only some batches; features of all images are then computed only if `wanted`.
     """
     if isinstance(freeze, int) and processes > 1:
         # DistributedDataParallel notes at its start which weights have gradients.
         raise InputError(f"freeze={freeze} needs a single process: take freeze=backbone, or trainer.devices=1")
-    remedies = {
-        "freeze=backbone": freeze == "backbone",
-        "data.augment=null": not augmented,
-        "trainer.devices=1": processes == 1,
-    }
-    missing = [remedy for remedy, there in remedies.items() if not there]
+    missing = ["freeze=backbone"] if freeze != "backbone" else []
+    missing += [*changed, *(["trainer.devices=1"] if processes > 1 else [])]
     if wanted is True and missing:
         raise InputError(f"data.cache_features=true needs features that stay the same: say {' '.join(missing)}")
     return wanted is True or (wanted == "auto" and not missing and not limited)

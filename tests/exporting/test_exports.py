@@ -333,3 +333,12 @@ def test_the_example_makes_every_picture_square_as_training_does(in_channels: in
                 file, size, in_channels, "bicubic", decode, resize=resize, fill=geometry.fill
             )
             np.testing.assert_array_equal(load_image(file, geometry).numpy(), theirs, err_msg=f"{name} at {size}")
+
+
+def test_an_exported_network_answers_for_both_mirror_images_where_its_training_did(tmp_path: Path) -> None:
+    trained = untrained(tmp_path / "x.ckpt", "simple_cnn", test_flip=True)
+    file = tmp_path / "x.pt2"
+    assert proven(trained, "torch_export", file).largest_difference < 1e-4
+    images = np.random.default_rng(1).integers(0, 256, (3, 3, 16, 16), dtype=np.uint8)
+    network = open_export(file)
+    np.testing.assert_allclose(network(images), network(images[..., ::-1].copy()), atol=1e-5)

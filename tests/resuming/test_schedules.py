@@ -42,6 +42,19 @@ def test_a_resumed_run_takes_its_place_in_the_new_schedule(
     assert resumed[2:] == pytest.approx(whole[2:], rel=1e-6, abs=1e-12)
 
 
+@pytest.mark.parametrize("schedule", ["onecycle", pytest.param("cosine", marks=pytest.mark.slow)])
+def test_a_time_alone_ends_the_training_and_the_schedule(schedule: str, config: Config, tmp_path: Path) -> None:
+    """And a run that gets more time goes on at the rate of the longer one."""
+    words = (*SETTINGS, *SCHEDULES[schedule])
+    train(config(*words, "trainer.max_time='00:00:00:02'"), tmp_path / "run")
+    ends = RunFolder(tmp_path / "run").history()["lr"].iloc[-1]
+    train(config(*words, "trainer.max_time='00:00:00:04'"), tmp_path / "run", resume=True)
+    rates = RunFolder(tmp_path / "run").history()["lr"].tolist()
+    assert max(rates) > 0.02
+    assert ends < 0.01
+    assert rates[-1] < 0.01
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_more_steps_stretch_the_schedule(schedule: str, config: Config, tmp_path: Path) -> None:
     """Where `max_steps` ends the training; the first such run stopped in the middle of an epoch."""

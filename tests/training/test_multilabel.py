@@ -112,8 +112,10 @@ def test_the_run_has_all_files(run: Path) -> None:
 
 
 def test_it_resumes_with_the_same_bits(run: Path) -> None:
+    """With an average of the weights and mixed images, of which some labels are unknown."""
     folder = run.parent
     words = (*RUN, "data.table=pictures/labels.csv", "checkpoint_every=2", "callbacks.gradcam=null")
+    words += ("ema=0.9", "mixup=0.3", "cutmix=1.0", "test_flip=true")
     for name, steps in (("whole", -1), ("part", 12)):  # an epoch has 8
         length = ("scheduler=constant", "trainer.max_epochs=2", f"trainer.max_steps={steps}", f"hydra.run.dir={name}")
         result = run_here(*words, *length, cwd=folder)
@@ -125,6 +127,10 @@ def test_it_resumes_with_the_same_bits(run: Path) -> None:
     )
     assert len(whole) == 2
     assert whole.equals(part)
+    last = torch.load(folder / "whole" / "checkpoints" / "last.ckpt", weights_only=True)
+    found, own = (last[state]["thresholds"] for state in ("state_dict", "current_model_state"))
+    assert torch.equal(found, own)
+    assert not torch.equal(found, torch.full_like(found, 0.5))
 
 
 def test_a_monitor_of_the_other_task_is_refused_in_one_line(run: Path) -> None:

@@ -65,6 +65,27 @@ def test_cosine_rises_to_one_and_falls_to_its_end() -> None:
     assert factors[20] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("name", ["cosine", "onecycle"])
+def test_where_a_time_ends_the_training_the_rate_falls_with_it(name: str) -> None:
+    """Every step takes as long as every other here, so that it falls as it does by steps."""
+    settings = {"warmup_epochs": 0, "final": 0.1} if name == "cosine" else {"warmup": 0.3}
+    rates: list[list[float]] = []
+    for timed in (False, True):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2, momentum=0.9)
+        clock = iter([step / 100 for step in range(101)])
+        steps = None if timed else 101
+        schedule = build_schedule(
+            optimizer, name, steps=steps, steps_per_epoch=10, spent=lambda clock=clock: next(clock), **settings
+        )
+        rates.append([])
+        for _ in range(100):
+            rates[-1].append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+    assert rates[1] == pytest.approx(rates[0], abs=0.005)
+    assert max(rates[1]) == pytest.approx(0.2, rel=1e-3)
+
+
 def test_step_divides_every_so_many_epochs() -> None:
     factors = [step_factor(step, warmup=2, every=10, gamma=0.1) for step in (0, 2, 9, 10, 25)]
     assert factors == pytest.approx([1 / 3, 1, 1, 0.1, 0.01])

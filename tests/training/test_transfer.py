@@ -124,11 +124,11 @@ def test_kept_features_are_what_the_loaders_hand_out(file: Path, tmp_path: Path,
 @pytest.mark.parametrize(
     ("settings", "right"),
     [
-        ({"freeze": "backbone", "augmented": False, "processes": 1}, True),
-        ({"freeze": "backbone", "augmented": True, "processes": 1}, False),
-        ({"freeze": "none", "augmented": False, "processes": 1}, False),
-        ({"freeze": 3, "augmented": False, "processes": 1}, False),
-        ({"freeze": "backbone", "augmented": False, "processes": 2}, False),
+        ({"freeze": "backbone", "changed": [], "processes": 1}, True),
+        ({"freeze": "backbone", "changed": ["data.augment=null"], "processes": 1}, False),
+        ({"freeze": "none", "changed": [], "processes": 1}, False),
+        ({"freeze": 3, "changed": [], "processes": 1}, False),
+        ({"freeze": "backbone", "changed": [], "processes": 2}, False),
     ],
 )
 def test_features_are_kept_where_that_is_right_only(settings: dict[str, object], right: bool) -> None:
@@ -140,7 +140,7 @@ def test_features_are_kept_where_that_is_right_only(settings: dict[str, object],
 
 
 def test_a_training_on_a_few_batches_does_not_look_at_all_images() -> None:
-    settings = {"freeze": "backbone", "augmented": False, "processes": 1, "limited": True}
+    settings = {"freeze": "backbone", "changed": [], "processes": 1, "limited": True}
     assert features_stay_the_same("auto", **settings) is False  # type: ignore[arg-type]
     assert features_stay_the_same(True, **settings) is True  # type: ignore[arg-type]
 
@@ -171,7 +171,7 @@ def test_cost_json_has_the_speed_of_the_network_and_not_that_of_its_head(
 
 def test_thawing_needs_one_process() -> None:
     with pytest.raises(InputError, match=r"freeze=2 needs a single process: take freeze=backbone"):
-        features_stay_the_same("auto", freeze=2, augmented=True, processes=2)
+        features_stay_the_same("auto", freeze=2, changed=["data.augment=null"], processes=2)
 
 
 def test_keeping_features_of_a_network_that_learns_is_refused(tmp_path: Path, config: Config) -> None:

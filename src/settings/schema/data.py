@@ -34,6 +34,11 @@ class Augment(Settings):
         "least area of a random crop, as a share of the image; 1: no crop. Image files only"
     )
     color: Share = setting("change brightness, contrast and saturation by up to this share. Image files only")
+    policy: Literal["none", "randaugment", "trivialaugment"] = setting(
+        "turn, shear, posterize, sharpen …: randaugment: two of these, at strength 9 of 31; trivialaugment: one, at "
+        "any strength. For 1 or 3 channels"
+    )
+    erase: Share = setting("erase a rectangle of so large a share of the images")
 
 
 class Data(Settings):

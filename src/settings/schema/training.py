@@ -23,9 +23,6 @@ STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused
 ddp_fork, ddp_notebook) would leave the answers to the test set in the children; the others shard what a residual
 network doesn't need to shard."""
 
-FALLING = ("cosine", "onecycle")
-"""Schedules that have to know how many steps a training has."""
-
 PROBABILITIES = "keep all classes' probabilities and logits of the test images, too: probabilities.npz"
 
 TAKEN_WORDS = ("last", "auto", "null", "none", "imagenet", "train", "val", "test")
@@ -42,6 +39,8 @@ Limit = Annotated[float | None, Takes("a number, or null")]
 Batches = Annotated[float, Interval(gt=0, le=1e9)] | None
 MemoryFormat = Literal["auto", "channels_last", "contiguous"]
 LabelSmoothing = Annotated[float, Interval(ge=0, le=0.99)]
+Alpha = Annotated[float, Interval(ge=0, le=100)]
+Decay = Annotated[float, Interval(gt=0, lt=1)]
 
 
 def no_file(weights: str) -> str:
@@ -152,7 +151,9 @@ class Optimizer(Settings):
     """What makes steps from gradients. There is no weight decay on norms and biases."""
 
     name: str = setting("the optimizer, which optimizer=NAME sets")
-    lr: Annotated[float, Interval(gt=0, lt=1000)] = setting("learning rate, at its highest")
+    lr: Annotated[float, Interval(gt=0, lt=1000)] = setting(
+        "learning rate, at its highest; unless typed, a tenth of that from scratch where pretrained weights are trained"
+    )
     momentum: Annotated[float, Interval(ge=0, le=0.9999)] = setting("of sgd: share of the last step that is kept")
     nesterov: bool = setting("of sgd: Nesterov's momentum")
     betas: Sequence[Annotated[float, Interval(ge=0, lt=1)]] = setting("of adamw: decay of the two running averages")
@@ -308,6 +309,24 @@ class Train(Settings):
     cost: bool = setting("measure at the end what the network costs: cost.json")
     probabilities: bool = setting(PROBABILITIES)
     label_smoothing: LabelSmoothing = setting("share of each target that the training loss spreads over all classes")
+    recipe: Text = setting("what makes training faster or better, which recipe=NAME sets")
+    mixup: Alpha = setting("mix each training image with another one (alpha of mixup's distribution); 0: don't")
+    cutmix: Alpha = setting(
+        "paste a part of another training image into each (alpha of CutMix's distribution); 0: don't; with mixup, too: "
+        "one of the two for each batch"
+    )
+    ema: Decay | None = setting(
+        "validate and keep a running average of the weights with this decay a step, less in the first steps; null: none"
+    )
+    progressive_size: Annotated[float, Interval(ge=0.25, le=1)] = setting(
+        "begin with images of this share of data.image_size, and rise to all of it; 1: all of it from the start"
+    )
+    test_flip: bool = setting(
+        "average the logits of each image and of its mirror image, in training's validation and ever after"
+    )
+    head_first: bool = setting(
+        "with weights: fit the head to the features of the pretrained network before all layers are trained"
+    )
     memory_format: MemoryFormat = setting("order of channels in memory; auto: what is fast on this hardware")
     compile: bool = setting("torch.compile: pays on a GPU, not on a CPU")
     quick: bool = setting("run a study (experiment=NAME) in minutes: fewer images, epochs and seeds")
@@ -336,16 +355,13 @@ class Train(Settings):
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
-        limits, schedule = self.trainer, self.scheduler
+        limits = self.trainer
         if limits is None or limits.max_epochs != -1 or limits.max_steps not in (None, -1):
             return self
-        remedy = "trainer.max_epochs=N or trainer.max_steps=N"
         if limits.max_time is None:
-            raise InputError(f"trainer.max_epochs=-1 has no end: say trainer.max_time=DD:HH:MM:SS or {remedy}, too")
-        if schedule is not None and schedule.name in FALLING:
             raise InputError(
-                f"scheduler={schedule.name} falls over all steps, and trainer.max_time={limits.max_time} doesn't tell "
-                f"how many there will be: say scheduler=constant, or {remedy}, too"
+                "trainer.max_epochs=-1 has no end: say trainer.max_time=DD:HH:MM:SS, trainer.max_epochs=N or "
+                "trainer.max_steps=N, too"
             )
         return self
 

@@ -1,0 +1,77 @@
+"""Fine-tuning that begins with the head, fitted to what the pretrained network sees; then all layers are trained.
+
+A random head sends large gradients into layers that were good already and distorts them; a fitted one does not (Kumar
+et al. 2022, https://arxiv.org/abs/2202.10054). The network sees each image once, without augmentation.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from ..tables import duration
+from .classifier import ImageClassifier
+from .transfer import extract_features
+
+log = logging.getLogger(__name__)
+
+ITERATIONS = 100
+PENALTY = 1.0
+"""What the squared weights of the head cost, divided by twice the number of images: scikit-learn's default."""
+
+
+def fit_head(
+    module: ImageClassifier,
+    loader: Iterable[tuple[Tensor, Tensor]],
+    targets: Tensor,
+    *,
+    device: torch.device,
+    context: AbstractContextManager[None],
+) -> None:
+    """Fit the head to the features of all images of the loader, whose `targets` come in its order.
+
+    The loss is that of the training, which is convex in the head: L-BFGS finds its minimum, the same one every time, in
+    seconds. torch's random state stays as it was.
+
+    Args:
+        context: The precision of the training.
+    """
+    start = time.perf_counter()
+    features = extract_features(module, loader, device=device, context=context).float().to(device)
+    head = module.network.get_submodule(module.head)
+    assert isinstance(head, nn.Linear)
+    weight, bias = _minimum(module, head, features, targets.to(device))
+    with torch.no_grad():
+        head.weight.copy_(weight)
+        if head.bias is not None:
+            head.bias.copy_(bias)
+    seconds = duration(time.perf_counter() - start)
+    log.info("the head was fitted to the features of %s images, in %s", f"{len(features):,}", seconds)
+
+
+def _minimum(module: ImageClassifier, head: nn.Linear, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the head's weight and bias with the least loss, found on features around 0.
+
+    One scale serves all features: those that hardly vary must not be blown up.
+    """
+    mean = features.mean(dim=0)
+    scale = (features - mean).square().mean().sqrt().clamp(min=1e-6)
+    inputs = (features - mean) / scale
+    weight = torch.zeros_like(head.weight, dtype=torch.float32, requires_grad=True)
+    bias = torch.zeros(len(weight), device=weight.device, requires_grad=head.bias is not None)
+    variables = [weight, bias] if bias.requires_grad else [weight]
+    optimizer = torch.optim.LBFGS(variables, max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = module.training_loss(inputs @ weight.T + bias, targets)
+        value = value + PENALTY / (2 * len(inputs)) * weight.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch's has no types
+    own = weight.detach() / scale
+    return own, bias.detach() - own @ mean
