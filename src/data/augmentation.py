@@ -6,7 +6,7 @@ CIFAR-10 instead of 3 while another job held one of the 2 cores.
 
 import numpy as np
 
-from .transforms import Augmentation
+from .augmented import Augmentation
 
 
 def augment_batch(images: np.ndarray, augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:

@@ -14,11 +14,12 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from ..errors import RunError
 from .augmentation import augment_batch
+from .augmented import Augmentation, load_augmented
 from .batches import Batch, EpochBatchSampler
 from .download import describe
 from .processes import fork_context, quiet_fork
 from .shared_memory import AHEAD, share
-from .transforms import Augmentation, Geometry, load_augmented, load_image
+from .transforms import Geometry, load_image
 from .workers import deaths_named, follow_parent, shielded
 
 # images uint8 (N, C, S, S), targets int64 (N,)

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..settings.check import problem
 from ..settings.defaults import read_defaults
 from ..settings.schema.data import Data, channel_values
+from .augmented import Augmentation, chosen_augmentation
 from .batches import EpochBatchSampler
 from .collection import ImageCollection, Skipped, census
 from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
@@ -23,7 +24,7 @@ from .processes import worker_count
 from .shared_memory import fit_workers, say_fewer
 from .sources import SOURCES, check_source, find_images
 from .splits import SPLITS, permute_labels, round_robin, stratified_subset
-from .transforms import GEOMETRY, Augmentation, Geometry, chosen_augmentation
+from .transforms import GEOMETRY, Geometry
 from .value_range import measure_range, of_channels, report_range, said_range
 
 UNTIL_FOUND = 32  # the batch size for `auto`, until the training has found how many images fit
