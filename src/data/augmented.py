@@ -44,6 +44,11 @@ class Augmentation:
     def crops(self) -> bool:
         return self.scale < 1
 
+    @property
+    def is_cheap(self) -> bool:
+        """Whether nothing but flips and shifts is done, for which `augment_square` is enough."""
+        return not self.crops and self.color == 0
+
     def needed(self, image_size: int) -> int:
         """Return the pixels of a picture's shorter side with which its smallest crop still has those of the input."""
         return math.ceil(image_size / math.sqrt(self.scale * ASPECT_RATIOS[0]))

@@ -27,6 +27,7 @@ from ..callbacks.history import History
 from ..callbacks.test_outputs import Predictions
 from ..callbacks.throughput import Throughput
 from ..data import ImageDataModule
+from ..data.keeping import Kept
 from ..errors import InputError, first_line
 from ..networks import NETWORKS, build_network
 from ..networks.pretrained import Fit, check_fit, fit_weights
@@ -38,6 +39,7 @@ from ..runs.folder import RunFolder
 from .batch_size import settle_batch_size
 from .classifier import ImageClassifier
 from .configured import run_callbacks, run_loggers
+from .free_memory import free_memory
 from .hardware import uses_cuda
 from .optimizers import check_optimization, plan_optimization
 from .precision import choose_memory_format, choose_precision, weight_uses
@@ -130,6 +132,7 @@ def assemble(
         limited=cfg.trainer.fast_dev_run or cfg.trainer.limit_train_batches is not None,
     )
     find_images(data, cfg.model.num_classes)
+    keep_pictures(data)
     module = build_module(
         plan,
         class_names=data.class_names,
@@ -230,6 +233,21 @@ def find_images(data: ImageDataModule, num_classes: int | None) -> None:
     data.setup()
     if num_classes not in (None, data.num_classes):
         raise InputError(f"model.num_classes={num_classes}, but data={data.source} has {data.num_classes} classes")
+
+
+def keep_pictures(data: ImageDataModule) -> None:
+    """Decode the images once for all epochs, where `data.cache` and the machine allow; of several processes the first.
+
+    On another machine one process does so there.
+    """
+
+    def keep() -> Sequence[Kept]:
+        return data.keep_pictures(free_memory(torch.device("cpu")))
+
+    def keep_here(_: Sequence[Kept]) -> None:
+        keep()
+
+    data.use_kept(crew().share("pictures", keep, keep_here))
 
 
 def build_module(plan: Plan, *, class_names: Sequence[str], task: Task = ONE_CLASS, **settings: Any) -> ImageClassifier:
