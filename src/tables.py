@@ -143,5 +143,7 @@ def duration(seconds: float) -> str:
 
 
 def gibibytes(size: float) -> str:
-    """Return bytes for people: `1.2 GiB`, `85 MiB`."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+    """Return bytes for people: `1.2 GiB`, `85 MiB`, `12 KiB`."""
+    if size >= 2**30:
+        return f"{size / 2**30:.1f} GiB"
+    return f"{size / 2**20:.0f} MiB" if size >= 2**20 else f"{size / 2**10:.0f} KiB"

@@ -73,8 +73,12 @@ def read_to_augment(source: Path | str | BinaryIO, geometry: Geometry, augmentat
     """Return what is the same in every epoch: the square, or the picture that random crops are taken from."""
     if not augmentation.crops:
         return make_square(geometry.read(source, geometry.image_size), geometry)
+    return to_crop(geometry.read(source, augmentation.needed(geometry.image_size)), geometry, augmentation)
+
+
+def to_crop(picture: Picture, geometry: Geometry, augmentation: Augmentation) -> Picture:
+    """Return of a picture as it was read what random crops are taken from."""
     needed = augmentation.needed(geometry.image_size)
-    picture = geometry.read(source, needed)
     if geometry.resize == "pad":
         return pad(picture, needed, geometry)
     size = reserve(picture.size, needed) if augmentation.reserve else picture.size

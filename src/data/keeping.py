@@ -15,7 +15,7 @@ from ..errors import RunError
 from ..tables import duration, gibibytes
 from .collection import ImageCollection
 from .defects import FoundFile
-from .kept_kinds import Kind
+from .kept_kinds import Kind, make_all
 from .kept_media import SHARE_OF_MEMORY, Disk, Memory, bytes_of, media
 from .picture_store import Record, Shelf, Store, Writer
 from .processes import map_files
@@ -142,21 +142,10 @@ def fill(medium: Disk | Memory, wishes: Sequence[Wish], root: Path) -> int:
     return len(tasks)
 
 
-def make(path: Path, kinds: Sequence[Kind]) -> list[np.ndarray | None]:
-    """Return the picture of each kind; None where the file can't be read."""
-    found: list[np.ndarray | None] = []
-    for kind in kinds:
-        try:
-            found.append(kind.make(path))
-        except Exception:
-            found.append(None)
-    return found
-
-
 def decode(root: Path, task: tuple[FoundFile, dict[Kind, Writer]]) -> list[Record | None]:
     """Decode a file and keep its pictures; None in place of one that can't be, which the training will say."""
     file, wanted = task
-    pictures = zip(wanted.values(), make(root / file.path, list(wanted)), strict=True)
+    pictures = zip(wanted.values(), make_all(root / file.path, list(wanted)), strict=True)
     return [None if picture is None else writer.add(picture) for writer, picture in pictures]
 
 

@@ -1,21 +1,21 @@
 """What is kept of a decoded picture: the square that the network sees, or what random crops are taken from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import PIL
 from PIL import Image, features
 
-from .augmented import Augmentation, read_to_augment, reserve
+from .augmented import Augmentation, reserve, to_crop
 from .bands import Bands, Picture
 from .formats import FORMATS
-from .images import open_image, opened
-from .transforms import Geometry, load_image
+from .images import size_as_read
+from .transforms import Geometry, make_square, to_tensor
 
 VERSION = 1
 """Of the pixels. Another one when a change makes others of the same file."""
@@ -39,7 +39,7 @@ class Kind:
     @cached_property
     def key(self) -> str:
         """A digest of all that the pixels of a file depend on, the versions of what decodes it included."""
-        crops = self.crops and (self.crops.needed(self.geometry.image_size), self.crops.reserve)
+        crops = self.crops and (self.needed, self.crops.reserve)
         return sha256(repr((VERSION, made_by(), self.geometry, crops)).encode()).hexdigest()[:16]
 
     @property
@@ -48,29 +48,49 @@ class Kind:
         size = self.geometry.image_size
         if self.crops is None:
             return f"of {size}×{size}"
-        return "to crop from" + (f" ({self.crops.needed(size)} pixels a side or more)" if self.crops.reserve else "")
+        return "to crop from" + (f" ({self.needed} pixels a side or more)" if self.crops.reserve else "")
 
-    def make(self, source: Path | BinaryIO) -> np.ndarray:
-        """Return what is kept of an image file: uint8 (C, S, S), or (H, W, C) for crops."""
+    @property
+    def needed(self) -> int:
+        """The pixels that are needed of a picture's shorter side."""
+        size = self.geometry.image_size
+        return size if self.crops is None else self.crops.needed(size)
+
+    def make(self, read: Picture) -> np.ndarray:
+        """Return what is kept of a picture as it was read: uint8 (C, S, S), or (H, W, C) for crops."""
         if self.crops is None:
-            return load_image(source, self.geometry).numpy()
-        return from_picture(read_to_augment(source, self.geometry, self.crops))
+            return to_tensor(make_square(read, self.geometry)).numpy()
+        return from_picture(to_crop(read, self.geometry, self.crops))
 
     def estimate(self, path: Path) -> int:
         """Return about how many bytes `make` would return, from the file's header alone; 0 where it doesn't say."""
-        size, channels = self.geometry.image_size, self.geometry.in_channels
-        if self.crops is None:
-            return channels * size**2
-        needed = self.crops.needed(size)
-        if self.geometry.resize == "pad":
-            return channels * needed**2
-        try:
-            with opened(path) as file:
-                found = open_image(file, None if self.geometry.is_exact else needed).size
-        except Exception:  # it is of a format that Pillow doesn't know, or has gone
+        side, channels = self.needed, self.geometry.in_channels
+        if self.crops is None or self.geometry.resize == "pad":
+            return channels * side**2
+        found = size_as_read(path, None if self.geometry.is_exact else side)
+        if found is None:
             return 0
-        width, height = reserve(found, needed) if self.crops.reserve else found
+        width, height = reserve(found, side) if self.crops.reserve else found
         return channels * width * height
+
+
+def make_all(path: Path, kinds: Sequence[Kind]) -> list[np.ndarray | None]:
+    """Return the picture of each kind, all of the same geometry; None where the file can't be read.
+
+    It is decoded once, unless it is so large that libjpeg reduces it by another factor for each.
+    """
+    read: dict[object, Picture] = {}
+    found: list[np.ndarray | None] = []
+    for kind in kinds:
+        same = len(kinds) == 1 or kind.geometry.is_exact
+        size = () if same else size_as_read(path, kind.needed) or kind
+        try:
+            if size not in read:
+                read[size] = kind.geometry.read(path, kind.needed)
+            found.append(kind.make(read[size]))
+        except Exception:
+            found.append(None)
+    return found
 
 
 @cache
