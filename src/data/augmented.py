@@ -66,14 +66,11 @@ def load_augmented(
     source: Path | str | BinaryIO, geometry: Geometry, augmentation: Augmentation, random: np.random.Generator
 ) -> torch.Tensor:
     """Return an image file as training sees it: uint8 (C, S, S). All randomness comes from `random`."""
-    return augment(read_to_augment(source, geometry, augmentation), geometry, augmentation, random)
-
-
-def read_to_augment(source: Path | str | BinaryIO, geometry: Geometry, augmentation: Augmentation) -> Picture:
-    """Return what is the same in every epoch: the square, or the picture that random crops are taken from."""
     if not augmentation.crops:
-        return make_square(geometry.read(source, geometry.image_size), geometry)
-    return to_crop(geometry.read(source, augmentation.needed(geometry.image_size)), geometry, augmentation)
+        square = make_square(geometry.read(source, geometry.image_size), geometry)
+        return augment(square, geometry, augmentation, random)
+    picture = geometry.read(source, augmentation.needed(geometry.image_size))
+    return augment(to_crop(picture, geometry, augmentation), geometry, augmentation, random, picture.size)
 
 
 def to_crop(picture: Picture, geometry: Geometry, augmentation: Augmentation) -> Picture:
@@ -98,18 +95,26 @@ def reserve(size: tuple[int, int], needed: int) -> tuple[int, int]:
 
 
 def augment(
-    picture: Picture, geometry: Geometry, augmentation: Augmentation, random: np.random.Generator
+    picture: Picture,
+    geometry: Geometry,
+    augmentation: Augmentation,
+    random: np.random.Generator,
+    size: tuple[int, int] | None = None,
 ) -> torch.Tensor:
-    """Return what training sees of a picture of `read_to_augment`: uint8 (C, S, S)."""
-    size = geometry.image_size
+    """Return what training sees of a square, or of what random crops are taken from: uint8 (C, S, S).
+
+    Args:
+        size: (width, height) of the picture before it became a reserve: its crops stay the same.
+    """
     if augmentation.crops:
-        needed = augmentation.needed(size)
-        box = random_box(picture.size if geometry.resize != "squash" else (needed, needed), augmentation.scale, random)
-        if geometry.resize == "squash":
-            x, y = picture.width / needed, picture.height / needed
-            box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+        side = augmentation.needed(geometry.image_size)
+        frame = size or picture.size if geometry.resize == "crop" else (side, side)
+        x, y = picture.width / frame[0], picture.height / frame[1]
+        left, top, right, bottom = random_box(frame, augmentation.scale, random)
+        box = (left * x, top * y, right * x, bottom * y)
         gap = None if geometry.is_exact else 2.0  # so much is left after averaging whole blocks, which is faster
-        picture = picture.resize((size, size), geometry.resampling, box=box, reducing_gap=gap)
+        square = (geometry.image_size, geometry.image_size)
+        picture = picture.resize(square, geometry.resampling, box=box, reducing_gap=gap)
     if augmentation.flip and random.random() < 0.5:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if augmentation.color > 0:

@@ -127,28 +127,24 @@ class FileDataset(ImageDataset):
 
     def read(self, epoch: int, index: int, repeat: int, into: np.ndarray) -> None:
         """Read an image, changed at random where it is to be, into uint8 (C, S, S)."""
-        path, changes = self.root / self.paths[index], self.augmentation
+        path, place, changes = self.root / self.paths[index], int(self.indices[index]), self.augmentation
         random = None if changes is None else np.random.default_rng((self.seed, epoch, index, repeat))
         try:
-            kept = self.kept(index, into)
+            kept = None if self.shelf is None else self.shelf.read(place, into if changes is None else None)
             if changes is None or random is None:
                 if kept is None:
                     into[:] = load_image(path, self.geometry).numpy()
-            elif kept is None:
+            elif kept is None or self.shelf is None:
                 into[:] = load_augmented(path, self.geometry, changes, random).numpy()
             elif changes.is_cheap:
                 into[:] = augment_square(kept, changes, random)
+            elif changes.crops:
+                size = self.shelf.size(place)
+                into[:] = augment(to_picture(kept), self.geometry, changes, random, size).numpy()
             else:
-                picture = to_picture(kept if changes.crops else kept.transpose(1, 2, 0))
-                into[:] = augment(picture, self.geometry, changes, random).numpy()
+                into[:] = augment(to_picture(kept.transpose(1, 2, 0)), self.geometry, changes, random).numpy()
         except Exception as error:  # it was whole when the folder was scanned
             raise RunError(complaint(path, error)) from error
-
-    def kept(self, index: int, into: np.ndarray) -> np.ndarray | None:
-        """Return what is kept of an image: of a square that stays as it is `into` itself."""
-        if self.shelf is None:
-            return None
-        return self.shelf.read(int(self.indices[index]), into if self.augmentation is None else None)
 
 
 def complaint(path: Path, error: Exception) -> str:

@@ -48,7 +48,7 @@ class Wish:
 
     def present(self) -> int:
         """Return the bytes that are kept of these files."""
-        return sum(self.known[file].size for file in self.files if file in self.known)
+        return sum(self.known[file].nbytes for file in self.files if file in self.known)
 
     def estimate(self, root: Path) -> int:
         """Return about how many bytes the missing ones will take."""
@@ -146,7 +146,7 @@ def decode(root: Path, task: tuple[FoundFile, dict[Kind, Writer]]) -> list[Recor
     """Decode a file and keep its pictures; None in place of one that can't be, which the training will say."""
     file, wanted = task
     pictures = zip(wanted.values(), make_all(root / file.path, list(wanted)), strict=True)
-    return [None if picture is None else writer.add(picture) for writer, picture in pictures]
+    return [None if picture is None else writer.add(*picture) for writer, picture in pictures]
 
 
 def note(tasks: Sequence[tuple[FoundFile, dict[Kind, Writer]]], found: Sequence[list[Record | None]]) -> None:

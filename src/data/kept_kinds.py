@@ -74,20 +74,22 @@ class Kind:
         return channels * width * height
 
 
-def make_all(path: Path, kinds: Sequence[Kind]) -> list[np.ndarray | None]:
-    """Return the picture of each kind, all of the same geometry; None where the file can't be read.
+def make_all(path: Path, kinds: Sequence[Kind]) -> list[tuple[np.ndarray, tuple[int, int]] | None]:
+    """Return the picture of each kind, all of the same geometry, and its size (width, height) as it was read.
+
+    None where the file can't be read.
 
     It is decoded once, unless it is so large that libjpeg reduces it by another factor for each.
     """
     read: dict[object, Picture] = {}
-    found: list[np.ndarray | None] = []
+    found: list[tuple[np.ndarray, tuple[int, int]] | None] = []
     for kind in kinds:
         same = len(kinds) == 1 or kind.geometry.is_exact
         size = () if same else size_as_read(path, kind.needed) or kind
         try:
             if size not in read:
                 read[size] = kind.geometry.read(path, kind.needed)
-            found.append(kind.make(read[size]))
+            found.append((kind.make(read[size]), read[size].size))
         except Exception:
             found.append(None)
     return found

@@ -30,14 +30,15 @@ WORTHWHILE = 64 << 20
 
 
 class Record(NamedTuple):
-    """Where a picture's pixels lie, uint8 of this shape, and their checksum."""
+    """Where a picture's pixels lie, uint8 of this shape, their checksum, and (width, height) as it was read."""
 
     offset: int
     shape: tuple[int, int, int]
     checksum: int
+    size: tuple[int, int]
 
     @property
-    def size(self) -> int:
+    def nbytes(self) -> int:
         return int(np.prod(self.shape))
 
 
@@ -70,17 +71,17 @@ class Store:
                 with suppress(ValueError, TypeError):
                     if int(line[:8], 16) != zlib.crc32(line[9:]):
                         continue
-                    path, size, changed, offset, shape, checksum = json.loads(line[9:])
-                    record = Record(offset, tuple(shape), checksum)
-                    if record.offset + record.size <= end:
-                        found[FoundFile(path, size, changed)] = record
+                    *file, offset, shape, checksum, size = json.loads(line[9:])
+                    record = Record(offset, tuple(shape), checksum, tuple(size))
+                    if record.offset + record.nbytes <= end:
+                        found[FoundFile(*file)] = record
         return found
 
     def is_mostly_lost(self) -> bool:
         """Return whether most of the pixels are of files that have changed since, or that no line is about."""
         newest = {file.path: record for file, record in self.read_index().items()}
         with suppress(OSError):
-            return self.pixels.stat().st_size > 2 * sum(record.size for record in newest.values()) + WORTHWHILE
+            return self.pixels.stat().st_size > 2 * sum(record.nbytes for record in newest.values()) + WORTHWHILE
         return False
 
 
@@ -98,8 +99,8 @@ class Writer:
         """Open the files of a store, made if need be."""
         return cls(open_to_grow(store.pixels), open_to_grow(store.index))
 
-    def add(self, picture: np.ndarray) -> Record:
-        """Write a picture (a, b, c) at the end. `OSError` where there is no room."""
+    def add(self, picture: np.ndarray, size: tuple[int, int]) -> Record:
+        """Write a picture (a, b, c) that had this size at the end. `OSError` where there is no room."""
         content = np.ascontiguousarray(picture).data.cast("B")
         with self._threads:
             fcntl.lockf(self.pixels, fcntl.LOCK_EX)  # let go by the system where a decoder crashes its process
@@ -109,7 +110,7 @@ class Writer:
             finally:
                 fcntl.lockf(self.pixels, fcntl.LOCK_UN)
         write_at(self.pixels, content, offset)
-        return Record(offset, picture.shape, zlib.crc32(content))
+        return Record(offset, picture.shape, zlib.crc32(content), size)
 
     def note(self, found: Iterable[tuple[FoundFile, Record]]) -> None:
         """Enter pictures that `add` has written into the index."""
@@ -138,6 +139,7 @@ class Shelf:
         self.offsets = np.array([-1 if record is None else record.offset for record in records], dtype=np.int64)
         self.shapes = np.array([(0, 0, 0) if record is None else record.shape for record in records], dtype=np.int32)
         self.checksums = np.array([0 if record is None else record.checksum for record in records], dtype=np.uint32)
+        self._sizes = np.array([(0, 0) if record is None else record.size for record in records], dtype=np.int32)
         self._descriptor: int | None = os.open(store.pixels, os.O_RDONLY | os.O_CLOEXEC)
         self._damaged = False
 
@@ -150,6 +152,11 @@ class Shelf:
 
     def has_all(self, places: np.ndarray) -> bool:
         return bool((self.offsets[places] >= 0).all())
+
+    def size(self, place: int) -> tuple[int, int]:
+        """Return (width, height) of a kept picture as it was read."""
+        width, height = self._sizes[place].tolist()
+        return width, height
 
     def read(self, place: int, into: np.ndarray | None = None) -> np.ndarray | None:
         """Return the pixels, in `into` where that is given; None where they aren't kept, or are damaged."""
