@@ -25,6 +25,7 @@ import psutil
 from src.data import ImageDataModule
 from src.data.processes import cpu_count
 from src.runs.folder import RunFolder
+from src.settings import composing  # noqa: F401  # which knows what ${usual_monitor:} means
 from src.training.assemble import Parts, assemble
 from tests.benchmarks.bench_scan import make_files, most_memory
 from tests.benchmarks.bench_training import config, show, steps
