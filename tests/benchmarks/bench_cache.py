@@ -23,6 +23,7 @@ from pathlib import Path
 import psutil
 
 from src.data import ImageDataModule
+from src.data.datasets import ImageLoader
 from src.data.processes import cpu_count
 from src.runs.folder import RunFolder
 from src.settings import composing  # noqa: F401  # which knows what ${usual_monitor:} means
@@ -45,10 +46,10 @@ def processor_seconds() -> float:
     return sum(own.cpu_times()[:4]) + sum(living)
 
 
-def read(data: ImageDataModule, most: int) -> tuple[int, float, float]:
-    """Read an epoch, at most so many images; return how many, and the seconds of clock and processors."""
+def read(loader: ImageLoader, most: int) -> tuple[int, float, float]:
+    """Read at most so many images; return how many, and the seconds of clock and processors."""
     wall, cpu, images = time.perf_counter(), processor_seconds(), 0
-    for batch, _ in data.train_dataloader():
+    for batch, _ in loader:
         images += len(batch)
         if images >= most:
             break
@@ -69,9 +70,9 @@ def grow(root: Path, cache: Path, count: int, most: int, ways: list[str]) -> Non
             data.use_kept(data.keep_pictures(PLENTY))
             filling = f"{time.perf_counter() - start:.1f} s, {processor_seconds() - cpu:.1f} s of processors"
             size = sum(path.stat().st_size for path in cache.rglob("*.pixels"))
-            read(data, most)
+            read(data.train_dataloader(), most)
             found: list[tuple[int, float, float]] = []
-            peak = most_memory(lambda data=data, found=found: found.append(read(data, most)))  # type: ignore[misc]
+            peak = most_memory(lambda data=data, found=found: found.append(read(data.train_dataloader(), most)))  # type: ignore[misc]
             images, wall, used = found[0]
             print(
                 f"{count:8,} {changes:8} {how:5} {images / wall:7.0f} images/s  {1000 * used / images:6.3f} ms an image"
@@ -84,6 +85,7 @@ class Loop:
     """Training steps on one loader; of each turn images/s and processor seconds an image."""
 
     def __init__(self, parts: Parts) -> None:
+        self.data = parts.data
         self.steps: Iterator[int] = steps(parts, parts.data.train_dataloader())
         self.rates: list[float] = []
         self.costs: list[float] = []
@@ -101,6 +103,11 @@ def train(arguments: argparse.Namespace) -> None:
         how: Loop(assemble(config(arguments, *words, f"data.cache={how}"), RunFolder("none")))
         for how in ("none", *arguments.cache)
     }
+    for _ in range(3):
+        for how, loop in loops.items():
+            for split in ("train", "val"):
+                images, _, used = read(getattr(loop.data, f"{split}_dataloader")(), arguments.images)
+                print(f"reading alone, {split}, {how}: {1000 * used / images:.3f} ms an image", flush=True)
     for _ in range(arguments.rounds + 1):  # the first is a warm-up
         for loop in loops.values():
             loop.turn(arguments.batches)

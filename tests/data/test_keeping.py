@@ -125,12 +125,12 @@ def test_cold_warm_and_none_give_the_same_bits(module, photos: Path, changes: st
     [{"in_channels": 1}, {"resize": "pad"}, {"resize": "squash"}, {"decode": "exact"}, {"interpolation": "bicubic"}],
     ids=str,
 )
-@pytest.mark.parametrize("cache", ["auto", "memory"])
-def test_so_do_all_ways_to_read_a_picture(module, photos: Path, settings, cache: str) -> None:
-    alone = module(cache, **settings)
+@pytest.mark.parametrize("how", ["auto", "memory"])
+def test_so_do_all_ways_to_read_a_picture(module, photos: Path, settings, how: str) -> None:
+    alone = module(how, **settings)
     alone.use_kept([])
     expected = bits(alone)
-    kept = module(cache, **settings)
+    kept = module(how, **settings)
     garble(photos)
     assert bits(kept) == expected
 
@@ -376,15 +376,15 @@ def test_a_file_system_that_is_full_or_read_only(module, tmp_path: Path, monkeyp
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("cache", ["memory", "auto"])
-def test_too_little_memory_is_said_in_a_line(module, caplog, cache: str) -> None:
+@pytest.mark.parametrize("how", ["memory", "auto"])
+def test_too_little_memory_is_said_in_a_line(module, caplog, how: str) -> None:
     caplog.set_level(logging.INFO)
-    data = module(cache, free=1000)
+    data = module(how, free=1000)
     said = [record for record in caplog.records if record.message.startswith("pictures")]
     assert len(said) == 1
     wanted = r"pictures are not kept: they would take \d+ KiB, and may take 0 KiB; each epoch decodes them "
-    assert re.fullmatch(wanted + rf"\(data\.cache={cache}\)", said[0].message)
-    assert said[0].levelname == ("WARNING" if cache == "memory" else "INFO")
+    assert re.fullmatch(wanted + rf"\(data\.cache={how}\)", said[0].message)
+    assert said[0].levelname == ("WARNING" if how == "memory" else "INFO")
     assert not data.shelves
 
 

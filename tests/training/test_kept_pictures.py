@@ -69,9 +69,9 @@ def test_a_wrong_word_is_refused(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cache", ["disk", "memory"])
-def test_two_processes_decode_once(photos: Path, tmp_path: Path, cache: str) -> None:
-    words = (*TINY, f"data.root={photos}", f"data.cache={cache}", "trainer=ddp", "trainer.accelerator=cpu")
+@pytest.mark.parametrize("how", ["disk", "memory"])
+def test_two_processes_decode_once(photos: Path, tmp_path: Path, how: str) -> None:
+    words = (*TINY, f"data.root={photos}", f"data.cache={how}", "trainer=ddp", "trainer.accelerator=cpu")
     with Started(tmp_path, ("-m", "src.train", *words, "trainer.devices=2", "hydra.run.dir=run")) as started:
         assert started.codes() == [0], started.said
         assert decoded(started.said) == [60], started.said
