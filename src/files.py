@@ -134,6 +134,17 @@ def open_to_append(path: Path) -> int:
     return open_to_append(path)
 
 
+def open_to_grow(path: Path) -> int:
+    """Return a descriptor, for reading and writing, of the regular file at `path`, made if need be; else `OSError`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | CAREFUL, 0o666)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no regular file of its own", str(path))
+
+
 def refuse_links(folder: Path, path: Path) -> None:
     """Raise `InputError` where a link lies on the way from `folder` to `path`; the folder's own path may have some."""
     place = folder

@@ -7,8 +7,8 @@ CIFAR-10 instead of 3 while another job held one of the 2 cores.
 import numpy as np
 import torch
 
+from .augmented import Augmentation
 from .policies import changed, changes
-from .transforms import Augmentation
 
 
 def augment_batch(images: np.ndarray, augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:

@@ -14,11 +14,14 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from ..errors import RunError
 from .augmentation import augment_batch
+from .augmented import Augmentation, augment, augment_square, load_augmented
 from .batches import Batch, EpochBatchSampler
 from .download import describe
+from .kept_kinds import to_picture
+from .picture_store import Shelf
 from .processes import fork_context, quiet_fork
 from .shared_memory import AHEAD, share
-from .transforms import Augmentation, Geometry, load_augmented, load_image
+from .transforms import Geometry, load_image
 from .workers import deaths_named, follow_parent, shielded
 
 # images uint8 (N, C, S, S), targets int64 (N,)
@@ -86,29 +89,60 @@ class FeatureDataset(ImageDataset):
 
 
 class FileDataset(ImageDataset):
-    """A split of image files, decoded when asked for."""
+    """A split of image files, decoded when asked for, unless their pictures are kept.
+
+    Args:
+        shelf: the pictures of all `paths`: squares, or, with random crops, what they are taken from.
+    """
 
     def __init__(
-        self, root: Path, paths: Sequence[str], targets: np.ndarray, indices: np.ndarray, *settings: Any
+        self,
+        root: Path,
+        paths: Sequence[str],
+        targets: np.ndarray,
+        indices: np.ndarray,
+        *settings: Any,
+        shelf: Shelf | None = None,
     ) -> None:
         super().__init__(targets[indices], *settings)
         self.root = root
         self.paths = [paths[i] for i in indices]
+        self.indices = indices
+        self.shelf = shelf
+
+    @property
+    def needs_no_workers(self) -> bool:
+        """Whether reading a batch costs less than handing it over from another process."""
+        changes = self.augmentation
+        quick = changes is None or changes.is_cheap
+        return quick and self.shelf is not None and self.shelf.has_all(self.indices)
 
     def images(self, batch: Batch) -> torch.Tensor:
-        size, draws = self.geometry.image_size, zip(batch.indices.tolist(), batch.repeats.tolist(), strict=True)
-        images = [self.image(batch.epoch, index, repeat) for index, repeat in draws]
-        if not images:  # one process's share of a few
-            return torch.empty(0, self.geometry.in_channels, size, size, dtype=torch.uint8)
-        return torch.stack(images)
+        geometry, draws = self.geometry, zip(batch.indices.tolist(), batch.repeats.tolist(), strict=True)
+        shape = (len(batch.indices), geometry.in_channels, geometry.image_size, geometry.image_size)
+        images = np.empty(shape, dtype=np.uint8)
+        for image, (index, repeat) in zip(images, draws, strict=True):
+            self.read(batch.epoch, index, repeat, image)
+        return torch.from_numpy(images)
 
-    def image(self, epoch: int, index: int, repeat: int) -> torch.Tensor:
-        path = self.root / self.paths[index]
+    def read(self, epoch: int, index: int, repeat: int, into: np.ndarray) -> None:
+        """Read an image, changed at random where it is to be, into uint8 (C, S, S)."""
+        path, place, changes = self.root / self.paths[index], int(self.indices[index]), self.augmentation
+        random = None if changes is None else np.random.default_rng((self.seed, epoch, index, repeat))
         try:
-            if self.augmentation is None:
-                return load_image(path, self.geometry)
-            random = np.random.default_rng((self.seed, epoch, index, repeat))
-            return load_augmented(path, self.geometry, self.augmentation, random)
+            kept = None if self.shelf is None else self.shelf.read(place, into if changes is None else None)
+            if changes is None or random is None:
+                if kept is None:
+                    into[:] = load_image(path, self.geometry).numpy()
+            elif kept is None or self.shelf is None:
+                into[:] = load_augmented(path, self.geometry, changes, random).numpy()
+            elif changes.is_cheap:
+                into[:] = augment_square(kept, changes, random)
+            elif changes.crops:
+                size = self.shelf.size(place)
+                into[:] = augment(to_picture(kept), self.geometry, changes, random, size).numpy()
+            else:
+                into[:] = augment(to_picture(kept.transpose(1, 2, 0)), self.geometry, changes, random).numpy()
         except Exception as error:  # it was whole when the folder was scanned
             raise RunError(complaint(path, error)) from error
 

@@ -240,6 +240,13 @@ def open_image(file: BinaryIO, shorter_side: int | None, formats: tuple[str, ...
     return image
 
 
+def size_as_read(path: Path, shorter_side: int | None) -> tuple[int, int] | None:
+    """Return the size at which `read_image` would decode a file, before it is turned; None where Pillow can't say."""
+    with suppress(Exception), opened(path) as file:
+        return open_image(file, shorter_side).size
+    return None
+
+
 @contextmanager
 def explained(source: Path | str | BinaryIO) -> Iterator[None]:
     """Raise `UnreadableImageError` in place of anything else: Pillow's decoders raise nearly anything."""

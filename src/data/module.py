@@ -1,5 +1,6 @@
 """The data of a run: found, divided into train, val and test, and handed out in batches."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,17 +15,21 @@ from ..errors import InputError
 from ..settings.check import problem
 from ..settings.defaults import read_defaults
 from ..settings.schema.data import Data, channel_values
+from .augmented import Augmentation, chosen_augmentation
 from .batches import EpochBatchSampler
 from .collection import ImageCollection, Skipped, census
 from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
 from .groups import warn_of_shared
+from .keeping import Kept, keep_pictures, open_shelf
+from .kept_kinds import Kind
 from .label_kinds import LabelKind, kind_of
+from .picture_store import Shelf
 from .policies import check_channels
 from .processes import worker_count
 from .shared_memory import fit_workers, say_fewer
 from .sources import SOURCES, check_source, find_images
 from .splits import SPLITS, permute_labels, round_robin, stratified_subset
-from .transforms import GEOMETRY, Augmentation, Geometry, chosen_augmentation
+from .transforms import GEOMETRY, Geometry
 from .value_range import measure_range, of_channels, report_range, said_range
 
 UNTIL_FOUND = 32  # the batch size for `auto`, until the training has found how many images fit
@@ -70,12 +75,15 @@ class ImageDataModule(LightningDataModule):
         self.augmentation = chosen_augmentation(chosen.augment, in_memory=SOURCES[name].in_memory)
         if self.augmentation is not None:
             check_channels(self.augmentation.policy, chosen.in_channels)
+        if chosen.cache in ("memory", "disk") and self.augmentation is not None:
+            self.augmentation = replace(self.augmentation, reserve=self.augmentation.crops)
         if wrong := problem("seed", seed):
             raise InputError(f"seed={seed} is not possible: {wrong}")
         self.seed = seed
         self.collection: ImageCollection | None = None
         self.splits: dict[str, np.ndarray] = {}
         self.features: dict[str, torch.Tensor] = {}
+        self.shelves: dict[Kind, Shelf] = {}
         self._said_fewer = False
 
     def prepare_data(self) -> None:
@@ -252,6 +260,27 @@ class ImageDataModule(LightningDataModule):
             raise ValueError(f"{len(features)} features for the {self.size(split)} images of {split}")
         self.features[split] = features
 
+    def keep_pictures(self, free: int) -> list[Kept]:
+        """Decode the images of all splits, as far as `data.cache` and `free` bytes of memory allow, for `use_kept`."""
+        if self.found.images is not None:
+            return []
+        squares, train = Kind.squares(self.geometry), self.paths("train")
+        measured = [path for split in ("val", "test") for path in self.paths(split)]
+        wanted = [(squares, measured), (squares, train)]
+        if self.augmentation is not None and self.augmentation.crops:
+            wanted.insert(1, (Kind.of_crops(self.geometry, self.augmentation), train))
+        return keep_pictures(self.found.root, wanted, self.chosen.cache, free)
+
+    def use_kept(self, kept: Sequence[Kept]) -> None:
+        """Serve the pictures that `keep_pictures` has kept, here or in another process of this training."""
+        self.shelves = {kind: shelf for kind, store in kept if (shelf := open_shelf(self.found, store))}
+
+    def shelf(self, augmentation: Augmentation | None) -> Shelf | None:
+        """Return what is kept of the files as evaluation or training needs it, if anything."""
+        if augmentation is not None and augmentation.crops:
+            return self.shelves.get(Kind.of_crops(self.geometry, augmentation))
+        return self.shelves.get(Kind.squares(self.geometry))
+
     def train_dataloader(self) -> ImageLoader:
         """Return augmented images, in a new order every epoch; see `EpochBatchSampler` for what it guarantees."""
         dataset = self.feature_dataset("train") or self.dataset("train", self.augmentation)
@@ -296,7 +325,8 @@ class ImageDataModule(LightningDataModule):
         found, settings_ = self.found, (self.geometry, augmentation, self.seed)
         if found.images is not None:
             return MemoryDataset(found.images, found.targets, indices, *settings_)
-        return FileDataset(found.root, found.paths, found.targets, indices, *settings_)
+        shelf = self.shelf(augmentation)
+        return FileDataset(found.root, found.paths, found.targets, indices, *settings_, shelf=shelf)
 
     def feature_dataset(self, split: str) -> FeatureDataset | None:
         if split not in self.features:
@@ -316,7 +346,8 @@ class ImageDataModule(LightningDataModule):
             rank=0 if self.trainer is None else self.trainer.global_rank,
             world_size=1 if self.trainer is None else self.trainer.world_size,
         )
-        wanted = 0 if isinstance(dataset, FeatureDataset) else self.worker_count()
+        quick = isinstance(dataset, FileDataset) and dataset.needs_no_workers and self.num_workers == "auto"
+        wanted = 0 if quick or isinstance(dataset, FeatureDataset) else self.worker_count()
         size = batch_size * self.geometry.in_channels * self.geometry.image_size**2
         workers, ahead = fit_workers(wanted, size, getattr(self.trainer, "num_devices", 1))
         if workers < wanted and not self._said_fewer:

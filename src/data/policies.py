@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .transforms import Augmentation
+    from .augmented import Augmentation
 
 MOST_SEED = 2**63
 

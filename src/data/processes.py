@@ -77,6 +77,7 @@ def map_files(
     lost: Callable[[str], T] | None = None,
     *,
     bar: bool = True,
+    taken: Callable[[Sequence[Item], Sequence[T]], None] | None = None,
 ) -> list[T]:
     """Run `work` on all `files`, on all cores, and return one result a file, in order.
 
@@ -87,6 +88,7 @@ def map_files(
 
     Args:
         what: names the job in the progress bar, which shows on a terminal only, and in errors.
+        taken: called here with some of the files and their results as soon as these are known, in any order.
 
     Raises:
         RunError: a process was killed from outside, or a file crashed one and there is no `lost`.
@@ -94,8 +96,11 @@ def map_files(
     with file_progress(what, len(files), shown=bar) as advance:
         if fork_context() is None:
             with ThreadPoolExecutor(cpu_count()) as pool:
-                return list(pool.map(work, files))
-        results = in_processes(work, files, what, lost, advance)
+                listed = list(pool.map(work, files))
+            if taken is not None:
+                taken(files, listed)
+            return listed
+        results = in_processes(work, files, what, lost, advance, taken)
     return [results[place] for place in range(len(files))]
 
 
@@ -121,6 +126,7 @@ def in_processes(
     what: str,
     lost: Callable[[str], T] | None,
     advance: Callable[[int], None],
+    taken: Callable[[Sequence[Item], Sequence[T]], None] | None = None,
 ) -> dict[int, T]:
     """Return the results by place in `files`; see `map_files`.
 
@@ -157,6 +163,8 @@ def in_processes(
                 if error is not None:
                     raise error
                 results |= enumerate(found, part.start)
+                if taken is not None:
+                    taken(files[part.start : part.start + len(found)], found)
                 advance(len(results))
         return results
     finally:

@@ -1,28 +1,18 @@
-"""From a decoded picture to a network's input size: fixed for evaluation, random for training."""
+"""From a decoded picture to a network's input, as evaluation and prediction see it."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageEnhance
+from PIL import Image
 
-from ..errors import InputError
-from ..settings.schema.data import Augment
-from .bands import Bands, Picture, each
+from .bands import Bands, Picture
 from .images import OWN, Range, read_image
-from .policies import changed, changes
 
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-
-# Width to height of a random crop, as in GoogLeNet (https://arxiv.org/abs/1409.4842) and in torchvision's
-# RandomResizedCrop, whose rejection sampling `random_box` follows.
-ASPECT_RATIOS = (3 / 4, 4 / 3)
-ATTEMPTS = 10
 
 GEOMETRY = ("image_size", "in_channels", "interpolation", "decode", "resize", "range", "color")
 
@@ -85,35 +75,6 @@ class Geometry:
         return read_image(source, self.in_channels, side, self.range, self.color, when_clipped)
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """What training changes at random. All zero or False: nothing.
-
-    Attributes:
-        flip: mirror left and right, every second image.
-        shift: move by up to this many pixels of the input in each direction; what comes in from outside is black.
-        scale: least area of a random crop, as a fraction of the image; 1.0 is no random crop. Image files only.
-        color: brightness, contrast and saturation by a factor within 1 ± this. Image files only.
-        policy: "randaugment", "trivialaugment", or "none".
-        erase: share of the images of which a rectangle is erased.
-    """
-
-    flip: bool = False
-    shift: int = 0
-    scale: float = 1.0
-    color: float = 0.0
-    policy: str = "none"
-    erase: float = 0.0
-
-
-def chosen_augmentation(settings: Augment | None, *, in_memory: bool) -> Augmentation | None:
-    """Return what training changes at random; None where that is nothing."""
-    chosen = Augmentation() if settings is None else Augmentation(**settings.model_dump(exclude_unset=True))
-    if in_memory and (chosen.scale < 1 or chosen.color > 0):
-        raise InputError("data.augment: scale and color are for image files; this data set knows flip and shift.")
-    return chosen if chosen != Augmentation() else None
-
-
 def load_image(
     source: Path | str | BinaryIO, geometry: Geometry, when_clipped: Callable[[], None] | None = None
 ) -> torch.Tensor:
@@ -122,36 +83,6 @@ def load_image(
     `when_clipped` is called where it has values outside of the geometry's range.
     """
     return to_tensor(make_square(geometry.read(source, geometry.image_size, when_clipped), geometry))
-
-
-def load_augmented(
-    source: Path | str | BinaryIO, geometry: Geometry, augmentation: Augmentation, random: np.random.Generator
-) -> torch.Tensor:
-    """Return an image file as training sees it: uint8 (C, S, S). All randomness comes from `random`."""
-    size = geometry.image_size
-    if augmentation.scale < 1:
-        # the smallest crop's shorter side still has the pixels that the input needs
-        needed = math.ceil(size / math.sqrt(augmentation.scale * ASPECT_RATIOS[0]))
-        picture = geometry.read(source, needed)
-        if geometry.resize == "pad":
-            picture = pad(picture, needed, geometry)
-        box = random_box(picture.size if geometry.resize != "squash" else (needed, needed), augmentation.scale, random)
-        if geometry.resize == "squash":
-            x, y = picture.width / needed, picture.height / needed
-            box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
-        gap = None if geometry.is_exact else 2.0  # so much is left after averaging whole blocks, which is faster
-        picture = picture.resize((size, size), geometry.resampling, box=box, reducing_gap=gap)
-    else:
-        picture = make_square(geometry.read(source, size), geometry)
-    if augmentation.flip and random.random() < 0.5:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if augmentation.color > 0:
-        picture = jitter_color(picture, augmentation.color, random)
-    if augmentation.shift > 0:
-        down, right = (int(n) for n in random.integers(-augmentation.shift, augmentation.shift + 1, size=2))
-        picture = each(picture, lambda band: shifted(band, right, down))
-    image = to_tensor(picture)
-    return changed([image], augmentation, random)[0] if changes(augmentation) else image
 
 
 def make_square(picture: Picture, geometry: Geometry) -> Picture:
@@ -205,46 +136,6 @@ def shorten(picture: Picture) -> Picture:
     width, height = (min(side, most) for side in picture.size)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))
-
-
-def shifted(picture: Image.Image, right: int, down: int) -> Image.Image:
-    moved = Image.new(picture.mode, picture.size)
-    moved.paste(picture, (right, down))
-    return moved
-
-
-def random_box(
-    size: tuple[int, int], least_area: float, random: np.random.Generator
-) -> tuple[float, float, float, float]:
-    """Return a random crop (left, top, right, bottom) in pixels of an image of `size` (width, height).
-
-    Its area is uniform in [least_area, 1] of the image's, the logarithm of its aspect ratio uniform in `ASPECT_RATIOS`.
-    """
-    width, height = size
-    for _ in range(ATTEMPTS):
-        area = width * height * random.uniform(least_area, 1.0)
-        ratio = math.exp(random.uniform(math.log(ASPECT_RATIOS[0]), math.log(ASPECT_RATIOS[1])))
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = int(random.integers(0, width - w + 1)), int(random.integers(0, height - h + 1))
-            return (left, top, left + w, top + h)
-    side = min(width, height)  # a strip rather than a picture: its central square
-    left, top = (width - side) // 2, (height - side) // 2
-    return (left, top, left + side, top + side)
-
-
-def jitter_color(picture: Picture, strength: float, random: np.random.Generator) -> Picture:
-    enhancers = [ImageEnhance.Brightness, ImageEnhance.Contrast]
-    if isinstance(picture, Image.Image) and picture.mode == "RGB":
-        enhancers.append(ImageEnhance.Color)
-    for enhancer in enhancers:
-        picture = each(picture, partial(enhanced, enhancer, random.uniform(1 - strength, 1 + strength)))
-    return picture
-
-
-def enhanced(enhancer: Callable[[Image.Image], Any], factor: float, picture: Image.Image) -> Image.Image:
-    result: Image.Image = enhancer(picture).enhance(factor)
-    return result
 
 
 def to_tensor(picture: Picture) -> torch.Tensor:

@@ -27,6 +27,7 @@ from ..callbacks.history import History
 from ..callbacks.test_outputs import Predictions
 from ..callbacks.throughput import Throughput
 from ..data import ImageDataModule
+from ..data.keeping import Kept
 from ..errors import InputError, first_line
 from ..networks import NETWORKS, build_network
 from ..networks.pretrained import Fit, check_fit, fit_weights
@@ -38,6 +39,7 @@ from ..runs.folder import RunFolder
 from .batch_size import settle_batch_size
 from .classifier import ImageClassifier
 from .configured import run_callbacks, run_loggers
+from .free_memory import free_memory
 from .hardware import uses_cuda
 from .optimizers import check_optimization, plan_optimization
 from .precision import choose_memory_format, choose_precision, weight_uses
@@ -140,6 +142,7 @@ def assemble(
         limited=cfg.trainer.fast_dev_run or cfg.trainer.limit_train_batches is not None,
     )
     find_images(data, cfg.model.num_classes)
+    keep_pictures(data, trainer)
     module = build_module(
         plan,
         class_names=data.class_names,
@@ -247,6 +250,32 @@ def find_images(data: ImageDataModule, num_classes: int | None) -> None:
     data.setup()
     if num_classes not in (None, data.num_classes):
         raise InputError(f"model.num_classes={num_classes}, but data={data.source} has {data.num_classes} classes")
+
+
+def keep_pictures(data: ImageDataModule, trainer: L.Trainer) -> None:
+    """Decode the images once for all epochs, where `data.cache` and the machine allow; of several processes the first.
+
+    On another machine one process does so there. With `auto` a training that won't see all images does without.
+    """
+    if data.chosen.cache == "auto" and not sees_all(data, trainer):
+        return
+
+    def keep() -> Sequence[Kept]:
+        return data.keep_pictures(free_memory(torch.device("cpu")))
+
+    def keep_here(_: Sequence[Kept]) -> None:
+        keep()
+
+    data.use_kept(crew().share("pictures", keep, keep_here))
+
+
+def sees_all(data: ImageDataModule, trainer: L.Trainer) -> bool:
+    """Return whether the training is long enough to see each image once."""
+    batches, steps, epochs = count_batches(data, trainer), trainer.max_steps, trainer.max_epochs
+    planned = batches * epochs if epochs is not None and epochs >= 0 else batches
+    if steps >= 0:
+        planned = min(planned, steps) if epochs is not None and epochs >= 0 else steps
+    return planned * data.batch_size * trainer.world_size >= data.size("train")
 
 
 def build_module(plan: Plan, *, class_names: Sequence[str], task: Task = ONE_CLASS, **settings: Any) -> ImageClassifier:

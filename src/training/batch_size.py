@@ -23,6 +23,7 @@ from ..data.processes import fork_context, quiet_fork
 from ..errors import InputError, ran_out
 from ..ranks.joining import crew
 from ..runs.folder import RunFolder
+from ..tables import gibibytes
 from .classifier import ImageClassifier
 from .classifier_cost import private_copy, training_step
 from .free_memory import free_memory
@@ -245,8 +246,3 @@ def release(device: torch.device) -> None:
 def power_of_two(number: int) -> int:
     """Return the largest power of two up to the number; 0 below 1."""
     return 1 << number.bit_length() - 1 if number >= 1 else 0
-
-
-def gibibytes(size: float) -> str:
-    """Return bytes for people: `1.2 GiB`, `85 MiB`."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

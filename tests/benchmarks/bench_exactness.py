@@ -26,9 +26,9 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from torch.utils.data import DataLoader, Dataset
 
 from src.data.augmentation import augment_batch
+from src.data.augmented import Augmentation, load_augmented
 from src.data.batches import Batch
 from src.data.datasets import FileDataset, ImageDataset, ImagesAndTargets, as_it_is
-from src.data.transforms import Augmentation, load_augmented
 from src.resuming.checkpoint_files import WholeCheckpointIO
 from src.runs.folder import RunFolder
 from src.training.assemble import Parts, assemble

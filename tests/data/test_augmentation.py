@@ -1,7 +1,7 @@
 import numpy as np
 
 from src.data.augmentation import augment_batch, shift_batch
-from src.data.transforms import Augmentation
+from src.data.augmented import Augmentation
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (200, 3, 6, 5), dtype=np.uint8)
 

@@ -6,8 +6,9 @@ import torch
 
 from src.data import ImageDataModule
 from src.data.augmentation import augment_batch
+from src.data.augmented import Augmentation, load_augmented
 from src.data.policies import changed
-from src.data.transforms import Augmentation, Geometry, load_augmented
+from src.data.transforms import Geometry
 from src.errors import InputError
 from tests.support.photographs import make_photos
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.data.transforms import GEOMETRY, Augmentation, Geometry, load_augmented, load_image
+from src.data.augmented import Augmentation, load_augmented
+from src.data.transforms import GEOMETRY, Geometry, load_image
 from src.errors import InputError
 from src.settings.schema.data import Data
 

@@ -7,7 +7,8 @@ import torch
 from PIL import Image, ImageOps
 from torchvision.transforms import v2
 
-from src.data.transforms import Augmentation, Geometry, load_augmented, load_image, random_box, resize_and_crop
+from src.data.augmented import Augmentation, load_augmented, random_box
+from src.data.transforms import Geometry, load_image, resize_and_crop
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -119,6 +119,10 @@ class Data(Settings):
     color: Literal["srgb", "stored"] = setting(
         "srgb: colours as a profile in the file means them; stored: as they are in the file"
     )
+    cache: Literal["auto", "memory", "disk", "none"] = setting(
+        "where decoded pictures are kept for all epochs and runs; auto: where there is room, with the same pixels as "
+        "none; memory, disk: random crops are taken from smaller copies of large pictures"
+    )
     cache_features: Literal["auto"] | bool = setting(
         "a frozen network sees each image once, and training uses its features; auto: where that changes nothing"
     )

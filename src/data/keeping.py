@@ -1,0 +1,179 @@
+"""Pictures decoded once: what a training keeps of its images, decoded by all cores before it begins."""
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import RunError
+from ..tables import duration, gibibytes
+from .collection import ImageCollection
+from .defects import FoundFile
+from .kept_kinds import Kind, make_all
+from .kept_media import SHARE_OF_MEMORY, Disk, Memory, bytes_of, media
+from .picture_store import Record, Shelf, Store, Writer
+from .processes import map_files
+
+log = logging.getLogger(__name__)
+
+SAMPLE = 200
+"""Files whose headers say how much room all will take."""
+
+
+class Kept(NamedTuple):
+    """Pictures that are kept, for all processes of a training: of which kind, and where."""
+
+    kind: Kind
+    store: Store
+
+
+@dataclass
+class Wish:
+    """Files whose pictures are to be kept, and what of them is kept already."""
+
+    kind: Kind
+    files: list[FoundFile]
+    store: Store
+    known: dict[FoundFile, Record]
+
+    @property
+    def missing(self) -> list[FoundFile]:
+        return [file for file in self.files if file not in self.known]
+
+    def present(self) -> int:
+        """Return the bytes that are kept of these files."""
+        return sum(self.known[file].nbytes for file in self.files if file in self.known)
+
+    def estimate(self, root: Path) -> int:
+        """Return about how many bytes the missing ones will take."""
+        missing = self.missing
+        sample = missing[:: max(1, len(missing) // SAMPLE)]
+        sizes = [size for file in sample if (size := self.kind.estimate(root / file.path))]
+        return int(np.mean(sizes) * len(missing)) if sizes else 0
+
+
+def keep_pictures(root: Path, wanted: Sequence[tuple[Kind, Sequence[str]]], how: str, free: int) -> list[Kept]:
+    """Keep pictures of files below `root` as `data.cache=how` says, and say so in a line; return what is kept.
+
+    Whatever goes wrong with it, a training goes on without: its pixels are the same.
+
+    Args:
+        wanted: the paths of each kind; what comes first matters most, where there isn't room for all.
+        free: bytes of memory that this process can still take.
+    """
+    if how == "none":
+        return []
+    found = {path: file for _, paths in wanted for path in paths if (file := describe(root, path))}
+    why = "the cache folder can't be used" if how != "memory" else "this system has no memory for it (memfd)"
+    for medium in media(how, root, free):
+        try:
+            wishes = [make_wish(medium, kind, paths, found) for kind, paths in wanted]
+            fitting, why = choose(medium, wishes, root, how, free)
+            if fitting:
+                start = time.perf_counter()
+                decoded = fill(medium, fitting, root)
+                say(medium, fitting, decoded, time.perf_counter() - start, why)
+                for wish in fitting:
+                    medium.use(wish.store)
+                return [Kept(wish.kind, wish.store) for wish in fitting]
+        except (OSError, RunError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+    unwelcome = log.info if how == "auto" else log.warning
+    unwelcome("pictures are not kept: %s; each epoch decodes them (data.cache=%s)", why, how)
+    return []
+
+
+def describe(root: Path, path: str) -> FoundFile | None:
+    with suppress(OSError):
+        status = (root / path).stat()
+        return FoundFile(path, status.st_size, status.st_mtime_ns)
+    return None
+
+
+def make_wish(medium: Disk | Memory, kind: Kind, paths: Sequence[str], found: dict[str, FoundFile]) -> Wish:
+    store = medium.store(kind)
+    known = {} if store.mark.exists() else store.read_index()
+    return Wish(kind, [found[path] for path in paths if path in found], store, known)
+
+
+def choose(medium: Disk | Memory, wishes: Sequence[Wish], root: Path, how: str, free: int) -> tuple[list[Wish], str]:
+    """Return the wishes that there is room for, and why not all."""
+    room, why = medium.room(), ""
+    if how == "auto" and isinstance(medium, Disk):
+        room = min(room, int(SHARE_OF_MEMORY * free))
+    fitting: list[Wish] = []
+    taken, wanted = 0, 0
+    for wish in wishes:
+        size = wish.present() + wish.estimate(root)
+        if taken + size <= room:
+            fitting.append(wish)
+            taken += size
+        wanted += size
+    if wanted > taken:
+        why = f"they would take {gibibytes(wanted)}, and may take {gibibytes(room)}"
+    return fitting, why
+
+
+def fill(medium: Disk | Memory, wishes: Sequence[Wish], root: Path) -> int:
+    """Decode what is missing, each file once; return of how many files."""
+    if not any(wish.missing for wish in wishes):
+        return 0
+    with medium.alone(), ExitStack() as stack:
+        stores = list(dict.fromkeys(wish.store for wish in wishes))
+        medium.make_room(stores, sum(wish.present() + wish.estimate(root) for wish in wishes))
+        writers = {store: stack.enter_context(medium.writer(store)) for store in stores}
+        tasks: dict[FoundFile, dict[Kind, Writer]] = {}
+        for wish in wishes:
+            wish.known = wish.store.read_index()  # another run may have been here meanwhile
+            for file in wish.missing:
+                tasks.setdefault(file, {})[wish.kind] = writers[wish.store]
+        try:
+            map_files(partial(decode, root), list(tasks.items()), "Decoding images", lost=lambda _: [], taken=note)
+        except OSError:  # the disk is full: others need the room more
+            for store in stores:
+                medium.remove(store)
+            raise
+    return len(tasks)
+
+
+def decode(root: Path, task: tuple[FoundFile, dict[Kind, Writer]]) -> list[Record | None]:
+    """Decode a file and keep its pictures; None in place of one that can't be, which the training will say."""
+    file, wanted = task
+    pictures = zip(wanted.values(), make_all(root / file.path, list(wanted)), strict=True)
+    return [None if picture is None else writer.add(*picture) for writer, picture in pictures]
+
+
+def note(tasks: Sequence[tuple[FoundFile, dict[Kind, Writer]]], found: Sequence[list[Record | None]]) -> None:
+    """Enter what has been kept into the indexes of the stores."""
+    lines: dict[Writer, list[tuple[FoundFile, Record]]] = {}
+    for (file, wanted), records in zip(tasks, found, strict=True):
+        for writer, record in zip(wanted.values(), records, strict=False):  # none of a file that crashed its decoder
+            if record is not None:
+                lines.setdefault(writer, []).append((file, record))
+    for writer, entries in lines.items():
+        writer.note(entries)
+
+
+def say(medium: Disk | Memory, wishes: Sequence[Wish], decoded: int, seconds: float, why: str) -> None:
+    """Say in a line what is kept, where, and what it takes."""
+    counts: dict[str, int] = {}
+    for wish in wishes:
+        counts[wish.kind.what] = counts.get(wish.kind.what, 0) + len(wish.files)
+    size = sum(bytes_of(store) for store in {wish.store for wish in wishes})
+    kept = " and ".join(f"{count:,} {what}" for what, count in counts.items())
+    now = f"{decoded:,} images decoded in {duration(seconds)}" if decoded else "nothing to decode"
+    log.info("pictures kept %s, %s: %s; %s%s", medium, gibibytes(size), kept, now, f"; not all: {why}" if why else "")
+
+
+def open_shelf(found: ImageCollection, store: Store) -> Shelf | None:
+    """Return what a store has of the files of a collection; None where it can't be opened from here."""
+    try:
+        return Shelf(store, store.read_index(), [describe(found.root, path) for path in found.paths])
+    except OSError:
+        return None
