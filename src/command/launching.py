@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..activity import clear
 from ..errors import InputError, first_line
+from ..heap import keep_heap
 from ..ranks.joining import crew
 from ..ranks.place import is_follower
 from ..settings.composing import Composer, typed_words
@@ -29,6 +30,7 @@ def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]
     """
 
     def warned(cfg: DictConfig) -> Any:
+        keep_heap()  # here: a launcher may have started a process for this run
         logging.captureWarnings(True)
         return job(cfg)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import figures
 from ..analysis.classification import confusion_among, most_mistaken, per_class
-from ..analysis.intervals import FEW_TESTED, right_of
+from ..analysis.intervals import FEW_TESTED, right_of, said, wilson
 from ..analysis.metrics import SPLITS
 from ..analysis.tasks import ONE_CLASS, Task
 from ..callbacks.loggers import WHOLE_RUN, log_picture
@@ -106,11 +106,21 @@ def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task) -> None:
         log.info(
             "macro figures of the test set are averages over the %d of %d classes that have images", there, len(tested)
         )
+    _say_sample(metrics, folder, task)
     if "test/accuracy" in metrics and tested:
         say_interval(metrics["test/accuracy"], sum(tested))
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
     log.info("run folder   %s", folder.shown)
     log.info("TensorBoard  tensorboard --logdir %s", shlex.quote(folder.logdir))
+
+
+def _say_sample(metrics: Mapping[str, float], folder: RunFolder, task: Task) -> None:
+    """Say of how many training images the figures are, where they aren't of all."""
+    images, measured = folder.train_images
+    if not 0 < measured < images:
+        return
+    interval = f", accuracy {said(wilson(metrics['train/accuracy'], measured))}" if task is ONE_CLASS else ""
+    log.info("train figures are of a sample of %s of %s training images%s", f"{measured:,}", f"{images:,}", interval)
 
 
 def say_interval(accuracy: float, images: int, split: str = "test", *, own: bool = True) -> None:
