@@ -109,7 +109,8 @@ class RunFolder:
         """Create the folder and `run.json` with status `running`.
 
         Of a run that begins it keeps the number of `processes`, and the `batch_size` that `data.batch_size=auto` found.
-        `images` is how many each split has, `train_images_measured` of how many the figures `train/…` are.
+        `images` is how many each split has, `train_images_measured` of how many of them the figures `train/…` are
+        (None: a limit of the Trainer decides).
 
         The record of a `resumed` run is continued: its `resumed` lists when and how. Return what has changed since its
         last training, such as "torch went from 2.10 to 2.11". Raise `InputError` where the folder holds another run
@@ -127,9 +128,7 @@ class RunFolder:
             "processes": processes,
         }
         if images is not None:
-            record["images"] = dict(images)
-        if train_images_measured is not None:
-            record["train_images_measured"] = train_images_measured
+            record |= {"images": dict(images), "train_images_measured": train_images_measured}
         if batch_size is not None:
             record["batch_size"] = batch_size
         if resumed:

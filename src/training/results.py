@@ -7,7 +7,6 @@ from pathlib import Path
 
 import lightning as L
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .. import figures
@@ -70,7 +69,7 @@ def write_test(
     if whole:
         paths, targets = data.paths("test")[: len(predictions.targets)], predictions.targets
         folder.write_probabilities(paths, targets, data.class_names, predictions.logits, said)
-    log_picture(trainer, MATRIX, figures.to_image(matrix), int(folder.metrics()["best_epoch"]))
+    log_picture(trainer, MATRIX, matrix, int(folder.metrics()["best_epoch"]))
 
 
 def write_answers(
@@ -80,8 +79,8 @@ def write_answers(
     targets: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     names: Sequence[str],
-) -> Figure:
-    """Write predictions.csv, per_class.csv and the confusion matrix as a `picture`; return the matrix's figure.
+) -> NDArray[np.uint8]:
+    """Write predictions.csv, per_class.csv and the confusion matrix as a `picture`; return its pixels (H, W, 3).
 
     `targets` (N,) are those of the first N `paths`, `probabilities` (N, K).
     """
@@ -90,8 +89,8 @@ def write_answers(
     folder.write_per_class(per_class(targets, predicted, names))
     shown = most_mistaken(targets, predicted, len(names))
     counts = confusion_among(targets, predicted, shown, len(names))
-    matrix = figures.confusion_matrix(counts, [names[place] for place in shown], len(names))
-    figures.save(matrix, picture)
+    matrix = figures.to_image(figures.confusion_matrix(counts, [names[place] for place in shown], len(names)))
+    figures.save_image(matrix, picture)
     return matrix
 
 
