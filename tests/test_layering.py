@@ -10,7 +10,7 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
-    {"activity", "errors", "frames", "names", "tables"},
+    {"activity", "errors", "frames", "heap", "lean", "names", "tables"},
     {"files", "lists", "ranks"},
     {"logs"},
     {"figures"},

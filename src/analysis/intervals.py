@@ -48,8 +48,12 @@ def wilson(share: float, images: float, lowest: float = 0.0, highest: float = 1.
 
 def right_of(accuracy: float, images: int, are: str = "right") -> str:
     """Return `29 of 30 right: 0.967 (95 % interval 0.833 to 0.994)`, or what else they `are`."""
-    low, high = wilson(accuracy, images)
-    return f"{round(accuracy * images):,} of {images:,} {are}: {accuracy:.3f} (95 % interval {low:.3f} to {high:.3f})"
+    right = f"{round(accuracy * images):,} of {images:,} {are}"
+    return f"{right}: {accuracy:.3f} ({said(wilson(accuracy, images))})"
+
+
+def said(interval: Interval) -> str:
+    return f"95 % interval {interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def beside_guessing(accuracy: float, counts: Sequence[int]) -> str:

@@ -17,6 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..activity import clear
 from ..errors import InputError, first_line
+from ..heap import keep_heap
+from ..lean import import_leanly
 from ..ranks.joining import crew
 from ..ranks.place import is_follower
 from ..settings.composing import Composer, typed_words
@@ -29,6 +31,8 @@ def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]
     """
 
     def warned(cfg: DictConfig) -> Any:
+        keep_heap()  # here: a launcher may have started a process for this run
+        import_leanly()
         logging.captureWarnings(True)
         return job(cfg)
 

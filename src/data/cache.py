@@ -12,16 +12,25 @@ from ..files import replacing
 log = logging.getLogger(__name__)
 
 
-def cache_file(root: Path, name: str) -> Path | None:
-    """Return where to keep what belongs to the data set at `root`, in a file whose name ends in `name`.
+def cache_folder() -> Path | None:
+    """Return `RESLENS_CACHE`, or `reslens` in `XDG_CACHE_HOME` or ~/.cache; None where there is no home.
 
-    The folder is `RESLENS_CACHE`, or `reslens` in `XDG_CACHE_HOME` or ~/.cache
-    (https://specifications.freedesktop.org/basedir-spec/latest). None: there is no home, or it lies inside `root`.
+    (https://specifications.freedesktop.org/basedir-spec/latest)
     """
     try:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(os.environ.get("RESLENS_CACHE") or Path(base) / "reslens").expanduser().absolute()
+        return Path(os.environ.get("RESLENS_CACHE") or Path(base) / "reslens").expanduser().absolute()
     except RuntimeError:  # no home folder
+        return None
+
+
+def cache_file(root: Path, name: str) -> Path | None:
+    """Return where to keep what belongs to the data set at `root`, in a file whose name ends in `name`.
+
+    It lies in the `cache_folder`. None: there is none, or it lies inside `root`.
+    """
+    folder = cache_folder()
+    if folder is None:
         return None
     root = root.resolve()
     if folder.resolve().is_relative_to(root):

@@ -34,6 +34,8 @@ from .value_range import measure_range, of_channels, report_range, said_range
 
 UNTIL_FOUND = 32  # the batch size for `auto`, until the training has found how many images fit
 
+TRAIN_IMAGES_MEASURED = (1_000, 10_000)  # at least and at most
+
 
 class ImageDataModule(LightningDataModule):
     """Loaders of `(images uint8 (N, C, S, S), targets int64 (N,))`; training normalises them on the device.
@@ -242,6 +244,17 @@ class ImageDataModule(LightningDataModule):
 
     def size(self, split: str) -> int:
         return len(self.indices(split))
+
+    @property
+    def train_images_measured(self) -> int:
+        """How many training images are measured without augmentation, a stratified, seeded sample of them.
+
+        The figure is there for its distance from that of the validation images, whose own error is the larger one: with
+        three times as many, an interval of the gap is 15 % wider than with all. Of 1,000, an accuracy has a standard
+        error of at most 1.6 points, of 10,000 below 0.5. All would take a third of an epoch more.
+        """
+        fewest, most = TRAIN_IMAGES_MEASURED
+        return min(self.size("train"), max(fewest, min(3 * self.size("val"), most)))
 
     def indices(self, split: str) -> np.ndarray:
         """Return which of all images are in the split, sorted."""

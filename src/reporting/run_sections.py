@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
-from ..analysis.intervals import Interval
+from ..analysis.intervals import Interval, said, wilson
 from ..analysis.metrics import SPLITS, Metric
 from ..analysis.tasks import ONE_CLASS
 from ..command.next_steps import STEPS, filled_in
@@ -82,14 +82,26 @@ def _figures_said(run: Run) -> str:
     return (
         f"Measured without augmentation at epoch {best} of {epochs}, the best by {run.config.get('monitor')}. An "
         "interval tells what other test images like these could have given, not what another training would."
-        + macro
-        * (not tested.all())
+        + macro * (not tested.all())
+        + _sample_said(run)
     )
 
 
 def _early(run: Run) -> list[str]:
     why = run.record.get("stopped_early")
     return [f"Stopped early: {why}."] if isinstance(why, str) else []
+
+
+def _sample_said(run: Run) -> str:
+    """Say of how many training images the figures are, where they aren't of all."""
+    images, measured = run.folder.train_images
+    if not 0 < measured < images:
+        return ""
+    accuracy = run.metrics.get("train/accuracy")
+    interval = (
+        "" if accuracy is None or run.task is not ONE_CLASS else f" (accuracy: {said(wilson(accuracy, measured))})"
+    )
+    return f" Those of training images are of a sample, {measured:,} of {images:,}{interval}."
 
 
 # What was trained -----------------------------------------------------------------------------------------------------

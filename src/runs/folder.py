@@ -104,11 +104,13 @@ class RunFolder:
         processes: int = 1,
         batch_size: int | None = None,
         images: Mapping[str, int] | None = None,
+        train_images_measured: int | None = None,
     ) -> list[str]:
         """Create the folder and `run.json` with status `running`.
 
         Of a run that begins it keeps the number of `processes`, and the `batch_size` that `data.batch_size=auto` found.
-        `images` is how many each split has.
+        `images` is how many each split has, `train_images_measured` of how many of them the figures `train/…` are
+        (None: a limit of the Trainer decides).
 
         The record of a `resumed` run is continued: its `resumed` lists when and how. Return what has changed since its
         last training, such as "torch went from 2.10 to 2.11". Raise `InputError` where the folder holds another run
@@ -126,7 +128,7 @@ class RunFolder:
             "processes": processes,
         }
         if images is not None:
-            record["images"] = dict(images)
+            record |= {"images": dict(images), "train_images_measured": train_images_measured}
         if batch_size is not None:
             record["batch_size"] = batch_size
         if resumed:
@@ -317,6 +319,20 @@ class RunFolder:
             number = self.record()["processes"]
             return number if isinstance(number, int) and number >= 1 else None
         return None
+
+    @property
+    def train_images(self) -> tuple[int, int]:
+        """How many images were for training, and of how many of them the figures `train/…` are; 0 where nobody knows.
+
+        Runs of earlier versions measured at most 10,000, and have no number.
+        """
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            record = self.record()
+            images = record["images"]["train"]
+            measured = record.get("train_images_measured", min(images, 10_000))
+            if isinstance(images, int) and isinstance(measured, int):
+                return images, measured
+        return 0, 0
 
     def overrides(self) -> list[str] | None:
         """Return what was typed, such as `model=resnet50`; None where `.hydra/overrides.yaml` can't be read."""

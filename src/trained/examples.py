@@ -18,7 +18,6 @@ from ..errors import InputError
 from ..figures.style import printable
 from ..names import nfc
 from ..runs.saved_settings import known_settings
-from ..training.session import TRAIN_IMAGES_MEASURED
 from .checkpoint import Trained
 from .listing import SPLITS
 from .pictures import open_data
@@ -56,7 +55,7 @@ class Examples:
     @property
     def limit(self) -> int | None:
         """How many images a training measures at most; None: all."""
-        return TRAIN_IMAGES_MEASURED if self.own and self.split == "train" else None
+        return self.data.train_images_measured if self.own and self.split == "train" else None
 
     @cached_property
     def chosen(self) -> NDArray[np.int64]:

@@ -12,14 +12,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection
 
 from ..analysis.tasks import ONE_CLASS, Task
 from ..errors import RunError
 from ..networks import build_network, row_of
 from ..resuming.unfinished import gather, put_back, stay_in_epoch
 from .budget import share_of_time
-from .class_figures import class_figures
+from .class_figures import MeanLoss, class_figures
 from .mixing import Mixing
 from .optimizers import build_optimizer, build_schedule
 from .progressive import resized, share_done, side_at
@@ -88,8 +88,7 @@ class ImageClassifier(L.LightningModule):
         self.evaluated: tuple[str, ...] = ("test",)
         splits = ("train", "val", "test", "baseline", "best_train", "best_val")
         # `train` alone is a method of every module, hence the underscores.
-        # A loss that is not a number stays one: by itself the metric would leave it out of the mean.
-        self.losses = nn.ModuleDict({f"{split}_": MeanMetric(nan_strategy=math.nan) for split in splits})
+        self.losses = nn.ModuleDict({f"{split}_": MeanLoss() for split in splits})
         self.figures = nn.ModuleDict({f"{split}_": self.make_figures(split) for split in splits})
         self._mixing = None
         if mixup > 0 or cutmix > 0:
@@ -222,7 +221,8 @@ class ImageClassifier(L.LightningModule):
         self._check_finite(loss.detach(), batch_idx)
         self._measure("train", logits.detach(), targets, loss.detach())
         self.log("train/loss_step", loss.detach())
-        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        # A tensor of the CPU: Lightning would copy a number to the GPU, and wait for that.
+        self.log("lr", torch.tensor(self.trainer.optimizers[0].param_groups[0]["lr"]))
         return {"loss": loss, **self.batch_figures(logits.detach(), targets)}
 
     def _at_its_size(self, images: Tensor, batch_idx: int) -> Tensor:
@@ -258,7 +258,7 @@ class ImageClassifier(L.LightningModule):
 
         An empty batch adds nothing, but is logged: every process takes part in summing up over all of them.
         """
-        mean_loss = cast(MeanMetric, self.losses[f"{split}_"])
+        mean_loss = cast(MeanLoss, self.losses[f"{split}_"])
         figures = cast(MetricCollection, self.figures[f"{split}_"])
         if len(targets) > 0:
             mean_loss.update(loss, weight=self.weight_of(targets))

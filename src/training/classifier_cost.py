@@ -1,15 +1,19 @@
 """What a classifier costs, to use and to train: the contents of cost.json."""
 
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
+from ..cost.kept import kept
 from ..cost.latency import time_passes
 from ..cost.memory import peak_memory
 from ..cost.network import PRECISIONS, Progress, autocast, bare_copy, measure_cost, mebibytes, synchronise
 from ..errors import InputError
+from ..heap import is_kept
+from ..runs.provenance import provenance
 from .classifier import ImageClassifier
 from .hardware import describe_hardware
 from .optimizers import build_optimizer
@@ -31,12 +35,15 @@ def classifier_cost(
     budget: float | None = None,
     training_images_per_second: float | None = None,
     progress: Progress | None = None,
+    keep: bool = False,
 ) -> dict[str, Any]:
     """Return the contents of cost.json, measured on copies: `module` stays as it is.
 
     Args:
         budget: Seconds for the passes of inference, and as many at most for the steps of training; None times all
             hundred passes of both batch sizes.
+        keep: Take what was measured of the same network with the same settings on this machine today, and keep what is
+            measured now.
         training_images_per_second: What a run has measured itself; None times `SECONDS` of steps on random images.
 
     Returns:
@@ -49,26 +56,27 @@ def classifier_cost(
     if precision not in PRECISIONS:
         raise InputError(f"trainer.precision={precision} is not possible here: take auto or {', '.join(PRECISIONS)}")
     image = {key: module.hparams["architecture"][key] for key in ("image_size", "in_channels")}
-    cost = measure_cost(
-        module.network, **image, batch_size=batch_size, device=device, precision=precision,
-        memory_format=module.memory_format, budget=budget, progress=progress,
-    )  # fmt: skip
+    circumstances = {**image, **_circumstances(module, device, precision)}
 
     def make_step() -> Callable[..., None]:
         return training_step(private_copy(module, device, precision), device, precision, training_batch_size)
 
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        peak = peak_memory(lambda: _warmed_up(make_step()), lambda step: step(), device)
-        if training_images_per_second is None:
-            seconds = SECONDS if budget is None else min(SECONDS, budget)
+    def measure() -> dict[str, Any]:
+        cost = measure_cost(
+            module.network, **image, batch_size=batch_size, device=device, precision=precision,
+            memory_format=module.memory_format, budget=budget, progress=progress,
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            peak = peak_memory(lambda: _warmed_up(make_step()), lambda step: step(), device)
+        return cost | {"training_batch_size": training_batch_size, "training_peak_memory_mib": mebibytes(peak)}
+
+    depends_on = circumstances | _dependencies(module, batch_size, training_batch_size, budget)
+    cost = kept(depends_on, measure) if keep else measure()
+    if training_images_per_second is None:
+        seconds = SECONDS if budget is None else min(SECONDS, budget)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             training_images_per_second = _images_per_second(make_step(), training_batch_size, device, seconds, progress)
-    return cost | {
-        "training_batch_size": training_batch_size,
-        "training_images_per_second": round(training_images_per_second, 2),
-        "training_peak_memory_mib": mebibytes(peak),
-        **image,
-        **_circumstances(module, device, precision),
-    }
+    return cost | {"training_images_per_second": round(training_images_per_second, 2)} | circumstances
 
 
 def _circumstances(module: ImageClassifier, device: torch.device, precision: str) -> dict[str, Any]:
@@ -79,6 +87,24 @@ def _circumstances(module: ImageClassifier, device: torch.device, precision: str
         "precision": precision,
         "memory_format": str(module.memory_format).removeprefix("torch.").removesuffix("_format"),
         "torch": torch.__version__,
+    }
+
+
+def _dependencies(
+    module: ImageClassifier, batch_size: int, training_batch_size: int, budget: float | None
+) -> dict[str, Any]:
+    """Return what figures depend on besides what cost.json says of their circumstances."""
+    hardware, weights = describe_hardware(), module.network.named_parameters()
+    return {
+        "architecture": module.hparams["architecture"],
+        "weights": [(name, [*weight.shape], weight.requires_grad) for name, weight in weights],
+        "task": module.task.name,
+        "optimizer": module.hparams["optimizer"],
+        "batch_sizes": [batch_size, training_batch_size],
+        "budget": budget,
+        "machine": [socket.gethostname(), hardware["cpu"], hardware["cores"]],
+        "heap_kept": is_kept(),
+        **provenance(),
     }
 
 

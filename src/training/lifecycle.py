@@ -37,6 +37,7 @@ def on_record(parts: Parts, command: str, *, resumed: bool, again: str | None = 
         return
     if resumed:
         folder.clear(all_of_it=parts.checkpoint is None)
+    limited = parts.cfg.trainer.fast_dev_run or parts.cfg.trainer.limit_test_batches is not None
     changes = folder.start(
         command=command,
         seed=parts.cfg.seed,
@@ -45,6 +46,7 @@ def on_record(parts: Parts, command: str, *, resumed: bool, again: str | None = 
         processes=parts.trainer.world_size,
         batch_size=parts.found_batch_size,
         images={split: parts.data.size(split) for split in SPLITS},
+        train_images_measured=None if limited else parts.data.train_images_measured,
     )
     try:
         with folder.recorded():

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import lightning as L
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .. import figures
 from ..analysis.classification import confusion_among, most_mistaken, per_class
-from ..analysis.intervals import FEW_TESTED, beside_guessing, right_of
+from ..analysis.intervals import FEW_TESTED, beside_guessing, right_of, said, wilson
 from ..analysis.metrics import SPLITS
 from ..analysis.tasks import ONE_CLASS, Task
 from ..callbacks.loggers import WHOLE_RUN, log_picture
@@ -69,7 +68,7 @@ def write_test(
     if whole:
         paths, targets = data.paths("test")[: len(predictions.targets)], predictions.targets
         folder.write_probabilities(paths, targets, data.class_names, predictions.logits, said)
-    log_picture(trainer, MATRIX, figures.to_image(matrix), int(folder.metrics()["best_epoch"]))
+    log_picture(trainer, MATRIX, matrix, int(folder.metrics()["best_epoch"]))
 
 
 def write_answers(
@@ -79,8 +78,8 @@ def write_answers(
     targets: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     names: Sequence[str],
-) -> Figure:
-    """Write predictions.csv, per_class.csv and the confusion matrix as a `picture`; return the matrix's figure.
+) -> NDArray[np.uint8]:
+    """Write predictions.csv, per_class.csv and the confusion matrix as a `picture`; return its pixels (H, W, 3).
 
     `targets` (N,) are those of the first N `paths`, `probabilities` (N, K).
     """
@@ -89,8 +88,8 @@ def write_answers(
     folder.write_per_class(per_class(targets, predicted, names))
     shown = most_mistaken(targets, predicted, len(names))
     counts = confusion_among(targets, predicted, shown, len(names))
-    matrix = figures.confusion_matrix(counts, [names[place] for place in shown], len(names))
-    figures.save(matrix, picture)
+    matrix = figures.to_image(figures.confusion_matrix(counts, [names[place] for place in shown], len(names)))
+    figures.save_image(matrix, picture)
     return matrix
 
 
@@ -105,6 +104,7 @@ def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task, seen: It
         log.info(
             "macro figures of the test set are averages over the %d of %d classes that have images", there, len(tested)
         )
+    _say_sample(metrics, folder, task)
     if "test/accuracy" in metrics and tested:
         say_interval(metrics["test/accuracy"], tested)
     log.info("best epoch   %d of %d", metrics["best_epoch"], metrics["epochs"])
@@ -113,6 +113,15 @@ def sum_up(metrics: Mapping[str, float], folder: RunFolder, task: Task, seen: It
     log.info("run folder   %s", folder.shown)
     for line in seen:
         log.info("%s", line)
+
+
+def _say_sample(metrics: Mapping[str, float], folder: RunFolder, task: Task) -> None:
+    """Say of how many training images the figures are, where they aren't of all."""
+    images, measured = folder.train_images
+    if not 0 < measured < images:
+        return
+    interval = f", accuracy {said(wilson(metrics['train/accuracy'], measured))}" if task is ONE_CLASS else ""
+    log.info("train figures are of a sample of %s of %s training images%s", f"{measured:,}", f"{images:,}", interval)
 
 
 def say_interval(accuracy: float, counts: Sequence[int], split: str = "test", *, own: bool = True) -> None:

@@ -2,9 +2,10 @@
 
 import numpy as np
 from sklearn.metrics import confusion_matrix as expected
+from sklearn.metrics import precision_recall_fscore_support
 
 from src.analysis import classification
-from src.analysis.classification import confusion_among, confusion_matrix, most_mistaken, surest_mistakes
+from src.analysis.classification import confusion_among, confusion_matrix, most_mistaken, per_class, surest_mistakes
 
 
 def test_few_classes_are_all_there() -> None:
@@ -38,3 +39,13 @@ def test_the_surest_mistakes_come_first() -> None:
     assert surest_mistakes(shares, targets, 3).tolist() == [3, 1, 4]
     assert surest_mistakes(shares, targets, 9).tolist() == [3, 1, 4, 2]
     assert surest_mistakes(shares, shares.argmax(axis=1), 9).tolist() == []
+
+
+def test_figures_of_classes_are_scikit_learns_to_the_bit() -> None:
+    random = np.random.default_rng(0)
+    for images in (1, 5, 300):
+        targets, predicted = random.integers(0, 6, images), random.integers(0, 5, images)  # the last one is never said
+        table = per_class(targets, predicted, list("abcdef"))
+        theirs = precision_recall_fscore_support(targets, predicted, labels=range(6), zero_division=0)
+        for name, values in zip(("precision", "recall", "f1", "support"), theirs, strict=True):
+            np.testing.assert_array_equal(table[name], values)

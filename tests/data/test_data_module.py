@@ -131,6 +131,15 @@ def test_evaluation_subset(make_module, folder):
     assert len(read(data.evaluation_dataloader("train", limit=1000))[1]) == data.size("train")
 
 
+@pytest.mark.parametrize(
+    ("train", "val", "measured"), [(900, 100, 900), (2430, 270, 1000), (5000, 900, 2700), (90_000, 10_000, 10_000)]
+)
+def test_training_images_are_measured_on_three_times_as_many_as_validation_has(make_module, train, val, measured):
+    data = make_module("digits", in_channels=1)
+    data.splits = {"train": np.arange(train), "val": np.arange(val), "test": np.arange(10)}
+    assert data.train_images_measured == measured
+
+
 def test_sample(make_module, folder):
     data = make_module(root=folder, augment=AUGMENT)
     data.setup()

@@ -1,5 +1,6 @@
 """One run on one page: from its folder alone, whatever it left there."""
 
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -49,6 +50,7 @@ def test_what_a_reader_finds(run: RunFolder) -> None:
     edit_json(run.metrics_file, best_epoch=2, baseline__accuracy=0.4)
     edit_json(run.record_file, images={"train": 1204, "val": 12, "test": 30})
     text = page(run)
+    assert "of a sample" not in text
     assert "29 of 30 test images right: 0.967 (95 % interval 0.833 to 0.994)." in text
     assert "Before training the accuracy was 0.400." in text
     assert "So few test images say little" in text
@@ -71,6 +73,18 @@ def test_what_a_reader_finds(run: RunFolder) -> None:
         "Grad-CAM of fixed validation images after epoch 10; the best checkpoint is of epoch 2",
     ]
     assert "http" not in html.replace("http-equiv", "")
+
+
+def test_a_page_says_of_how_many_training_images_the_figures_are(run: RunFolder) -> None:
+    edit_json(run.metrics_file, train__accuracy=0.9)
+    edit_json(run.record_file, images={"train": 1204, "val": 12, "test": 30}, train_images_measured=1000)
+    said = "Those of training images are of a sample, 1,000 of 1,204 (accuracy: 95 % interval 0.880 to 0.917)."
+    assert said in page(run)
+    record = run.record() | {"train_images_measured": None}  # `trainer.limit_test_batches` has decided
+    run.record_file.write_text(json.dumps(record))
+    assert "of a sample" not in page(run)
+    edit_json(run.record_file, images={"train": 20_000, "val": 12, "test": 30})  # an earlier version had no number
+    assert "are of a sample, 10,000 of 20,000" in page(run)
 
 
 def test_nothing_is_said_of_the_place_where_it_lies(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

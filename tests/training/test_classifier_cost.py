@@ -2,11 +2,13 @@
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from src.cost import network
 from src.cost.network import count_parameters
 from src.errors import InputError
 from src.training import classifier_cost as cost
@@ -74,3 +76,39 @@ def test_images_per_second_are_counted_from_the_steps(monkeypatch: pytest.Monkey
 def test_an_unknown_precision_is_told() -> None:
     with pytest.raises(InputError, match=r"trainer.precision=int8 is not possible here: take auto or 32-true"):
         cost_of(classifier(), precision="int8")
+
+
+def test_what_was_measured_today_is_taken_again_only_of_the_same_network_and_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Speed in training is the run's own; everything that the rest depends on makes it another measurement."""
+    monkeypatch.setenv("RESLENS_CACHE", str(tmp_path))
+    measured: list[int] = []
+    passes = cost.time_passes
+    monkeypatch.setattr(network, "time_passes", lambda *some, **more: measured.append(0) or passes(*some, **more))
+
+    def figures(module: ImageClassifier, speed: float = 1.0, **settings: Any) -> dict[str, Any]:
+        given = {"batch_size": 2, "training_batch_size": 2, "precision": "32-true"} | settings
+        return cost.classifier_cost(
+            module, device=CPU, budget=0.1, training_images_per_second=speed, keep=True, **given
+        )
+
+    first = figures(classifier())
+    assert len(measured) == 2
+    assert figures(classifier(), 7.0) == first | {"training_images_per_second": 7.0}
+    assert len(measured) == 2
+    for others in (
+        {"batch_size": 3},
+        {"training_batch_size": 3},
+        {"precision": "bf16-mixed"},
+        {"module": classifier(freeze="backbone")},
+    ):
+        before = len(measured)
+        figures(**{"module": classifier()} | others)  # type: ignore[arg-type]
+        assert len(measured) == before + 2, others
+    torch.set_num_threads(threads := torch.get_num_threads() % 2 + 1)
+    try:
+        assert figures(classifier())["threads"] == threads
+        assert len(measured) == 12
+    finally:
+        torch.set_num_threads(threads % 2 + 1)
