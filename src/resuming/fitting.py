@@ -26,7 +26,8 @@ AVERAGES = ({"momentum_buffer"}, {"step", "exp_avg", "exp_avg_sq"})
 def check_state(content: dict[str, Any], own: nn.Module) -> None:
     """Raise `SavedFileError` unless the weights have the names, shapes and kinds of numbers of `own`."""
     expected = own.state_dict()
-    for given in filter(None, (content["state_dict"], content.get("current_model_state"))):
+    states = [content["state_dict"], content.get("current_model_state")]
+    for given in (state for state in states if state is not None):
         for name in sorted(given.keys() ^ expected.keys()):
             raise SavedFileError(f"{named(name)} is not in both, or of another shape")
         for name, tensor in expected.items():
