@@ -4,7 +4,8 @@ import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason as Reason
 
-from ..settings.schema.training import FALLING
+FALLING = ("cosine", "onecycle")
+"""Schedules that end at their lowest rate where the epochs are known."""
 
 
 def stopped_early(trainer: L.Trainer, epochs: int, schedule: str) -> str | None:
