@@ -27,6 +27,7 @@ from ..callbacks.history import History
 from ..callbacks.test_outputs import Predictions
 from ..callbacks.throughput import Throughput
 from ..data import ImageDataModule
+from ..data.module import MOST_MEASURED
 from ..errors import InputError, first_line
 from ..networks import NETWORKS, build_network
 from ..networks.pretrained import Fit, check_fit, fit_weights
@@ -130,6 +131,8 @@ def assemble(
         limited=cfg.trainer.fast_dev_run or cfg.trainer.limit_train_batches is not None,
     )
     find_images(data, cfg.model.num_classes)
+    if crew().share("sample", lambda: checkpoint is not None and folder.is_of_earlier_sample):
+        data.fewest_measured = MOST_MEASURED
     module = build_module(
         plan,
         class_names=data.class_names,
