@@ -321,6 +321,13 @@ class RunFolder:
         return None
 
     @property
+    def is_of_earlier_sample(self) -> bool:
+        """Whether an earlier version began the run, which measured all training images up to 10,000."""
+        with suppress(OSError, ValueError):
+            return "train_images_measured" not in self.record()
+        return False
+
+    @property
     def train_images(self) -> tuple[int, int]:
         """How many images were for training, and of how many of them the figures `train/…` are; 0 where nobody knows.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..data import ImageDataModule
 from ..data.datasets import ImageDataset, ImageLoader
+from ..data.module import MOST_MEASURED
 from ..data.splits import stratified_subset
 from ..errors import InputError
 from ..figures.style import printable
@@ -138,6 +139,8 @@ def open_own(trained: Trained, settings: Mapping[str, Any] | None = None) -> Ima
             f"{listed(trained.class_names)}: say data.root=FOLDER of the images that it was trained on"
         )
     data.num_workers = settings.get("num_workers", data.num_workers)
+    if trained.run.is_of_earlier_sample:
+        data.fewest_measured = MOST_MEASURED
     return data
 
 

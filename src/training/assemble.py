@@ -28,6 +28,7 @@ from ..callbacks.test_outputs import Predictions
 from ..callbacks.throughput import Throughput
 from ..data import ImageDataModule
 from ..data.keeping import Kept
+from ..data.module import MOST_MEASURED
 from ..errors import InputError, first_line
 from ..networks import NETWORKS, build_network
 from ..networks.pretrained import Fit, check_fit, fit_weights
@@ -143,6 +144,8 @@ def assemble(
     )
     find_images(data, cfg.model.num_classes)
     keep_pictures(data, trainer)
+    if crew().share("sample", lambda: checkpoint is not None and folder.is_of_earlier_sample):
+        data.fewest_measured = MOST_MEASURED
     module = build_module(
         plan,
         class_names=data.class_names,

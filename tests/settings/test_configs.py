@@ -244,7 +244,7 @@ def test_one_value_serves_all_channels_and_three_become_one(
         ("data.root=5", "data.root=5 names no folder: say data.root=FOLDER"),
         ("data.root=null", "data.root=null names no folder: say data.root=FOLDER"),
         ("data.in_channels=true", "data.in_channels=true is not possible: take a whole number between 1 and 1024"),
-        ("data.augment=3", "data.augment=3 is not possible: take null, or settings such as flip"),
+        ("data.augment=3", "data.augment=3 is not possible: take null, or settings such as {flip:true,shift:2}"),
         ("data.augment={flop: true}", "data.augment.flop is unknown; nearest: flip"),
         ("data.augment={scale: 0}", "data.augment.scale=0 is not possible: take a number between 0.01 and 1"),
         ("data.folds=5", "data.folds=5 data.fold=null is not possible"),
