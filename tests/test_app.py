@@ -79,7 +79,7 @@ def test_a_taken_port_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["checkpoint=nowhere"], "checkpoint=nowhere does not exist: name a run folder"),
+        (["checkpoint=nowhere"], "checkpoint=nowhere does not exist: name a run ("),
         (["checkpoint=[a,b,c]"], "checkpoint=[a,b,c] names 3 networks: name one, or two as [A,B]"),
         (["checkpoint=null"], "checkpoint=null names nothing"),
         ([], "checkpoint=last: there is no run with a checkpoint below outputs/ yet"),

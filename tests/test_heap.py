@@ -36,6 +36,7 @@ def run(code: str, *argv: str, **environment: str) -> list[str]:
     return result.stdout.split()
 
 
+@pytest.mark.slow  # on a busy machine it once found pages as new as before
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
 def test_what_is_freed_is_there_for_the_next_batch() -> None:
     """Without it, each of 20 tensors is made of new pages."""

@@ -90,7 +90,7 @@ def test_hparams_compare_the_runs(ask: Callable[..., Any]) -> None:
     names = {info["name"] for info in experiment["hparamInfos"]}
     assert names == {
         "model.name", "data.name", "data.image_size", "data.batch_size", "*optimizer.lr", "optimizer.lr",
-        "trainer.max_epochs", "model.freeze", "seed", "trainer",
+        "trainer.max_epochs", "model.freeze", "seed", "trainer", "recipe",
     }  # fmt: skip
     metrics = {info["name"]["tag"].removeprefix("whole_run/") for info in experiment["metricInfos"]}
     assert metrics == {

@@ -159,7 +159,7 @@ def test_what_does_not_fit_the_run_changes_nothing(photos: Path, tmp_path: Path)
     RunFolder(tmp_path / "run").metrics_file.unlink()
     result = run_here("resume=run", "trainer.max_epochs=1", cwd=tmp_path)
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
-    assert "trainer.max_epochs=1 is too few: 2 epochs are done already" in result.stderr
+    assert "trainer.max_epochs=1 is too few, as 2 epochs are done already" in result.stderr
     settings = RunFolder(tmp_path / "run").hydra / "config.yaml"
     for text in ("", "a: [", "- 1\n", "model: ${nowhere}\n", "\0"):
         settings.write_text(text)

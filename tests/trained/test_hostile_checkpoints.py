@@ -20,7 +20,7 @@ from src.networks.pretrained import read_weights
 from src.networks.saved import SavedFileError, load_saved
 from src.resuming.starting_point import last_whole
 from src.runs.folder import RunFolder
-from src.trained.checkpoint import load_trained
+from src.trained.checkpoint import REMEDY, load_trained
 from src.training.session import run_training
 from tests.support.command_line import run_here
 from tests.support.hostile_files import CODE, FILES, Content, archive
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(name: str, good: Content, tmp_p
     line = refused(load_trained, tmp_path / "bad.ckpt")
     assert name not in AT_ONCE or time.perf_counter() - start < 1
     assert line.startswith(f"checkpoint={tmp_path / 'bad.ckpt'} ")
-    assert line.endswith("name a run folder, or its checkpoints/best.ckpt")
+    assert line.endswith(REMEDY)
     if name.startswith(("code", "bomb")) and name not in TOLD_OTHERWISE:
         assert f"is not safe to load ({'it asks for ' if name.startswith('code') else ''}" in line
 

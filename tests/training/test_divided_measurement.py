@@ -114,7 +114,7 @@ def test_figures_are_those_of_scikit_learn(config: Config, digits_run: Path) -> 
     ((first, _),) = measured(cfg, digits_run, [101])
     predicted, figures = first.probabilities.argmax(1), first.figures
     assert figures["test/accuracy"] == pytest.approx((predicted == first.targets).mean())
-    assert 0.4 < figures["test/accuracy"] < 0.9  # nothing is as it is by chance, or with any network
+    assert 0.4 < figures["test/accuracy"] < 0.99  # nothing is as it is by chance, or with any network
     for name, score in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
         expected = score(first.targets, predicted, average="macro", zero_division=0)
         assert figures[f"test/{name}"] == pytest.approx(expected)
