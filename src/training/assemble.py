@@ -45,6 +45,7 @@ from .hardware import uses_cuda
 from .optimizers import check_optimization, plan_optimization
 from .precision import choose_memory_format, choose_precision, weight_uses
 from .processes import keep_global_batch, leave_signals_to_us, settle_processes
+from .progressive import check_sides
 from .tasks import parts_of
 from .transfer import as_begun, features_stay_the_same, read_pretrained, resolve_architecture
 
@@ -125,6 +126,9 @@ def assemble(
     layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
     plan = plan_training(as_begun(cfg.model, checkpoint), cfg.data, cfg.trainer, cfg.memory_format, layer)
     check_optimization(settings["optimizer"], settings["scheduler"])
+    check_sides(
+        plan.architecture, cfg.data.in_channels, cfg.data.image_size, OmegaConf.select(cfg, "progressive_size") or 1.0
+    )
     if OmegaConf.select(cfg, "head_first") and plan.pretrained is None:
         raise InputError("head_first=true fits the head to pretrained features: say weights=…, or leave it out")
     task = task_of(settings["data"])

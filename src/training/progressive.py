@@ -7,10 +7,14 @@ mismatch that FixRes (Touvron et al. 2019, https://arxiv.org/abs/1906.06423) rep
 """
 
 import math
+from typing import Any
 
 import lightning as L
+import torch
 from torch import Tensor
 
+from ..errors import InputError
+from ..networks import build_network
 from .budget import share_of_time
 
 AT_FIRST, AT_LAST = 0.5, 0.2
@@ -40,6 +44,23 @@ def unit_of(full: int) -> int:
 def sides(full: int, start: float) -> list[int]:
     """Return all sides that a training has, from the first to the full one."""
     return sorted({side_at(step / 1000, full, start) for step in range(1001)})
+
+
+def check_sides(architecture: dict[str, Any], in_channels: int, full: int, start: float) -> None:
+    """Raise `InputError` where the network can't take one of the smaller images, as its head is made for one size."""
+    smaller = sides(full, start)[:-1]
+    if not smaller:
+        return
+    with torch.device("meta"):
+        network = build_network(**architecture | {"num_classes": architecture["num_classes"] or 2}).eval()
+        for side in smaller:
+            try:
+                network(torch.empty(1, in_channels, side, side))
+            except (RuntimeError, ValueError) as error:
+                raise InputError(
+                    f"progressive_size={start:g} begins with images of {smaller[0]} pixels, and {architecture['name']} "
+                    f"for {full} takes none of {side}: say progressive_size=1, or take another network"
+                ) from error
 
 
 def share_done(trainer: L.Trainer, batch_idx: int) -> float:

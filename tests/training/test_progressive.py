@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from src.training.progressive import resized, side_at, sides
+from src.errors import InputError
+from src.training.progressive import check_sides, resized, side_at, sides
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,11 @@ def test_images_become_smaller_and_not_aliased() -> None:
     assert int(small.min()) > 60
     assert int(small.max()) < 140
     assert resized(stripes, 32) is stripes
+
+
+def test_a_network_whose_head_is_made_for_one_size_is_refused_before_anything_is_read() -> None:
+    architecture = {"name": "simple_cnn", "num_classes": None, "in_channels": 3}
+    with pytest.raises(InputError, match="and simple_cnn for 32 takes none of 16: say progressive_size=1"):
+        check_sides(architecture | {"image_size": 32}, 3, 32, 0.5)
+    check_sides(architecture | {"image_size": 32}, 3, 32, 1.0)
+    check_sides(architecture | {"name": "resnet18", "image_size": 8}, 3, 8, 0.5)
