@@ -221,14 +221,14 @@ def test_mlflow_has_each_run_of_a_sweep_and_one_that_goes_on(tmp_path: Path) -> 
     experiment = client.get_experiment_by_name("reslens")
     assert experiment is not None
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) == {"digits/simple_cnn/mine", "sweeps/two/0", "sweeps/two/1"}
+    assert set(runs) == {"digits/simple_cnn/mine", "sweeps/two/0_seed=1", "sweeps/two/1_seed=2"}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     mine = runs["digits/simple_cnn/mine"]
     folder = tmp_path / "outputs" / "digits" / "simple_cnn" / "mine"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert mine.data.metrics["whole_run/test_accuracy"] == pytest.approx(metrics["test/accuracy"])
     assert (mine.data.params["trainer.max_epochs"], mine.data.tags["trainer.max_epochs"]) == ("1", "2")
-    assert [runs[f"sweeps/two/{n}"].data.params["seed"] for n in (0, 1)] == ["1", "2"]
+    assert [runs[f"sweeps/two/{n}_seed={n + 1}"].data.params["seed"] for n in (0, 1)] == ["1", "2"]
     history = client.get_metric_history(mine.info.run_id, "val/accuracy")
     with (folder / "metrics.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
