@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 WAIT = 60_000
 """Milliseconds: a machine on which other tests run may take its time, and a test that passes doesn't."""
 
@@ -41,9 +43,12 @@ class Visitor:
         self.page.locator("input[type=file]").set_input_files([str(file) for file in files])
 
     def card(self, name: str) -> Any:
-        """The card of the picture called `name`, as soon as it is there."""
+        """The card of the picture called `name`, as soon as it is there.
+
+        While Streamlit draws the page anew, a card stands in its old place and in its new one for a moment.
+        """
         card = self.page.locator(".rl-card").filter(has=self.page.get_by_text(name, exact=True))
-        card.wait_for()
+        pytest.importorskip("playwright.sync_api").expect(card).to_have_count(1, timeout=WAIT)
         return card
 
     def first(self, name: str, network: int = 0) -> str:
