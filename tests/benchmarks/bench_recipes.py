@@ -56,7 +56,7 @@ ALL: dict[str, tuple[str, ...]] = {"plain": PLAIN, "fast": FAST, "strong": STRON
 
 WORKS = {
     "cifar10": Work(
-        ("data=cifar10", "model=cifar_resnet20"),
+        ("data=cifar10", "model=cifar_resnet20", "data.val_fraction=0.04"),
         10,
         None,
         ALL | {"ema": ("ema=0.998",), "fast at full size": (*FAST, "progressive_size=1.0")},
@@ -79,7 +79,9 @@ WORKS = {
             "strong": STRONG,
         },
     ),
-    "resnet18": Work(("data=cifar10", "model=resnet18"), 10, 10_000, {"plain": PLAIN, "fast": FAST}),
+    "resnet18": Work(
+        ("data=cifar10", "model=resnet18", "data.val_fraction=0.04"), 10, 10_000, {"plain": PLAIN, "fast": FAST}
+    ),
 }
 
 
