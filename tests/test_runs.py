@@ -80,6 +80,11 @@ def test_the_table_on_screen_fits(here: Path, width: int, monkeypatch: pytest.Mo
     assert lines[2].endswith("-m src.runs prune")
 
 
+def test_what_is_next_is_about_the_same_runs(here: Path) -> None:
+    last = run_here("status=finished", "model.width=4", "sort=name", cwd=here, verb="runs").stdout.splitlines()[-1]
+    assert last.endswith("-m src.runs prune status=finished model.width=4")
+
+
 def test_a_run_that_is_at_work_is_running(here: Path) -> None:
     with locked(here / HERE / "killed"):
         assert names("status=running", cwd=here) == ["killed"]

@@ -26,7 +26,7 @@ STEPS: Mapping[str, Sequence[str]] = {
     "explain": ("explain checkpoint={run} faithfulness=true", "app checkpoint={checkpoint}"),
     "audit": ("audit {data} fix=copies", "train {data}"),
     "benchmark": ("train model={model}",),
-    "runs": ("report runs={folder}", "runs prune {place}"),
+    "runs": ("report runs={folder}", "runs prune {chosen}"),
     "export": ("python {folder}/example.py PICTURE",),
     "adopt": ("evaluate checkpoint={folder} data=folder data.root=PHOTOS", "predict checkpoint={folder} images=PHOTOS"),
 }

@@ -17,7 +17,6 @@ from ..errors import InputError
 from ..files import write_text
 from ..logs import escaped, while_read
 from ..runs.contents import UnusableError, read_bytes
-from ..runs.named import OUTPUTS
 from ..tables import WIDTH, as_text, on_disk
 from .entry import Entry
 from .pruning import KINDS, plan, prune
@@ -48,8 +47,7 @@ def show(entries: Sequence[Entry], known: int, root: Path, output: str | None) -
     _print(runs_table(entries, width := _width()), width)
     log.info("\n%s, %s", _count(len(entries)), on_disk(sum(entry.size for entry in entries)))
     several = sum(entry.value is not None for entry in entries) > 1
-    place = [] if root == OUTPUTS else [f"runs={root}"]
-    filled: dict[str, Any] = {"place": place} | ({"folder": str(root)} if several else {})
+    filled: dict[str, Any] = {"chosen": _typed("sort")} | ({"folder": str(root)} if several else {})
     say_next("runs", **filled)
 
 
@@ -88,15 +86,15 @@ def show_pruning(entries: Sequence[Entry], root: Path, kinds: Sequence[str], *, 
     for kind in kinds:
         if sizes[kind]:
             log.info("  %s  %s", KINDS[kind].title.ljust(9), KINDS[kind].remedy)
-    log.info("%s%s", "next".ljust(13), " ".join([how_to_start("runs"), "prune", *_typed(), "delete=true"]))
+    words = [how_to_start("runs"), "prune", *map(shlex.quote, _typed("prune", "delete")), "delete=true"]
+    log.info("%s%s", "next".ljust(13), " ".join(words))
 
 
-def _typed() -> list[str]:
-    """Return what was typed besides `prune`, as a shell gives it to a command: it counts for what is deleted, too."""
+def _typed(*but: str) -> list[str]:
+    """Return what was typed besides these settings: which runs are meant counts for what is deleted, too."""
     words = sys.orig_argv
     verb = next((place for place, word in enumerate(words) if word.rpartition(".")[2] == "runs"), len(words))
-    others = (word for word in words[verb + 1 :] if word.partition("=")[0] not in ("prune", "delete"))
-    return [shlex.quote(word) for word in others]
+    return [word for word in words[verb + 1 :] if word.partition("=")[0] not in but]
 
 
 def _size(size: int) -> Text:

@@ -55,11 +55,11 @@ def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
         return []
     caption = (
         "Are the maps true? Areas under the curves of deletion (less is better) and insertion, and ROAD: the map, "
-        "then random and centre blob; and in how many of the three the map is better (95 % interval of the paired "
-        "difference), from python -m src.explain checkpoint=RUN faithfulness=true"
+        "then random and centre blob; and in how many of the three the map is better than each (95 % interval of the "
+        "paired difference), from python -m src.explain checkpoint=RUN faithfulness=true"
     )
     columns = ["model", "maps", "runs × images", "deletion", "insertion", "ROAD"]
-    table = Table(caption, [*columns, *(f"better than {name}" for name in BASELINES)], rows, text_columns=2)
+    table = Table(caption, [*columns, f"better than {' / '.join(BASELINES)}"], rows, text_columns=2)
     lacking = [f"Can't be read: {'; '.join(damaged)}."] if damaged else []
     tables = [table] if rows else []
     if sane:
@@ -106,14 +106,14 @@ def _row(label: str, found: Sequence[Measured]) -> list[str]:
     better = []
     for name in BASELINES:
         count = fmean(sum(one.verdicts[measure, name] == "better" for measure in MEASURES) for one in found)
-        better.append(f"{count:.3g} of {len(MEASURES)}")
+        better.append(f"{count:.3g}")
     images = sorted({one.images for one in found})
     return [
         label,
         f"{found[0].method}, {found[0].layer}",
         f"{len(found)} × {'–'.join(map(str, images))}",
         *cells,
-        *better,
+        f"{' / '.join(better)} of {len(MEASURES)}",
     ]
 
 

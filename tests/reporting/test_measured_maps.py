@@ -45,7 +45,7 @@ def test_one_row_a_model_with_the_mean_over_its_runs(sweep: Path) -> None:
     cells = [cell.strip().replace("\\", "") for cell in row.strip("|").split("|")]
     assert cells[:4] == ["resnet18", "gradcam, layer4", "2 × 200", "0.300 / 0.500 / 0.500"]
     # One of the two runs is better by all three measures, the other by insertion alone.
-    assert cells[6:] == ["2 of 3", "2 of 3", "2 of 3"]
+    assert cells[6:] == ["2 / 2 / 2 of 3"]
     assert "Are the maps true?" in (sweep / "report/report.html").read_text()
 
 
