@@ -8,6 +8,7 @@ ROOT = Path(__file__).parent.parent
 
 HEAVY = (
     "scipy.signal",
+    "scipy.optimize",
     "scipy.stats",
     "sklearn",
     "joblib",
