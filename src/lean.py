@@ -1,8 +1,9 @@
 """What libraries import and a command never uses, imported only where it is used after all.
 
 torchmetrics imports all of SciPy's signal processing for its audio metrics, grad-cam scikit-learn for its kernels:
-together a second of each command. And what is collected as garbage while libraries are imported, where next to nothing
-is: each collection looks at all that is there already, another second.
+together a second of each command. torch imports its compiler, with SymPy and Triton, to say that an optimizer's step is
+not compiled: another second. And so long takes what is collected as garbage while libraries are imported, where next to
+nothing is: each collection looks at all that is there already.
 """
 
 import atexit
@@ -10,13 +11,21 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import wraps
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from inspect import isfunction
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
-UNUSED: Mapping[str, Sequence[str]] = {"torchmetrics": ["scipy.signal"], "pytorch_grad_cam": ["sklearn.decomposition"]}
+COMPILER = "torch._dynamo"
+
+UNUSED: Mapping[str, Sequence[str]] = {
+    "torchmetrics": ["scipy.signal"],
+    "pytorch_grad_cam": ["sklearn.decomposition"],
+    "torchvision.ops.roi_align": [f"{COMPILER}.utils"],
+}
 """Library -> modules that it takes functions and classes from while it is imported, and calls none of."""
 
 LARGE = ("torch", "lightning")
@@ -26,7 +35,7 @@ LARGE = ("torch", "lightning")
 def import_leanly() -> None:
     """Let the libraries of `UNUSED` be imported without what they don't use, in a process that is a verb's own.
 
-    `LARGE` ones are imported `uncollected`.
+    `LARGE` ones are imported `uncollected`, and in place of torch's compiler a stand-in, until it is needed.
     """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
@@ -76,6 +85,11 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if fullname == COMPILER and not _Compiler.is_needed:
+            return ModuleSpec(fullname, _StandIn(), is_package=True)
+        if fullname.startswith(f"{COMPILER}.") and isinstance(sys.modules.get(COMPILER), _Compiler):
+            real_compiler()
+            return ModuleSpec(fullname, _There(import_module(fullname)))
         if fullname not in UNUSED and fullname not in LARGE:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -99,3 +113,70 @@ class _Leanly(Loader):
     def exec_module(self, module: ModuleType) -> None:
         with put_off(self._names), uncollected() if self._large else nullcontext():
             self._loader.exec_module(module)
+
+
+# torch's compiler -----------------------------------------------------------------------------------------------------
+
+
+class _Compiled(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return _Compiler.is_needed and isinstance(instance, real_compiler().OptimizedModule)
+
+
+class _Compiler(ModuleType):
+    """What torch and Lightning want of `torch._dynamo` where nothing is compiled; all else is the real one's."""
+
+    is_needed: ClassVar = False
+
+    class OptimizedModule(metaclass=_Compiled):
+        """What `torch.compile` returns: nothing is, until something is compiled."""
+
+    @staticmethod
+    def graph_break(*args: Any, **settings: Any) -> None:
+        if _Compiler.is_needed:
+            real_compiler().graph_break(*args, **settings)
+
+    @staticmethod
+    def disable(fn: Callable[..., Any], *args: Any, **settings: Any) -> Callable[..., Any]:
+        """Return a function that the compiler leaves alone, should there be one."""
+
+        @wraps(fn)
+        def left_alone(*given: Any, **named: Any) -> Any:
+            if not _Compiler.is_needed:
+                return fn(*given, **named)
+            return real_compiler().disable(fn, *args, **settings)(*given, **named)
+
+        return left_alone if isfunction(fn) else real_compiler().disable(fn, *args, **settings)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what the import system and `inspect` ask for
+            raise AttributeError(name)
+        return getattr(real_compiler(), name)
+
+
+def real_compiler() -> Any:
+    """Return `torch._dynamo`, from now on in its own place."""
+    _Compiler.is_needed = True
+    if isinstance(sys.modules.get(COMPILER), _Compiler):
+        del sys.modules[COMPILER]
+    return import_module(COMPILER)
+
+
+class _StandIn(Loader):
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Compiler(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None: ...
+
+
+class _There(Loader):
+    """Gives the import system a module that has been imported meanwhile."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module, self._spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:  # noqa: ARG002
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec

@@ -40,14 +40,14 @@ class RunCheckpoint(ModelCheckpoint):
     Args:
         first: The one that stands before it in the list of callbacks; what that has just written is what is to be
             written here.
-        settings: Lightning's.
+        places, settings: Lightning's.
     """
 
     _validated = False
     _written: Path | None = None  # since the last batch
 
-    def __init__(self, *, first: "RunCheckpoint | None" = None, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, *places: Any, first: "RunCheckpoint | None" = None, **settings: Any) -> None:
+        super().__init__(*places, **settings)
         self._first = first
 
     @property
