@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from .headline import WILSON, Estimate
 from .intervals import NONE, Interval, Z, wilson
@@ -176,6 +175,8 @@ def newcombe(area: float, positives: int, negatives: int) -> Interval:
     Newcombe 2006, https://doi.org/10.1002/sim.2324, method 5: it keeps its level where the bootstrap and DeLong's
     variance don't, near 1 and with few images.
     """
+    from scipy.optimize import brentq  # a quarter of a second of every training to import
+
     half = (positives + negatives) / 2 - 1
 
     def distance(true: float) -> float:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import logsumexp, softmax
 
 BINS = 15
@@ -97,6 +96,8 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.integer]) 
     the mean of E_p[logits] − logits[target], rises with β and is zero at the minimum. Where all images are right the
     minimum is at T → 0, where the network is worse than chance at T → ∞; then T is the bound. Never worse than T = 1.
     """
+    from scipy.optimize import brentq  # a quarter of a second of every training to import
+
     z = logits.astype(np.float64)
     wanted = z[np.arange(len(targets)), targets].mean()
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtrit
 
 Interval = tuple[float, float]
@@ -71,6 +70,8 @@ def tango(better: float, worse: float, images: float) -> Interval:
     holds where disagreements are rare, and has a width where there are none.
     Tango 1998, https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B, eq. 24.
     """
+    from scipy.optimize import brentq  # a quarter of a second of every training to import
+
     found = (better - worse) / images
 
     def distance(difference: float) -> float:

@@ -30,6 +30,7 @@ from ..settings.other_names import refuse_added
 from .dashes import refuse_dashes
 from .destination import choose_destination, writes_itself
 from .early import queue_again_early
+from .ending import end
 from .failures import exit_code, one_line, report, report_all
 from .going_on import compose_again
 from .launching import show
@@ -104,7 +105,9 @@ def main(
     crew().end(code, said, details)
     if crew().place.size > 1 and (code in TOLD or is_follower()):
         leave(code)
-    sys.exit(code)
+    if crew().place.size > 1:
+        sys.exit(code)
+    end(code)
 
 
 def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep | None, argv: Sequence[str]) -> int:

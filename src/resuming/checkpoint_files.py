@@ -8,6 +8,8 @@ one (all of its headers, each 25th of the rest), the CRCs and `load_saved` found
 
 import shutil
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +28,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
     def __init__(self) -> None:
         super().__init__()
         self._written_to: set[Path] = set()
+        self._same: Path | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None) -> None:
         path = Path(path)
@@ -33,7 +36,8 @@ class WholeCheckpointIO(TorchCheckpointIO):
             raise RunError(f"{path.parent} has vanished, and the checkpoints with it: start the training again")
         try:
             with replacing(path) as temporary:
-                torch.save(checkpoint, temporary)
+                if self._same is None or not _copied(self._same, temporary):
+                    torch.save(checkpoint, temporary)
             self._written_to.add(path.parent)
         except (OSError, RuntimeError) as error:  # torch says that a disk is full with a RuntimeError of its own
             if is_death(error) or ran_out(error):  # news that can come at any time
@@ -42,6 +46,23 @@ class WholeCheckpointIO(TorchCheckpointIO):
             raise RunError(
                 f"{path} can't be written ({reason}): make room, then resume; the one before it is whole"
             ) from error
+
+    @contextmanager
+    def copying(self, file: Path | None) -> Iterator[None]:
+        """Save what the block saves as a copy of this file, which the caller knows to hold it: a fifth of the time."""
+        self._same = file
+        try:
+            yield
+        finally:
+            self._same = None
+
+
+def _copied(source: Path, target: Path) -> bool:
+    try:
+        shutil.copyfile(source, target)
+    except OSError:  # removed by somebody, or no room; then writing says so
+        return False
+    return True
 
 
 def free_space(folder: Path) -> str:

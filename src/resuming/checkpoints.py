@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..networks.saved import SavedFileError
 from ..runs.folder import RunFolder
 from .agreement import Agreement
-from .checkpoint_files import load_whole
+from .checkpoint_files import WholeCheckpointIO, load_whole
 from .stopping import Stop
 from .unfinished import batches_done, validates
 
@@ -36,9 +36,19 @@ class RunCheckpoint(ModelCheckpoint):
     best one is. Only the one file that it writes itself may be named, as Lightning removes what a better one replaces.
     And if the validation after an epoch's last batch finds a new best, it is written when the epoch has
     ended: an earlier checkpoint could not resume, because the epoch's own figures are lost.
+
+    Args:
+        first: The one that stands before it in the list of callbacks; what that has just written is what is to be
+            written here.
+        places, settings: Lightning's.
     """
 
     _validated = False
+    _written: Path | None = None  # since the last batch
+
+    def __init__(self, *places: Any, first: "RunCheckpoint | None" = None, **settings: Any) -> None:
+        super().__init__(*places, **settings)
+        self._first = first
 
     @property
     def state_key(self) -> str:
@@ -70,11 +80,24 @@ class RunCheckpoint(ModelCheckpoint):
             del self.best_k_models[str(path)]
 
     def on_train_batch_start(self, *_: Any) -> None:
-        self._validated = False
+        self._validated, self._written = False, None
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._validated = True
         super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._written = None
+        super().on_train_epoch_end(trainer, pl_module)
+
+    def _save_checkpoint(self, trainer: L.Trainer, filepath: str) -> None:
+        files = trainer.strategy.checkpoint_io
+        if self._first is not None and isinstance(files, WholeCheckpointIO):
+            with files.copying(self._first._written):
+                super()._save_checkpoint(trainer, filepath)
+        else:
+            super()._save_checkpoint(trainer, filepath)
+        self._written = Path(filepath)
 
     def _should_save_on_train_epoch_end(self, trainer: L.Trainer) -> bool:
         return super()._should_save_on_train_epoch_end(trainer) or (self._validated and batches_done(trainer) == 0)
@@ -228,9 +251,10 @@ def checkpoint_callbacks(folder: RunFolder, stop: Stop, *, monitor: str, mode: s
     # Figures of the training images are there at an epoch's end alone.
     at_the_end = True if monitor.startswith("train/") else None
     steps, seconds = checkpoint_interval(every)
+    of_best = RunCheckpoint(filename=best, monitor=monitor, mode=mode, save_on_train_epoch_end=at_the_end, **settings)
     return [
-        RunCheckpoint(filename=best, monitor=monitor, mode=mode, save_on_train_epoch_end=at_the_end, **settings),
-        RunCheckpoint(filename=last, save_on_train_epoch_end=True, **settings),
+        of_best,
+        RunCheckpoint(first=of_best, filename=last, save_on_train_epoch_end=True, **settings),
         StepCheckpoints(folder.last_checkpoint, stop, steps, seconds),
     ]
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 
+from src.resuming.checkpoint_files import WholeCheckpointIO
 from src.resuming.checkpoints import RunCheckpoint
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
@@ -263,3 +265,18 @@ def test_a_best_checkpoint_that_is_lost_bars_no_other(
     assert watcher.best_k_models == {}
     assert not file.exists()
     assert watcher.check_monitor_top_k(L.Trainer(logger=False), torch.tensor(0.1))
+
+
+@pytest.mark.parametrize("best", [0, 2], ids=["the first", "the last"])
+def test_the_last_checkpoint_of_the_best_epoch_is_a_copy_and_holds_what_it_would_otherwise(
+    best: int, settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ModelCheckpoint, "check_monitor_top_k", lambda _, trainer, *__: trainer.current_epoch <= best)
+    cfg, run = settings("trainer.val_check_interval=3", "checkpoint_every=null"), RunFolder(tmp_path / "copied")
+    train(cfg, run.path)
+    monkeypatch.setattr(WholeCheckpointIO, "copying", lambda *_: nullcontext())
+    train(cfg, tmp_path / "written")
+    assert differences(content(tmp_path / "written"), content(run.path)) == []
+    assert (run.last_checkpoint.read_bytes() == run.best_checkpoint.read_bytes()) == (best == 2)
+    assert progress(run.best_checkpoint)[0] == (best + 1) * BATCHES
+    assert progress(run.last_checkpoint)[0] == 3 * BATCHES
