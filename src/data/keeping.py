@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..errors import RunError
 from ..tables import duration, gibibytes
 from .collection import ImageCollection
 from .defects import FoundFile
-from .kept_kinds import Kind, make_all
+from .kept_kinds import Kind, Made, make_all
 from .kept_media import SHARE_OF_MEMORY, Disk, Memory, bytes_of, media
 from .picture_store import Record, Shelf, Store, Writer
 from .processes import map_files
@@ -31,6 +31,17 @@ class Kept(NamedTuple):
 
     kind: Kind
     store: Store
+
+
+class Task(NamedTuple):
+    """A file, and the kinds of pictures that are wanted of it, each with what it is written by."""
+
+    file: FoundFile
+    wanted: dict[Kind, Writer]
+
+    @property
+    def path(self) -> str:
+        return self.file.path
 
 
 @dataclass
@@ -58,7 +69,14 @@ class Wish:
         return int(np.mean(sizes) * len(missing)) if sizes else 0
 
 
-def keep_pictures(root: Path, wanted: Sequence[tuple[Kind, Sequence[str]]], how: str, free: int) -> list[Kept]:
+def keep_pictures(
+    root: Path,
+    wanted: Sequence[tuple[Kind, Sequence[str]]],
+    how: str,
+    free: int,
+    decoded: int = 0,
+    seconds: float = 0.0,
+) -> list[Kept]:
     """Keep pictures of files below `root` as `data.cache=how` says, and say so in a line; return what is kept.
 
     Whatever goes wrong with it, a training goes on without: its pixels are the same.
@@ -66,6 +84,7 @@ def keep_pictures(root: Path, wanted: Sequence[tuple[Kind, Sequence[str]]], how:
     Args:
         wanted: the paths of each kind; what comes first matters most, where there isn't room for all.
         free: bytes of memory that this process can still take.
+        decoded, seconds: of the images that have been decoded before, for this.
     """
     if how == "none":
         return []
@@ -77,8 +96,8 @@ def keep_pictures(root: Path, wanted: Sequence[tuple[Kind, Sequence[str]]], how:
             fitting, why = choose(medium, wishes, root, how, free)
             if fitting:
                 start = time.perf_counter()
-                decoded = fill(medium, fitting, root)
-                say(medium, fitting, decoded, time.perf_counter() - start, why)
+                more = fill(medium, fitting, root)
+                say(medium, fitting, decoded + more, seconds + time.perf_counter() - start, why)
                 for wish in fitting:
                     medium.use(wish.store)
                 return [Kept(wish.kind, wish.store) for wish in fitting]
@@ -124,32 +143,50 @@ def fill(medium: Disk | Memory, wishes: Sequence[Wish], root: Path) -> int:
     """Decode what is missing, each file once; return of how many files."""
     if not any(wish.missing for wish in wishes):
         return 0
-    with medium.alone(), ExitStack() as stack:
+    with growing(medium, wishes, root) as missing:
+        tasks = [Task(file, wanted) for file, wanted in missing.items()]
+        map_files(partial(decode, root), tasks, "Decoding images", lost=lambda _: [], taken=note)
+    return len(tasks)
+
+
+@contextmanager
+def growing(
+    medium: Disk | Memory, wishes: Sequence[Wish], root: Path, *, wait: bool = True
+) -> Iterator[dict[FoundFile, dict[Kind, Writer]]]:
+    """Yield what is missing of each file and where it goes, while nobody else adds to the stores.
+
+    Raises:
+        BlockingIOError: another process adds to them, and isn't waited for.
+    """
+    with medium.alone(wait=wait), ExitStack() as stack:
         stores = list(dict.fromkeys(wish.store for wish in wishes))
         medium.make_room(stores, sum(wish.present() + wish.estimate(root) for wish in wishes))
         writers = {store: stack.enter_context(medium.writer(store)) for store in stores}
-        tasks: dict[FoundFile, dict[Kind, Writer]] = {}
+        missing: dict[FoundFile, dict[Kind, Writer]] = {}
         for wish in wishes:
             wish.known = wish.store.read_index()  # another run may have been here meanwhile
             for file in wish.missing:
-                tasks.setdefault(file, {})[wish.kind] = writers[wish.store]
+                missing.setdefault(file, {})[wish.kind] = writers[wish.store]
         try:
-            map_files(partial(decode, root), list(tasks.items()), "Decoding images", lost=lambda _: [], taken=note)
+            yield missing
         except OSError:  # the disk is full: others need the room more
             for store in stores:
                 medium.remove(store)
             raise
-    return len(tasks)
 
 
-def decode(root: Path, task: tuple[FoundFile, dict[Kind, Writer]]) -> list[Record | None]:
+def decode(root: Path, task: Task) -> list[Record | None]:
     """Decode a file and keep its pictures; None in place of one that can't be, which the training will say."""
-    file, wanted = task
-    pictures = zip(wanted.values(), make_all(root / file.path, list(wanted)), strict=True)
-    return [None if picture is None else writer.add(*picture) for writer, picture in pictures]
+    pictures = make_all(root / task.file.path, list(task.wanted))
+    return keep(task, pictures)
 
 
-def note(tasks: Sequence[tuple[FoundFile, dict[Kind, Writer]]], found: Sequence[list[Record | None]]) -> None:
+def keep(task: Task, pictures: Sequence[Made | None]) -> list[Record | None]:
+    found = zip(task.wanted.values(), pictures, strict=True)
+    return [None if picture is None else writer.add(*picture) for writer, picture in found]
+
+
+def note(tasks: Sequence[Task], found: Sequence[list[Record | None]]) -> None:
     """Enter what has been kept into the indexes of the stores."""
     lines: dict[Writer, list[tuple[FoundFile, Record]]] = {}
     for (file, wanted), records in zip(tasks, found, strict=True):
