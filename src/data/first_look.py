@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .defects import FoundFile, find_defect_below, find_defects
 from .images import COLOURS, EARLIER, Contents
-from .keeping import Task, Wish, choose, growing, keep, make_wish, note
+from .keeping import Task, Wish, choose, growing, keep, make_wishes, note
 from .kept_kinds import Kind, make_all
 from .kept_media import Disk, Memory, media
 from .manifest import Verdict
@@ -70,7 +70,7 @@ class FirstLook:
         wanted = [(self.squares, [*found]), *([(self.crops, trained)] if self.crops else [])]
         for medium in media(self.how, root, self.free):
             try:
-                wishes = [make_wish(medium, kind, paths, found) for kind, paths in wanted]
+                wishes = make_wishes(medium, wanted, found)
                 if len(choose(medium, wishes, root, self.how, self.free)[0]) == len(wishes):
                     self.fill(medium, wishes, root, files, seen)
                 return

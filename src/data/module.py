@@ -22,7 +22,7 @@ from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, Me
 from .defects import checked_by
 from .first_look import FirstLook
 from .groups import warn_of_shared
-from .keeping import Kept, keep_pictures, open_shelf
+from .keeping import Kept, keep_pictures, open_shelves
 from .kept_kinds import Kind
 from .label_kinds import LabelKind, kind_of
 from .picture_store import Shelf
@@ -299,7 +299,7 @@ class ImageDataModule(LightningDataModule):
 
     def use_kept(self, kept: Sequence[Kept]) -> None:
         """Serve the pictures that `keep_pictures` has kept, here or in another process of this training."""
-        self.shelves = {kind: shelf for kind, store in kept if (shelf := open_shelf(self.found, store))}
+        self.shelves = open_shelves(self.found, kept)
 
     @property
     def squares(self) -> Kind:
