@@ -294,7 +294,7 @@ def sees_all(data: ImageDataModule, trainer: L.Trainer) -> bool:
     planned = batches * epochs if epochs is not None and epochs >= 0 else batches
     if steps >= 0:
         planned = min(planned, steps) if epochs is not None and epochs >= 0 else steps
-    return planned * data.batch_size * trainer.world_size >= data.size("train")
+    return planned >= len(data.train_dataloader())  # which leaves out a last image that is alone
 
 
 def build_module(plan: Plan, *, class_names: Sequence[str], task: Task = ONE_CLASS, **settings: Any) -> ImageClassifier:
