@@ -143,6 +143,8 @@ def test_nothing_to_list_is_a_line(tmp_path: Path) -> None:
         (["sort=loss"], "sort=loss is not possible: take time or accuracy"),
         (["delete=true"], "delete=true goes with prune: say prune too"),
         (["prune", "output=a.csv"], "output=a.csv is for the list of runs"),
+        (["cache", "output=a.csv"], "output=a.csv is for the list of runs"),
+        (["cache", "prune"], "prune and cache are two things: say one of them"),
         (["prune", "kinds=[best]"], "kinds=['best'] is not possible: take a list of last, controls, exports"),
         (["where=['lr=1']"], "where: 'lr=1' is no setting of a run; nearest: "),
         (["where=[seed]"], "where: 'seed' is no setting of a run; say seed=VALUE"),

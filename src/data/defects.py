@@ -1,8 +1,9 @@
 """Which files of a data set are no whole image, half a JPEG say: each is decoded once, and the answer remembered."""
 
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -24,17 +25,41 @@ class FoundFile(NamedTuple):
     mtime_ns: int
 
 
-def scan(root: Path, files: Sequence[FoundFile]) -> list[Verdict]:
+Check = Callable[[Path, Sequence[FoundFile], Sequence[str]], list[Verdict]]
+"""Returns what decoding each of the files below a root shows, given the split that each is published in."""
+
+_check: ContextVar[Check | None] = ContextVar("check", default=None)
+
+
+@contextmanager
+def checked_by(check: Check | None) -> Iterator[None]:
+    """Let `check` decode what is scanned meanwhile: it has a use for the pictures. None: as without."""
+    before = _check.set(check)
+    try:
+        yield
+    finally:
+        _check.reset(before)
+
+
+def scan(root: Path, files: Sequence[FoundFile], splits: Sequence[str] = ()) -> list[Verdict]:
     """Return for each file what decoding it shows. Only new and changed files are opened.
 
     What is known of other files below `root` is kept while they are there: another table or choice of classes may name
     them.
+
+    Args:
+        splits: in which each file is published, for `checked_by`.
     """
     known = read_manifest(root)
     unknown = [file for file in files if (entry := known.get(file.path)) is None or entry[:2] != file[1:]]
     if not unknown:
         return [known[file.path].verdict for file in files]
-    verdicts = find_defects(root, [file.path for file in unknown])
+    check = _check.get()
+    if check is None:
+        verdicts = find_defects(root, [file.path for file in unknown])
+    else:
+        published = dict(zip(files, splits, strict=True))
+        verdicts = check(root, unknown, [published[file] for file in unknown])
     fresh = {file.path: Entry(file.size, file.mtime_ns, found) for file, found in zip(unknown, verdicts, strict=True)}
     entries = {file.path: fresh.get(file.path) or known[file.path] for file in files}
     others = still_there(root, known.keys() - entries.keys())

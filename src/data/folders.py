@@ -181,7 +181,7 @@ def collect(
 
     `names` gives class folders readable names; `order` is the key by which classes are sorted.
     """
-    return select(listing, scan(listing.root, listing.files), names, order)
+    return select(listing, scan(listing.root, listing.files, listing.splits), names, order)
 
 
 def select(

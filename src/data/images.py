@@ -97,6 +97,7 @@ def read_image(
     range: Range = OWN,
     color: str = "srgb",
     when_clipped: Callable[[], None] | None = None,
+    seen: Callable[[Contents], None] | None = None,
 ) -> Picture:
     """Return the first frame of an image file, upright, on white where it is transparent, 8 bits a channel.
 
@@ -107,12 +108,15 @@ def read_image(
             faster, and not quite the same after resizing. No other format can do this. None: every pixel.
         color: "srgb", as a profile in the file means its colours, or "stored", as they are.
         when_clipped: called where values lie outside of a range of two values.
+        seen: called with what the file holds.
 
     Raises:
         UnreadableImageError: empty, truncated, not an image, too large, or broken otherwise.
     """
     with explained(source), opened(source) as file:
         loaded = load(file, shorter_side, earlier=range == EARLIER, as_bands=in_channels not in COLOURS)
+        if seen:
+            seen(contents_of(loaded))
         turn = UPRIGHT.get(loaded.orientation)
         limits = None if isinstance(range, str) else range
         if when_clipped and limits and loaded.deep is not None and not loaded.deep.of_bytes:
@@ -171,12 +175,16 @@ def look_at(source: Path | str | BinaryIO) -> Contents:
     """
     with explained(source), opened(source) as file:
         loaded = load(file, shorter_side=1)
-        contents = Contents(loaded.format, loaded.mode, loaded.bands)
-        if loaded.deep is not None:
-            return contents._replace(extent=measure(loaded.deep), every=measure(loaded.deep, every=True))
-        assert loaded.picture is not None
-        to_channels(loaded.picture, in_channels=3)
+        if loaded.picture is not None:
+            to_channels(loaded.picture, in_channels=3)
+        return contents_of(loaded)
+
+
+def contents_of(loaded: Loaded) -> Contents:
+    contents = Contents(loaded.format, loaded.mode, loaded.bands)
+    if loaded.deep is None:
         return contents
+    return contents._replace(extent=measure(loaded.deep), every=measure(loaded.deep, every=True))
 
 
 # From a file to samples ----------------------------------------------------------------------------------------------

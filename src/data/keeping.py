@@ -1,9 +1,10 @@
 """Pictures decoded once: what a training keeps of its images, decoded by all cores before it begins."""
 
 import logging
+import os
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..errors import RunError
 from ..tables import duration, gibibytes
 from .collection import ImageCollection
 from .defects import FoundFile
-from .kept_kinds import Kind, make_all
+from .kept_kinds import Kind, Made, make_all
 from .kept_media import SHARE_OF_MEMORY, Disk, Memory, bytes_of, media
 from .picture_store import Record, Shelf, Store, Writer
 from .processes import map_files
@@ -31,6 +32,17 @@ class Kept(NamedTuple):
 
     kind: Kind
     store: Store
+
+
+class Task(NamedTuple):
+    """A file, and the kinds of pictures that are wanted of it, each with what it is written by."""
+
+    file: FoundFile
+    wanted: dict[Kind, Writer]
+
+    @property
+    def path(self) -> str:
+        return self.file.path
 
 
 @dataclass
@@ -58,7 +70,14 @@ class Wish:
         return int(np.mean(sizes) * len(missing)) if sizes else 0
 
 
-def keep_pictures(root: Path, wanted: Sequence[tuple[Kind, Sequence[str]]], how: str, free: int) -> list[Kept]:
+def keep_pictures(
+    root: Path,
+    wanted: Sequence[tuple[Kind, Sequence[str]]],
+    how: str,
+    free: int,
+    decoded: int = 0,
+    seconds: float = 0.0,
+) -> list[Kept]:
     """Keep pictures of files below `root` as `data.cache=how` says, and say so in a line; return what is kept.
 
     Whatever goes wrong with it, a training goes on without: its pixels are the same.
@@ -66,19 +85,21 @@ def keep_pictures(root: Path, wanted: Sequence[tuple[Kind, Sequence[str]]], how:
     Args:
         wanted: the paths of each kind; what comes first matters most, where there isn't room for all.
         free: bytes of memory that this process can still take.
+        decoded, seconds: of the images that have been decoded before, for this.
     """
     if how == "none":
         return []
-    found = {path: file for _, paths in wanted for path in paths if (file := describe(root, path))}
+    paths = dict.fromkeys(path for _, some in wanted for path in some)
+    found = {path: file for path in paths if (file := describe(root, path))}
     why = "the cache folder can't be used" if how != "memory" else "this system has no memory for it (memfd)"
     for medium in media(how, root, free):
         try:
-            wishes = [make_wish(medium, kind, paths, found) for kind, paths in wanted]
+            wishes = make_wishes(medium, wanted, found)
             fitting, why = choose(medium, wishes, root, how, free)
             if fitting:
                 start = time.perf_counter()
-                decoded = fill(medium, fitting, root)
-                say(medium, fitting, decoded, time.perf_counter() - start, why)
+                more = fill(medium, fitting, root)
+                say(medium, fitting, decoded + more, seconds + time.perf_counter() - start, why)
                 for wish in fitting:
                     medium.use(wish.store)
                 return [Kept(wish.kind, wish.store) for wish in fitting]
@@ -91,15 +112,20 @@ def keep_pictures(root: Path, wanted: Sequence[tuple[Kind, Sequence[str]]], how:
 
 def describe(root: Path, path: str) -> FoundFile | None:
     with suppress(OSError):
-        status = (root / path).stat()
+        status = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118  # a Path takes ten times as long
         return FoundFile(path, status.st_size, status.st_mtime_ns)
     return None
 
 
-def make_wish(medium: Disk | Memory, kind: Kind, paths: Sequence[str], found: dict[str, FoundFile]) -> Wish:
-    store = medium.store(kind)
-    known = {} if store.mark.exists() else store.read_index()
-    return Wish(kind, [found[path] for path in paths if path in found], store, known)
+def make_wishes(
+    medium: Disk | Memory, wanted: Sequence[tuple[Kind, Sequence[str]]], found: dict[str, FoundFile]
+) -> list[Wish]:
+    stores = {kind: medium.store(kind) for kind, _ in wanted}
+    known = {kind: {} if store.mark.exists() else store.read_index() for kind, store in stores.items()}
+    return [
+        Wish(kind, [found[path] for path in paths if path in found], stores[kind], known[kind])
+        for kind, paths in wanted
+    ]
 
 
 def choose(medium: Disk | Memory, wishes: Sequence[Wish], root: Path, how: str, free: int) -> tuple[list[Wish], str]:
@@ -124,32 +150,50 @@ def fill(medium: Disk | Memory, wishes: Sequence[Wish], root: Path) -> int:
     """Decode what is missing, each file once; return of how many files."""
     if not any(wish.missing for wish in wishes):
         return 0
-    with medium.alone(), ExitStack() as stack:
+    with growing(medium, wishes, root) as missing:
+        tasks = [Task(file, wanted) for file, wanted in missing.items()]
+        map_files(partial(decode, root), tasks, "Decoding images", lost=lambda _: [], taken=note)
+    return len(tasks)
+
+
+@contextmanager
+def growing(
+    medium: Disk | Memory, wishes: Sequence[Wish], root: Path, *, wait: bool = True
+) -> Iterator[dict[FoundFile, dict[Kind, Writer]]]:
+    """Yield what is missing of each file and where it goes, while nobody else adds to the stores.
+
+    Raises:
+        BlockingIOError: another process adds to them, and isn't waited for.
+    """
+    with medium.alone(wait=wait), ExitStack() as stack:
         stores = list(dict.fromkeys(wish.store for wish in wishes))
         medium.make_room(stores, sum(wish.present() + wish.estimate(root) for wish in wishes))
         writers = {store: stack.enter_context(medium.writer(store)) for store in stores}
-        tasks: dict[FoundFile, dict[Kind, Writer]] = {}
+        missing: dict[FoundFile, dict[Kind, Writer]] = {}
         for wish in wishes:
             wish.known = wish.store.read_index()  # another run may have been here meanwhile
             for file in wish.missing:
-                tasks.setdefault(file, {})[wish.kind] = writers[wish.store]
+                missing.setdefault(file, {})[wish.kind] = writers[wish.store]
         try:
-            map_files(partial(decode, root), list(tasks.items()), "Decoding images", lost=lambda _: [], taken=note)
+            yield missing
         except OSError:  # the disk is full: others need the room more
             for store in stores:
                 medium.remove(store)
             raise
-    return len(tasks)
 
 
-def decode(root: Path, task: tuple[FoundFile, dict[Kind, Writer]]) -> list[Record | None]:
+def decode(root: Path, task: Task) -> list[Record | None]:
     """Decode a file and keep its pictures; None in place of one that can't be, which the training will say."""
-    file, wanted = task
-    pictures = zip(wanted.values(), make_all(root / file.path, list(wanted)), strict=True)
-    return [None if picture is None else writer.add(*picture) for writer, picture in pictures]
+    pictures = make_all(root / task.file.path, list(task.wanted))
+    return keep(task, pictures)
 
 
-def note(tasks: Sequence[tuple[FoundFile, dict[Kind, Writer]]], found: Sequence[list[Record | None]]) -> None:
+def keep(task: Task, pictures: Sequence[Made | None]) -> list[Record | None]:
+    found = zip(task.wanted.values(), pictures, strict=True)
+    return [None if picture is None else writer.add(*picture) for writer, picture in found]
+
+
+def note(tasks: Sequence[Task], found: Sequence[list[Record | None]]) -> None:
     """Enter what has been kept into the indexes of the stores."""
     lines: dict[Writer, list[tuple[FoundFile, Record]]] = {}
     for (file, wanted), records in zip(tasks, found, strict=True):
@@ -171,9 +215,11 @@ def say(medium: Disk | Memory, wishes: Sequence[Wish], decoded: int, seconds: fl
     log.info("pictures kept %s, %s: %s; %s%s", medium, gibibytes(size), kept, now, f"; not all: {why}" if why else "")
 
 
-def open_shelf(found: ImageCollection, store: Store) -> Shelf | None:
-    """Return what a store has of the files of a collection; None where it can't be opened from here."""
-    try:
-        return Shelf(store, store.read_index(), [describe(found.root, path) for path in found.paths])
-    except OSError:
-        return None
+def open_shelves(found: ImageCollection, kept: Sequence[Kept]) -> dict[Kind, Shelf]:
+    """Return what stores have of the files of a collection; those are left out that can't be opened from here."""
+    shelves: dict[Kind, Shelf] = {}
+    files = [describe(found.root, path) for path in found.paths] if kept else []
+    for kind, store in dict(kept).items():
+        with suppress(OSError):
+            shelves[kind] = Shelf(store, store.read_index(), files)
+    return shelves

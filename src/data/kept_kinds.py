@@ -1,6 +1,7 @@
 """What is kept of a decoded picture: the square that the network sees, or what random crops are taken from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
@@ -14,8 +15,11 @@ from PIL import Image, features
 from .augmented import Augmentation, reserve, to_crop
 from .bands import Bands, Picture
 from .formats import FORMATS
-from .images import size_as_read
+from .images import Contents, size_as_read
 from .transforms import Geometry, make_square, to_tensor
+
+Made = tuple[np.ndarray, tuple[int, int]]
+"""What is kept of a picture, and its size (width, height) as it was read."""
 
 VERSION = 1
 """Of the pixels. Another one when a change makes others of the same file."""
@@ -74,25 +78,34 @@ class Kind:
         return channels * width * height
 
 
-def make_all(path: Path, kinds: Sequence[Kind]) -> list[tuple[np.ndarray, tuple[int, int]] | None]:
-    """Return the picture of each kind, all of the same geometry, and its size (width, height) as it was read.
-
-    None where the file can't be read.
+def make_all(path: Path, kinds: Sequence[Kind], seen: Callable[[Contents], None] | None = None) -> list[Made | None]:
+    """Return the picture of each kind, all of the same geometry; None where the file can't be read.
 
     It is decoded once, unless it is so large that libjpeg reduces it by another factor for each.
+
+    Args:
+        seen: called with what the file holds, if it can be read.
     """
-    read: dict[object, Picture] = {}
-    found: list[tuple[np.ndarray, tuple[int, int]] | None] = []
-    for kind in kinds:
-        same = len(kinds) == 1 or kind.geometry.is_exact
-        size = () if same else size_as_read(path, kind.needed) or kind
-        try:
-            if size not in read:
-                read[size] = kind.geometry.read(path, kind.needed)
-            found.append((kind.make(read[size]), read[size].size))
-        except Exception:
-            found.append(None)
-    return found
+    largest = max(kinds, key=lambda kind: kind.needed)
+    found: list[Made] = []
+    with suppress(Exception):
+        first = largest.geometry.read(path, largest.needed, seen=seen)
+        for kind in kinds:
+            read = first if is_read_alike(path, kind, largest, first) else kind.geometry.read(path, kind.needed)
+            found.append((kind.make(read), read.size))
+    return [*found] if len(found) == len(kinds) else [None] * len(kinds)
+
+
+def is_read_alike(path: Path, kind: Kind, other: Kind, picture: Picture) -> bool:
+    """Return whether a file is decoded at the same size for both kinds, of which the other needs more pixels.
+
+    `picture` is what was read for the other. A JPEG that is decoded at half its size still has twice the pixels that
+    are needed: of a smaller one the header need not be read again.
+    """
+    shorter = min(picture.size)
+    if kind.geometry.is_exact or kind.needed == other.needed or shorter < min(2 * other.needed, 4 * kind.needed):
+        return True
+    return size_as_read(path, kind.needed) == size_as_read(path, other.needed)
 
 
 @cache

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from ..activity import show
@@ -71,13 +71,18 @@ class Disk:
                 log.info("pictures removed from the cache, for want of room: %s", store.pixels)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other processes from adding to this data set's stores. `TimeoutError`: another one does, and hangs."""
+    def alone(self, *, wait: bool = True) -> Iterator[None]:
+        """Keep other processes from adding to this data set's stores.
+
+        Raises:
+            BlockingIOError: another one does, and isn't waited for.
+            TimeoutError: it hangs.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         moved, size = time.monotonic(), -1
         with ExitStack() as lock:
             while True:
-                with suppress(BlockingIOError):
+                with suppress(BlockingIOError) if wait else nullcontext():
                     lock.enter_context(locked(self.folder))
                     break
                 show("waiting for another run that decodes the same pictures")
@@ -149,7 +154,7 @@ class Memory:
                 self.remove(store)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, *, wait: bool = True) -> Iterator[None]:  # noqa: ARG002
         yield
 
     @contextmanager

@@ -19,8 +19,10 @@ from .augmented import Augmentation, chosen_augmentation
 from .batches import EpochBatchSampler
 from .collection import ImageCollection, Skipped, census
 from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
+from .defects import checked_by
+from .first_look import FirstLook
 from .groups import warn_of_shared
-from .keeping import Kept, keep_pictures, open_shelf
+from .keeping import Kept, keep_pictures, open_shelves
 from .kept_kinds import Kind
 from .label_kinds import LabelKind, kind_of
 from .picture_store import Shelf
@@ -86,6 +88,7 @@ class ImageDataModule(LightningDataModule):
         self.splits: dict[str, np.ndarray] = {}
         self.features: dict[str, torch.Tensor] = {}
         self.shelves: dict[Kind, Shelf] = {}
+        self.first_look: FirstLook | None = None
         self.fewest_measured = FEWEST_MEASURED
         self._said_fewer = False
 
@@ -150,23 +153,31 @@ class ImageDataModule(LightningDataModule):
             self.geometry = replace(self.geometry, range=measure_range(verdicts, self.splits))
         report_range(self.geometry.range, verdicts, self.splits, measured=measured)
 
-    def find(self, *, download: bool, trained: bool = False) -> ImageCollection:
+    def find(self, *, download: bool, trained: bool = False, free: int | None = None) -> ImageCollection:
         """Return the data set before it is divided. Raise `InputError` for another number of classes than expected.
 
         Args:
             trained: whether it is for a network that is trained already.
+            free: bytes of memory that this process can still take, where `keep_pictures` will be called: the pictures
+                that are decoded for the first time are kept already, unless a part of the images is all that trains.
         """
-        found = find_images(
-            self.source,
-            self.root,
-            download=download,
-            max_skipped=self.chosen.max_skipped,
-            options=self.options,
-            group=self.chosen.group,
-            exclude=self.chosen.exclude,
-            in_channels=self.geometry.in_channels,
-            trained=trained,
-        )
+        chosen = self.chosen
+        thin = chosen.train_fraction < 1 or chosen.max_images is not None or chosen.imbalance != 1
+        if free is not None and chosen.cache != "none" and not thin:
+            knows = chosen.range != "auto"
+            self.first_look = FirstLook(self.squares, self.crops, chosen.cache, free, knows_range=knows)
+        with checked_by(self.first_look):
+            found = find_images(
+                self.source,
+                self.root,
+                download=download,
+                max_skipped=chosen.max_skipped,
+                options=self.options,
+                group=chosen.group,
+                exclude=chosen.exclude,
+                in_channels=self.geometry.in_channels,
+                trained=trained,
+            )
         if self.chosen.num_classes not in (None, len(found.class_names)):
             raise InputError(
                 f"data.num_classes={self.chosen.num_classes}, but {found.root} has {len(found.class_names)} classes: "
@@ -278,22 +289,33 @@ class ImageDataModule(LightningDataModule):
         """Decode the images of all splits, as far as `data.cache` and `free` bytes of memory allow, for `use_kept`."""
         if self.found.images is not None:
             return []
-        squares, train = Kind.squares(self.geometry), self.paths("train")
+        train = self.paths("train")
         measured = [path for split in ("val", "test") for path in self.paths(split)]
-        wanted = [(squares, measured), (squares, train)]
-        if self.augmentation is not None and self.augmentation.crops:
-            wanted.insert(1, (Kind.of_crops(self.geometry, self.augmentation), train))
-        return keep_pictures(self.found.root, wanted, self.chosen.cache, free)
+        wanted = [(self.squares, measured), (self.squares, train)]
+        if self.crops is not None:
+            wanted.insert(1, (self.crops, train))
+        before = (self.first_look.decoded, self.first_look.seconds) if self.first_look else (0, 0.0)
+        return keep_pictures(self.found.root, wanted, self.chosen.cache, free, *before)
 
     def use_kept(self, kept: Sequence[Kept]) -> None:
         """Serve the pictures that `keep_pictures` has kept, here or in another process of this training."""
-        self.shelves = {kind: shelf for kind, store in kept if (shelf := open_shelf(self.found, store))}
+        self.shelves = open_shelves(self.found, kept)
+
+    @property
+    def squares(self) -> Kind:
+        return Kind.squares(self.geometry)
+
+    @property
+    def crops(self) -> Kind | None:
+        """What random crops are taken from, where training has some."""
+        changes = self.augmentation
+        return Kind.of_crops(self.geometry, changes) if changes is not None and changes.crops else None
 
     def shelf(self, augmentation: Augmentation | None) -> Shelf | None:
         """Return what is kept of the files as evaluation or training needs it, if anything."""
         if augmentation is not None and augmentation.crops:
             return self.shelves.get(Kind.of_crops(self.geometry, augmentation))
-        return self.shelves.get(Kind.squares(self.geometry))
+        return self.shelves.get(self.squares)
 
     def train_dataloader(self) -> ImageLoader:
         """Return augmented images, in a new order every epoch; see `EpochBatchSampler` for what it guarantees."""

@@ -8,6 +8,7 @@ memory they would cost the same copy into the batch, and a file that somebody cu
 import fcntl
 import json
 import logging
+import math
 import os
 import threading
 import zlib
@@ -39,7 +40,7 @@ class Record(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)

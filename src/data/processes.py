@@ -258,7 +258,8 @@ def verdict(file: object, number: int, what: str, lost: Callable[[str], T] | Non
     reason = f"takes over {SECONDS} s to decode" if number == signal.SIGALRM else FAULTS.get(number)
     if reason is not None and lost is not None:
         return lost(reason)
-    name = repr(str(file)) if isinstance(file, str | Path) else "an image"
+    path = getattr(file, "path", file)
+    name = repr(str(path)) if isinstance(path, str | Path) else "an image"
     if reason is not None:
         raise RunError(f"{what}: {name} {reason}. Remove it, then retry.")
     raise RunError(f"{what}: a process was killed at {name}, perhaps for want of memory. Free some, then retry.")

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from .bands import Bands, Picture
-from .images import OWN, Range, read_image
+from .images import OWN, Contents, Range, read_image
 
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -68,11 +68,15 @@ class Geometry:
         return self.decode == "exact"
 
     def read(
-        self, source: Path | str | BinaryIO, needed: int, when_clipped: Callable[[], None] | None = None
+        self,
+        source: Path | str | BinaryIO,
+        needed: int,
+        when_clipped: Callable[[], None] | None = None,
+        seen: Callable[[Contents], None] | None = None,
     ) -> Picture:
         """Read a picture of whose shorter side at least `needed` pixels are wanted. Raise `UnreadableImageError`."""
         side = None if self.is_exact else needed
-        return read_image(source, self.in_channels, side, self.range, self.color, when_clipped)
+        return read_image(source, self.in_channels, side, self.range, self.color, when_clipped, seen)
 
 
 def load_image(

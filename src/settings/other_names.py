@@ -104,7 +104,7 @@ def in_full(verb: str, words: Sequence[str]) -> list[str]:
 
 
 def _as_conditions(words: Sequence[str]) -> list[str]:
-    """Return what was typed to `src.runs`, its `prune` as a setting, and settings of a training as `where=`.
+    """Return what was typed to `src.runs`, `prune` and `cache` as settings, and settings of a training as `where=`.
 
     Which runs are meant is said as what they were trained with: `data=digits lr=0.1,0.01`.
     """
@@ -116,7 +116,7 @@ def _as_conditions(words: Sequence[str]) -> list[str]:
         if equals and name not in own and full in of_training:
             conditions.append(quote(f"{full}={value}"))
         else:
-            kept.append("prune=true" if word == "prune" else word)
+            kept.append(f"{word}=true" if word in ("prune", "cache") else word)
     return [*kept, f"where=[{','.join(conditions)}]"] if conditions else kept
 
 

@@ -27,6 +27,7 @@ from ..callbacks.history import History
 from ..callbacks.test_outputs import Predictions
 from ..callbacks.throughput import Throughput
 from ..data import ImageDataModule
+from ..data.collection import ImageCollection
 from ..data.keeping import Kept
 from ..data.module import MOST_MEASURED
 from ..errors import InputError, first_line
@@ -146,7 +147,7 @@ def assemble(
         processes=trainer.world_size,
         limited=cfg.trainer.fast_dev_run or cfg.trainer.limit_train_batches is not None,
     )
-    find_images(data, cfg.model.num_classes)
+    find_images(data, cfg.model.num_classes, trainer)
     keep_pictures(data, trainer)
     if crew().share("sample", lambda: checkpoint is not None and folder.is_of_earlier_sample):
         data.fewest_measured = MOST_MEASURED
@@ -248,12 +249,17 @@ def build_trainer(
     return trainer
 
 
-def find_images(data: ImageDataModule, num_classes: int | None) -> None:
+def find_images(data: ImageDataModule, num_classes: int | None, trainer: L.Trainer) -> None:
     """Find, check and divide the images; raise `InputError` unless they have so many classes (None: any number).
 
-    Of several processes the first finds and checks them for all.
+    Of several processes the first finds and checks them for all, and keeps what it decodes for `keep_pictures`.
     """
-    data.take(crew().share("images", lambda: data.find(download=True), data.look_at))
+
+    def find() -> ImageCollection:
+        keeps = data.chosen.cache != "auto" or sees_any_number(trainer)
+        return data.find(download=True, free=free_memory(torch.device("cpu")) if keeps else None)
+
+    data.take(crew().share("images", find, data.look_at))
     data.setup()
     if num_classes not in (None, data.num_classes):
         raise InputError(f"model.num_classes={num_classes}, but data={data.source} has {data.num_classes} classes")
@@ -276,13 +282,19 @@ def keep_pictures(data: ImageDataModule, trainer: L.Trainer) -> None:
     data.use_kept(crew().share("pictures", keep, keep_here))
 
 
+def sees_any_number(trainer: L.Trainer) -> bool:
+    """Return whether the training is long enough to see each image once, however many there are."""
+    limit = trainer.limit_train_batches
+    return isinstance(limit, float) and limit >= 1 and trainer.max_steps < 0 and trainer.max_epochs != 0
+
+
 def sees_all(data: ImageDataModule, trainer: L.Trainer) -> bool:
     """Return whether the training is long enough to see each image once."""
     batches, steps, epochs = count_batches(data, trainer), trainer.max_steps, trainer.max_epochs
     planned = batches * epochs if epochs is not None and epochs >= 0 else batches
     if steps >= 0:
         planned = min(planned, steps) if epochs is not None and epochs >= 0 else steps
-    return planned * data.batch_size * trainer.world_size >= data.size("train")
+    return planned >= len(data.train_dataloader())  # which leaves out a last image that is alone
 
 
 def build_module(plan: Plan, *, class_names: Sequence[str], task: Task = ONE_CLASS, **settings: Any) -> ImageClassifier:

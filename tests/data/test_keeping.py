@@ -1,6 +1,5 @@
 """Pictures decoded once: the same bits kept or not, whatever happens to the cache."""
 
-import hashlib
 import logging
 import multiprocessing
 import os
@@ -9,8 +8,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,10 +25,8 @@ from src.data.kept_kinds import Kind, from_picture, to_picture
 from src.data.kept_media import Disk
 from src.data.picture_store import Shelf, Store, Writer
 from src.data.transforms import Geometry
+from tests.support.kept_pictures import CROPS, PLENTY, bits, garble, limited, make_photos, stores
 
-PLENTY = 1 << 40
-
-CROPS = {"flip": True, "shift": 1, "scale": 0.35, "color": 0.0}
 CHANGES = {
     "nothing": None,
     "flips and shifts": {"flip": True, "shift": 3, "scale": 1.0, "color": 0.0},
@@ -47,17 +43,7 @@ def nothing_in_memory(monkeypatch) -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """JPEGs of two classes, of sizes at which some are decoded at a half or a quarter for 16 px, and one upright."""
-    random = np.random.default_rng(0)
-    for name, size in (("a", (150, 110)), ("b", (40, 60))):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(8):
-            small = Image.fromarray(random.integers(0, 256, (9, 12, 3), dtype=np.uint8))
-            picture = small.resize((size[0] + 30 * number, size[1]), Image.Resampling.BICUBIC)
-            exif = Image.Exif()
-            exif[0x0112] = 6 if number == 3 else 1
-            picture.save(tmp_path / "photos" / name / f"{number}.jpg", quality=90, exif=exif)
-    return tmp_path / "photos"
+    return make_photos(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -71,39 +57,6 @@ def module(make_module, photos: Path) -> Callable[..., ImageDataModule]:
         return data
 
     return make
-
-
-def bits(data: ImageDataModule) -> str:
-    """Of all that training and evaluation see in two epochs."""
-    sha, train = hashlib.sha256(), data.train_dataloader()
-    for epoch in range(2):
-        train.batch_sampler.set_epoch(epoch)
-        for loader in (train, data.val_dataloader(), data.test_dataloader(), data.evaluation_dataloader("train")):
-            for images, targets in loader:
-                sha.update(images.numpy().tobytes() + targets.numpy().tobytes())
-    return sha.hexdigest()
-
-
-def garble(root: Path) -> None:
-    """Make every file unreadable, and let it look as before: whoever decodes one fails."""
-    for path in root.rglob("*.jpg"):
-        status = path.stat()
-        path.write_bytes(bytes(status.st_size))
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def stores(cache: Path) -> list[Store]:
-    return [Store(path.with_suffix(".pixels"), path) for path in sorted(cache.glob("*_pictures/*.index"))]
-
-
-@contextmanager
-def limited(which: int, most: int) -> Iterator[None]:
-    before = resource.getrlimit(which)
-    resource.setrlimit(which, (most, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(which, before)
 
 
 # The same bits --------------------------------------------------------------------------------------------------------

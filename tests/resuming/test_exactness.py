@@ -107,6 +107,8 @@ KINDS = {
     "validation in mid-epoch": ["trainer.val_check_interval=3", "checkpoint_every=1"],
     "thawed in mid-training": ["freeze=1", "data.augment=null"],
     "balanced": ["data.balance=sampler"],
+    "crops of pictures on the disk": ["data.cache=disk", "data.augment.scale=0.35"],
+    "crops of pictures in memory": ["data.cache=memory", "data.augment.scale=0.35"],
     "levers": [
         "ema=0.9", "mixup=0.2", "cutmix=1.0", "progressive_size=0.5", "test_flip=true", "label_smoothing=0.1",
         "data.augment.policy=trivialaugment", "data.augment.erase=0.5", "data.balance=loss",

@@ -12,6 +12,7 @@ import pytest
 from src.resuming.checkpoint_files import load_whole
 from src.resuming.starting_point import progress
 from src.runs.folder import RunFolder
+from tests.support.command_line import run_here
 from tests.support.launched import Launched
 from tests.support.short_run import RUN, STEPS_AN_EPOCH, curves, digest, epochs, finish
 
@@ -78,6 +79,27 @@ def test_a_run_that_was_killed_thrice_ends_in_the_same_bits(
         assert kill(tmp_path, photos, random.uniform(0, seconds / 3))
     finish(tmp_path, photos)
     check_same(tmp_path / "run", whole, kills=3)
+
+
+@pytest.mark.parametrize("how", ["disk", "memory"])
+def test_kept_pictures_are_the_same_after_a_kill(
+    how: str, photos: Path, undisturbed: tuple[Path, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those on the disk are there still; those in memory ended with the run, and are made again."""
+    monkeypatch.setenv("RESLENS_CACHE", str(tmp_path / "cache"))
+    run = RunFolder(tmp_path / "run")
+    with Launched(*RUN, f"data.root={photos}", f"data.cache={how}", cwd=tmp_path) as command:
+        while not kept_steps(run):
+            assert command.processes(), command.said
+            time.sleep(0.01)
+        os.kill(command.pid, signal.SIGKILL)
+        assert command.code() == -signal.SIGKILL
+        assert "60 images decoded in" in command.said
+        all_gone(command, within=20)
+    resumed = run_here("resume=run", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert ("nothing to decode" if how == "disk" else "60 images decoded in") in resumed.stdout
+    assert digest(run.path) == digest(undisturbed[0])
 
 
 @pytest.mark.slow

@@ -2,12 +2,16 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
+import lightning as L
 import pandas as pd
 import pytest
 
+from src.data import ImageDataModule, kept_media
 from src.runs.folder import RunFolder
+from src.training.assemble import find_images, keep_pictures
 from tests.support.command_line import run_here
 from tests.support.short_run import RUN, digest
 from tests.support.started import Started
@@ -35,6 +39,45 @@ def decoded(said: str) -> list[int]:
 def test_a_run_is_the_same_with_the_cache_and_without(undisturbed, photos: Path, tmp_path: Path) -> None:
     assert run_here(*RUN, f"data.root={photos}", "data.cache=none", cwd=tmp_path).returncode == 0
     assert digest(tmp_path / "run") == digest(undisturbed[0])
+
+
+@pytest.mark.parametrize(
+    ("how", "length", "kept"),
+    [
+        ("auto", {"max_epochs": 1}, True),
+        ("auto", {"max_epochs": -1, "max_time": {"seconds": 1}}, True),
+        ("auto", {"max_steps": 2}, False),
+        ("auto", {"max_epochs": 1, "limit_train_batches": 2}, False),
+        ("auto", {"max_epochs": 2, "limit_train_batches": 0.5}, True),
+        ("auto", {"fast_dev_run": True}, False),
+        ("disk", {"max_steps": 2}, True),
+    ],
+    ids=str,
+)
+def test_auto_does_nothing_for_less_than_an_epoch(photos: Path, cache: Path, how: str, length, kept: bool) -> None:
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **length)
+    data = ImageDataModule(name="folder", root=photos, image_size=16, in_channels=3, batch_size=8, cache=how)
+    find_images(data, None, trainer)
+    keep_pictures(data, trainer)
+    assert bool(data.shelves) == kept
+    assert bool(list(cache.glob("*_pictures"))) == kept
+
+
+def test_a_disk_that_is_full_in_the_middle_leaves_the_run_going(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount")
+    monkeypatch.setenv("RESLENS_CACHE", str(folder))
+    monkeypatch.setattr(kept_media, "SHARE_OF_DISK", 1e9)  # as where others have filled it meanwhile
+    try:
+        result = run_here(*TINY, f"data.root={photos}", "data.cache=disk", "hydra.run.dir=run", cwd=tmp_path)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+    assert result.returncode == 0, result.stderr
+    assert "pictures are not kept: No space left on device" in result.stdout + result.stderr
+    assert RunFolder(tmp_path / "run").status == "finished"
 
 
 def test_a_sweep_decodes_once(photos: Path, tmp_path: Path) -> None:

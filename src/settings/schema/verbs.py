@@ -232,14 +232,19 @@ class Runs(Settings):
     kinds: Annotated[Sequence[Literal["last", "controls", "exports"]], Takes("a list of last, controls, exports")] = (
         setting("of prune: last.ckpt, which only more epochs need; explain's trainings in a run; exports in a run")
     )
-    delete: bool = setting("of prune: let it go")
+    cache: bool = setting("say what decoded pictures take in the cache folder; cache alone says it too")
+    delete: bool = setting("of prune and cache: let it go")
 
     @model_validator(mode="after")
     def _nothing_is_idle(self) -> Self:
-        if self.delete and not self.prune:
-            raise InputError("delete=true goes with prune: say prune too, or leave it out")
-        if self.prune and self.output is not None:
-            raise InputError(f"output={self.output} is for the list of runs: leave it out, or prune")
+        if self.prune and self.cache:
+            raise InputError("prune and cache are two things: say one of them")
+        if self.delete and not (self.prune or self.cache):
+            raise InputError("delete=true goes with prune: say prune too, or cache, or leave it out")
+        if (self.prune or self.cache) and self.output is not None:
+            raise InputError(
+                f"output={self.output} is for the list of runs: leave it out, or {'prune' if self.prune else 'cache'}"
+            )
         return self
 
 
