@@ -148,6 +148,8 @@ def assemble(
     )
     find_images(data, cfg.model.num_classes)
     keep_pictures(data, trainer)
+    if data.chosen.on_device is True or sees_all(data, trainer):
+        data.put_on_device(trainer.strategy.root_device, free_memory)
     if crew().share("sample", lambda: checkpoint is not None and folder.is_of_earlier_sample):
         data.fewest_measured = MOST_MEASURED
     module = build_module(
