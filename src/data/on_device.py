@@ -20,6 +20,9 @@ from .datasets import FileDataset, ImageDataset, ImagesAndTargets, PictureDatase
 SHARE_OF_FREE = 0.25
 """Of the device's free memory, which images may take unasked: the rest is for the network, and for larger batches."""
 
+COSTLY = ("scale", "color", "policy", "erase")
+"""Changes that need the host."""
+
 AT_ONCE = 1024
 """Images that are read before they are sent."""
 
@@ -127,7 +130,12 @@ def put(
 def reason_against(datasets: Mapping[str, PictureDataset], augmentation: Augmentation | None, room: int) -> str:
     """Return why images can't live on the device, and what to change; empty where they can."""
     if augmentation is not None and not augmentation.is_cheap:
-        return "images are flipped and shifted there, and no more: say data.augment={flip:true,shift:4}"
+        usual = Augmentation()
+        costly = [name for name in COSTLY if getattr(augmentation, name) != getattr(usual, name)]
+        words = " ".join(
+            f"data.augment.{name}={getattr(usual, name):{'' if name == 'policy' else 'g'}}" for name in costly
+        )
+        return f"images are flipped and shifted there, and no more: say {words}"
     if any(isinstance(dataset, FileDataset) and not dataset.is_kept for dataset in datasets.values()):
         return "not all decoded images are kept: say data.cache=memory or disk, with room for them"
     geometry = next(iter(datasets.values())).geometry

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import InputError
+from .airbench import Airbench
 from .cifar_resnet import DEPTHS, CifarResNet
 from .convnext import build_convnext
 from .densenet import build_densenet121
@@ -73,6 +74,7 @@ NETWORKS: dict[str, Network] = {
         ),
         pretrained=True,
     ),
+    "airbench": Network(Airbench, layers=("conv1", "layer1", "layer2", "layer3", "fc")),
     "simple_cnn": Network(SimpleCNN, first="block1.conv"),
     "mini_resnet_basic_post": Network(partial(MiniResNet, "basic", "post")),
     "mini_resnet_bottleneck_post": Network(partial(MiniResNet, "bottleneck", "post")),
