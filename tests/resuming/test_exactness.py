@@ -161,16 +161,19 @@ def test_images_on_the_device_give_the_same_bits(data: str, processes: int, phot
     """As those of the host; of several processes each has its own copy of all."""
     words = [*settings(photos, *RESIDENT, "data.balance=sampler"), "data.num_workers=0", "trainer.max_epochs=2"]
     if data == "digits":
-        words = [word for word in words if not word.startswith(("data=", "data.root"))] + ["data.batch_size=128"]
+        words = [
+            word for word in words if not word.startswith(("data=", "data.root", "data.augment", "data.image_size"))
+        ]
+        words += ["data.augment={flip:alternate,shift:1}", "data.image_size=8", "data.batch_size=128"]
     ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"] if processes > 1 else []
     for wanted in ("false", "true"):
         command = [sys.executable, "-m", "src.train", *words, *ddp, f"data.on_device={wanted}"]
         if processes > 1:
-            subprocess.run([*command, f"hydra.run.dir={tmp_path / wanted}"], check=True, capture_output=True)
+            subprocess.run([*command, f"hydra.run.dir={tmp_path}/on_device_{wanted}"], check=True, capture_output=True)
         else:
-            result = run_here(*command[3:], f"hydra.run.dir={wanted}", cwd=tmp_path)
+            result = run_here(*command[3:], f"hydra.run.dir=on_device_{wanted}", cwd=tmp_path)
             assert result.returncode == 0, result.stderr
-    assert differences(content(tmp_path / "false"), content(tmp_path / "true")) == []
+    assert differences(content(tmp_path / "on_device_false"), content(tmp_path / "on_device_true")) == []
 
 
 @pytest.mark.slow
