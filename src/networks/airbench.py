@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 
-SMALLEST_IMAGE = 10
-"""Side in pixels of which the stem and three poolings leave 1×1."""
+SMALLEST_IMAGE = 4
+"""Side in pixels. Of less than 16 not every block has something left to pool."""
 
 STEM_FILTERS = 24
 """All 12 eigenvectors of a 2×2 patch of colour, and their negatives: GELU would lose one side of each."""
@@ -67,11 +67,11 @@ class ShiftingNorm(nn.BatchNorm2d):
 class Block(nn.Module):
     """(N, in_planes, H, W) -> (N, planes, H/2, W/2); `residual`: the second convolution adds to what it sees."""
 
-    def __init__(self, in_planes: int, planes: int, *, residual: bool) -> None:
+    def __init__(self, in_planes: int, planes: int, *, pools: bool, residual: bool) -> None:
         super().__init__()
         self.residual = residual
         self.conv1 = nn.Conv2d(in_planes, planes, kernel_size=3, padding=1, bias=False)
-        self.pool = nn.MaxPool2d(2)
+        self.pool = nn.MaxPool2d(2) if pools else nn.Identity()
         self.bn1 = ShiftingNorm(planes)
         self.gelu1 = nn.GELU()
         self.conv2 = nn.Conv2d(planes, planes, kernel_size=3, padding=1, bias=False)
@@ -88,7 +88,7 @@ class Block(nn.Module):
 
 
 class Airbench(nn.Module):
-    """(N, in_channels, S, S) -> (N, num_classes) for any S of at least 10.
+    """(N, in_channels, S, S) -> (N, num_classes) for any S of at least 4.
 
     Args:
         width: Channels of the first block; the other two have four times as many. airbench94 has 64.
@@ -113,9 +113,10 @@ class Airbench(nn.Module):
             raise InputError(f"model.width={width}: take a number of channels from 1")
         self.conv1 = Whitening(in_channels)  # (N, 24, S-1, S-1)
         self.gelu = nn.GELU()
-        self.layer1 = Block(STEM_FILTERS, width, residual=residual)
-        self.layer2 = Block(width, 4 * width, residual=residual)
-        self.layer3 = Block(4 * width, 4 * width, residual=residual)
+        side = image_size - 1
+        self.layer1 = Block(STEM_FILTERS, width, pools=side >= 2, residual=residual)
+        self.layer2 = Block(width, 4 * width, pools=side >= 4, residual=residual)
+        self.layer3 = Block(4 * width, 4 * width, pools=side >= 8, residual=residual)
         self.fc = nn.Linear(4 * width, num_classes)
         nn.init.zeros_(self.fc.bias)
 

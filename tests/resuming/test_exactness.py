@@ -111,6 +111,7 @@ KINDS = {
     "validation in mid-epoch": ["trainer.val_check_interval=3", "checkpoint_every=1"],
     "thawed in mid-training": ["freeze=1", "data.augment=null"],
     "balanced": ["data.balance=sampler"],
+    "whitened stem": ["model=airbench", "model.width=8", "scheduler=triangle", "optimizer.norm_bias_lr=8"],
     "on the device": ["data.on_device=true", *RESIDENT, "data.balance=sampler", "trainer.accumulate_grad_batches=2"],
     "levers": [
         "ema=0.9", "mixup=0.2", "cutmix=1.0", "progressive_size=0.5", "test_flip=true", "label_smoothing=0.1",
