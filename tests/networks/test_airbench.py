@@ -40,26 +40,26 @@ def network() -> Airbench:
 
 
 def test_logits_gradients_and_statistics_are_those_of_the_published_code(network: Airbench) -> None:
-    theirs = published()
+    network, theirs = network.double(), published().double()
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear)]
     pairs = list(zip(layers, (m for m in theirs if isinstance(m, nn.Conv2d | nn.BatchNorm2d | nn.Linear)), strict=True))
     for ours, other in pairs:
         if isinstance(ours, nn.BatchNorm2d):
             nn.init.normal_(ours.bias)
         other.load_state_dict(ours.state_dict(), strict=isinstance(ours, nn.Conv2d | nn.BatchNorm2d))
-    images = torch.randn(16, 3, 32, 32)
+    images = torch.randn(16, 3, 32, 32, dtype=torch.float64)
     for mode in (True, False):
         logits, expected = network.train(mode)(images), theirs.train(mode)(images)
-        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(logits, expected)
         F.cross_entropy(logits, torch.arange(16) % 10).backward()
         F.cross_entropy(expected, torch.arange(16) % 10).backward()
     for ours, other in pairs:
         if isinstance(ours, nn.BatchNorm2d):
             torch.testing.assert_close(ours.running_var, other.running_var)
-            torch.testing.assert_close(ours.bias.grad, other.bias.grad, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(ours.bias.grad, other.bias.grad)
         elif not isinstance(ours, Whitening):
-            torch.testing.assert_close(ours.weight.grad, other.weight.grad, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(network.conv1.bias.grad, theirs[0].bias.grad, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(ours.weight.grad, other.weight.grad)
+    torch.testing.assert_close(network.conv1.bias.grad, theirs[0].bias.grad)
 
 
 def test_it_is_as_large_as_airbench94(network: Airbench) -> None:
