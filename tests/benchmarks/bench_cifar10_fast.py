@@ -22,11 +22,12 @@ from typing import NamedTuple
 
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
+import src.settings.composing  # noqa: F401  # the resolvers of conf/
 from src.data import ImageDataModule
 from src.runs.folder import RunFolder
 from src.settings.defaults import CONF
-from src.training.assemble import to_dict
 from src.training.hardware import describe_hardware
 
 EXPERIMENT = "experiment=cifar10_fast"
@@ -70,7 +71,7 @@ def export_images(words: list[str], folder: Path) -> None:
     """Write the images of our run where airbench94 finds them."""
     with initialize_config_dir(str(CONF), version_base=None):
         cfg = compose("train", [EXPERIMENT, *words])
-    data = ImageDataModule(**to_dict(cfg)["data"], seed=cfg.seed)
+    data = ImageDataModule(**OmegaConf.to_container(cfg.data, resolve=True), seed=cfg.seed)  # type: ignore[arg-type]
     data.setup()
     assert data.found.images is not None
     for split in ("train", "test"):
