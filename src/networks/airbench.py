@@ -24,13 +24,11 @@ SCALE = 1 / 9
 
 
 class Whitening(nn.Conv2d):
-    """A 2×2 convolution whose filters are computed from images and never trained: a buffer of the state dict."""
+    """A 2×2 convolution whose filters are computed from images and never trained."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__(in_channels, STEM_FILTERS, kernel_size=2)
-        weight = self.weight.detach()
-        del self.weight
-        self.register_buffer("weight", weight)
+        self.weight.requires_grad_(False)
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
     @torch.no_grad()
@@ -53,15 +51,14 @@ class Whitening(nn.Conv2d):
 
 
 class ShiftingNorm(nn.BatchNorm2d):
-    """Batch norm that shifts and doesn't scale: its weight is 1, and no parameter.
+    """Batch norm that shifts and doesn't scale: its weight stays 1.
 
     Its running statistics follow the last few batches: training takes some hundred steps.
     """
 
     def __init__(self, planes: int, *, memory: float = 0.6) -> None:
         super().__init__(planes, eps=1e-12, momentum=1 - memory)
-        del self.weight
-        self.register_buffer("weight", torch.ones(planes))
+        self.weight.requires_grad_(False)
 
 
 class Block(nn.Module):

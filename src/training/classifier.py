@@ -76,6 +76,7 @@ class ImageClassifier(L.LightningModule):
         self.class_names = class_names
         self.network: nn.Module = build_network(**architecture)
         self.head = row_of(self.network).head
+        self._fixed = {name for name, weight in self.network.named_parameters() if not weight.requires_grad}
         self._frozen = False
         self._freeze(epoch=0)
         self.memory_format = torch.contiguous_format
@@ -150,7 +151,7 @@ class ImageClassifier(L.LightningModule):
         freeze = self.hparams["freeze"]
         self._frozen = epoch < freeze if isinstance(freeze, int) else freeze == "backbone"
         for name, parameter in self.network.named_parameters():
-            if self._in_backbone(name):
+            if self._in_backbone(name) and name not in self._fixed:
                 parameter.requires_grad_(not self._frozen)
         self.train(self.training)
 

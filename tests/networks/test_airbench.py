@@ -62,10 +62,18 @@ def test_logits_gradients_and_statistics_are_those_of_the_published_code(network
     torch.testing.assert_close(network.conv1.bias.grad, theirs[0].bias.grad)
 
 
+def test_batch_statistics_can_be_shared_between_processes(network: Airbench) -> None:
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    assert not converted.layer1.bn1.weight.requires_grad
+    assert converted.layer1.bn1.bias.requires_grad
+
+
 def test_it_is_as_large_as_airbench94(network: Airbench) -> None:
-    """Its 1,972,504 weights less the stem's 288 and the norms' 832, which aren't trained, and a bias a class more."""
+    """And a bias a class more."""
     theirs = sum(weight.numel() for weight in published().parameters())
-    assert count_parameters(network) == theirs - 288 - 2 * (64 + 256 + 256) + 10
+    assert count_parameters(network) == theirs + 10
+    fixed = [name for name, weight in network.named_parameters() if not weight.requires_grad]
+    assert fixed == ["conv1.weight"] + [f"layer{n}.bn{k}.weight" for n in (1, 2, 3) for k in (1, 2)]
     assert count_macs(network, 3, 32) == 118_147_360
     wide = build_network("airbench", num_classes=10, image_size=32, width=128, residual=True)
     assert wide.layer3.conv2.weight.shape == (512, 512, 3, 3)
