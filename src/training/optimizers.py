@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from ..errors import InputError, first_line
-from ..networks import layers_of
+from ..networks import fixed_weights, layers_of
 from ..settings.schema.training import Optimizer, Scheduler
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
@@ -30,7 +30,7 @@ def build_optimizer(
 
     Decay pulls a norm's scale and any bias towards 0 for no gain in generalisation (He et al. 2019,
     https://arxiv.org/abs/1812.01187, section 3.1). Frozen weights are included, since they may thaw; without a gradient
-    they stay as they are.
+    they stay as they are. Those that a network never trains are not.
 
     Args:
         layer_decay: Multiplies the learning rate once for every layer below the head (Bao et al. 2021,
@@ -48,8 +48,10 @@ def build_optimizer(
         layers = [layers[0], [parameter for layer in layers[:0:-1] for parameter in layer]]
     groups = []
     apart = set() if norm_bias_lr == 1 else {module.bias for module in network.modules() if _is_batch_norm(module)}
-    for depth, parameters in enumerate(layers):
+    fixed = {network.get_parameter(name) for name in fixed_weights(network)}
+    for depth, layer in enumerate(layers):
         rate = lr * layer_decay**depth
+        parameters = [p for p in layer if p not in fixed]
         others = [p for p in parameters if not _decays(p)]
         groups += [
             {"params": [p for p in parameters if _decays(p)], "weight_decay": weight_decay, "lr": rate},

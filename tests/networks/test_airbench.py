@@ -1,5 +1,7 @@
 """airbench94's network against its published code, written down again, and what its stem makes of images."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from torch import Tensor, nn
 
 from src.cost.network import count_macs, count_parameters
 from src.errors import InputError
-from src.networks import build_network
+from src.networks import build_network, fixed_weights
 from src.networks.airbench import Airbench, Whitening
+from src.training.optimizers import build_optimizer
 
 
 def published() -> nn.Sequential:
@@ -72,8 +75,12 @@ def test_it_is_as_large_as_airbench94(network: Airbench) -> None:
     """And a bias a class more."""
     theirs = sum(weight.numel() for weight in published().parameters())
     assert count_parameters(network) == theirs + 10
-    fixed = [name for name, weight in network.named_parameters() if not weight.requires_grad]
-    assert fixed == ["conv1.weight"] + [f"layer{n}.bn{k}.weight" for n in (1, 2, 3) for k in (1, 2)]
+    expected = {"conv1.weight"} | {f"layer{n}.bn{k}.weight" for n in (1, 2, 3) for k in (1, 2)}
+    assert {name for name, weight in network.named_parameters() if not weight.requires_grad} == expected
+    assert fixed_weights(copy.deepcopy(network)) == expected
+    optimizer = build_optimizer(network, "sgd", lr=0.1, weight_decay=0.01)
+    given = sum(len(group["params"]) for group in optimizer.param_groups)
+    assert given == len(list(network.parameters())) - len(expected)
     assert count_macs(network, 3, 32) == 118_147_360
     wide = build_network("airbench", num_classes=10, image_size=32, width=128, residual=True)
     assert wide.layer3.conv2.weight.shape == (512, 512, 3, 3)
