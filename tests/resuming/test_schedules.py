@@ -18,7 +18,6 @@ SETTINGS = (
 SCHEDULES = {
     "onecycle": ["scheduler=onecycle"],
     "cosine": ["scheduler=cosine"],
-    "triangle": ["scheduler=triangle"],
     "step": ["scheduler=step", "scheduler.every=1"],
     "constant": ["scheduler=constant"],
 }
