@@ -28,8 +28,9 @@ class Augmentation:
     """What training changes at random. All zero or False: nothing.
 
     Attributes:
-        flip: mirror left and right, every second image.
-        shift: move by up to this many pixels of the input in each direction; what comes in from outside is black.
+        flip: mirror left and right, by chance every second image; "alternate": see `mirrors`.
+        shift: move by up to this many pixels of the input in each direction.
+        padding: what comes in from outside then: "zeros" is black, "reflect" the image itself, mirrored at its edge.
         scale: least area of a random crop, as a fraction of the image; 1.0 is no random crop. Image files only.
         color: brightness, contrast and saturation by a factor within 1 ± this. Image files only.
         policy: "randaugment", "trivialaugment", or "none".
@@ -37,8 +38,9 @@ class Augmentation:
         reserve: random crops are taken from a smaller copy of a large picture; see `reserve`.
     """
 
-    flip: bool = False
+    flip: bool | str = False
     shift: int = 0
+    padding: str = "zeros"
     scale: float = 1.0
     color: float = 0.0
     policy: str = "none"
@@ -68,14 +70,18 @@ def chosen_augmentation(settings: Augment | None, *, in_memory: bool) -> Augment
 
 
 def load_augmented(
-    source: Path | str | BinaryIO, geometry: Geometry, augmentation: Augmentation, random: np.random.Generator
+    source: Path | str | BinaryIO,
+    geometry: Geometry,
+    augmentation: Augmentation,
+    random: np.random.Generator,
+    turn: int = 0,
 ) -> torch.Tensor:
     """Return an image file as training sees it: uint8 (C, S, S). All randomness comes from `random`."""
     if not augmentation.crops:
         square = make_square(geometry.read(source, geometry.image_size), geometry)
-        return augment(square, geometry, augmentation, random)
+        return augment(square, geometry, augmentation, random, turn=turn)
     picture = geometry.read(source, augmentation.needed(geometry.image_size))
-    return augment(to_crop(picture, geometry, augmentation), geometry, augmentation, random, picture.size)
+    return augment(to_crop(picture, geometry, augmentation), geometry, augmentation, random, picture.size, turn)
 
 
 def to_crop(picture: Picture, geometry: Geometry, augmentation: Augmentation) -> Picture:
@@ -105,11 +111,13 @@ def augment(
     augmentation: Augmentation,
     random: np.random.Generator,
     size: tuple[int, int] | None = None,
+    turn: int = 0,
 ) -> torch.Tensor:
     """Return what training sees of a square, or of what random crops are taken from: uint8 (C, S, S).
 
     Args:
         size: (width, height) of the picture before it became a reserve: its crops stay the same.
+        turn: see `mirrors`.
     """
     if augmentation.crops:
         side = augmentation.needed(geometry.image_size)
@@ -120,35 +128,57 @@ def augment(
         gap = None if geometry.is_exact else 2.0  # so much is left after averaging whole blocks, which is faster
         square = (geometry.image_size, geometry.image_size)
         picture = picture.resize(square, geometry.resampling, box=box, reducing_gap=gap)
-    if augmentation.flip and random.random() < 0.5:
+    if mirrors(augmentation, turn, random):
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if augmentation.color > 0:
         picture = jitter_color(picture, augmentation.color, random)
-    if augmentation.shift > 0:
-        down, right = (int(n) for n in random.integers(-augmentation.shift, augmentation.shift + 1, size=2))
-        picture = each(picture, lambda band: shifted(band, right, down))
     image = to_tensor(picture)
+    if augmentation.shift > 0:
+        image = torch.from_numpy(shifted(image.numpy(), augmentation, random))
     return changed([image], augmentation, random)[0] if changes(augmentation) else image
 
 
-def augment_square(square: np.ndarray, augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:
+def augment_square(
+    square: np.ndarray, augmentation: Augmentation, random: np.random.Generator, turn: int = 0
+) -> np.ndarray:
     """Do as `augment` to uint8 (C, S, S), without random crops and colours, in a fraction of its time."""
-    if augmentation.flip and random.random() < 0.5:
+    if mirrors(augmentation, turn, random):
         square = square[..., ::-1]
-    if augmentation.shift > 0:
-        down, right = (int(n) for n in random.integers(-augmentation.shift, augmentation.shift + 1, size=2))
-        moved, (height, width) = np.zeros_like(square), square.shape[1:]
-        if abs(down) < height and abs(right) < width:
-            kept = square[:, max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
-            moved[:, max(0, down) : height - max(0, -down), max(0, right) : width - max(0, -right)] = kept
-        square = moved
-    return square
+    return shifted(square, augmentation, random) if augmentation.shift > 0 else square
 
 
-def shifted(picture: Image.Image, right: int, down: int) -> Image.Image:
-    moved = Image.new(picture.mode, picture.size)
-    moved.paste(picture, (right, down))
+def mirrors(augmentation: Augmentation, turn: int, random: np.random.Generator) -> bool:
+    """Return whether an image is mirrored, by chance or in turn.
+
+    In turn, it is seen one way in every other epoch and the other way in those between, so that no way is seen twice
+    before the other one (Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.6).
+
+    Args:
+        turn: Which time it is that this image is seen, from 0 or, for half of the images, from 1.
+    """
+    if augmentation.flip == "alternate":
+        return turn % 2 == 1
+    return bool(augmentation.flip) and random.random() < 0.5
+
+
+def shifted(image: np.ndarray, augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:
+    """Return uint8 (C, H, W), moved down and right by whole pixels, each uniform in -shift…shift."""
+    down, right = (int(n) for n in random.integers(-augmentation.shift, augmentation.shift + 1, size=2))
+    height, width = image.shape[1:]
+    if augmentation.padding == "reflect":
+        return image[:, reflected(height, -down)[:, None], reflected(width, -right)]
+    moved = np.zeros_like(image)
+    if abs(down) < height and abs(right) < width:
+        kept = image[:, max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
+        moved[:, max(0, down) : height - max(0, -down), max(0, right) : width - max(0, -right)] = kept
     return moved
+
+
+def reflected(side: int, offset: int) -> np.ndarray:
+    """Return which pixel of a row stands at `offset`, `offset` + 1, …: (side,), mirrored at both ends of the row."""
+    period = max(1, 2 * (side - 1))
+    places = np.arange(offset, offset + side) % period
+    return np.minimum(places, period - places)
 
 
 def random_box(

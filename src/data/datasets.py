@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from ..errors import RunError
-from .augmentation import augment_batch
+from .augmentation import Views, augment_batch, draw_view, draw_views
 from .augmented import Augmentation, augment, augment_square, load_augmented
 from .batches import Batch, EpochBatchSampler
 from .download import describe
@@ -26,6 +26,8 @@ from .workers import deaths_named, follow_parent, shielded
 
 # images uint8 (N, C, S, S), targets int64 (N,)
 ImagesAndTargets = tuple[torch.Tensor, torch.Tensor]
+
+FIRST_TURNS = 0x466C6970  # no epoch: together with the seed it is where these draws come from
 
 
 class ImageDataset(Dataset[ImagesAndTargets]):
@@ -55,8 +57,30 @@ class ImageDataset(Dataset[ImagesAndTargets]):
     def images(self, batch: Batch) -> torch.Tensor:
         raise NotImplementedError
 
+    @cached_property
+    def first_turns(self) -> np.ndarray:
+        """0 or 1 for each image, (N,), by chance: whether it is mirrored in the first epoch where that alternates."""
+        return np.random.default_rng((self.seed, FIRST_TURNS)).integers(0, 2, size=len(self))
 
-class MemoryDataset(ImageDataset):
+    def turns(self, batch: Batch) -> np.ndarray:
+        """Return the turns (n,) of `src.data.augmented.mirrors`."""
+        if self.augmentation is None or self.augmentation.flip != "alternate":
+            return np.zeros(len(batch.indices), dtype=np.int64)
+        turns: np.ndarray = self.first_turns[batch.indices] + batch.epoch + batch.repeats
+        return turns
+
+
+class PictureDataset(ImageDataset):
+    """A split of pictures: `indices` (N,) are theirs among all images."""
+
+    indices: np.ndarray
+
+    def views(self, batch: Batch) -> Views:
+        """Return how the batch's pictures are seen, where training does nothing but flip and shift them."""
+        raise NotImplementedError
+
+
+class MemoryDataset(PictureDataset):
     """A split of images held in memory.
 
     Args:
@@ -73,8 +97,13 @@ class MemoryDataset(ImageDataset):
         images = fit(torch.from_numpy(self.pixels[self.indices[batch.indices]]), self.geometry)
         if self.augmentation is None:
             return images
-        random = np.random.default_rng((self.seed, batch.epoch, batch.number))
-        return torch.from_numpy(augment_batch(images.numpy(), self.augmentation, random))
+        return torch.from_numpy(augment_batch(images.numpy(), self.augmentation, self.random(batch), self.turns(batch)))
+
+    def views(self, batch: Batch) -> Views:
+        return draw_views(self.turns(batch), self.augmentation or Augmentation(), self.random(batch))
+
+    def random(self, batch: Batch) -> np.random.Generator:
+        return np.random.default_rng((self.seed, batch.epoch, batch.number))
 
 
 class FeatureDataset(ImageDataset):
@@ -88,7 +117,7 @@ class FeatureDataset(ImageDataset):
         return self.features[torch.from_numpy(batch.indices)]
 
 
-class FileDataset(ImageDataset):
+class FileDataset(PictureDataset):
     """A split of image files, decoded when asked for, unless their pictures are kept.
 
     Args:
@@ -114,18 +143,32 @@ class FileDataset(ImageDataset):
     def needs_no_workers(self) -> bool:
         """Whether reading a batch costs less than handing it over from another process."""
         changes = self.augmentation
-        quick = changes is None or changes.is_cheap
-        return quick and self.shelf is not None and self.shelf.has_all(self.indices)
+        return (changes is None or changes.is_cheap) and self.is_kept
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the pictures of all its files are kept."""
+        return self.shelf is not None and self.shelf.has_all(self.indices)
 
     def images(self, batch: Batch) -> torch.Tensor:
-        geometry, draws = self.geometry, zip(batch.indices.tolist(), batch.repeats.tolist(), strict=True)
+        geometry, draws = self.geometry, zip(*(part.tolist() for part in self.draws(batch)), strict=True)
         shape = (len(batch.indices), geometry.in_channels, geometry.image_size, geometry.image_size)
         images = np.empty(shape, dtype=np.uint8)
-        for image, (index, repeat) in zip(images, draws, strict=True):
-            self.read(batch.epoch, index, repeat, image)
+        for image, (index, repeat, turn) in zip(images, draws, strict=True):
+            self.read(batch.epoch, index, repeat, turn, image)
         return torch.from_numpy(images)
 
-    def read(self, epoch: int, index: int, repeat: int, into: np.ndarray) -> None:
+    def draws(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return batch.indices, batch.repeats, self.turns(batch)
+
+    def views(self, batch: Batch) -> Views:
+        changes, seen = self.augmentation or Augmentation(), []
+        for index, repeat, turn in zip(*(part.tolist() for part in self.draws(batch)), strict=True):
+            seen.append(draw_view(turn, changes, np.random.default_rng((self.seed, batch.epoch, index, repeat))))
+        mirrored, down, right = np.array(seen, dtype=np.int64).reshape(-1, 3).T
+        return Views(mirrored == 1, down, right)
+
+    def read(self, epoch: int, index: int, repeat: int, turn: int, into: np.ndarray) -> None:
         """Read an image, changed at random where it is to be, into uint8 (C, S, S)."""
         path, place, changes = self.root / self.paths[index], int(self.indices[index]), self.augmentation
         random = None if changes is None else np.random.default_rng((self.seed, epoch, index, repeat))
@@ -135,14 +178,15 @@ class FileDataset(ImageDataset):
                 if kept is None:
                     into[:] = load_image(path, self.geometry).numpy()
             elif kept is None or self.shelf is None:
-                into[:] = load_augmented(path, self.geometry, changes, random).numpy()
+                into[:] = load_augmented(path, self.geometry, changes, random, turn).numpy()
             elif changes.is_cheap:
-                into[:] = augment_square(kept, changes, random)
+                into[:] = augment_square(kept, changes, random, turn)
             elif changes.crops:
                 size = self.shelf.size(place)
-                into[:] = augment(to_picture(kept), self.geometry, changes, random, size).numpy()
+                into[:] = augment(to_picture(kept), self.geometry, changes, random, size, turn).numpy()
             else:
-                into[:] = augment(to_picture(kept.transpose(1, 2, 0)), self.geometry, changes, random).numpy()
+                square = to_picture(kept.transpose(1, 2, 0))
+                into[:] = augment(square, self.geometry, changes, random, turn=turn).numpy()
         except Exception as error:  # it was whole when the folder was scanned
             raise RunError(complaint(path, error)) from error
 

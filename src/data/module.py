@@ -1,6 +1,6 @@
 """The data of a run: found, divided into train, val and test, and handed out in batches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +18,14 @@ from ..settings.schema.data import Data, channel_values
 from .augmented import Augmentation, chosen_augmentation
 from .batches import EpochBatchSampler
 from .collection import ImageCollection, Skipped, census
-from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset
+from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, MemoryDataset, PictureDataset
 from .defects import checked_by
 from .first_look import FirstLook
 from .groups import warn_of_shared
 from .keeping import Kept, keep_pictures, open_shelves
 from .kept_kinds import Kind
 from .label_kinds import LabelKind, kind_of
+from .on_device import DeviceDataset, Resident, put
 from .picture_store import Shelf
 from .policies import check_channels
 from .processes import worker_count
@@ -89,6 +90,7 @@ class ImageDataModule(LightningDataModule):
         self.features: dict[str, torch.Tensor] = {}
         self.shelves: dict[Kind, Shelf] = {}
         self.first_look: FirstLook | None = None
+        self.resident: Resident | None = None
         self.fewest_measured = FEWEST_MEASURED
         self._said_fewer = False
 
@@ -311,6 +313,15 @@ class ImageDataModule(LightningDataModule):
         changes = self.augmentation
         return Kind.of_crops(self.geometry, changes) if changes is not None and changes.crops else None
 
+    def put_on_device(self, device: torch.device, free: Callable[[torch.device], int]) -> None:
+        """Let the images of all splits live on the device, as far as `data.on_device` allows; loaders use them there.
+
+        Args:
+            free: tells the bytes of memory that are free on a device.
+        """
+        splits = {split: self.dataset(split, None) for split in SPLITS}
+        self.resident = put(splits, self.augmentation, self.chosen.on_device, device, free)
+
     def shelf(self, augmentation: Augmentation | None) -> Shelf | None:
         """Return what is kept of the files as evaluation or training needs it, if anything."""
         if augmentation is not None and augmentation.crops:
@@ -355,7 +366,9 @@ class ImageDataModule(LightningDataModule):
         images = torch.stack([dataset[i][0] for i in range(len(chosen))])
         return images, targets[chosen], [paths[i] for i in chosen]
 
-    def dataset(self, split: str, augmentation: Augmentation | None, chosen: np.ndarray | None = None) -> ImageDataset:
+    def dataset(
+        self, split: str, augmentation: Augmentation | None, chosen: np.ndarray | None = None
+    ) -> PictureDataset:
         """Return a split, or the `chosen` (n,) of its images, in this order."""
         indices = self.indices(split) if chosen is None else self.indices(split)[chosen]
         found, settings_ = self.found, (self.geometry, augmentation, self.seed)
@@ -370,6 +383,8 @@ class ImageDataModule(LightningDataModule):
         return FeatureDataset(self.features[split], self.targets(split), self.geometry, self.seed)
 
     def loader(self, dataset: ImageDataset, batch_size: int, *, training: bool) -> ImageLoader:
+        if self.resident is not None and isinstance(dataset, PictureDataset):
+            dataset = DeviceDataset(dataset, self.resident)
         # Lightning's switch for overfitting on purpose wants the same batches every epoch
         overfit = getattr(self.trainer, "overfit_batches", 0) > 0
         batches = EpochBatchSampler(
@@ -383,7 +398,8 @@ class ImageDataModule(LightningDataModule):
             world_size=1 if self.trainer is None else self.trainer.world_size,
         )
         quick = isinstance(dataset, FileDataset) and dataset.needs_no_workers and self.num_workers == "auto"
-        wanted = 0 if quick or isinstance(dataset, FeatureDataset) else self.worker_count()
+        alone = isinstance(dataset, FeatureDataset | DeviceDataset)
+        wanted = 0 if quick or alone else self.worker_count()
         size = batch_size * self.geometry.in_channels * self.geometry.image_size**2
         workers, ahead = fit_workers(wanted, size, getattr(self.trainer, "num_devices", 1))
         if workers < wanted and not self._said_fewer:
@@ -391,7 +407,8 @@ class ImageDataModule(LightningDataModule):
             say_fewer(workers, wanted)
         # With trainer=cpu on a machine with a GPU nothing is copied to it.
         on_cpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cpu"
-        return ImageLoader(dataset, batches, workers, ahead, pinned=not on_cpu)
+        pinned = not on_cpu and not isinstance(dataset, DeviceDataset)
+        return ImageLoader(dataset, batches, workers, ahead, pinned=pinned)
 
     def worker_count(self) -> int:
         """Return how many processes decode; "auto": none for a data set in memory."""

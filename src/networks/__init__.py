@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import InputError
+from .airbench import Airbench
 from .cifar_resnet import DEPTHS, CifarResNet
 from .convnext import build_convnext
 from .densenet import build_densenet121
@@ -73,6 +74,7 @@ NETWORKS: dict[str, Network] = {
         ),
         pretrained=True,
     ),
+    "airbench": Network(Airbench, layers=("conv1", "layer1", "layer2", "layer3", "fc")),
     "simple_cnn": Network(SimpleCNN, first="block1.conv"),
     "mini_resnet_basic_post": Network(partial(MiniResNet, "basic", "post")),
     "mini_resnet_bottleneck_post": Network(partial(MiniResNet, "bottleneck", "post")),
@@ -120,12 +122,19 @@ def build_network(
         unknown = str(error).rsplit("argument ", 1)[1].split(".")[0]
         raise InputError(f"model {name} has no setting {unknown}; it got {', '.join(sorted(arguments))}") from None
     vars(network)["name"] = name  # for `row_of`; copies keep it
+    vars(network)["fixed"] = {key for key, weight in network.named_parameters() if not weight.requires_grad}
     return network
 
 
 def row_of(network: nn.Module) -> Network:
     """Return the row of the table that `network` was built from, or `FOREIGN`."""
     return NETWORKS.get(getattr(network, "name", ""), FOREIGN)
+
+
+def fixed_weights(network: nn.Module) -> set[str]:
+    """Return the names of the weights that are never trained, whatever is frozen or thaws; most networks have none."""
+    names: set[str] = getattr(network, "fixed", set())
+    return names
 
 
 def layers_of(network: nn.Module) -> list[list[str]]:

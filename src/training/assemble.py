@@ -32,6 +32,7 @@ from ..data.keeping import Kept
 from ..data.module import MOST_MEASURED
 from ..errors import InputError, first_line
 from ..networks import NETWORKS, build_network
+from ..networks.airbench import Airbench
 from ..networks.pretrained import Fit, check_fit, fit_weights
 from ..ranks.joining import crew, lead
 from ..resuming.checkpoint_files import WholeCheckpointIO
@@ -51,6 +52,9 @@ from .tasks import parts_of
 from .transfer import as_begun, features_stay_the_same, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)
+
+SEEN_AT_FIRST = 2_000
+"""Training images that a network may see before its training begins: 2 million patches of CIFAR-10."""
 
 LEVERS = {"mixup": 0, "cutmix": 0, "progressive_size": 1, "test_flip": False}
 """What the module takes besides: names of settings, and the values at which they do nothing."""
@@ -149,6 +153,8 @@ def assemble(
     )
     find_images(data, cfg.model.num_classes, trainer)
     keep_pictures(data, trainer)
+    if data.chosen.on_device is True or sees_all(data, trainer):
+        data.put_on_device(trainer.strategy.root_device, free_memory)
     if crew().share("sample", lambda: checkpoint is not None and folder.is_of_earlier_sample):
         data.fewest_measured = MOST_MEASURED
     module = build_module(
@@ -180,6 +186,8 @@ def assemble(
     if plan.pretrained is not None:
         names, head = data.class_names, cfg.model.get("head", "auto")  # earlier runs have none
         fit = fit_weights(module.network, plan.pretrained, cfg.model.weights, class_names=names, head=head)
+    elif checkpoint is None:
+        begin_with_images(module, data)
     module.network.to(memory_format=plan.memory_format)
     _look_at_freeze(cfg.model.name, cfg.model.freeze, plan.pretrained is not None, trainer.max_epochs)
     if cfg.compile:
@@ -308,6 +316,12 @@ def build_module(plan: Plan, *, class_names: Sequence[str], task: Task = ONE_CLA
     module = classifier(architecture=architecture, class_names=list(class_names), **settings)
     module.memory_format = plan.memory_format
     return module
+
+
+def begin_with_images(module: ImageClassifier, data: ImageDataModule) -> None:
+    """Let a network that can set the weights that depend on training images, such as a whitening stem."""
+    if isinstance(module.network, Airbench):
+        module.network.begin(module.normalise(data.sample("train", SEEN_AT_FIRST)[0]))
 
 
 def count_batches(data: ImageDataModule, trainer: L.Trainer) -> int:

@@ -16,7 +16,7 @@ from torchmetrics import MetricCollection
 
 from ..analysis.tasks import ONE_CLASS, Task
 from ..errors import RunError
-from ..networks import build_network, row_of
+from ..networks import build_network, fixed_weights, row_of
 from ..resuming.unfinished import gather, put_back, stay_in_epoch
 from .budget import share_of_time
 from .class_figures import MeanLoss, class_figures
@@ -149,8 +149,9 @@ class ImageClassifier(L.LightningModule):
         """Freeze or thaw the backbone, as `epoch` (from 0) asks."""
         freeze = self.hparams["freeze"]
         self._frozen = epoch < freeze if isinstance(freeze, int) else freeze == "backbone"
+        fixed = fixed_weights(self.network)
         for name, parameter in self.network.named_parameters():
-            if self._in_backbone(name):
+            if self._in_backbone(name) and name not in fixed:
                 parameter.requires_grad_(not self._frozen)
         self.train(self.training)
 

@@ -10,24 +10,33 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from ..errors import InputError, first_line
-from ..networks import layers_of
+from ..networks import fixed_weights, layers_of
 from ..settings.schema.training import Optimizer, Scheduler
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
 
 
 def build_optimizer(
-    network: nn.Module, name: str, *, lr: float, weight_decay: float, layer_decay: float = 1.0, **settings: Any
+    network: nn.Module,
+    name: str,
+    *,
+    lr: float,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    norm_bias_lr: float = 1.0,
+    **settings: Any,
 ) -> torch.optim.Optimizer:
     """Return the optimizer of that name over all weights, with weight decay on kernels and matrices alone.
 
     Decay pulls a norm's scale and any bias towards 0 for no gain in generalisation (He et al. 2019,
     https://arxiv.org/abs/1812.01187, section 3.1). Frozen weights are included, since they may thaw; without a gradient
-    they stay as they are.
+    they stay as they are. Those that a network never trains are not.
 
     Args:
         layer_decay: Multiplies the learning rate once for every layer below the head (Bao et al. 2021,
             https://arxiv.org/abs/2106.08254): at 0.5 in a ResNet layer4 learns at lr/2, the stem at lr/32.
+        norm_bias_lr: Multiplies the learning rate of the biases of batch norms (Page 2018,
+            https://myrtle.ai/learn/how-to-train-your-resnet-8-bag-of-tricks/).
         settings: The optimizer's own, such as `momentum`.
     """
     if name not in OPTIMIZERS:
@@ -38,11 +47,16 @@ def build_optimizer(
         # of a group.
         layers = [layers[0], [parameter for layer in layers[:0:-1] for parameter in layer]]
     groups = []
-    for depth, parameters in enumerate(layers):
+    apart = set() if norm_bias_lr == 1 else {module.bias for module in network.modules() if _is_batch_norm(module)}
+    fixed = {network.get_parameter(name) for name in fixed_weights(network)}
+    for depth, layer in enumerate(layers):
         rate = lr * layer_decay**depth
+        parameters = [p for p in layer if p not in fixed]
+        others = [p for p in parameters if not _decays(p)]
         groups += [
             {"params": [p for p in parameters if _decays(p)], "weight_decay": weight_decay, "lr": rate},
-            {"params": [p for p in parameters if not _decays(p)], "weight_decay": 0.0, "lr": rate},
+            {"params": [p for p in others if p not in apart], "weight_decay": 0.0, "lr": rate},
+            {"params": [p for p in others if p in apart], "weight_decay": 0.0, "lr": rate * norm_bias_lr},
         ]
     if settings.get("nesterov") and not settings.get("momentum"):
         settings["nesterov"] = False  # a way to use momentum; without any, plain SGD is meant
@@ -62,6 +76,10 @@ def layers_from_the_head(network: nn.Module) -> list[list[nn.Parameter]]:
             layers.append([])
         layers[-1] += parameters
     return layers[::-1]
+
+
+def _is_batch_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)
 
 
 def _decays(weight: nn.Parameter) -> bool:
@@ -86,6 +104,7 @@ def build_schedule(
 
     cosine: linear warm-up over `warmup_epochs`, then half a cosine from lr to `final` × lr.
     onecycle: Smith & Topin 2018 (https://arxiv.org/abs/1708.07120); `warmup` is the rising share of all steps.
+    triangle: from `first` × lr up to lr and down to `final` × lr in straight lines, after the same share.
     step: lr × `gamma` after every `every` epochs, after the same warm-up.
 
     Args:
@@ -103,8 +122,11 @@ def build_schedule(
     if name == "onecycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
         return OneCycle(optimizer, max_lr=peaks, total_steps=steps, pct_start=settings["warmup"])
+    if name == "triangle":
+        straight = {key: settings[key] for key in ("warmup", "first", "final")}
+        return LambdaLR(optimizer, partial(triangle_factor, steps=steps, spent=spent, **straight))
     if name not in ("cosine", "step"):
-        raise InputError(f"scheduler {name!r} is unknown: take cosine, onecycle, step or constant")
+        raise InputError(f"scheduler {name!r} is unknown: take cosine, onecycle, triangle, step or constant")
     # At most half of the run: the default warm-up must not swallow a run of one epoch.
     warmup = round(settings["warmup_epochs"] * steps_per_epoch)
     if steps is not None:
@@ -174,6 +196,18 @@ def onecycle_factor(step: int, *, spent: Callable[[], float], warmup: float) -> 
     share = spent()
     low, high, done = (1 / 25, 1.0, share / warmup) if share < warmup else (1 / 25e4, 1.0, (1 - share) / (1 - warmup))
     return low + (high - low) * 0.5 * (1 - math.cos(math.pi * done))
+
+
+def triangle_factor(
+    step: int, *, steps: int | None, spent: Callable[[], float], warmup: float, first: float, final: float
+) -> float:
+    """Return what multiplies the rate at this step, or, without a number of steps, where this share of time is spent:
+    a straight line from `first` to 1, and one from there to `final`.
+    """
+    share = min(1.0, step / steps) if steps else spent()
+    if share < warmup:
+        return first + (1 - first) * share / warmup
+    return 1 + (final - 1) * (share - warmup) / (1 - warmup)
 
 
 def step_factor(step: int, *, warmup: int, every: float, gamma: float) -> float:

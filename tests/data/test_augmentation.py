@@ -1,14 +1,17 @@
 import numpy as np
+import pytest
 
-from src.data.augmentation import augment_batch, shift_batch
+from src.data.augmentation import augment_batch
 from src.data.augmented import Augmentation
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (200, 3, 6, 5), dtype=np.uint8)
 
 
-def test_each_image_is_shifted_by_its_own_draw():
-    shifted = shift_batch(IMAGES, 2, np.random.default_rng(3))
-    padded = np.pad(IMAGES, ((0, 0), (0, 0), (2, 2), (2, 2)))
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+def test_each_image_is_shifted_by_its_own_draw(padding):
+    shifted = augment_batch(IMAGES, Augmentation(shift=2, padding=padding), np.random.default_rng(3))
+    mode = {"zeros": "constant", "reflect": "reflect"}[padding]
+    padded = np.pad(IMAGES, ((0, 0), (0, 0), (2, 2), (2, 2)), mode=mode)
     seen = set()
     for image, result in zip(padded, shifted, strict=True):
         places = [(y, x) for y in range(5) for x in range(5) if np.array_equal(image[:, y : y + 6, x : x + 5], result)]

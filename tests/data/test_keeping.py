@@ -115,10 +115,11 @@ def test_bands_come_back_as_they_were() -> None:
     assert [list(band.tobytes()) for band in again.bands] == [list(band.tobytes()) for band in bands.bands]
 
 
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
 @pytest.mark.parametrize("shift", [0, 3, 9])
-def test_squares_are_flipped_and_shifted_as_pictures_are(shift: int) -> None:
+def test_squares_are_flipped_and_shifted_as_pictures_are(shift: int, padding: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
-    changes, geometry = Augmentation(flip=True, shift=shift), Geometry(8, 3)
+    changes, geometry = Augmentation(flip=True, shift=shift, padding=padding), Geometry(8, 3)
     for seed in range(40):
         ours = augment_square(pixels, changes, np.random.default_rng(seed))
         picture = to_picture(pixels.transpose(1, 2, 0))

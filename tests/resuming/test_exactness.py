@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from src.runs.folder import RunFolder
 from src.train import train
 from src.training import classifier, configured
+from tests.support.command_line import run_here
 from tests.support.photographs import make_photos
 
 Config = Callable[..., DictConfig]
@@ -89,6 +90,9 @@ def run_until(moment: tuple[int, int], cfg: DictConfig, folder: Path, monkeypatc
             train(cfg, folder)
 
 
+RESIDENT = ("data.cache=memory", "data.augment={flip:alternate,shift:2,padding:reflect,scale:1}")
+"""What can live on the device, and with `data.on_device=true` does."""
+
 NEW_WORKERS = "new workers"
 WORKERS = {
     "no workers": ["data.num_workers=0"],
@@ -109,12 +113,14 @@ KINDS = {
     "balanced": ["data.balance=sampler"],
     "crops of pictures on the disk": ["data.cache=disk", "data.augment.scale=0.35"],
     "crops of pictures in memory": ["data.cache=memory", "data.augment.scale=0.35"],
+    "whitened stem": ["model=airbench", "model.width=8", "scheduler=triangle", "optimizer.norm_bias_lr=8"],
+    "on the device": ["data.on_device=true", *RESIDENT, "data.balance=sampler", "trainer.accumulate_grad_batches=2"],
     "levers": [
         "ema=0.9", "mixup=0.2", "cutmix=1.0", "progressive_size=0.5", "test_flip=true", "label_smoothing=0.1",
         "data.augment.policy=trivialaugment", "data.augment.erase=0.5", "data.balance=loss",
     ],
 }  # fmt: skip
-QUICK = ("persistent workers, bf16, sgd", "accumulation", "levers")
+QUICK = ("persistent workers, bf16, sgd", "accumulation", "levers", "on the device")
 
 
 @pytest.mark.parametrize(
@@ -152,11 +158,37 @@ def test_the_comparison_can_fail(config: Config, photos: Path, tmp_path: Path, m
     assert any("train/loss" in place for place in found)
 
 
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("data", ["folder", pytest.param("digits", marks=pytest.mark.slow)])
+def test_images_on_the_device_give_the_same_bits(data: str, processes: int, photos: Path, tmp_path: Path) -> None:
+    """As those of the host; of several processes each has its own copy of all."""
+    words = [*settings(photos, *RESIDENT, "data.balance=sampler"), "data.num_workers=0", "trainer.max_epochs=2"]
+    if data == "digits":
+        words = [
+            word for word in words if not word.startswith(("data=", "data.root", "data.augment", "data.image_size"))
+        ]
+        words += ["data.augment={flip:alternate,shift:1}", "data.image_size=8", "data.batch_size=128"]
+    ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"] if processes > 1 else []
+    for wanted in ("false", "true"):
+        command = [sys.executable, "-m", "src.train", *words, *ddp, f"data.on_device={wanted}"]
+        if processes > 1:
+            subprocess.run([*command, f"hydra.run.dir={tmp_path}/on_device_{wanted}"], check=True, capture_output=True)
+        else:
+            result = run_here(*command[3:], f"hydra.run.dir=on_device_{wanted}", cwd=tmp_path)
+            assert result.returncode == 0, result.stderr
+    assert differences(content(tmp_path / "on_device_false"), content(tmp_path / "on_device_true")) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
-    [(), ("trainer.accumulate_grad_batches=2",), ("ema=0.9", "cutmix=1.0", "progressive_size=0.5")],
-    ids=["", "accumulation", "levers"],
+    [
+        (),
+        ("trainer.accumulate_grad_batches=2",),
+        ("ema=0.9", "cutmix=1.0", "progressive_size=0.5"),
+        ("data.on_device=true", *RESIDENT),
+    ],
+    ids=["", "accumulation", "levers", "on the device"],
 )
 def test_two_processes_go_on_in_the_middle_of_an_epoch(more: tuple[str, ...], photos: Path, tmp_path: Path) -> None:
     """Gradients that two processes have accumulated are averaged once more: rounding may differ there."""

@@ -1,6 +1,7 @@
 """Learning-rate schedules by their formulas, and which weights decay."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from src.training.optimizers import (
     check_optimization,
     cosine_factor,
     step_factor,
+    triangle_factor,
 )
 
 
@@ -35,6 +37,29 @@ def test_frozen_weights_stay_as_they_are() -> None:
     optimizer.step()
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_biases_of_batch_norms_have_a_rate_of_their_own() -> None:
+    network = build_network("resnet18", num_classes=10, image_size=8)
+    optimizer = build_optimizer(network, "sgd", lr=0.5, weight_decay=0.01, norm_bias_lr=64.0)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    own = {name for name, parameter in network.named_parameters() if rates[id(parameter)] == 32}
+    assert own == {name for name, _ in network.named_parameters() if "bn" in name and name.endswith("bias")} | {
+        f"layer{stage}.0.downsample.1.bias" for stage in (2, 3, 4)
+    }
+    assert {rates[id(p)] for name, p in network.named_parameters() if name not in own} == {0.5}
+    usual = build_optimizer(network, "sgd", lr=0.5, weight_decay=0.01)
+    assert len(usual.param_groups) == 4  # as checkpoints of before have them
+
+
+def test_the_triangle_is_that_of_airbench() -> None:
+    """Its `get_lr` for 440 steps, of which 101 rise."""
+    factor = partial(triangle_factor, spent=float, warmup=101 / 440, first=0.2, final=0.07)
+    for step in range(440):
+        expected = 0.2 * (1 - step / 101) + step / 101 if step < 101 else 1 - 0.93 * (step - 101) / 339
+        assert factor(step, steps=440) == pytest.approx(expected)
+    assert factor(500, steps=440) == pytest.approx(0.07)
+    assert triangle_factor(3, steps=None, spent=lambda: 0.5, warmup=0.25, first=0.2, final=0.1) == pytest.approx(0.7)
 
 
 def test_the_rate_falls_layer_by_layer_from_the_head() -> None:

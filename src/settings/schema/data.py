@@ -26,9 +26,12 @@ class Augment(Settings):
 
     model_config = ConfigDict(extra="forbid")
 
-    flip: bool = setting("mirror every second image left to right")
-    shift: Annotated[int, Interval(ge=0, le=1024)] = setting(
-        "move by up to this many pixels in each direction; black comes in from outside"
+    flip: Literal["alternate"] | bool = setting(
+        "mirror every second image left to right, by chance; alternate: by chance in the first epoch, then in turn"
+    )
+    shift: Annotated[int, Interval(ge=0, le=1024)] = setting("move by up to this many pixels in each direction")
+    padding: Literal["zeros", "reflect"] = setting(
+        "what comes in from outside by a shift: zeros: black; reflect: the image, mirrored at its edge"
     )
     scale: Annotated[float, Interval(ge=0.01, le=1)] = setting(
         "least area of a random crop, as a share of the image; 1: no crop. Image files only"
@@ -122,6 +125,10 @@ class Data(Settings):
     cache: Literal["auto", "memory", "disk", "none"] = setting(
         "where decoded pictures are kept for all epochs and runs; auto: where there is room, with the same pixels as "
         "none; memory, disk: random crops are taken from smaller copies of large pictures"
+    )
+    on_device: Literal["auto"] | bool = setting(
+        "decoded images live on the device that trains, and are flipped and shifted there, with the same pixels; auto: "
+        "on a GPU, where they take at most a quarter of its free memory"
     )
     cache_features: Literal["auto"] | bool = setting(
         "a frozen network sees each image once, and training uses its features; auto: where that changes nothing"

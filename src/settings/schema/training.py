@@ -82,8 +82,10 @@ class Model(Settings):
         "weights tell, else behind"
     )
     width: Annotated[int, Interval(ge=1, le=4096)] = setting(
-        "of simple_cnn: channels of the first convolution; the next ones have 2 and 4 times as many"
+        "of simple_cnn: channels of the first convolution; the next ones have 2 and 4 times as many. Of airbench: of "
+        "the first block; the others have 4 times as many"
     )
+    residual: bool = setting("of airbench: the second convolution of a block adds to what it sees")
 
     @model_validator(mode="after")
     def _weights_are_there(self) -> Self:
@@ -158,6 +160,9 @@ class Optimizer(Settings):
     nesterov: bool = setting("of sgd: Nesterov's momentum")
     betas: Sequence[Annotated[float, Interval(ge=0, lt=1)]] = setting("of adamw: decay of the two running averages")
     weight_decay: Annotated[float, Interval(ge=0, le=100)] = setting("pulls weights towards 0; not norms and biases")
+    norm_bias_lr: Annotated[float, Interval(gt=0, le=1000)] = setting(
+        "learning rate of the biases of batch norms, as a multiple of that of the other weights"
+    )
     layer_decay: Annotated[float, Interval(ge=0.001, le=1)] = setting(
         "learning rate of each layer, as a multiple of the rate of the layer above it; 1: the same for all"
     )
@@ -168,8 +173,9 @@ class Scheduler(Settings):
 
     name: str = setting("the schedule, which scheduler=NAME sets")
     warmup_epochs: Warmup = setting("epochs in which the rate rises from 0; at most half of the run")
-    final: Share = setting("of cosine: the last learning rate, as a share of optimizer.lr")
-    warmup: Part = setting("of onecycle: the share of all steps in which the rate rises")
+    first: Share = setting("of triangle: the first learning rate, as a share of optimizer.lr")
+    final: Share = setting("of cosine and triangle: the last learning rate, as a share of optimizer.lr")
+    warmup: Part = setting("of onecycle and triangle: the share of all steps in which the rate rises")
     every: Count = setting("of step: epochs between two falls")
     gamma: Part = setting("of step: what the rate is multiplied by")
 
