@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .relu import ReLU
 
 Kind = Literal["resnet", "plain"]
 Padding = Literal["auto", "behind", "both"]
@@ -52,10 +53,10 @@ class Block(nn.Module):
         self.kind = kind
         self.conv1 = nn.Conv2d(in_planes, planes, kernel_size=3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
-        self.relu1 = nn.ReLU()  # one a use and not in place: methods that hook the gradients of ReLUs need both
+        self.relu1 = ReLU()  # one a use: methods that hook the gradients of ReLUs need that
         self.conv2 = nn.Conv2d(planes, planes, kernel_size=3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
-        self.relu2 = nn.ReLU()
+        self.relu2 = ReLU()
         self.downsample = OptionA(planes, padding) if kind == "resnet" and stride != 1 else None
 
     def forward(self, features: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class CifarResNet(nn.Module):
         blocks = (depth - 2) // 6
         self.conv1 = nn.Conv2d(in_channels, WIDTHS[0], kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
-        self.relu = nn.ReLU()
+        self.relu = ReLU()
         padding = self.shortcut_padding
         self.layer1 = _stage(kind, blocks, WIDTHS[0], WIDTHS[0], 1, padding)  # (N, 16, S, S)
         self.layer2 = _stage(kind, blocks, WIDTHS[0], WIDTHS[1], 2, padding)  # (N, 32, S/2, S/2)

@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .relu import ReLU
 
 Kind = Literal["basic", "bottleneck"]
 Order = Literal["post", "pre"]
@@ -30,14 +31,14 @@ class PostBlock(nn.Module):
         for number, conv in enumerate(_convolutions(kind, in_channels, width, stride), start=1):
             layers[f"conv{number}"] = conv
             layers[f"bn{number}"] = nn.BatchNorm2d(conv.out_channels)
-            layers[f"relu{number}"] = nn.ReLU()
+            layers[f"relu{number}"] = ReLU()
         layers.popitem()  # the last ReLU comes after the addition
         self.branch = nn.Sequential(layers)
         self.downsample = nn.Sequential()
         if in_channels != width or stride != 1:
             self.downsample.append(nn.Conv2d(in_channels, width, kernel_size=1, stride=stride, bias=False))
             self.downsample.append(nn.BatchNorm2d(width))
-        self.relu = nn.ReLU()
+        self.relu = ReLU()
 
     def forward(self, features: Tensor) -> Tensor:
         activated: Tensor = self.relu(self.downsample(features) + self.branch(features))
@@ -58,10 +59,10 @@ class PreBlock(nn.Module):
         for number, conv in enumerate(_convolutions(kind, in_channels, width, stride), start=1):
             if number > 1:
                 layers[f"bn{number}"] = nn.BatchNorm2d(conv.in_channels)
-                layers[f"relu{number}"] = nn.ReLU()
+                layers[f"relu{number}"] = ReLU()
             layers[f"conv{number}"] = conv
         self.bn1 = nn.BatchNorm2d(in_channels)
-        self.relu1 = nn.ReLU()
+        self.relu1 = ReLU()
         self.branch = nn.Sequential(layers)
         self.downsample = None
         if in_channels != width or stride != 1:
@@ -77,7 +78,7 @@ class PreBlock(nn.Module):
 class MiniResNet(nn.Module):
     """Stem, three stages of two blocks, head: (N, in_channels, S, S) -> (N, num_classes) for any S of at least 8.
 
-    ReLUs are neither shared nor in place: methods that hook the gradients of ReLUs need both.
+    ReLUs are not shared: methods that hook the gradients of ReLUs need that.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class MiniResNet(nn.Module):
         block = PostBlock if order == "post" else PreBlock
         self.conv1 = nn.Conv2d(in_channels, WIDTHS[0], kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
-        self.relu = nn.ReLU()
+        self.relu = ReLU()
         self.layer1 = _stage(block, kind, WIDTHS[0], WIDTHS[0], stride=1)  # (N, 32, S, S)
         self.layer2 = _stage(block, kind, WIDTHS[0], WIDTHS[1], stride=2)  # (N, 64, S/2, S/2)
         self.layer3 = _stage(block, kind, WIDTHS[1], WIDTHS[2], stride=2)  # (N, 128, S/4, S/4)
@@ -101,7 +102,7 @@ class MiniResNet(nn.Module):
         self.norm = nn.Sequential()
         if order == "pre":
             self.norm.add_module("bn", nn.BatchNorm2d(WIDTHS[2]))
-            self.norm.add_module("relu", nn.ReLU())
+            self.norm.add_module("relu", ReLU())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(WIDTHS[2], num_classes)
         for module in self.modules():
