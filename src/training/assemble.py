@@ -114,11 +114,15 @@ def all_settings_needed() -> Iterator[None]:
 
 @all_settings_needed()
 def assemble(
-    cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None, own: Sequence[L.Callback] = ()
+    cfg: DictConfig,
+    folder: RunFolder,
+    checkpoint: Path | None = None,
+    own: Sequence[L.Callback] = (),
+    data: ImageDataModule | None = None,
 ) -> Parts:
     """Build and check all parts of a run; write nothing but caches of the data.
 
-    `own` callbacks are those that no configuration can name.
+    `own` callbacks are those that no configuration can name. `data` were made of these settings earlier.
 
     What is quick to find wrong comes first: hardware, network and optimizer, then the Trainer; only then the images.
     """
@@ -138,7 +142,7 @@ def assemble(
     processes = settle_processes(settings["trainer"])
     trainer = build_trainer(processes | {"precision": plan.precision}, folder.path, callbacks, loggers)
     lead(trainer.world_size)
-    data = ImageDataModule(**settings["data"], seed=cfg.seed)
+    data = data or ImageDataModule(**settings["data"], seed=cfg.seed)
     caches_features = features_stay_the_same(
         data.cache_features,
         freeze=cfg.model.freeze,
@@ -253,7 +257,8 @@ def find_images(data: ImageDataModule, num_classes: int | None) -> None:
 
     Of several processes the first finds and checks them for all.
     """
-    data.take(crew().share("images", lambda: data.find(download=True), data.look_at))
+    if data.collection is None:
+        data.take(crew().share("images", lambda: data.find(download=True), data.look_at))
     data.setup()
     if num_classes not in (None, data.num_classes):
         raise InputError(f"model.num_classes={num_classes}, but data={data.source} has {data.num_classes} classes")
@@ -264,7 +269,7 @@ def keep_pictures(data: ImageDataModule, trainer: L.Trainer) -> None:
 
     On another machine one process does so there. With `auto` a training that won't see all images does without.
     """
-    if data.chosen.cache == "auto" and not sees_all(data, trainer):
+    if data.shelves or (data.chosen.cache == "auto" and not sees_all(data, trainer)):
         return
 
     def keep() -> Sequence[Kept]:

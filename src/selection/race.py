@@ -1,0 +1,262 @@
+"""The race: candidates are priced, then trained in rounds; after each a third goes on from where it stands.
+
+Successive halving (Jamieson & Talwalkar 2016, https://arxiv.org/abs/1502.07943) in seconds: in a round each has been
+trained for as long as any other, whatever it costs. Nothing is trained twice.
+"""
+
+import logging
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..errors import InputError, RunError, first_line
+from ..tables import duration
+from .candidates import SCRATCH, Candidate
+from .judge import Cut, cut, ranked, rounds_of
+from .record import Measured, Record
+from .training import ALWAYS, WARM_UP, Pictures, train_on, until
+
+log = logging.getLogger(__name__)
+
+PRICED_STEPS = 10
+PRICE_SHARE = 0.2
+"""Of the time, at most; it isn't wasted, as the race goes on from there."""
+
+FINISH_SHARE = 0.2
+"""Of the time: the cool-down of the winner and the look at the test images."""
+
+FEWEST_STEPS = 20
+"""A first round of fewer tells nothing."""
+SHORTEST_ROUND = 2.0
+"""Seconds of training; what is around it takes as long."""
+
+ETA = 3
+
+
+class Screen(Protocol):
+    """What hears how the search goes."""
+
+    def phase(self, title: str) -> None: ...
+    def working(self, name: str | None) -> None: ...
+    def measured(self, name: str, measured: Measured) -> None: ...
+    def out(self, name: str, reason: str) -> None: ...
+
+
+@dataclass
+class Race:
+    """A search at work.
+
+    Attributes:
+        minutes, steps: The budget: one of the two.
+        words: What the user says to all trainings.
+        figures: The latest of each candidate.
+    """
+
+    record: Record
+    candidates: Mapping[str, Candidate]
+    pictures: Pictures
+    words: Sequence[str]
+    screen: Screen
+    minutes: float | None
+    steps: int | None
+    command: str = ""
+    again: str = ""
+    figures: dict[str, Measured] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return 60 * self.minutes if self.minutes is not None else float("inf")
+
+    # Phases ----------------------------------------------------------------------------------------------------------
+
+    def price(self) -> None:
+        """Train each candidate for a few steps, to know what a step costs; leave out what there is no time for."""
+        self.screen.phase("pricing")
+        end = max(PRICE_SHARE * self.seconds, min(self.record.spent + 10, 0.5 * self.seconds))
+        for name, candidate in self._able().items():
+            if self._recall(0, name):
+                continue
+            left = end - self.record.spent
+            if self.figures and left < self._guess(candidate):
+                self._out(name, "no time was left to try it")
+                continue
+            limit = until(max(1.0, left))
+            self._train(0, name, [f"trainer.max_steps={PRICED_STEPS}", f"trainer.max_time={limit}"])
+        if not self.figures:
+            raise RunError(f"no candidate could be trained: {self._reasons()}")
+        self._choose_entrants()
+
+    def hold(self) -> list[str]:
+        """Hold all rounds; return the names of the last one, the winner first."""
+        alive = list(self._able())
+        number = 1
+        while True:
+            alive = [name for name in alive if name in self._able()]
+            if self.minutes is not None and not self._time_for(number):
+                return ranked({name: self.figures[name] for name in alive})
+            figures = self._round(number, alive)
+            if not figures:
+                return ranked({name: self.figures[name] for name in alive if name in self.figures})
+            decision = cut(figures)
+            self._note(number, figures, decision)
+            if len(decision.stay) <= 1:
+                return ranked(figures)
+            alive, number = decision.stay, number + 1
+
+    def _round(self, number: int, alive: Sequence[str]) -> dict[str, Measured]:
+        limit = self._limit(number, len(alive))
+        self.screen.phase(f"round {number} of {number - 1 + rounds_of(len(alive))}")
+        figures: dict[str, Measured] = {}
+        for name in alive:
+            measured = self._recall(number, name)
+            if measured is None and self.minutes is not None and self.record.spent > self._race_ends():
+                self._out(name, f"the time was over in round {number}")
+                continue
+            if measured is None:
+                measured = self._train(number, name, limit)
+            if measured is not None:
+                figures[name] = measured
+        return figures
+
+    # Decisions --------------------------------------------------------------------------------------------------------
+
+    def _choose_entrants(self) -> None:
+        """Leave out, of those that are priced, what would have too few steps in the first round."""
+        while len(able := self._able()) > 1:
+            seconds = self._share(1, len(able))
+            name, slow = self._dearest(able)
+            steps = seconds / slow if slow > 0 else float("inf")
+            if seconds >= SHORTEST_ROUND and steps >= FEWEST_STEPS:
+                return
+            self._out(name, f"a step takes {slow:.2g} s: its share of the time is too little, or too many take part")
+
+    def _dearest(self, able: Mapping[str, Candidate]) -> tuple[str, float]:
+        """Return what is left out first: from scratch before what is trained already, then the slowest step."""
+        pace = {name: self.figures[name].step_seconds for name in able}
+        name = max(able, key=lambda name: (able[name].how == SCRATCH, pace[name]))
+        return name, pace[name]
+
+    def _limit(self, number: int, entrants: int) -> list[str]:
+        """Return what ends the round for all that are in it."""
+        key = f"round_{number}"
+        if self.steps is not None:
+            steps = self.record.recalled(key, self.steps * ETA ** (number - 1))
+            return [f"trainer.max_steps={steps}"]
+        trained = max(self.figures[name].seconds for name in self._able()) if number > 1 else 0.0
+        seconds = self.record.recalled(key, max(1, round(trained + self._share(number, entrants))))
+        return [f"trainer.max_time={until(seconds)}"]
+
+    def _share(self, number: int, entrants: int) -> float:
+        """Return the seconds of training of each in a round: what is left, divided by rounds and by those in them."""
+        left = self._race_ends() - self.record.spent
+        return left / rounds_of(entrants) / entrants - self.overhead
+
+    @property
+    def overhead(self) -> float:
+        """Seconds around a training: the median of what pricing took beside its steps."""
+        found = sorted(one.wall - one.seconds for one in self.figures.values())
+        return found[len(found) // 2] if found else 0.0
+
+    def _race_ends(self) -> float:
+        """Return the second at which no training may begin."""
+        return self.seconds - max(FINISH_SHARE * self.seconds, self.reserve())
+
+    def reserve(self) -> float:
+        """Return the seconds that the end takes at least: measuring, drawing, and the look at the test images."""
+        sizes = self.record.content["data"]["images"]
+        images = 2 * sizes["test"] + sizes["val"] + min(sizes["train"], max(1_000, 3 * sizes["val"]))
+        each = [one.validation_seconds / max(1, sizes["val"]) for one in self.figures.values()]
+        known = [one for one in each if one == one]
+        return images * (max(known) if known else 0.0) + self.overhead + 6.0
+
+    def _time_for(self, number: int) -> bool:
+        return f"round_{number}" in self.record.content or self.record.spent < self._race_ends() - SHORTEST_ROUND
+
+    def _guess(self, candidate: Candidate) -> float:
+        """Return what pricing a candidate would take, from those that are priced."""
+        each = [
+            (one.wall, max(0.0, one.step_seconds) * PRICED_STEPS / self.candidates[name].training_macs)
+            for name, one in self.figures.items()
+        ]
+        around = min(wall for wall, _ in each)
+        return around + min(pace for _, pace in each) * candidate.training_macs
+
+    # Doing ------------------------------------------------------------------------------------------------------------
+
+    def words_of(self, name: str, limit: Sequence[str]) -> list[str]:
+        """Return what a piece of a candidate's training is to `src.train`."""
+        steps_an_epoch = max(1, self.record.content["data"]["steps_an_epoch"])
+        warmup = min(1.0, WARM_UP / steps_an_epoch)
+        race = [*ALWAYS, "scheduler.cooldown=0", f"scheduler.warmup_epochs={warmup:.6g}"]
+        return [*self.words, *self.candidates[name].words, *race, *limit]
+
+    def _train(self, number: int, name: str, limit: Sequence[str]) -> Measured | None:
+        """Train a piece and keep what came of it; a candidate that fails is out."""
+        self.screen.working(name)
+        try:
+            measured = train_on(
+                self.candidates[name],
+                self.record.run(name),
+                self.words_of(name, limit),
+                self.pictures,
+                command=self.command,
+                again=self.again,
+            )
+        except (InputError, RunError) as error:
+            self._out(name, first_line(error))
+            return None
+        finally:
+            self.screen.working(None)
+        self.record.keep(number, name, measured)
+        self.figures[name] = measured
+        self.screen.measured(name, measured)
+        return measured
+
+    def _recall(self, number: int, name: str) -> Measured | None:
+        """Return what a candidate came to in a round of an earlier sitting."""
+        measured = self.record.known(number, name)
+        if measured is not None:
+            self.figures[name] = measured
+            self.screen.measured(name, measured)
+        return measured
+
+    def _able(self) -> dict[str, Candidate]:
+        out = self.record.content["candidates"]
+        return {name: candidate for name, candidate in self.candidates.items() if "out" not in out[name]}
+
+    def _out(self, name: str, reason: str) -> None:
+        self.record.leave_out(name, reason)
+        self.screen.out(name, reason)
+
+    def _reasons(self) -> str:
+        found = [str(row["out"]) for row in self.record.content["candidates"].values() if "out" in row]
+        return found[0] if found else "there is none"
+
+    def _note(self, number: int, figures: Mapping[str, Measured], decision: Cut) -> None:
+        """Write what a round has decided, and the pick as far as it is known."""
+        best = ranked(figures)[0]
+        row: dict[str, Any] = {"best": best, "stay": decision.stay, "worse": decision.worse, "p": decision.p}
+        decisions = self.record.content.setdefault("decisions", {})
+        decisions[str(number)] = row
+        self.record.write(so_far=so_far(self.candidates[best], figures[best], number))
+        for name in figures:
+            if name not in decision.stay:
+                word = "shown to be worse than" if name in decision.worse else "behind"
+                self.screen.out(name, f"round {number}: {word} {best}")
+                self.pictures.forget(name)
+
+
+def so_far(candidate: Candidate, measured: Measured, number: int) -> str:
+    """Return the pick in words that say how little it rests on."""
+    return (
+        f"{candidate.shown}: {measured.right.sum():,} of {len(measured.right):,} validation images right after round "
+        f"{number}, {measured.steps:,} steps ({duration(measured.seconds)}); no test image has been looked at"
+    )
+
+
+def command_of(words: Sequence[str], start: str) -> str:
+    return " ".join([start, *map(shlex.quote, words)])
+
+
+Tell = Callable[[str], None]
