@@ -39,7 +39,7 @@ def find_named(word: str, setting: str) -> Path | None:
     """
     if word == LAST:
         return _newest(setting)
-    if setting != "runs" and (picked := picked_by(Path(word))) is not None:
+    if setting in WITH_WEIGHTS and (picked := picked_by(Path(word))) is not None:
         return picked
     if in_sweep := _in_sweep(word):
         return in_sweep

@@ -20,7 +20,7 @@ from ..trained.logits import predict
 from ..training.session import run_training
 from .judge import alike, corrected
 from .race import Race
-from .training import compose, keep_settings, quiet, steps_done, until
+from .training import compose, keep_settings, quiet, until
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def cool_down(race: Race, winner: str) -> None:
     with quiet(run.path):
         keep_settings(run, cfg, typed)
         data = race.pictures.of(race.candidates[winner], cfg)
-        run_training(cfg, run, race.command, resume=True, again=race.again, data=data)
+        run_training(cfg, run, race.command, resume=True, again="", data=data)
         try:
             write_run_page(run)
         except Exception as error:
@@ -151,6 +151,3 @@ def cheapest(race: Race, names: Sequence[str]) -> str:
     """Return the one of these that answers at the least cost: multiply-accumulates, then parameters."""
     return min(names, key=lambda name: (race.candidates[name].macs, race.candidates[name].parameters))
 
-
-def steps_of(race: Race, name: str) -> int:
-    return steps_done(race.record.run(name))

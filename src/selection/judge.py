@@ -46,13 +46,16 @@ class Cut:
     p: dict[str, float]
 
 
-def cut(figures: Mapping[str, Measured]) -> Cut:
-    """Return who stays: of three at most one, and none that is shown to be worse than the best."""
+def cut(figures: Mapping[str, Measured], *, tested: bool) -> Cut:
+    """Return who stays: of three at most one, and where it is `tested` none that is shown to be worse than the best.
+
+    The first round isn't: there a network that learns slowly is far behind one that it may overtake.
+    """
     order = ranked(figures)
     p = p_values(figures, order[0])
     worse = [name for name in order[1:] if p[name] < 1 - LEVEL]
-    able = [name for name in order if name not in worse]
-    return Cut(able[: -(-len(order) // ETA)], worse, p)
+    stay = order[: -(-len(order) // ETA)]
+    return Cut([name for name in stay if not (tested and name in worse)], worse, p)
 
 
 def rounds_of(candidates: int) -> int:

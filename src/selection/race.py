@@ -5,8 +5,7 @@ trained for as long as any other, whatever it costs. Nothing is trained twice.
 """
 
 import logging
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,7 +60,6 @@ class Race:
     minutes: float | None
     steps: int | None
     command: str = ""
-    again: str = ""
     figures: dict[str, Measured] = field(default_factory=dict)
 
     @property
@@ -98,7 +96,7 @@ class Race:
             figures = self._round(number, alive)
             if not figures:
                 return ranked({name: self.figures[name] for name in alive if name in self.figures})
-            decision = cut(figures)
+            decision = cut(figures, tested=number > 1)
             self._note(number, figures, decision)
             if len(decision.stay) <= 1:
                 return ranked(figures)
@@ -174,13 +172,13 @@ class Race:
         return f"round_{number}" in self.record.content or self.record.spent < self._race_ends() - SHORTEST_ROUND
 
     def _guess(self, candidate: Candidate) -> float:
-        """Return what pricing a candidate would take, from those that are priced."""
-        each = [
-            (one.wall, max(0.0, one.step_seconds) * PRICED_STEPS / self.candidates[name].training_macs)
-            for name, one in self.figures.items()
-        ]
-        around = min(wall for wall, _ in each)
-        return around + min(pace for _, pace in each) * candidate.training_macs
+        """Return the least that pricing a candidate can take, from those that are priced: two steps, and all around.
+
+        Small images keep a processor less busy, so that a larger network costs less than in proportion.
+        """
+        around = min(one.wall - one.seconds for one in self.figures.values())
+        rates = [one.step_seconds / self.candidates[name].training_macs for name, one in self.figures.items()]
+        return around + 2 * min(rates) * candidate.training_macs
 
     # Doing ------------------------------------------------------------------------------------------------------------
 
@@ -201,7 +199,6 @@ class Race:
                 self.words_of(name, limit),
                 self.pictures,
                 command=self.command,
-                again=self.again,
             )
         except (InputError, RunError) as error:
             self._out(name, first_line(error))
@@ -254,9 +251,3 @@ def so_far(candidate: Candidate, measured: Measured, number: int) -> str:
         f"{number}, {measured.steps:,} steps ({duration(measured.seconds)}); no test image has been looked at"
     )
 
-
-def command_of(words: Sequence[str], start: str) -> str:
-    return " ".join([start, *map(shlex.quote, words)])
-
-
-Tell = Callable[[str], None]

@@ -127,7 +127,6 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
         networks, sizes, cfg.weights, models, in_channels=cfg.data.in_channels, classes=data.num_classes
     )
     minutes = None if cfg.steps is not None else cfg.minutes or USUAL_MINUTES
-    again = f"{how_to_start('search')} resume={shlex.quote(record.shown)}"
     if record.content:
         _check_same(record, data, candidates)
         record.spent_before = float(record.content["seconds"])
@@ -138,7 +137,7 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
     screen = open_screen(record, by_name, 60 * minutes if minutes is not None else None)
     screen.introduce(data, impossible, cfg.weights)
     command = shlex.join(sys.orig_argv)
-    return Race(record, by_name, Pictures(data), words, screen, minutes, cfg.steps, command, again)
+    return Race(record, by_name, Pictures(data), words, screen, minutes, cfg.steps, command)
 
 
 def _models(networks: Sequence[str], sizes: Sequence[int], words: Sequence[str]) -> dict[tuple[str, int], Mapping[str, Any]]:
@@ -239,8 +238,8 @@ def _interrupted(record: Record) -> Iterator[None]:
         record.write(status="interrupted")
         if (so_far := record.content.get("so_far")) is not None:
             log.info("so far       %s", so_far)
-        if error.args != ("said",):
-            say_interrupted(f": {how_to_start('search')} resume={shlex.quote(record.shown)} goes on")
-            error.args = ("said",) if isinstance(error, KeyboardInterrupt) else error.args
+        say_interrupted(f": {how_to_start('search')} resume={shlex.quote(record.shown)} goes on")
+        if isinstance(error, KeyboardInterrupt):
+            error.args = ("said",)
         raise
 

@@ -19,7 +19,6 @@ from torch.nn import functional as F
 from ..data import ImageDataModule
 from ..files import write_text
 from ..logs import LogFile
-from ..networks.saved import load_saved
 from ..runs.folder import RunFolder
 from ..settings.check import check_config
 from ..settings.composing import composing_beside
@@ -139,7 +138,7 @@ def keep_settings(run: RunFolder, cfg: DictConfig, words: Sequence[str]) -> None
 
 
 def train_on(
-    candidate: Candidate, run: RunFolder, words: Sequence[str], pictures: Pictures, *, command: str, again: str
+    candidate: Candidate, run: RunFolder, words: Sequence[str], pictures: Pictures, *, command: str
 ) -> Measured:
     """Train a candidate as far as `words` say, from where it stands, and measure it on the validation images."""
     start = time.monotonic()
@@ -148,7 +147,7 @@ def train_on(
     watch = Watch()
     with quiet(run.path):
         keep_settings(run, cfg, words)
-        parts = advance(cfg, run, command, data=pictures.of(candidate, cfg), callbacks=[watch], again=again)
+        parts = advance(cfg, run, command, data=pictures.of(candidate, cfg), callbacks=[watch], again="")
         logits, targets = watch.logits, watch.targets
         if not logits:  # the round was over when the search was stopped
             logits, targets = measure_validation(parts)
@@ -173,6 +172,3 @@ def trained_seconds(parts: Parts) -> float:
     timers = [callback.time_elapsed() for callback in callbacks if isinstance(callback, Timer)]
     return max(timers, default=float(sum(row["seconds"] for row in parts.history.rows)))
 
-
-def steps_done(run: RunFolder) -> int:
-    return int(load_saved(run.last_checkpoint)["global_step"]) if run.last_checkpoint.exists() else 0

@@ -66,7 +66,7 @@ def run_training(
         command: What was typed, for the record.
         resume: The folder holds a run that ended early: go on, or begin anew where it has no whole checkpoint.
         callbacks: More than the configuration names.
-        again: What is typed to go on where it is interrupted; None: `src.train` with `resume=`.
+        again: What is typed to go on where it is interrupted; None: `src.train` with `resume=`; "": the caller says it.
         data: As in `advance`.
 
     Raises:
