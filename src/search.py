@@ -1,4 +1,4 @@
-"""`python -m src.search`: which network for these images, in the minutes there are: one pick, how sure, what it costs."""
+"""`python -m src.search`: which network for these images, in the minutes there are, how sure, at what cost."""
 
 import logging
 import time

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..cost.network import count_macs, count_parameters
 from ..errors import InputError, nearest
@@ -21,16 +22,20 @@ PHOTOGRAPHS = 96
 SMALLER = (64, 96, 128, 160)
 MOST_SIZES = 3
 
+MOST = 12
+"""Candidates, unless networks or sizes are named: with more the first round would be too short for each."""
+MOST_NAMED = 60
+
 SCRATCH, HEAD, TUNED, WHOLE = "from scratch", "head alone", "fine-tuned", "all layers"
 WORDS: Mapping[str, Sequence[str]] = {
-    SCRATCH: (),
     # Features that stay the same are computed once; the head then learns in seconds.
     HEAD: ("freeze=backbone", "data.augment=null"),
     # Kumar et al. 2022, https://arxiv.org/abs/2202.10054; Bao et al. 2021, https://arxiv.org/abs/2106.08254
     TUNED: ("head_first=true", "optimizer.layer_decay=0.8"),
     WHOLE: (),
+    SCRATCH: (),
 }
-"""How a network learns, and what that is to `src.train`; with weights the usual rate is a tenth of that from scratch."""
+"""How a network learns, and what that is to `src.train`; with weights the usual rate is a tenth of that without."""
 
 SHORT = {SCRATCH: "scratch", HEAD: "head", TUNED: "tuned", WHOLE: "whole"}
 
@@ -61,10 +66,13 @@ class Candidate:
     def shown(self) -> str:
         return f"{self.network}, {self.size} px, {self.how}"
 
-    @property
-    def training_macs(self) -> int:
-        """A guess at what a step costs, for the order in which candidates are priced."""
-        return self.macs if self.how == HEAD else 3 * self.macs
+    def price(self, steps: int, batch: int, images: int) -> int:
+        """Return the multiply-accumulates of so many steps of training, with what comes before them.
+
+        A step takes three passes; the head alone learns from features, which take one pass over all `images`.
+        """
+        before = images if self.how in (HEAD, TUNED) else 0
+        return self.macs * (before + (0 if self.how == HEAD else 3 * steps * batch))
 
 
 def choose_networks(named: Sequence[str] | None) -> list[str]:
@@ -94,11 +102,13 @@ def list_candidates(
     *,
     in_channels: int,
     classes: int,
+    most: int = MOST,
 ) -> tuple[list[Candidate], dict[str, str]]:
     """Return the candidates, and why others are none, by what they would have been.
 
     Args:
         models: The model group of the configuration of each network and size.
+        most: How many take part.
 
     Raises:
         InputError: The weights fit none of the networks, or none can see images of these sizes.
@@ -107,47 +117,63 @@ def list_candidates(
     out: dict[str, str] = {}
     misfits: list[str] = []
     for network in networks:
-        pretrained = None
-        if weights is not None:
-            try:
-                pretrained = read_pretrained(weights, network)
-            except InputError as error:
-                misfits.append(str(error))
+        pretrained = _read(weights, network, misfits)
         for size in sizes:
             model = models[network, size]
-            settings = resolve_architecture(model, None) | {"image_size": size, "num_classes": classes}
             try:
-                with torch.device("meta"):
-                    built = build_network(**settings | {"in_channels": in_channels})
-                cost = count_parameters(built), count_macs(built, in_channels, size)
+                own = _cost(resolve_architecture(model, None), size, in_channels, classes)
             except InputError as error:
                 out[f"{network}, {size} px"] = str(error)
                 continue
-            hows = [SCRATCH]
             if pretrained is not None:
                 try:
-                    with torch.device("meta"):
-                        tuned = build_network(**resolve_architecture(model, pretrained) | settings_of(size, classes))
-                    check_fit(tuned, pretrained, str(weights))
-                    hows = [HEAD, TUNED, WHOLE, SCRATCH]
+                    # Its stem, too, is that of the weights.
+                    fitted = _cost(resolve_architecture(model, pretrained), size, in_channels, classes, pretrained)
                 except InputError as error:
                     misfits.append(str(error))
-                    pretrained = None
-            for how in hows:
-                given = () if how == SCRATCH else (f"weights={_path(str(weights))}",)
-                words = (f"model={network}", f"data.image_size={size}", *given, *WORDS[how])
-                found.append(Candidate(network, size, how, words, *cost))
+                else:
+                    given = f"weights={_path(str(weights))}"
+                    for how in (HEAD, TUNED, WHOLE):
+                        words = (f"model={network}", f"data.image_size={size}", given, *WORDS[how])
+                        found.append(Candidate(network, size, how, words, *fitted))
+            words = (f"model={network}", f"data.image_size={size}", *WORDS[SCRATCH])
+            found.append(Candidate(network, size, SCRATCH, words, *own))
     if weights is not None and all(candidate.how == SCRATCH for candidate in found):
         raise InputError(f"weights={weights} fit none of {', '.join(networks)} ({misfits[0]})")
     if not found:
         raise InputError(next(iter(out.values()), "there is no network to try"))
     # What is trained already comes first, then what is cheap: where the time ends, the rest is left out.
-    found.sort(key=lambda candidate: (candidate.how == SCRATCH, candidate.training_macs))
-    return found, out
+    found.sort(key=lambda candidate: (candidate.how == SCRATCH, candidate.macs, list(WORDS).index(candidate.how)))
+    for candidate in found[most:]:
+        out[candidate.shown] = f"only {most} take part: name them with model= and sizes="
+    return found[:most], out
 
 
-def settings_of(size: int, classes: int) -> dict[str, int]:
-    return {"image_size": size, "num_classes": classes}
+def _read(weights: str | None, network: str, misfits: list[str]) -> Mapping[str, Tensor] | None:
+    """Return the state dict that the weights are for a network; where there is none to be had, say why in `misfits`."""
+    if weights is None:
+        return None
+    try:
+        return read_pretrained(weights, network)
+    except InputError as error:
+        misfits.append(str(error))
+        return None
+
+
+def _cost(
+    settings: Mapping[str, object],
+    size: int,
+    in_channels: int,
+    classes: int,
+    pretrained: Mapping[str, Tensor] | None = None,
+) -> tuple[int, int]:
+    """Return parameters and multiply-accumulates; raise `InputError` where images are too small, or weights misfit."""
+    sides = {"image_size": size, "in_channels": in_channels, "num_classes": classes}
+    with torch.device("meta"):
+        network = build_network(**{**settings, **sides})  # type: ignore[arg-type]
+    if pretrained is not None:
+        check_fit(network, pretrained, "file")
+    return count_parameters(network), count_macs(network, in_channels, size)
 
 
 def _path(weights: str) -> str:

@@ -119,9 +119,7 @@ def _beside(race: Race, name: str, targets: NDArray[np.int64], predicted: NDArra
     except (InputError, RunError) as error:
         return {"name": name, "reason": first_line(error)}
     mine_right, right = predicted == targets, theirs == targets
-    low, high = difference_interval(
-        (mine_right & ~right).astype(np.float64), (right & ~mine_right).astype(np.float64)
-    )
+    low, high = difference_interval((mine_right & ~right).astype(np.float64), (right & ~mine_right).astype(np.float64))
     return {
         "name": name,
         "accuracy": float(right.mean()),
@@ -136,18 +134,19 @@ def _answers(race: Race, run: RunFolder, name: str) -> NDArray[np.int64]:
     trained = load_trained(run.last_checkpoint, choose_device("gpu" if cfg.trainer.accelerator == "gpu" else "cpu"))
     data = race.pictures.of(race.candidates[name], cfg)
     data.setup()
-    answers: NDArray[np.int64] = predict(
-        trained, (images for images, _ in data.evaluation_dataloader("test"))
-    ).argmax(axis=1)
+    answers: NDArray[np.int64] = predict(trained, (images for images, _ in data.evaluation_dataloader("test"))).argmax(
+        axis=1
+    )
     return answers
 
 
 def _corrected(race: Race) -> dict[str, Any] | None:
     found = corrected([one.right for one in race.figures.values()], int(race.record.content["seed"]))
-    return None if found is None else {"accuracy": found[0], "interval": list(found[1]), "candidates": len(race.figures)}
+    return (
+        None if found is None else {"accuracy": found[0], "interval": list(found[1]), "candidates": len(race.figures)}
+    )
 
 
 def cheapest(race: Race, names: Sequence[str]) -> str:
     """Return the one of these that answers at the least cost: multiply-accumulates, then parameters."""
     return min(names, key=lambda name: (race.candidates[name].macs, race.candidates[name].parameters))
-

@@ -30,6 +30,9 @@ FEWEST_STEPS = 20
 SHORTEST_ROUND = 2.0
 """Seconds of training; what is around it takes as long."""
 
+AROUND_THE_END = 6.0
+"""Seconds for the pictures, the pages and the cost of the winner."""
+
 ETA = 3
 
 
@@ -71,7 +74,8 @@ class Race:
     def price(self) -> None:
         """Train each candidate for a few steps, to know what a step costs; leave out what there is no time for."""
         self.screen.phase("pricing")
-        end = max(PRICE_SHARE * self.seconds, min(self.record.spent + 10, 0.5 * self.seconds))
+        begun = self.record.recalled("pricing_began", round(self.record.spent, 2))
+        end = begun + PRICE_SHARE * (self.seconds - begun)
         for name, candidate in self._able().items():
             if self._recall(0, name):
                 continue
@@ -91,7 +95,7 @@ class Race:
         number = 1
         while True:
             alive = [name for name in alive if name in self._able()]
-            if self.minutes is not None and not self._time_for(number):
+            if self.minutes is not None and (not self._time_for(number) or (len(alive) == 1 and number == 1)):
                 return ranked({name: self.figures[name] for name in alive})
             figures = self._round(number, alive)
             if not figures:
@@ -164,9 +168,8 @@ class Race:
         """Return the seconds that the end takes at least: measuring, drawing, and the look at the test images."""
         sizes = self.record.content["data"]["images"]
         images = 2 * sizes["test"] + sizes["val"] + min(sizes["train"], max(1_000, 3 * sizes["val"]))
-        each = [one.validation_seconds / max(1, sizes["val"]) for one in self.figures.values()]
-        known = [one for one in each if one == one]
-        return images * (max(known) if known else 0.0) + self.overhead + 6.0
+        each = [self.figures[name].image_seconds for name in self._able() if name in self.figures]
+        return images * max((one for one in each if one == one), default=0.0) + self.overhead + AROUND_THE_END
 
     def _time_for(self, number: int) -> bool:
         return f"round_{number}" in self.record.content or self.record.spent < self._race_ends() - SHORTEST_ROUND
@@ -177,8 +180,12 @@ class Race:
         Small images keep a processor less busy, so that a larger network costs less than in proportion.
         """
         around = min(one.wall - one.seconds for one in self.figures.values())
-        rates = [one.step_seconds / self.candidates[name].training_macs for name, one in self.figures.items()]
-        return around + 2 * min(rates) * candidate.training_macs
+        rates = [one.wall / self._price(self.candidates[name], PRICED_STEPS) for name, one in self.figures.items()]
+        return around + min(rates) * self._price(candidate, 2)
+
+    def _price(self, candidate: Candidate, steps: int) -> int:
+        data = self.record.content["data"]
+        return candidate.price(steps, data["batch_size"], data["images"]["train"] + data["images"]["val"])
 
     # Doing ------------------------------------------------------------------------------------------------------------
 
@@ -250,4 +257,3 @@ def so_far(candidate: Candidate, measured: Measured, number: int) -> str:
         f"{candidate.shown}: {measured.right.sum():,} of {len(measured.right):,} validation images right after round "
         f"{number}, {measured.steps:,} steps ({duration(measured.seconds)}); no test image has been looked at"
     )
-

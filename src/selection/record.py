@@ -30,6 +30,7 @@ class Measured:
         right, losses: Of each validation image (N,): whether the answer was right, and its log-loss.
         wall: Seconds that the round took, with all around it.
         step_seconds: Of one step of training; of no step NaN.
+        image_seconds: Of one image in evaluation, decoded and all; NaN where nobody knows.
     """
 
     steps: int
@@ -38,7 +39,7 @@ class Measured:
     losses: NDArray[np.float32]
     wall: float
     step_seconds: float
-    validation_seconds: float
+    image_seconds: float
 
     @property
     def accuracy(self) -> float:
@@ -116,7 +117,7 @@ class Record:
             "loss": measured.loss,
             "wall": round(measured.wall, 3),
             "step_seconds": measured.step_seconds,
-            "validation_seconds": round(measured.validation_seconds, 4),
+            "image_seconds": measured.image_seconds,
             "at": round(self.spent, 2),
         }
         self.content["rounds"].setdefault(str(number), {})[name] = row
@@ -133,7 +134,7 @@ class Record:
         except (OSError, ValueError, KeyError):
             return None
         return Measured(
-            row["steps"], row["seconds"], right, losses, row["wall"], row["step_seconds"], row["validation_seconds"]
+            row["steps"], row["seconds"], right, losses, row["wall"], row["step_seconds"], row["image_seconds"]
         )
 
     def _arrays(self, number: int, name: str) -> Path:

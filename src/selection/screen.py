@@ -56,7 +56,9 @@ class Lines:
         pass
 
     def measured(self, name: str, measured: Measured) -> None:
-        pace = f", {measured.step_seconds * 1000:.0f} ms a step" if measured.step_seconds == measured.step_seconds else ""
+        pace = (
+            f", {measured.step_seconds * 1000:.0f} ms a step" if measured.step_seconds == measured.step_seconds else ""
+        )
         log.info(
             "  %s  val %.3f after %s steps, %s%s",
             self.candidates[name].shown,

@@ -24,7 +24,7 @@ from ..settings.composing import composing_beside
 from ..settings.trust import without_hydra
 from ..training.assemble import to_dict
 from ..training.hardware import describe_hardware
-from .candidates import Candidate, choose_networks, choose_sizes, list_candidates
+from .candidates import MOST, MOST_NAMED, Candidate, choose_networks, choose_sizes, list_candidates
 from .finish import cheapest, cool_down, look
 from .outcome import write_outcome
 from .race import Race
@@ -124,7 +124,13 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
     words = [*words, *devices]
     models = _models(networks, sizes, words)
     candidates, impossible = list_candidates(
-        networks, sizes, cfg.weights, models, in_channels=cfg.data.in_channels, classes=data.num_classes
+        networks,
+        sizes,
+        cfg.weights,
+        models,
+        in_channels=cfg.data.in_channels,
+        classes=data.num_classes,
+        most=MOST if cfg.models is None or cfg.sizes is None else MOST_NAMED,
     )
     minutes = None if cfg.steps is not None else cfg.minutes or USUAL_MINUTES
     if record.content:
@@ -140,7 +146,9 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
     return Race(record, by_name, Pictures(data), words, screen, minutes, cfg.steps, command)
 
 
-def _models(networks: Sequence[str], sizes: Sequence[int], words: Sequence[str]) -> dict[tuple[str, int], Mapping[str, Any]]:
+def _models(
+    networks: Sequence[str], sizes: Sequence[int], words: Sequence[str]
+) -> dict[tuple[str, int], Mapping[str, Any]]:
     """Return the model group of each network, as its file has it; sizes make no difference to it."""
     found = {}
     for network in networks:
@@ -175,6 +183,7 @@ def _begin(
             "classes": data.class_names,
             "images": {split: data.size(split) for split in SPLITS},
             "digests": data.census,
+            "batch_size": batch,
             "steps_an_epoch": -(-data.size("train") // batch),
         },
         "candidates": {
@@ -242,4 +251,3 @@ def _interrupted(record: Record) -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt):
             error.args = ("said",)
         raise
-

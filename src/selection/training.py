@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..settings.composing import composing_beside
 from ..settings.trust import without_hydra
 from ..training.assemble import Parts, to_dict
 from ..training.session import advance, measure_validation
-from .candidates import Candidate
+from .candidates import HEAD, TUNED, Candidate
 from .record import Measured
 
 WARM_UP = 50
@@ -103,6 +104,8 @@ class Pictures:
             data = ImageDataModule(**to_dict(cfg)["data"], seed=cfg.seed)
             data.take(self.first.found)
             self._modules[candidate.name] = data
+        if candidate.how == TUNED and (head := self._modules.get(replace(candidate, how=HEAD).name)) is not None:
+            data.seen = head.features
         if not data.shelves:
             others = (
                 other
@@ -159,11 +162,20 @@ def train_on(
         losses=F.cross_entropy(every, true, reduction="none").numpy(),
         wall=time.monotonic() - start,
         step_seconds=watch.step_seconds,
-        validation_seconds=watch.validation_seconds,
+        image_seconds=_image_seconds(parts, watch, time.monotonic() - start),
     )
     del parts
     gc.collect()  # Trainer, module and network refer to each other
     return measured
+
+
+def _image_seconds(parts: Parts, watch: Watch, wall: float) -> float:
+    """Return what an image costs in evaluation: of kept features what it took to compute them."""
+    if not parts.caches_features:
+        return watch.validation_seconds / max(1, parts.data.size("val"))
+    before = parts.checkpoint is None  # later rounds have them
+    images = parts.data.size("train") + parts.data.size("val")
+    return (wall - trained_seconds(parts)) / images if before else float("nan")
 
 
 def trained_seconds(parts: Parts) -> float:
@@ -171,4 +183,3 @@ def trained_seconds(parts: Parts) -> float:
     callbacks: list[L.Callback] = parts.trainer.callbacks  # type: ignore[attr-defined]
     timers = [callback.time_elapsed() for callback in callbacks if isinstance(callback, Timer)]
     return max(timers, default=float(sum(row["seconds"] for row in parts.history.rows)))
-

@@ -151,7 +151,7 @@ def assemble(
         limited=cfg.trainer.fast_dev_run or cfg.trainer.limit_train_batches is not None,
     )
     find_images(data, cfg.model.num_classes)
-    keep_pictures(data, trainer)
+    keep_pictures(data, trainer, all_seen=caches_features)
     if crew().share("sample", lambda: checkpoint is not None and folder.is_of_earlier_sample):
         data.fewest_measured = MOST_MEASURED
     module = build_module(
@@ -264,12 +264,13 @@ def find_images(data: ImageDataModule, num_classes: int | None) -> None:
         raise InputError(f"model.num_classes={num_classes}, but data={data.source} has {data.num_classes} classes")
 
 
-def keep_pictures(data: ImageDataModule, trainer: L.Trainer) -> None:
+def keep_pictures(data: ImageDataModule, trainer: L.Trainer, *, all_seen: bool = False) -> None:
     """Decode the images once for all epochs, where `data.cache` and the machine allow; of several processes the first.
 
-    On another machine one process does so there. With `auto` a training that won't see all images does without.
+    On another machine one process does so there. With `auto` a training that won't see all images does without, unless
+    they are `all_seen` before it.
     """
-    if data.shelves or (data.chosen.cache == "auto" and not sees_all(data, trainer)):
+    if data.shelves or (data.chosen.cache == "auto" and not (all_seen or sees_all(data, trainer))):
         return
 
     def keep() -> Sequence[Kept]:

@@ -30,6 +30,7 @@ def fit_head(
     *,
     device: torch.device,
     context: AbstractContextManager[None],
+    features: Tensor | None = None,
 ) -> None:
     """Fit the head to the features of all images of the loader, whose `targets` come in its order.
 
@@ -38,9 +39,12 @@ def fit_head(
 
     Args:
         context: The precision of the training.
+        features: Those of all images (N, F), where they are known.
     """
     start = time.perf_counter()
-    features = extract_features(module, loader, device=device, context=context).float().to(device)
+    if features is None:
+        features = extract_features(module, loader, device=device, context=context)
+    features = features.float().to(device)
     head = module.network.get_submodule(module.head)
     assert isinstance(head, nn.Linear)
     weight, bias = _minimum(module, head, features, targets.to(device))

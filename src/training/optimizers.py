@@ -110,7 +110,9 @@ def build_schedule(
         raise InputError(f"scheduler {name!r} is unknown: take cosine, onecycle, step, trapezoid or constant")
     if name == "trapezoid":
         warmup, cooldown = round(settings["warmup_epochs"] * steps_per_epoch), settings["cooldown"]
-        left = partial(share_of_steps_left, steps=steps) if steps is not None else partial(share_of_time_left, spent=spent)
+        left = (
+            partial(share_of_steps_left, steps=steps) if steps is not None else partial(share_of_time_left, spent=spent)
+        )
         return LambdaLR(optimizer, partial(trapezoid_factor, warmup=warmup, cooldown=cooldown, left=left))
     # At most half of the run: the default warm-up must not swallow a run of one epoch.
     warmup = round(settings["warmup_epochs"] * steps_per_epoch)

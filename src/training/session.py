@@ -240,6 +240,7 @@ def _fit_head(parts: Parts) -> None:
         torch.from_numpy(data.targets("train")),
         device=parts.trainer.strategy.root_device,
         context=parts.trainer.precision_plugin.forward_context(),
+        features=data.seen.get("train"),
     )
     data.trainer = parts.trainer
 

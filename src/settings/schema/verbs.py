@@ -304,7 +304,9 @@ class Search(Settings):
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
         if self.minutes is not None and self.steps is not None:
-            raise InputError(f"minutes={self.minutes:g} and steps={self.steps} both say how long: leave one of them out")
+            raise InputError(
+                f"minutes={self.minutes:g} and steps={self.steps} both say how long: leave one of them out"
+            )
         return self
 
     @model_validator(mode="after")
