@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 COOLDOWN = 0.2
 """Share of all steps where steps are the budget."""
 
-MINE = ("test=true", "probabilities=true", "cost=true")
+MINE = ("cost=true",)
+TESTED = ("test=true", "probabilities=true")
 
 
 def cool_down(race: Race, winner: str) -> None:
@@ -37,8 +38,9 @@ def cool_down(race: Race, winner: str) -> None:
         return
     race.screen.phase("cooling down the winner, and looking at the test images")
     race.screen.working(winner)
-    words = race.record.recalled("finish", _finish(race, winner, figures.seconds, figures.steps))
-    typed = [*race.words_of(winner, []), *MINE, *words]
+    words = race.record.recalled("finish", _finish(race, figures.seconds, figures.steps))
+    tested = TESTED if race.record.content["data"]["images"]["test"] else ()
+    typed = [*race.words_of(winner, []), *MINE, *tested, *words]
     typed = [word for number, word in enumerate(typed) if not _said_later(word, typed[number + 1 :])]
     cfg = compose(typed)
     with quiet(run.path):
@@ -58,7 +60,7 @@ def _said_later(word: str, later: Sequence[str]) -> bool:
     return any(other.partition("=")[0] == key for other in later)
 
 
-def _finish(race: Race, winner: str, trained: float, steps: int) -> list[str]:
+def _finish(race: Race, trained: float, steps: int) -> list[str]:
     """Return what ends the winner's training, and in which share of it the rate falls."""
     if race.steps is not None:
         more = max(1, round(steps * COOLDOWN / (1 - COOLDOWN)))
@@ -81,6 +83,8 @@ def look(race: Race, last: Sequence[str]) -> dict[str, Any]:
         "validation": {"accuracy": metrics["val/accuracy"], "images": sizes["val"]},
         "alike": alike({name: race.figures[name] for name in last}, winner),
     }
+    if not sizes["test"]:
+        return found | {"corrected": _corrected(race)}
     answers = run.probabilities()
     predicted, targets = answers.logits.argmax(axis=1), answers.targets
     found["test"] = _figures(targets, predicted, len(answers.class_names))

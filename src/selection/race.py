@@ -5,21 +5,23 @@ trained for as long as any other, whatever it costs. Nothing is trained twice.
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import InputError, RunError, first_line
 from ..tables import duration
-from .candidates import SCRATCH, Candidate
+from .candidates import HEAD, SCRATCH, Candidate
 from .judge import Cut, cut, ranked, rounds_of
 from .record import Measured, Record
+from .screen import Lines
 from .training import ALWAYS, WARM_UP, Pictures, train_on, until
 
 log = logging.getLogger(__name__)
 
 PRICED_STEPS = 10
-PRICE_SHARE = 0.2
+PRICE_SHARE = 0.3
 """Of the time, at most; it isn't wasted, as the race goes on from there."""
 
 FINISH_SHARE = 0.2
@@ -30,19 +32,13 @@ FEWEST_STEPS = 20
 SHORTEST_ROUND = 2.0
 """Seconds of training; what is around it takes as long."""
 
+LEAST_AROUND = 2.0
+"""Seconds for loading, validating and writing, before any are known."""
+
 AROUND_THE_END = 6.0
 """Seconds for the pictures, the pages and the cost of the winner."""
 
 ETA = 3
-
-
-class Screen(Protocol):
-    """What hears how the search goes."""
-
-    def phase(self, title: str) -> None: ...
-    def working(self, name: str | None) -> None: ...
-    def measured(self, name: str, measured: Measured) -> None: ...
-    def out(self, name: str, reason: str) -> None: ...
 
 
 @dataclass
@@ -59,7 +55,7 @@ class Race:
     candidates: Mapping[str, Candidate]
     pictures: Pictures
     words: Sequence[str]
-    screen: Screen
+    screen: Lines
     minutes: float | None
     steps: int | None
     command: str = ""
@@ -126,7 +122,7 @@ class Race:
     def _choose_entrants(self) -> None:
         """Leave out, of those that are priced, what would have too few steps in the first round."""
         while len(able := self._able()) > 1:
-            seconds = self._share(1, len(able))
+            seconds = self._share(len(able))
             name, slow = self._dearest(able)
             steps = seconds / slow if slow > 0 else float("inf")
             if seconds >= SHORTEST_ROUND and steps >= FEWEST_STEPS:
@@ -146,10 +142,10 @@ class Race:
             steps = self.record.recalled(key, self.steps * ETA ** (number - 1))
             return [f"trainer.max_steps={steps}"]
         trained = max(self.figures[name].seconds for name in self._able()) if number > 1 else 0.0
-        seconds = self.record.recalled(key, max(1, round(trained + self._share(number, entrants))))
+        seconds = self.record.recalled(key, max(1, round(trained + self._share(entrants))))
         return [f"trainer.max_time={until(seconds)}"]
 
-    def _share(self, number: int, entrants: int) -> float:
+    def _share(self, entrants: int) -> float:
         """Return the seconds of training of each in a round: what is left, divided by rounds and by those in them."""
         left = self._race_ends() - self.record.spent
         return left / rounds_of(entrants) / entrants - self.overhead
@@ -157,7 +153,7 @@ class Race:
     @property
     def overhead(self) -> float:
         """Seconds around a training: the median of what pricing took beside its steps."""
-        found = sorted(one.wall - one.seconds for one in self.figures.values())
+        found = sorted(one.around for one in self.figures.values())
         return found[len(found) // 2] if found else 0.0
 
     def _race_ends(self) -> float:
@@ -169,23 +165,26 @@ class Race:
         sizes = self.record.content["data"]["images"]
         images = 2 * sizes["test"] + sizes["val"] + min(sizes["train"], max(1_000, 3 * sizes["val"]))
         each = [self.figures[name].image_seconds for name in self._able() if name in self.figures]
-        return images * max((one for one in each if one == one), default=0.0) + self.overhead + AROUND_THE_END
+        slowest = max((one for one in each if not math.isnan(one)), default=0.0)
+        return float(images * slowest + self.overhead + AROUND_THE_END)
 
     def _time_for(self, number: int) -> bool:
         return f"round_{number}" in self.record.content or self.record.spent < self._race_ends() - SHORTEST_ROUND
 
     def _guess(self, candidate: Candidate) -> float:
-        """Return the least that pricing a candidate can take, from those that are priced: two steps, and all around.
+        """Return the least that pricing a candidate takes, from those that are priced: two steps, and what is around.
 
         Small images keep a processor less busy, so that a larger network costs less than in proportion.
         """
-        around = min(one.wall - one.seconds for one in self.figures.values())
-        rates = [one.wall / self._price(self.candidates[name], PRICED_STEPS) for name, one in self.figures.items()]
-        return around + min(rates) * self._price(candidate, 2)
-
-    def _price(self, candidate: Candidate, steps: int) -> int:
-        data = self.record.content["data"]
-        return candidate.price(steps, data["batch_size"], data["images"]["train"] + data["images"]["val"])
+        sizes = self.record.content["data"]
+        known = {self.candidates[name]: one for name, one in self.figures.items()}
+        around = min((one.around for other, one in known.items() if other.how != HEAD), default=LEAST_AROUND)
+        seen = any(
+            other.how == HEAD and (other.network, other.size) == (candidate.network, candidate.size) for other in known
+        )  # its features are known, too
+        images = 0 if seen else sizes["images"]["train"] + sizes["images"]["val"]
+        rates = [one.image_seconds / other.macs for other, one in known.items() if not math.isnan(one.image_seconds)]
+        return around + min(rates, default=0.0) * candidate.price(2, sizes["batch_size"], images)
 
     # Doing ------------------------------------------------------------------------------------------------------------
 
@@ -205,6 +204,7 @@ class Race:
                 self.record.run(name),
                 self.words_of(name, limit),
                 self.pictures,
+                self.figures.get(name),
                 command=self.command,
             )
         except (InputError, RunError) as error:

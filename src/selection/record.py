@@ -28,7 +28,8 @@ class Measured:
     Attributes:
         steps, seconds: Of its training, rounds before included.
         right, losses: Of each validation image (N,): whether the answer was right, and its log-loss.
-        wall: Seconds that the round took, with all around it.
+        wall: Seconds that the round took.
+        around: Those of them that were no training: loading, validation at the end, checkpoints.
         step_seconds: Of one step of training; of no step NaN.
         image_seconds: Of one image in evaluation, decoded and all; NaN where nobody knows.
     """
@@ -38,6 +39,7 @@ class Measured:
     right: NDArray[np.bool_]
     losses: NDArray[np.float32]
     wall: float
+    around: float
     step_seconds: float
     image_seconds: float
 
@@ -116,6 +118,7 @@ class Record:
             "accuracy": measured.accuracy,
             "loss": measured.loss,
             "wall": round(measured.wall, 3),
+            "around": round(measured.around, 3),
             "step_seconds": measured.step_seconds,
             "image_seconds": measured.image_seconds,
             "at": round(self.spent, 2),
@@ -134,7 +137,14 @@ class Record:
         except (OSError, ValueError, KeyError):
             return None
         return Measured(
-            row["steps"], row["seconds"], right, losses, row["wall"], row["step_seconds"], row["image_seconds"]
+            row["steps"],
+            row["seconds"],
+            right,
+            losses,
+            row["wall"],
+            row["around"],
+            row["step_seconds"],
+            row["image_seconds"],
         )
 
     def _arrays(self, number: int, name: str) -> Path:

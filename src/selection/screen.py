@@ -36,17 +36,20 @@ class Lines:
         """Say what is searched, and among what."""
         sizes = (f"{data.size(split):,}" for split in ("train", "val", "test"))
         log.info(
-            "%d candidates for %s train, %s validation and %s test images of %d classes; the test images decide nothing",
+            "%d candidates for %s train, %s validation and %s test images of %d classes; test images decide nothing",
             len(self.candidates),
             *sizes,
             data.num_classes,
         )
+        reasons: dict[str, list[str]] = {}
         for name, reason in impossible.items():
-            log.info("out: %s: %s", name, reason)
+            reasons.setdefault(reason, []).append(name)
+        for reason, names in reasons.items():
+            log.info("out: %s: %s", names[0] if len(names) == 1 else f"{len(names)} more", reason)
         if weights is None:
             log.info(
-                "all from scratch: with weights=imagenet, a file or a run, candidates that know other images take part, "
-                "which are better where images are few"
+                "all from scratch: weights=imagenet, a file or a run adds candidates that know other images already, "
+                "and are better where images are few"
             )
 
     def phase(self, title: str) -> None:

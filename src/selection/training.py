@@ -63,7 +63,7 @@ class Watch(L.Callback):
         self.targets: list[Tensor] = []
         self.times: list[float] = []
         self.validation_seconds = float("nan")
-        self._start = 0.0
+        self._start = self._validation = 0.0
 
     def on_train_batch_start(self, *_: Any) -> None:
         self._start = time.perf_counter()
@@ -71,14 +71,14 @@ class Watch(L.Callback):
     def on_train_batch_end(self, *_: Any) -> None:
         self.times.append(time.perf_counter() - self._start)
 
-    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validation_start(self, *_: Any) -> None:
         self.logits, self.targets, self._validation = [], [], time.perf_counter()
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validation_end(self, *_: Any) -> None:
         self.validation_seconds = time.perf_counter() - self._validation
 
     def on_validation_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+        self, trainer: L.Trainer, _: L.LightningModule, outputs: Any, batch: Any, *__: Any
     ) -> None:
         if not trainer.sanity_checking:
             self.logits.append(outputs.float().cpu())
@@ -141,7 +141,13 @@ def keep_settings(run: RunFolder, cfg: DictConfig, words: Sequence[str]) -> None
 
 
 def train_on(
-    candidate: Candidate, run: RunFolder, words: Sequence[str], pictures: Pictures, *, command: str
+    candidate: Candidate,
+    run: RunFolder,
+    words: Sequence[str],
+    pictures: Pictures,
+    before: Measured | None,
+    *,
+    command: str,
 ) -> Measured:
     """Train a candidate as far as `words` say, from where it stands, and measure it on the validation images."""
     start = time.monotonic()
@@ -154,28 +160,30 @@ def train_on(
         logits, targets = watch.logits, watch.targets
         if not logits:  # the round was over when the search was stopped
             logits, targets = measure_validation(parts)
+    wall = time.monotonic() - start
     every, true = torch.cat(logits), torch.cat(targets)
     measured = Measured(
         steps=parts.trainer.global_step,
         seconds=trained_seconds(parts),
         right=(every.argmax(dim=1) == true).numpy(),
         losses=F.cross_entropy(every, true, reduction="none").numpy(),
-        wall=time.monotonic() - start,
+        wall=wall,
+        around=max(0.0, wall - trained_seconds(parts) + (before.seconds if before else 0.0)),
         step_seconds=watch.step_seconds,
-        image_seconds=_image_seconds(parts, watch, time.monotonic() - start),
+        image_seconds=_image_seconds(parts, watch, wall, before),
     )
     del parts
     gc.collect()  # Trainer, module and network refer to each other
     return measured
 
 
-def _image_seconds(parts: Parts, watch: Watch, wall: float) -> float:
+def _image_seconds(parts: Parts, watch: Watch, wall: float, before: Measured | None) -> float:
     """Return what an image costs in evaluation: of kept features what it took to compute them."""
     if not parts.caches_features:
         return watch.validation_seconds / max(1, parts.data.size("val"))
-    before = parts.checkpoint is None  # later rounds have them
-    images = parts.data.size("train") + parts.data.size("val")
-    return (wall - trained_seconds(parts)) / images if before else float("nan")
+    if before is not None:  # it has them since then
+        return before.image_seconds
+    return (wall - trained_seconds(parts)) / (parts.data.size("train") + parts.data.size("val"))
 
 
 def trained_seconds(parts: Parts) -> float:

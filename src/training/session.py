@@ -93,8 +93,8 @@ def advance(
 ) -> Parts:
     """Train in `folder` as far as the configuration says, from where its last checkpoint stands; no more than that.
 
-    Nothing is measured, drawn or summed up besides each epoch's validation. The run is left as one that was interrupted:
-    it goes on with the same bits as if it had never stopped. The arguments are those of `run_training`.
+    Nothing is measured, drawn or summed up besides each epoch's validation. The run is left as one that was
+    interrupted: it goes on with the same bits as if it had never stopped. The arguments are those of `run_training`.
 
     Args:
         data: Made from `cfg.data` for this training alone; what it has found, decoded and computed is used again.
