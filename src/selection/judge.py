@@ -13,7 +13,7 @@ from .record import Measured
 ETA = 3
 """Of so many candidates of a round one stays, as in Hyperband (Li et al. 2018, https://arxiv.org/abs/1603.06560)."""
 
-RESAMPLES = 1000
+RESAMPLES = 500
 FEWEST = 20
 """Validation images below which a draw may leave nothing out."""
 

@@ -152,9 +152,9 @@ class Race:
 
     @property
     def overhead(self) -> float:
-        """Seconds around a training: the median of what pricing took beside its steps."""
-        found = sorted(one.around for one in self.figures.values())
-        return found[len(found) // 2] if found else 0.0
+        """Seconds around a training: the median of what was no step. Features are computed once, and don't count."""
+        found = sorted(one.around for name, one in self.figures.items() if self.candidates[name].how != HEAD)
+        return found[len(found) // 2] if found else LEAST_AROUND
 
     def _race_ends(self) -> float:
         """Return the second at which no training may begin."""
