@@ -69,8 +69,8 @@ def _beside(race: Race, found: Mapping[str, Any]) -> list[str]:
     shown = "no difference shown" if low <= 0 <= high else "a difference is shown"
     return [
         f"The runner-up, {race.candidates[other['name']].shown}, without a cool-down: {other['accuracy']:.3f} on the "
-        f"same images; the pick is {100 * other['difference']:+.1f} points better (95 % interval {100 * low:+.1f} to "
-        f"{100 * high:+.1f}): {shown}."
+        f"same images, from which the pick differs by {100 * other['difference']:+.1f} points (95 % interval "
+        f"{100 * low:+.1f} to {100 * high:+.1f}): {shown}."
     ]
 
 
@@ -78,6 +78,8 @@ def _equals(race: Race, found: Mapping[str, Any], pick: str) -> str:
     """Return which candidates the validation images can't tell from the pick, and the cheapest of them."""
     others = [name for name in found["alike"] if name != pick]
     cheap = race.record.content["cheapest"]
+    if len(race.record.content["last"]) == 1:
+        return "There was no time to compare it with another."
     if not others:
         return "In the last round the validation images showed it better than every other."
     named = "; ".join(race.candidates[name].shown for name in others[:3]) + ("; …" if len(others) > 3 else "")

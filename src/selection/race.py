@@ -206,6 +206,7 @@ class Race:
                 self.pictures,
                 self.figures.get(name),
                 command=self.command,
+                by=self.record.at(self._race_ends()),
             )
         except (InputError, RunError) as error:
             self._out(name, first_line(error))

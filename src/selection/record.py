@@ -92,6 +92,10 @@ class Record:
         """Seconds so far, earlier sittings included."""
         return self.spent_before + time.monotonic() - self.began
 
+    def at(self, seconds: float) -> float:
+        """Return when so many seconds will be spent, as `time.monotonic()` has it."""
+        return self.began + seconds - self.spent_before
+
     def run(self, name: str) -> RunFolder:
         return RunFolder(self.folder / RUNS / name)
 

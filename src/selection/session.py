@@ -1,6 +1,7 @@
 """A search from its configuration to its pick: begin or go on, race, finish, look, write."""
 
 import logging
+import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,9 @@ from .training import Pictures, compose
 log = logging.getLogger(__name__)
 
 USUAL_MINUTES = 10.0
+
+MOST_BEFORE = 0.5
+"""Share of the time that may be gone before anything is trained."""
 
 TAKEN = ("data.image_size",)
 DECIDED = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.min_epochs", "trainer.min_steps")
@@ -137,6 +141,7 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
         _check_same(record, data, candidates)
         record.spent_before = float(record.content["seconds"])
     else:
+        _look_at_time(minutes, record.spent)
         record.content = _begin(cfg, data, candidates, impossible, minutes) | {"words": list(typed)}
     record.write(status="running")
     by_name = {candidate.name: candidate for candidate in candidates}
@@ -144,6 +149,16 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
     screen.introduce(data, impossible, cfg.weights)
     command = shlex.join(sys.orig_argv)
     return Race(record, by_name, Pictures(data), words, screen, minutes, cfg.steps, command)
+
+
+def _look_at_time(minutes: float | None, spent: float) -> None:
+    """Raise `InputError` where nothing can be trained, as loading and looking at the images takes most of the time."""
+    if minutes is not None and spent > MOST_BEFORE * 60 * minutes:
+        least = math.ceil(spent / MOST_BEFORE / 60 * 2)
+        raise InputError(
+            f"minutes={minutes:g} leaves no time to train: {spent:.0f} s of it went by in loading and looking at the "
+            f"images: say minutes={least}, or more"
+        )
 
 
 def _models(

@@ -148,6 +148,7 @@ def train_on(
     before: Measured | None,
     *,
     command: str,
+    by: float,
 ) -> Measured:
     """Train a candidate as far as `words` say, from where it stands, and measure it on the validation images."""
     start = time.monotonic()
@@ -156,7 +157,7 @@ def train_on(
     watch = Watch()
     with quiet(run.path):
         keep_settings(run, cfg, words)
-        parts = advance(cfg, run, command, data=pictures.of(candidate, cfg), callbacks=[watch], again="")
+        parts = advance(cfg, run, command, data=pictures.of(candidate, cfg), callbacks=[watch], again="", by=by)
         logits, targets = watch.logits, watch.targets
         if not logits:  # the round was over when the search was stopped
             logits, targets = measure_validation(parts)

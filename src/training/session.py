@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -90,6 +91,7 @@ def advance(
     data: ImageDataModule | None = None,
     callbacks: Sequence[L.Callback] = (),
     again: str | None = None,
+    by: float = inf,
 ) -> Parts:
     """Train in `folder` as far as the configuration says, from where its last checkpoint stands; no more than that.
 
@@ -98,10 +100,11 @@ def advance(
 
     Args:
         data: Made from `cfg.data` for this training alone; what it has found, decoded and computed is used again.
+        by: `time.monotonic()` until which features may be computed before the training; else a `RunError`.
     """
     resume = folder.status is not None
     with _assembled(cfg, folder, command, resume=resume, callbacks=callbacks, again=again, data=data) as parts:
-        _fit(parts, parts.module)
+        _fit(parts, parts.module, by)
     parts.folder.end("interrupted")
     return parts
 
@@ -208,14 +211,14 @@ def _introduce(parts: Parts) -> None:
 # Fit ------------------------------------------------------------------------------------------------------------------
 
 
-def _fit(parts: Parts, module: ImageClassifier) -> float:
+def _fit(parts: Parts, module: ImageClassifier, by: float = inf) -> float:
     """Train: Lightning calls the module's `training_step` for each batch. Return the seconds of all epochs so far."""
     start = time.perf_counter()
     show("starting the training")
     if parts.checkpoint is None and parts.cfg.get("head_first"):
-        _fit_head(parts)
+        _fit_head(parts, by)
     if parts.caches_features and not parts.data.features:
-        keep_features(parts)
+        keep_features(parts, by)
     try:
         with patience(parts):
             # Left to itself Lightning loads a path of ours with pickle, which runs what code a file may hold.
@@ -230,7 +233,7 @@ def patience(parts: Parts) -> AbstractContextManager[None]:
     return parts.stop.patience() if parts.cfg.trainer.enable_checkpointing else nullcontext()
 
 
-def _fit_head(parts: Parts) -> None:
+def _fit_head(parts: Parts, by: float) -> None:
     """Begin with a head that fits the pretrained network; of several processes each finds the same one."""
     data = parts.data
     data.trainer = None  # which would divide the images among them
@@ -241,11 +244,12 @@ def _fit_head(parts: Parts) -> None:
         device=parts.trainer.strategy.root_device,
         context=parts.trainer.precision_plugin.forward_context(),
         features=data.seen.get("train"),
+        by=by,
     )
     data.trainer = parts.trainer
 
 
-def keep_features(parts: Parts) -> None:
+def keep_features(parts: Parts, by: float = inf) -> None:
     """Show the frozen backbone every training and validation image once; the head then learns from what it saw."""
     start = time.perf_counter()
     for split in ("train", "val"):
@@ -254,6 +258,7 @@ def keep_features(parts: Parts) -> None:
             parts.data.evaluation_dataloader(split),
             device=parts.trainer.strategy.root_device,
             context=parts.trainer.precision_plugin.forward_context(),
+            by=by,
         )
         parts.data.keep_features(split, features)
     images = parts.data.size("train") + parts.data.size("val")
