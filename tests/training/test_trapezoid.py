@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
+import src.settings.composing  # noqa: F401  # its resolvers
 from src.runs.folder import RunFolder
 from src.training.optimizers import build_optimizer, build_schedule
 from src.training.session import advance
@@ -48,11 +49,12 @@ def test_where_a_time_ends_it_the_line_follows_the_time() -> None:
     assert rates(None, cooldown=0.5, warmup=0, spent=0.75)[-1] == 0.5
 
 
+@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")  # Lightning's, of a piece that ends an epoch
 @pytest.mark.parametrize("pieces", [(3, 11), (7, 8, 11)])
 def test_a_training_in_pieces_has_the_bits_of_one_in_one_piece(
     pieces: tuple[int, ...], config: Config, tmp_path: Path
 ) -> None:
-    """7 batches an epoch: pieces end in the middle of one, at its end, and behind it."""
+    """8 batches an epoch: pieces end in the middle of one, at its end, and behind it."""
     for steps in pieces:
         advance(config(*SETTINGS, f"trainer.max_steps={steps}"), RunFolder(tmp_path / "pieces"), "test")
     advance(config(*SETTINGS, f"trainer.max_steps={pieces[-1]}"), RunFolder(tmp_path / "whole"), "test")
