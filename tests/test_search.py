@@ -94,7 +94,7 @@ def test_the_folder_stands_for_the_pick(undisturbed: Path) -> None:
     result = run_here("checkpoint=found", "output=said", cwd=undisturbed.parent, verb="evaluate")
     assert result.returncode == 0, result.stderr
     record = json.loads((undisturbed.parent / "said" / "evaluate.json").read_text())
-    assert record["estimates"]["accuracy"]["value"] == pytest.approx(content(undisturbed)["look"]["test"]["accuracy"])
+    assert record["test/accuracy"] == pytest.approx(content(undisturbed)["look"]["test"]["accuracy"])
 
 
 def test_its_runs_are_ordinary_runs(undisturbed: Path) -> None:

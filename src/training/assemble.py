@@ -249,6 +249,9 @@ def build_trainer(
     except Exception as error:  # Lightning has no error of its own for a setting that it can't use
         raise InputError(f"trainer: {first_line(error)}") from error
     leave_signals_to_us(trainer)
+    # Where steps end the training, Lightning 2.6.6 takes each checkpoint for one of the middle of an epoch: from one of
+    # an epoch's end it ended that epoch once more, without an image, and drew the next one in the order of a later one.
+    trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
     return trainer
 
 

@@ -49,7 +49,6 @@ def test_where_a_time_ends_it_the_line_follows_the_time() -> None:
     assert rates(None, cooldown=0.5, warmup=0, spent=0.75)[-1] == 0.5
 
 
-@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")  # Lightning's, of a piece that ends an epoch
 @pytest.mark.parametrize("pieces", [(3, 11), (7, 8, 11)])
 def test_a_training_in_pieces_has_the_bits_of_one_in_one_piece(
     pieces: tuple[int, ...], config: Config, tmp_path: Path
