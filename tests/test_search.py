@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from src.networks import build_network
 from src.runs.folder import RunFolder
 from tests.support.command_line import run_here, start
 
@@ -152,6 +153,30 @@ def test_a_search_that_has_ended_is_left_as_it_is(undisturbed: Path) -> None:
     assert result.returncode == 0
     assert "found is finished already" in result.stdout
     assert content(undisturbed) == before
+
+
+@pytest.mark.slow
+def test_shuffled_labels_end_in_no_better_than_guessing(tmp_path: Path) -> None:
+    words = [word for word in SMALL if not word.startswith("model=")]
+    result = run_here(*words, "model=simple_cnn", "data.shuffle_labels=true", cwd=tmp_path, verb="search")
+    assert result.returncode == 0, result.stderr
+    assert "No better than guessing shown" in result.stdout
+
+
+@pytest.mark.slow
+def test_with_weights_there_are_four_ways_and_few_test_images_are_said_to_be_few(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = build_network("cifar_resnet20", num_classes=7, in_channels=1)
+    torch.save(network.state_dict(), tmp_path / "mine.pth")
+    words = [word for word in SMALL if not word.startswith("model=")]
+    more = ("model=cifar_resnet20", "weights=mine.pth", "data.test_fraction=0.02", "data.val_fraction=0.05")
+    result = run_here(*words, *more, cwd=tmp_path, verb="search")
+    assert result.returncode == 0, result.stderr
+    found = content(tmp_path / "found")
+    assert {name.rpartition("_")[2] for name in found["candidates"]} == {"head", "tuned", "whole", "scratch"}
+    low, high = found["look"]["corrected"]["interval"]
+    assert low <= found["look"]["corrected"]["accuracy"] <= high
+    assert "BBC-CV" in result.stdout
 
 
 # Refused -------------------------------------------------------------------------------------------------------------

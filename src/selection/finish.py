@@ -43,16 +43,24 @@ def cool_down(race: Race, winner: str) -> None:
     typed = [*race.words_of(winner, []), *MINE, *tested, *words]
     typed = [word for number, word in enumerate(typed) if not _said_later(word, typed[number + 1 :])]
     cfg = compose(typed)
-    with quiet(run.path):
-        keep_settings(run, cfg, typed)
-        data = race.pictures.of(race.candidates[winner], cfg)
-        run_training(cfg, run, race.command, resume=True, again="", data=data)
-        try:
-            write_run_page(run)
-        except Exception as error:
-            log.warning("no report.html: %s", first_line(error))
+    try:
+        with quiet(run.path):
+            keep_settings(run, cfg, typed)
+            data = race.pictures.of(race.candidates[winner], cfg)
+            run_training(cfg, run, race.command, resume=True, again="", data=data)
+            _write_page(run)
+    except RunError as error:  # the answer is of the network as the race left it
+        race.record.write(not_cooled_down=first_line(error))
+        log.warning("the winner could not be cooled down: %s", first_line(error))
     race.screen.working(None)
     gc.collect()
+
+
+def _write_page(run: RunFolder) -> None:
+    try:
+        write_run_page(run)
+    except Exception as error:
+        log.warning("no report.html: %s", first_line(error))
 
 
 def _said_later(word: str, later: Sequence[str]) -> bool:
@@ -77,19 +85,21 @@ def look(race: Race, last: Sequence[str]) -> dict[str, Any]:
     Of each the answers on all test images; nothing that follows is chosen by them.
     """
     winner, run = last[0], race.record.run(last[0])
-    metrics, sizes = run.metrics(), race.record.content["data"]["images"]
+    data, validated = race.record.content["data"], race.figures[winner].accuracy
+    if run.is_whole:
+        validated = run.metrics()["val/accuracy"]
     found: dict[str, Any] = {
         "winner": winner,
-        "validation": {"accuracy": metrics["val/accuracy"], "images": sizes["val"]},
+        "validation": {"accuracy": validated, "images": data["images"]["val"]},
         "alike": alike({name: race.figures[name] for name in last}, winner),
     }
-    if not sizes["test"]:
+    if not data["images"]["test"]:
         return found | {"corrected": _corrected(race)}
-    answers = run.probabilities()
-    predicted, targets = answers.logits.argmax(axis=1), answers.targets
-    found["test"] = _figures(targets, predicted, len(answers.class_names))
-    found["optimism"] = found["validation"]["accuracy"] - found["test"]["accuracy"]
-    counts = np.bincount(targets, minlength=len(answers.class_names)).tolist()
+    predicted = run.probabilities().logits.argmax(axis=1) if run.is_whole else _answers(race, run, winner)
+    targets = race.pictures.first.targets("test")
+    found["test"] = _figures(targets, predicted, len(data["classes"]))
+    found["optimism"] = validated - found["test"]["accuracy"]
+    counts = np.bincount(targets, minlength=len(data["classes"])).tolist()
     found["guessing"] = beside_guessing(found["test"]["accuracy"], counts)
     if len(last) > 1:
         found["runner_up"] = _beside(race, last[1], targets, predicted)

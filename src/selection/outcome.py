@@ -23,6 +23,10 @@ def answer_of(race: Race) -> list[str]:
     content = race.record.content
     found, pick = content["look"], content["pick"]
     said = [*_tested(race, found, pick), *_beside(race, found), _equals(race, found, pick)]
+    if (reason := content.get("not_cooled_down")) is not None:
+        said.append(f"It could not be cooled down, and is as the race left it: {reason}.")
+    if (origin := content.get("weights_of_these_images")) is not None:
+        said.append(origin)
     validation, last = found["validation"], race.figures[pick]
     if (optimism := found.get("optimism")) is not None:
         more = "more" if optimism >= 0 else "less"

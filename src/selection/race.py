@@ -82,7 +82,7 @@ class Race:
             limit = until(max(1.0, left))
             self._train(0, name, [f"trainer.max_steps={PRICED_STEPS}", f"trainer.max_time={limit}"])
         if not self.figures:
-            raise RunError(f"no candidate could be trained: {self._reasons()}")
+            raise RunError(f"no candidate could be trained: {self.reason()}")
         self._choose_entrants()
 
     def hold(self) -> list[str]:
@@ -232,9 +232,11 @@ class Race:
 
     def _out(self, name: str, reason: str) -> None:
         self.record.leave_out(name, reason)
+        self.pictures.forget(name)
         self.screen.out(name, reason)
 
-    def _reasons(self) -> str:
+    def reason(self) -> str:
+        """Return why a candidate is out, where all are."""
         found = [str(row["out"]) for row in self.record.content["candidates"].values() if "out" in row]
         return found[0] if found else "there is none"
 

@@ -5,7 +5,7 @@ import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from ..data.splits import SPLITS
 from ..errors import InputError, RunError
 from ..files import remove_partial
 from ..logs import say_interrupted
+from ..runs.folder import RunFolder
 from ..runs.output import grown, output_folder
 from ..runs.provenance import provenance
 from ..runs.reserved import reserved
+from ..runs.saved_settings import run_settings
 from ..settings.composing import composing_beside
 from ..settings.trust import without_hydra
 from ..training.assemble import to_dict
@@ -211,8 +213,23 @@ def _begin(
             for candidate in candidates
         },
         "impossible": dict(impossible),
+        **_origin(cfg),
         "rounds": {},
     }
+
+
+def _origin(cfg: DictConfig) -> dict[str, str]:
+    """Say where the weights come from a run on the same data set, whose images may be tested here."""
+    with suppress(OSError, ValueError, KeyError, AttributeError):
+        before = run_settings(RunFolder(str(cfg.weights)))
+        if (before.data.name, str(before.data.root)) == (cfg.data.name, str(cfg.data.root)):
+            seed = (
+                "with the same seed, and so never saw these test images"
+                if before.seed == cfg.seed
+                else ("with another seed, and so has trained on images that are tested here: the figures are too good")
+            )
+            return {"weights_of_these_images": f"The weights come from a run on the same images, {seed}."}
+    return {}
 
 
 def _check_same(record: Record, data: ImageDataModule, candidates: Sequence[Candidate]) -> None:
@@ -235,6 +252,8 @@ def _run(race: Race) -> Record:
         if race.minutes is not None:
             race.price()
         last = record.recalled("last", race.hold())
+        if not last:
+            raise RunError(f"no candidate could be trained: {race.reason()}")
         for name in last:  # what a search that was stopped in its finish has measured before
             race.figures.setdefault(name, _latest(record, name))
         cool_down(race, last[0])
