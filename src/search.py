@@ -1,7 +1,10 @@
 """`python -m src.search`: which network for these images, in the minutes there are, how sure, at what cost."""
 
 import logging
+import os
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -15,11 +18,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 log = logging.getLogger(__name__)
-
-LOADED = 1.0
-"""Seconds that Python has taken until here, about."""
-
-BEGAN = time.monotonic() - LOADED
 
 
 @checked
@@ -44,9 +42,18 @@ def search(cfg: "DictConfig", began: float | None = None) -> dict[str, Any]:
     return record.content
 
 
-def _since_the_start(cfg: "DictConfig") -> dict[str, Any]:
-    return search(cfg, BEGAN)
+def _began() -> float:
+    """Return when this process began, as `time.monotonic()` has it, where the system tells: loading takes seconds."""
+    alive = 0.0
+    with suppress(OSError, ValueError, IndexError):
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        alive = float(Path("/proc/uptime").read_text().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.monotonic() - alive
+
+
+def _from_the_start(cfg: "DictConfig") -> dict[str, Any]:
+    return search(cfg, _began())
 
 
 if __name__ == "__main__":
-    main("search", _since_the_start)
+    main("search", _from_the_start)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import InputError, RunError, first_line
 from ..tables import duration
+from ..training.session import COST_SECONDS
 from .candidates import HEAD, SCRATCH, Candidate
 from .judge import Cut, cut, ranked, rounds_of
 from .record import Measured, Record
@@ -35,8 +36,8 @@ SHORTEST_ROUND = 2.0
 LEAST_AROUND = 2.0
 """Seconds for loading, validating and writing, before any are known."""
 
-AROUND_THE_END = 6.0
-"""Seconds for the pictures, the pages and the cost of the winner."""
+AROUND_THE_END = 4.0
+"""For pictures, pages and loading twice: so many times what is around a training, which knows how busy the machine is."""
 
 ETA = 3
 
@@ -103,7 +104,7 @@ class Race:
             alive, number = decision.stay, number + 1
 
     def _round(self, number: int, alive: Sequence[str]) -> dict[str, Measured]:
-        limit = self._limit(number, len(alive))
+        limit = self._limit(number, alive)
         self.screen.phase(f"round {number} of {number - 1 + rounds_of(len(alive))}")
         figures: dict[str, Measured] = {}
         for name in alive:
@@ -111,8 +112,11 @@ class Race:
             if measured is None and self.minutes is not None and self.record.spent > self._race_ends():
                 self._out(name, f"the time was over in round {number}")
                 continue
+            if measured is None and self.steps is None and self.figures[name].seconds >= self._seconds(number):
+                measured = self.figures[name]  # since it was priced
+                self.record.keep(number, name, measured)
             if measured is None:
-                measured = self._train(number, name, limit)
+                measured = self._train(number, name, self._within(name, limit))
             if measured is not None:
                 figures[name] = measured
         return figures
@@ -122,7 +126,7 @@ class Race:
     def _choose_entrants(self) -> None:
         """Leave out, of those that are priced, what would have too few steps in the first round."""
         while len(able := self._able()) > 1:
-            seconds = self._share(len(able))
+            seconds = self._level(list(able))
             name, slow = self._dearest(able)
             steps = seconds / slow if slow > 0 else float("inf")
             if seconds >= SHORTEST_ROUND and steps >= FEWEST_STEPS:
@@ -135,20 +139,37 @@ class Race:
         name = max(able, key=lambda name: (able[name].how == SCRATCH, pace[name]))
         return name, pace[name]
 
-    def _limit(self, number: int, entrants: int) -> list[str]:
+    def _limit(self, number: int, entrants: Sequence[str]) -> list[str]:
         """Return what ends the round for all that are in it."""
         key = f"round_{number}"
         if self.steps is not None:
             steps = self.record.recalled(key, self.steps * ETA ** (number - 1))
             return [f"trainer.max_steps={steps}"]
-        trained = max(self.figures[name].seconds for name in self._able()) if number > 1 else 0.0
-        seconds = self.record.recalled(key, max(1, round(trained + self._share(entrants))))
-        return [f"trainer.max_time={until(seconds)}"]
+        return [f"trainer.max_time={until(self.record.recalled(key, max(1, round(self._level(entrants)))))}"]
 
-    def _share(self, entrants: int) -> float:
-        """Return the seconds of training of each in a round: what is left, divided by rounds and by those in them."""
-        left = self._race_ends() - self.record.spent
-        return left / rounds_of(entrants) / entrants - self.overhead
+    def _level(self, entrants: Sequence[str]) -> float:
+        """Return the seconds that all of them will have been trained for, pricing included, after the next round.
+
+        What is left is divided by the rounds; who has been trained for longer already waits for the others.
+        """
+        left = (self._race_ends() - self.record.spent) / rounds_of(len(entrants)) - len(entrants) * self.overhead
+        trained = sorted(self.figures[name].seconds for name in entrants)
+        level = 0.0
+        for place in range(1, len(trained) + 1):
+            level = (left + sum(trained[:place])) / place
+            if place == len(trained) or level <= trained[place]:
+                break
+        return level
+
+    def _within(self, name: str, limit: list[str]) -> list[str]:
+        """Return the limit, or one that ends earlier where others took longer than they were given."""
+        if self.steps is not None:
+            return limit
+        left = self.figures[name].seconds + self._race_ends() - self.record.spent - self.overhead
+        return min(limit, [f"trainer.max_time={until(left)}"])  # written so that the earlier one is the smaller
+
+    def _seconds(self, number: int) -> float:
+        return float(self.record.content[f"round_{number}"])
 
     @property
     def overhead(self) -> float:
@@ -166,7 +187,7 @@ class Race:
         images = 2 * sizes["test"] + sizes["val"] + min(sizes["train"], max(1_000, 3 * sizes["val"]))
         each = [self.figures[name].image_seconds for name in self._able() if name in self.figures]
         slowest = max((one for one in each if not math.isnan(one)), default=0.0)
-        return float(images * slowest + self.overhead + AROUND_THE_END)
+        return float(images * slowest + AROUND_THE_END * self.overhead + COST_SECONDS)
 
     def _time_for(self, number: int) -> bool:
         return f"round_{number}" in self.record.content or self.record.spent < self._race_ends() - SHORTEST_ROUND
