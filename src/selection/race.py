@@ -37,7 +37,7 @@ LEAST_AROUND = 2.0
 """Seconds for loading, validating and writing, before any are known."""
 
 AROUND_THE_END = 4.0
-"""For pictures, pages and loading twice: so many times what is around a training, which knows how busy the machine is."""
+"""For pictures, pages and loading twice: so often what is around a training, which tells how busy the machine is."""
 
 ETA = 3
 
