@@ -60,7 +60,7 @@ def _tested(race: Race, found: Mapping[str, Any], pick: str) -> list[str]:
     elif test is None:
         said.append(f"{shown}: there are no test images, and too few validation images to say how good it is.")
     if guessing := found.get("guessing"):
-        said.insert(1, f"{guessing[0].upper()}{guessing[1:]}.")
+        said.insert(0, f"{guessing[0].upper()}{guessing[1:]}.")
     return said
 
 

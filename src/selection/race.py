@@ -14,7 +14,7 @@ from ..errors import InputError, RunError, first_line
 from ..tables import duration
 from ..training.session import COST_SECONDS
 from .candidates import HEAD, SCRATCH, Candidate
-from .judge import Cut, cut, ranked, rounds_of
+from .judge import ETA, Cut, cut, ranked, rounds_of
 from .record import Measured, Record
 from .screen import Lines
 from .training import ALWAYS, WARM_UP, Pictures, train_on, until
@@ -38,8 +38,6 @@ LEAST_AROUND = 2.0
 
 AROUND_THE_END = 4.0
 """For pictures, pages and loading twice: so often what is around a training, which tells how busy the machine is."""
-
-ETA = 3
 
 
 @dataclass
@@ -84,7 +82,8 @@ class Race:
             self._train(0, name, [f"trainer.max_steps={PRICED_STEPS}", f"trainer.max_time={limit}"])
         if not self.figures:
             raise RunError(f"no candidate could be trained: {self.reason()}")
-        self._choose_entrants()
+        if "round_1" not in self.record.content:
+            self._choose_entrants()
 
     def hold(self) -> list[str]:
         """Hold all rounds; return the names of the last one, the winner first."""
@@ -97,8 +96,7 @@ class Race:
             figures = self._round(number, alive)
             if not figures:
                 return ranked({name: self.figures[name] for name in alive if name in self.figures})
-            decision = cut(figures, tested=number > 1)
-            self._note(number, figures, decision)
+            decision = self._decide(number, figures)
             if len(decision.stay) <= 1:
                 return ranked(figures)
             alive, number = decision.stay, number + 1
@@ -120,6 +118,15 @@ class Race:
             if measured is not None:
                 figures[name] = measured
         return figures
+
+    def _decide(self, number: int, figures: Mapping[str, Measured]) -> Cut:
+        """Return who goes on, as it was decided in an earlier sitting if it was."""
+        before = self.record.content.get("decisions", {}).get(str(number))
+        if before is not None:
+            return Cut(before["stay"], before["worse"], before["p"])
+        decision = cut(figures, tested=number > 1)
+        self._note(number, figures, decision)
+        return decision
 
     # Decisions --------------------------------------------------------------------------------------------------------
 
