@@ -19,6 +19,7 @@ from ..errors import InputError, RunError
 from ..files import remove_partial
 from ..logs import say_interrupted
 from ..runs.folder import RunFolder
+from ..runs.named import LAST
 from ..runs.output import grown, output_folder
 from ..runs.provenance import provenance
 from ..runs.reserved import reserved
@@ -71,7 +72,7 @@ def run_search(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
 
 def _go_on(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
     """Go on with a search in its folder, with the words that it began with."""
-    folder = Path(str(cfg.resume)).expanduser()
+    folder = _newest() if cfg.resume == LAST else Path(str(cfg.resume)).expanduser()
     more = [word for word in words if word.partition("=")[0] != "resume"]
     if more:
         raise InputError(f"{more[0]}: resume= goes on with the settings that the search began with: leave the rest out")
@@ -89,6 +90,14 @@ def _go_on(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
         race = _prepare(cfg, record, before)
         with _interrupted(record):
             return _run(race)
+
+
+def _newest() -> Path:
+    """Return the folder of the search that was begun or stopped last."""
+    found = sorted(Path("outputs/search").glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise InputError("resume=last: there is no search below outputs/search/ yet: name the folder of one")
+    return found[-1].parent
 
 
 def _check(cfg: DictConfig, words: Sequence[str]) -> None:

@@ -296,7 +296,9 @@ class Search(Settings):
         "after it; then the same seed has the same answer"
     )
     seed: Seed = setting("of everything random: division, order, augmentation, weights")
-    resume: FolderOrNull = setting("the folder of a search that was stopped: go on with it")
+    resume: FolderOrNull = setting(
+        "the folder of a search that was stopped: go on with it; last: the newest below outputs/search"
+    )
     data: Data = setting("the images")
     trainer: Trainer = setting("Lightning's Trainer, one process; the search decides when a training ends")
     output: FolderOrNull = setting("a new or empty folder; null: outputs/search/TIME")
