@@ -36,8 +36,10 @@ SHORTEST_ROUND = 2.0
 LEAST_AROUND = 2.0
 """Seconds for loading, validating and writing, before any are known."""
 
-AROUND_THE_END = 4.0
+AROUND_THE_END = 3.0
 """For pictures, pages and loading twice: so often what is around a training, which tells how busy the machine is."""
+LIBRARIES = 0.3
+"""For what draws and tests: so much of the seconds that the search needed to begin."""
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Race:
     def price(self) -> None:
         """Train each candidate for a few steps, to know what a step costs; leave out what there is no time for."""
         self.screen.phase("pricing")
-        begun = self.record.recalled("pricing_began", round(self.record.spent, 2))
+        begun = self.record.spent
         end = begun + PRICE_SHARE * (self.seconds - begun)
         for name, candidate in self._able().items():
             if self._recall(0, name):
@@ -194,7 +196,8 @@ class Race:
         images = 2 * sizes["test"] + sizes["val"] + min(sizes["train"], max(1_000, 3 * sizes["val"]))
         each = [self.figures[name].image_seconds for name in self._able() if name in self.figures]
         slowest = max((one for one in each if not math.isnan(one)), default=0.0)
-        return float(images * slowest + AROUND_THE_END * self.overhead + COST_SECONDS)
+        libraries = min(LIBRARIES * float(self.record.content["loaded"]), 0.1 * self.seconds)
+        return float(images * slowest + AROUND_THE_END * self.overhead + libraries + COST_SECONDS)
 
     def _time_for(self, number: int) -> bool:
         return f"round_{number}" in self.record.content or self.record.spent < self._race_ends() - SHORTEST_ROUND

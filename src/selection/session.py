@@ -153,7 +153,8 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
         record.spent_before = float(record.content["seconds"])
     else:
         _look_at_time(minutes, record.spent)
-        record.content = _begin(cfg, data, candidates, impossible, minutes) | {"words": list(typed)}
+        begun = {"words": list(typed), "loaded": round(record.spent, 2)}
+        record.content = _begin(cfg, data, candidates, impossible, minutes) | begun
     record.write(status="running")
     by_name = {candidate.name: candidate for candidate in candidates}
     screen = open_screen(record, by_name, 60 * minutes if minutes is not None else None)

@@ -14,7 +14,12 @@ from src.selection.record import Measured, Record
 def race(tmp_path: Path, trained: dict[str, float], minutes: float = 10.0) -> Race:
     """A race at its beginning, whose candidates have been trained for so many seconds; an image costs nothing."""
     images = {"train": 100, "val": 10, "test": 10}
-    content: dict[str, Any] = {"data": {"images": images}, "candidates": {name: {} for name in trained}, "rounds": {}}
+    content: dict[str, Any] = {
+        "data": {"images": images},
+        "candidates": {name: {} for name in trained},
+        "rounds": {},
+        "loaded": 10,
+    }
     nobody: Any = SimpleNamespace(how="from scratch")
     figures = {
         name: Measured(10, seconds, np.ones(10, bool), np.ones(10, np.float32), seconds + 2, 2.0, 0.1, 0.0)
@@ -41,4 +46,4 @@ def test_as_much_is_kept_for_the_end_as_the_images_need(tmp_path: Path) -> None:
     assert quick._race_ends() == pytest.approx(60 - 12, abs=0.1)
     slow = race(tmp_path, {"a": 1.0}, minutes=1)
     slow.figures["a"] = Measured(10, 1.0, np.ones(10, bool), np.ones(10, np.float32), 3.0, 2.0, 0.1, 0.2)
-    assert slow._race_ends() == pytest.approx(60 - (20 + 10 + 100) * 0.2 - 4 * 2 - 2, abs=0.1)
+    assert slow._race_ends() == pytest.approx(60 - (20 + 10 + 100) * 0.2 - 3 * 2 - 3 - 2, abs=0.1)
