@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -141,7 +142,9 @@ def test_it_goes_on_where_it_was_stopped(phase: str, undisturbed: Path, tmp_path
     process.join()
     assert process.exitcode == (143 if number == signal.SIGTERM else -number)
     if number == signal.SIGTERM:
-        assert "search resume=found goes on" in (tmp_path / "log").read_text()
+        said = (tmp_path / "log").read_text()
+        assert "search resume=found goes on" in said
+        assert re.search(r"so far .*validation images right in round [12], after [39] steps .*no test image", said)
     result = run_here("resume=found", cwd=tmp_path, verb="search")
     assert result.returncode == 0, result.stderr
     assert digest(tmp_path / "found") == digest(undisturbed)

@@ -244,8 +244,11 @@ class Race:
             return None
         finally:
             self.screen.working(None)
-        self.record.keep(number, name, measured)
         self.figures[name] = measured
+        alike = [name, *self.record.content["rounds"].get(str(number), {})]
+        best = ranked({one: self.figures[one] for one in alike if one in self.figures})[0]
+        self.record.content["so_far"] = so_far(self.candidates[best], self.figures[best], number)
+        self.record.keep(number, name, measured)
         self.screen.measured(name, measured)
         return measured
 
@@ -277,7 +280,7 @@ class Race:
         row: dict[str, Any] = {"best": best, "stay": decision.stay, "worse": decision.worse, "p": decision.p}
         decisions = self.record.content.setdefault("decisions", {})
         decisions[str(number)] = row
-        self.record.write(so_far=so_far(self.candidates[best], figures[best], number))
+        self.record.write()
         for name in figures:
             if name not in decision.stay:
                 word = "shown to be worse than" if name in decision.worse else "behind"
@@ -287,7 +290,8 @@ class Race:
 
 def so_far(candidate: Candidate, measured: Measured, number: int) -> str:
     """Return the pick in words that say how little it rests on."""
+    when = f"round {number}" if number else "pricing"
     return (
-        f"{candidate.shown}: {measured.right.sum():,} of {len(measured.right):,} validation images right after round "
-        f"{number}, {measured.steps:,} steps ({duration(measured.seconds)}); no test image has been looked at"
+        f"{candidate.shown}: {measured.right.sum():,} of {len(measured.right):,} validation images right in {when}, after "
+        f"{measured.steps:,} steps ({duration(measured.seconds)}); no test image has been looked at"
     )
