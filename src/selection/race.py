@@ -292,6 +292,6 @@ def so_far(candidate: Candidate, measured: Measured, number: int) -> str:
     """Return the pick in words that say how little it rests on."""
     when = f"round {number}" if number else "pricing"
     return (
-        f"{candidate.shown}: {measured.right.sum():,} of {len(measured.right):,} validation images right in {when}, after "
-        f"{measured.steps:,} steps ({duration(measured.seconds)}); no test image has been looked at"
+        f"{candidate.shown}: {measured.right.sum():,} of {len(measured.right):,} validation images right in {when}, "
+        f"after {measured.steps:,} steps ({duration(measured.seconds)}); no test image has been looked at"
     )
