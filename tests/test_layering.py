@@ -25,7 +25,7 @@ LAYERS = [
     {"trained"},
     {"command"},
     {"adopting", "prediction", "exporting", "auditing", "explanation", "reporting"},
-    {"evaluation", "interactive", "listing"},
+    {"evaluation", "interactive", "listing", "selection"},
     {"page"},
     {
         "train",
@@ -38,6 +38,7 @@ LAYERS = [
         "export",
         "app",
         "adopt",
+        "search",
         "run",
         "__main__",
     },

@@ -35,7 +35,7 @@ def with_folders(cfg: DictConfig) -> DictConfig:
 
 def _with_folder(verb: str, word: str, *, sweep: bool) -> str:
     key, equals, value = word.partition("=")
-    if not equals or key not in RUNS or key not in VERBS[verb].model_fields:
+    if not equals or key not in RUNS or key not in VERBS[verb].model_fields or (verb, key) == ("search", "resume"):
         return word
     several = sweep or (value[:1] == "[" and value[-1:] == "]")
     values = value.strip("[]").split(",") if several else [value]

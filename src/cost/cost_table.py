@@ -86,7 +86,7 @@ def _figures(cost: Mapping[str, Any]) -> list[str]:
     latency = [cost[f"latency_ms_{name}"] for name in ("mean", "median", "p95")]
     speeds = [cost["inference_images_per_second"], cost["training_images_per_second"]]
     memory = [cost["inference_peak_memory_mib"], cost["training_peak_memory_mib"]]
-    return [f"{cost['parameters']:,}", _short(cost["macs"]), *map(_number, [*latency, *speeds, *memory])]
+    return [f"{cost['parameters']:,}", short(cost["macs"]), *map(_number, [*latency, *speeds, *memory])]
 
 
 def _passes(costs: Sequence[Mapping[str, Any]], key: str) -> str:
@@ -95,7 +95,7 @@ def _passes(costs: Sequence[Mapping[str, Any]], key: str) -> str:
     return f"{low} passes" if low == high else f"{low} to {high} passes"
 
 
-def _short(count: int) -> str:
+def short(count: int) -> str:
     """Write 1,814,073,344 as `1.81 G`."""
     for factor, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= factor:

@@ -54,6 +54,10 @@ class ImageDataModule(LightningDataModule):
             classes evenly, but not while Lightning overfits on purpose; for "loss" see `class_weights`. For
             `cache_features` the training calls `keep_features`.
 
+    Attributes:
+        seen: what the pretrained network that the training begins with makes of the images of a split, (N, F), where
+            another training has computed it already.
+
     Raises:
         InputError: in any method, for what the user can put right.
     """
@@ -88,6 +92,7 @@ class ImageDataModule(LightningDataModule):
         self.collection: ImageCollection | None = None
         self.splits: dict[str, np.ndarray] = {}
         self.features: dict[str, torch.Tensor] = {}
+        self.seen: dict[str, torch.Tensor] = {}
         self.shelves: dict[Kind, Shelf] = {}
         self.first_look: FirstLook | None = None
         self.resident: Resident | None = None

@@ -36,7 +36,7 @@ def pareto_front(cost: ArrayLike, accuracy: ArrayLike) -> NDArray[np.bool_]:
     return np.asarray(~(as_good & better).any(axis=1) & ~np.isnan(cost) & ~np.isnan(accuracy))
 
 
-def cost_charts(points: pd.DataFrame, score: str = "accuracy") -> Figure | None:
+def cost_charts(points: pd.DataFrame, score: str = "accuracy", split: str = "Test") -> Figure | None:
     """Draw scores against parameters, MACs and latency, a chart each on a logarithmic axis; None where none is known.
 
     `points` has one row a group: `label`, `score`, and any of `score_sd`, `parameters`, `macs`, `latency_ms`;
@@ -47,7 +47,8 @@ def cost_charts(points: pd.DataFrame, score: str = "accuracy") -> Figure | None:
     panels = {cost: rows for cost, rows in panels.items() if len(rows)}
     if not panels:
         return None
-    return _drawn(points, panels, score, numbered=False) or _drawn(points, panels, score, numbered=True)
+    title = f"{split} {score}"
+    return _drawn(points, panels, title, numbered=False) or _drawn(points, panels, title, numbered=True)
 
 
 def _known(points: pd.DataFrame, cost: str) -> pd.DataFrame:
@@ -67,7 +68,7 @@ def _drawn(points: pd.DataFrame, panels: dict[str, pd.DataFrame], score: str, nu
         labels = pd.Series([f"{i}" for i in range(1, len(points) + 1)], points.index)
         _key(figure, points["label"])
     figure.suptitle(
-        f"Test {score} against cost; filled: no other is both cheaper and better", x=0.01, ha="left", size=10, color=INK
+        f"{score} against cost; filled: no other is both cheaper and better", x=0.01, ha="left", size=10, color=INK
     )
     charts = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, (cost, rows) in zip(charts, panels.items(), strict=True):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..settings.schema.verbs import VERBS
+from .contents import read_json
 from .differing import number_of
 from .folder import RunFolder
 
@@ -15,6 +16,9 @@ LAST = "last"
 """The folder of that name is `./last`."""
 
 OUTPUTS = Path("outputs")
+
+SEARCH = "search.json"
+"""In the folder of a search, which stands for the run that it has picked."""
 
 DEEPEST = 4
 """Folders below `outputs` that a run may lie in: `<data>/<model>/<run>`, `sweeps/<sweep>/<number>`, and one more."""
@@ -35,6 +39,8 @@ def find_named(word: str, setting: str) -> Path | None:
     """
     if word == LAST:
         return _newest(setting)
+    if setting in WITH_WEIGHTS and (picked := picked_by(Path(word))) is not None:
+        return picked
     if in_sweep := _in_sweep(word):
         return in_sweep
     if not word or word.startswith(".") or os.sep in word or "/" in word or os.path.lexists(word):
@@ -46,6 +52,18 @@ def find_named(word: str, setting: str) -> Path | None:
         named = ", ".join(map(str, sorted(found)[:MOST_NAMED])) + (" …" if len(found) > MOST_NAMED else "")
         raise InputError(f"{setting}={word} is the name of {len(found)} runs, {named}: name the folder of one")
     return found[0] if found else None
+
+
+def picked_by(search: Path) -> Path | None:
+    """Return the run that a search has picked, whose folder this is; None for any other folder."""
+    if not (search / SEARCH).is_file() or (search / "run.json").exists():
+        return None
+    with suppress(OSError, ValueError):
+        content = read_json(search, SEARCH)
+        pick = content.get("pick") if isinstance(content, dict) else None
+        if isinstance(pick, str) and Path(pick).name == pick:
+            return search / "runs" / pick
+    raise InputError(f"{search} is a search that has picked no network yet: src.search resume={search} goes on")
 
 
 def _in_sweep(word: str) -> Path | None:

@@ -352,3 +352,14 @@ def composing(verb: str) -> Iterator[Composer]:
         composer = Composer(verb, hydra.config_loader.get_search_path())
         hydra.config_loader = composer
         yield composer
+
+
+@contextmanager
+def composing_beside(verb: str) -> Iterator[Composer]:
+    """Yield a `Composer` of another verb, inside of a command that has one of its own, which stays as it is."""
+    running = GlobalHydra.instance()
+    if not running.is_initialized():
+        with composing(verb) as composer:
+            yield composer
+        return
+    yield Composer(verb, running.config_loader().get_search_path())

@@ -81,6 +81,9 @@ SHORT = {
 """The usual settings by the names that everybody knows; verbs with a setting of that name keep theirs."""
 
 
+SEVERAL = {"model": "models", "sizes": "sizes"}
+"""What `src.search` takes several of; `model` alone would choose one network, as in `src.train`."""
+
 NO_SETTINGS = ("experiment",)
 """What a training is composed of besides its settings."""
 
@@ -89,6 +92,8 @@ def in_full(verb: str, words: Sequence[str]) -> list[str]:
     """Return what was typed with the settings of `SHORT` by their full names; `InputError` where both are there."""
     if verb == "runs":
         return _as_conditions(words)
+    if verb == "search":
+        words = [_as_list(word) for word in words]
     known = {*settings_of(VERBS[verb])}
     typed = {word.lstrip("+~").partition("=")[0]: word for word in words}
     spelt = []
@@ -101,6 +106,14 @@ def in_full(verb: str, words: Sequence[str]) -> list[str]:
             word = f"{full}={value}"
         spelt.append(word)
     return spelt
+
+
+def _as_list(word: str) -> str:
+    """Return a word of `src.search` that names several things to try, `model=A,B`, as the list that it sets."""
+    name, equals, value = word.partition("=")
+    if not equals or name not in SEVERAL or value in ("", "null"):
+        return word
+    return f"{SEVERAL[name]}=[{value.strip('[]')}]"
 
 
 def _as_conditions(words: Sequence[str]) -> list[str]:

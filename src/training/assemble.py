@@ -119,11 +119,15 @@ def all_settings_needed() -> Iterator[None]:
 
 @all_settings_needed()
 def assemble(
-    cfg: DictConfig, folder: RunFolder, checkpoint: Path | None = None, own: Sequence[L.Callback] = ()
+    cfg: DictConfig,
+    folder: RunFolder,
+    checkpoint: Path | None = None,
+    own: Sequence[L.Callback] = (),
+    data: ImageDataModule | None = None,
 ) -> Parts:
     """Build and check all parts of a run; write nothing but caches of the data.
 
-    `own` callbacks are those that no configuration can name.
+    `own` callbacks are those that no configuration can name. `data` were made of these settings earlier.
 
     What is quick to find wrong comes first: hardware, network and optimizer, then the Trainer; only then the images.
     """
@@ -143,7 +147,7 @@ def assemble(
     processes = settle_processes(settings["trainer"])
     trainer = build_trainer(processes | {"precision": plan.precision}, folder.path, callbacks, loggers)
     lead(trainer.world_size)
-    data = ImageDataModule(**settings["data"], seed=cfg.seed)
+    data = data or ImageDataModule(**settings["data"], seed=cfg.seed)
     caches_features = features_stay_the_same(
         data.cache_features,
         freeze=cfg.model.freeze,
@@ -152,7 +156,7 @@ def assemble(
         limited=cfg.trainer.fast_dev_run or cfg.trainer.limit_train_batches is not None,
     )
     find_images(data, cfg.model.num_classes, trainer)
-    keep_pictures(data, trainer)
+    keep_pictures(data, trainer, all_seen=caches_features)
     if data.chosen.on_device is True or sees_all(data, trainer):
         data.put_on_device(trainer.strategy.root_device, free_memory)
     if crew().share("sample", lambda: checkpoint is not None and folder.is_of_earlier_sample):
@@ -254,6 +258,9 @@ def build_trainer(
     except Exception as error:  # Lightning has no error of its own for a setting that it can't use
         raise InputError(f"trainer: {first_line(error)}") from error
     leave_signals_to_us(trainer)
+    # Where steps end the training, Lightning 2.6.6 takes each checkpoint for one of the middle of an epoch: from one of
+    # an epoch's end it ended that epoch once more, without an image, and drew the next one in the order of a later one.
+    trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
     return trainer
 
 
@@ -267,18 +274,20 @@ def find_images(data: ImageDataModule, num_classes: int | None, trainer: L.Train
         keeps = data.chosen.cache != "auto" or sees_any_number(trainer)
         return data.find(download=True, free=free_memory(torch.device("cpu")) if keeps else None)
 
-    data.take(crew().share("images", find, data.look_at))
+    if data.collection is None:
+        data.take(crew().share("images", find, data.look_at))
     data.setup()
     if num_classes not in (None, data.num_classes):
         raise InputError(f"model.num_classes={num_classes}, but data={data.source} has {data.num_classes} classes")
 
 
-def keep_pictures(data: ImageDataModule, trainer: L.Trainer) -> None:
+def keep_pictures(data: ImageDataModule, trainer: L.Trainer, *, all_seen: bool = False) -> None:
     """Decode the images once for all epochs, where `data.cache` and the machine allow; of several processes the first.
 
-    On another machine one process does so there. With `auto` a training that won't see all images does without.
+    On another machine one process does so there. With `auto` a training that won't see all images does without, unless
+    they are `all_seen` before it.
     """
-    if data.chosen.cache == "auto" and not sees_all(data, trainer):
+    if data.shelves or (data.chosen.cache == "auto" and not (all_seen or sees_all(data, trainer))):
         return
 
     def keep() -> Sequence[Kept]:

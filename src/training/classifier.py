@@ -234,10 +234,12 @@ class ImageClassifier(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         self._stop_unless_finite("in the last steps of the epoch")
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Measure the batch; the logits, (N, classes), go to the callbacks."""
         images, targets = batch
-        logits = self(images)
+        logits: Tensor = self(images)
         self._measure("val", logits, targets, self.loss(logits, targets))
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Stop before a checkpoint of this state can be written: Lightning saves after this hook."""

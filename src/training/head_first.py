@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ def fit_head(
     *,
     device: torch.device,
     context: AbstractContextManager[None],
+    features: Tensor | None = None,
+    by: float = inf,
 ) -> None:
     """Fit the head to the features of all images of the loader, whose `targets` come in its order.
 
@@ -38,9 +41,13 @@ def fit_head(
 
     Args:
         context: The precision of the training.
+        features: Those of all images (N, F), where they are known.
+        by: As in `extract_features`.
     """
     start = time.perf_counter()
-    features = extract_features(module, loader, device=device, context=context).float().to(device)
+    if features is None:
+        features = extract_features(module, loader, device=device, context=context, by=by)
+    features = features.float().to(device)
     head = module.network.get_submodule(module.head)
     assert isinstance(head, nn.Linear)
     weight, bias = _minimum(module, head, features, targets.to(device))

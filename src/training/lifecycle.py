@@ -28,7 +28,7 @@ def on_record(parts: Parts, command: str, *, resumed: bool, again: str | None = 
     """Keep run.json while the block trains, and say how to go on where the block is interrupted.
 
     Nothing is written before this. Of a distributed run, the first process writes for all. `again` is the command that
-    goes on, where it isn't `src.train`.
+    goes on, where it isn't `src.train`; an empty one leaves it to the caller to say that.
     """
     folder = parts.folder
     if not parts.trainer.is_global_zero:
@@ -94,7 +94,7 @@ def _say_how_to_go_on(parts: Parts, again: str | None, error: BaseException) -> 
         say_interrupted(f": job {job_id()} is queued again, and goes on then")
         return
     folder = parts.folder
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if again == "" or (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
         return
     does = "goes on" if folder.last_checkpoint.exists() else "begins it again: there is no checkpoint yet"
     say_interrupted(f": {again or f'python -m src.train resume={shlex.quote(folder.shown)}'} {does}")

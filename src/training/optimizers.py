@@ -106,6 +106,9 @@ def build_schedule(
     onecycle: Smith & Topin 2018 (https://arxiv.org/abs/1708.07120); `warmup` is the rising share of all steps.
     triangle: from `first` × lr up to lr and down to `final` × lr in straight lines, after the same share.
     step: lr × `gamma` after every `every` epochs, after the same warm-up.
+    trapezoid: a warm-up over `warmup_epochs`, a constant rate, and over the last `cooldown` share of all steps a line
+        down to 0 (Hägele et al. 2024, https://arxiv.org/abs/2405.18392). Before the cool-down the rate knows only the
+        step and not the run's length: a run that gets more steps goes on as if it had had them from the start.
 
     Args:
         steps: None where nobody knows, since a time ends the training.
@@ -125,8 +128,14 @@ def build_schedule(
     if name == "triangle":
         straight = {key: settings[key] for key in ("warmup", "first", "final")}
         return LambdaLR(optimizer, partial(triangle_factor, steps=steps, spent=spent, **straight))
-    if name not in ("cosine", "step"):
-        raise InputError(f"scheduler {name!r} is unknown: take cosine, onecycle, triangle, step or constant")
+    if name not in ("cosine", "step", "trapezoid"):
+        raise InputError(f"scheduler {name!r} is unknown: take cosine, onecycle, triangle, step, trapezoid or constant")
+    if name == "trapezoid":
+        warmup, cooldown = round(settings["warmup_epochs"] * steps_per_epoch), settings["cooldown"]
+        left = (
+            partial(share_of_steps_left, steps=steps) if steps is not None else partial(share_of_time_left, spent=spent)
+        )
+        return LambdaLR(optimizer, partial(trapezoid_factor, warmup=warmup, cooldown=cooldown, left=left))
     # At most half of the run: the default warm-up must not swallow a run of one epoch.
     warmup = round(settings["warmup_epochs"] * steps_per_epoch)
     if steps is not None:
@@ -215,3 +224,20 @@ def step_factor(step: int, *, warmup: int, every: float, gamma: float) -> float:
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return gamma ** int(step / every)
+
+
+def trapezoid_factor(step: int, *, warmup: int, cooldown: float, left: Callable[[int], float]) -> float:
+    """Return what multiplies the rate at this step: the warm-up's line, 1, and the line down to 0 at the end.
+
+    Where the cool-down begins before the warm-up is over, both count. `left` is the share of the run that is to come.
+    """
+    rising = min(1.0, (step + 1) / (warmup + 1))
+    return rising * (min(1.0, left(step) / cooldown) if cooldown > 0 else 1.0)
+
+
+def share_of_steps_left(step: int, *, steps: int) -> float:
+    return max(0.0, (steps - step) / max(1, steps))
+
+
+def share_of_time_left(step: int, *, spent: Callable[[], float]) -> float:  # noqa: ARG001  # as that of steps
+    return 1 - spent()

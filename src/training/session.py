@@ -3,8 +3,9 @@
 import logging
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,11 +13,13 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from ..activity import clear, show
 from ..analysis.metrics import read_figures
 from ..callbacks.loggers import closing, log_result, seen_by
 from ..cost.network import count_parameters
+from ..data import ImageDataModule
 from ..data.workers import deaths_named
 from ..errors import InputError, RunError, first_line
 from ..networks.head import few
@@ -56,6 +59,7 @@ def run_training(
     resume: bool = False,
     callbacks: Sequence[L.Callback] = (),
     again: str | None = None,
+    data: ImageDataModule | None = None,
 ) -> dict[str, float]:
     """Train in `folder` as the configuration says; return what metrics.json holds.
 
@@ -63,12 +67,60 @@ def run_training(
         command: What was typed, for the record.
         resume: The folder holds a run that ended early: go on, or begin anew where it has no whole checkpoint.
         callbacks: More than the configuration names.
-        again: What is typed to go on where it is interrupted; None: `src.train` with `resume=`.
+        again: What is typed to go on where it is interrupted; None: `src.train` with `resume=`; "": the caller says it.
+        data: As in `advance`.
 
     Raises:
         InputError: Nothing was begun.
         RunError: The loss is not finite, the memory or the disk too small, or a process was killed.
     """
+    with _assembled(cfg, folder, command, resume=resume, callbacks=callbacks, again=again, data=data) as parts:
+        metrics = _train_and_measure(parts)
+    clear()
+    if parts.trainer.is_global_zero:
+        seen = (seen_by(logger, parts.folder.logdir) for logger in parts.trainer.loggers)
+        sum_up(metrics, parts.folder, parts.module.task, filter(None, seen))
+    return metrics
+
+
+def advance(
+    cfg: DictConfig,
+    folder: RunFolder,
+    command: str,
+    *,
+    data: ImageDataModule | None = None,
+    callbacks: Sequence[L.Callback] = (),
+    again: str | None = None,
+    by: float = inf,
+) -> Parts:
+    """Train in `folder` as far as the configuration says, from where its last checkpoint stands; no more than that.
+
+    Nothing is measured, drawn or summed up besides each epoch's validation. The run is left as one that was
+    interrupted: it goes on with the same bits as if it had never stopped. The arguments are those of `run_training`.
+
+    Args:
+        data: Made from `cfg.data` for this training alone; what it has found, decoded and computed is used again.
+        by: `time.monotonic()` until which features may be computed before the training; else a `RunError`.
+    """
+    resume = folder.status is not None
+    with _assembled(cfg, folder, command, resume=resume, callbacks=callbacks, again=again, data=data) as parts:
+        _fit(parts, parts.module, by)
+    parts.folder.end("interrupted")
+    return parts
+
+
+@contextmanager
+def _assembled(
+    cfg: DictConfig,
+    folder: RunFolder,
+    command: str,
+    *,
+    resume: bool,
+    callbacks: Sequence[L.Callback],
+    again: str | None,
+    data: ImageDataModule | None = None,
+) -> Iterator[Parts]:
+    """Build what a run is made of, and keep its folder and its record while the block trains."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         lightning_log = logging.getLogger(name)
         lightning_log.handlers.clear()  # it would print to stderr by itself; the root's handlers are ours
@@ -79,14 +131,9 @@ def run_training(
         with nullcontext() if is_follower() else folder.locked(again=True):
             checkpoint = crew().share("checkpoint", lambda: _newest(folder), _there) if resume else None
             show("preparing data and network")
-            parts = assemble(cfg, folder, checkpoint, callbacks)
+            parts = assemble(cfg, folder, checkpoint, callbacks, data)
             with on_record(parts, command, resumed=resume, again=again), deaths_named(), closing(parts.trainer):
-                metrics = _train_and_measure(parts)
-            clear()
-            if parts.trainer.is_global_zero:
-                seen = (seen_by(logger, folder.logdir) for logger in parts.trainer.loggers)
-                sum_up(metrics, folder, parts.module.task, filter(None, seen))
-            return metrics
+                yield parts
 
 
 def _newest(folder: RunFolder) -> Path | None:
@@ -164,14 +211,14 @@ def _introduce(parts: Parts) -> None:
 # Fit ------------------------------------------------------------------------------------------------------------------
 
 
-def _fit(parts: Parts, module: ImageClassifier) -> float:
+def _fit(parts: Parts, module: ImageClassifier, by: float = inf) -> float:
     """Train: Lightning calls the module's `training_step` for each batch. Return the seconds of all epochs so far."""
     start = time.perf_counter()
     show("starting the training")
     if parts.checkpoint is None and parts.cfg.get("head_first"):
-        _fit_head(parts)
-    if parts.caches_features:
-        keep_features(parts)
+        _fit_head(parts, by)
+    if parts.caches_features and not parts.data.features:
+        keep_features(parts, by)
     try:
         with patience(parts):
             # Left to itself Lightning loads a path of ours with pickle, which runs what code a file may hold.
@@ -186,7 +233,7 @@ def patience(parts: Parts) -> AbstractContextManager[None]:
     return parts.stop.patience() if parts.cfg.trainer.enable_checkpointing else nullcontext()
 
 
-def _fit_head(parts: Parts) -> None:
+def _fit_head(parts: Parts, by: float) -> None:
     """Begin with a head that fits the pretrained network; of several processes each finds the same one."""
     data = parts.data
     data.trainer = None  # which would divide the images among them
@@ -196,11 +243,13 @@ def _fit_head(parts: Parts) -> None:
         torch.from_numpy(data.targets("train")),
         device=parts.trainer.strategy.root_device,
         context=parts.trainer.precision_plugin.forward_context(),
+        features=data.seen.get("train"),
+        by=by,
     )
     data.trainer = parts.trainer
 
 
-def keep_features(parts: Parts) -> None:
+def keep_features(parts: Parts, by: float = inf) -> None:
     """Show the frozen backbone every training and validation image once; the head then learns from what it saw."""
     start = time.perf_counter()
     for split in ("train", "val"):
@@ -209,6 +258,7 @@ def keep_features(parts: Parts) -> None:
             parts.data.evaluation_dataloader(split),
             device=parts.trainer.strategy.root_device,
             context=parts.trainer.precision_plugin.forward_context(),
+            by=by,
         )
         parts.data.keep_features(split, features)
     images = parts.data.size("train") + parts.data.size("val")
@@ -249,6 +299,16 @@ def _measure(parts: Parts, loaders: Mapping[str, Any], checkpoint: str | None = 
         trainer.test(module, dataloaders=list(loaders.values()), ckpt_path=checkpoint, verbose=False, weights_only=True)
     figures = {split: read_figures(trainer.callback_metrics, split, module.task.metrics) for split in loaders}
     return {f"{split}/{name}": value for split, values in figures.items() for name, value in values.items()}
+
+
+def measure_validation(parts: Parts) -> tuple[list[Tensor], list[Tensor]]:
+    """Return logits (n, K) and targets (n,) of the validation images, by batches, of the last checkpoint's average.
+
+    Of parts that leave the test set alone.
+    """
+    loaders = {"best_val": parts.data.evaluation_dataloader("val")}
+    _measure(parts, loaders, checkpoint=str(parts.folder.last_checkpoint))
+    return [torch.from_numpy(parts.predictions.logits)], [torch.from_numpy(parts.predictions.targets)]
 
 
 def _describe_training(parts: Parts, seconds: float) -> dict[str, float]:

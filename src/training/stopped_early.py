@@ -4,7 +4,7 @@ import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason as Reason
 
-FALLING = ("cosine", "onecycle", "triangle")
+FALLING = ("cosine", "onecycle", "triangle", "trapezoid")
 """Schedules that end at their lowest rate where the epochs are known."""
 
 

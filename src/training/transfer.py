@@ -1,7 +1,9 @@
 """Training from pretrained weights: where they come from, and what a frozen backbone sees, computed once."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from rich.progress import track
 from torch import Tensor
 
 from ..activity import cleared
-from ..errors import InputError
+from ..errors import InputError, RunError
 from ..files import refuse_links
 from ..networks import architecture
 from ..networks.pretrained import imagenet_weights, stem_of
@@ -93,6 +95,7 @@ def extract_features(
     *,
     device: torch.device,
     context: AbstractContextManager[None],
+    by: float = inf,
 ) -> Tensor:
     """Return the features (N, F) of all images (N, C, S, S) of the loader, in its order, in CPU memory.
 
@@ -100,6 +103,10 @@ def extract_features(
 
     Args:
         context: The precision of the training, such as autocast, which decides the features' number format.
+        by: `time.monotonic()` until which there is time for it.
+
+    Raises:
+        RunError: There is none left.
     """
     training = module.training
     module.to(device).eval()
@@ -107,7 +114,11 @@ def extract_features(
     batches = track(loader, "Features", console=console, transient=True, disable=not console.is_terminal)
     try:
         with cleared(), torch.inference_mode(), context:
-            features = [module.features(images.to(device)).cpu() for images, _ in batches]
+            features = []
+            for images, _ in batches:
+                if time.monotonic() > by:
+                    raise RunError("the time is over before all images were seen once")
+                features.append(module.features(images.to(device)).cpu())
     finally:
         module.train(training)
     return torch.cat(features)  # outside of inference_mode, or autograd would refuse them

@@ -178,6 +178,9 @@ class Scheduler(Settings):
     warmup: Part = setting("of onecycle and triangle: the share of all steps in which the rate rises")
     every: Count = setting("of step: epochs between two falls")
     gamma: Part = setting("of step: what the rate is multiplied by")
+    cooldown: Share = setting(
+        "of trapezoid: the last share of all steps, in which the rate falls to 0; 0: it never does"
+    )
 
 
 class GradCAM(Settings):

@@ -24,6 +24,8 @@ Threshold = Annotated[float, Interval(gt=0, lt=1)] | None
 Positive = Annotated[Any, Takes("a class's name, or null")]
 THRESHOLD = "of two classes: the probability from which it is the positive one; null: the likelier class"
 POSITIVE = "the class that threshold is about; null: the last of the two"
+Side = Annotated[int, Interval(ge=4, le=4096)]
+MOST_SIZES = 3
 FASTER = "images at once; only memory and speed depend on it"
 
 
@@ -279,6 +281,48 @@ class App(Settings):
     data: Elsewhere = setting("where the run's data set lies")
 
 
+class Search(Settings):
+    """`python -m src.search`."""
+
+    models: Annotated[Sequence[str] | None, Takes("networks as model=A,B, or null")] = setting(
+        "the networks, as model=resnet18,simple_cnn; null: some from cheap to dear"
+    )
+    sizes: Annotated[Sequence[Side] | None, Takes("at most 3 numbers, or null")] = setting(
+        "image sizes, as sizes=64,128; null: data.image_size, and of photographs smaller ones, too"
+    )
+    weights: Weights = setting(
+        "pretrained weights, for the networks that they fit: imagenet, a file or a run; null: all from scratch"
+    )
+    minutes: Annotated[float, Interval(gt=0, le=100_000)] | None = setting(
+        "the time for all of it, with the test of the pick; null: 10, unless steps are given"
+    )
+    steps: Annotated[int, Interval(ge=1, le=10_000_000)] | None = setting(
+        "instead of minutes: optimizer steps of each candidate in the first round, three times as many in each one "
+        "after it; then the same seed has the same answer"
+    )
+    seed: Seed = setting("of everything random: division, order, augmentation, weights")
+    resume: FolderOrNull = setting(
+        "the folder of a search that was stopped: go on with it; last: the newest below outputs/search"
+    )
+    data: Data = setting("the images")
+    trainer: Trainer = setting("Lightning's Trainer, one process; the search decides when a training ends")
+    output: FolderOrNull = setting("a new or empty folder; null: outputs/search/TIME")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if self.minutes is not None and self.steps is not None:
+            raise InputError(
+                f"minutes={self.minutes:g} and steps={self.steps} both say how long: leave one of them out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _few_sizes(self) -> Self:
+        if self.sizes is not None and not 1 <= len(set(self.sizes)) <= MOST_SIZES:
+            raise InputError(f"sizes={','.join(map(str, self.sizes))}: take one to {MOST_SIZES} sizes")
+        return self
+
+
 VERBS: Mapping[str, type[Settings]] = {
     "train": Train,
     "evaluate": Evaluate,
@@ -291,4 +335,5 @@ VERBS: Mapping[str, type[Settings]] = {
     "export": Export,
     "app": App,
     "adopt": Adopt,
+    "search": Search,
 }

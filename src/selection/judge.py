@@ -1,0 +1,94 @@
+"""Who leaves, who can't be told from the best, and what choosing the best has cost: from paired answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis.intervals import LEVEL, Interval
+from ..analysis.significance import exact_mcnemar, holm
+from .record import Measured
+
+ETA = 3
+"""Of so many candidates of a round one stays, as in Hyperband (Li et al. 2018, https://arxiv.org/abs/1603.06560)."""
+
+RESAMPLES = 500
+FEWEST = 20
+"""Validation images below which a draw may leave nothing out."""
+
+
+def ranked(figures: Mapping[str, Measured]) -> list[str]:
+    """Return the names, the best first: by accuracy, among equals by log-loss; the order given settles the rest."""
+    return sorted(figures, key=lambda name: figures[name].rank, reverse=True)
+
+
+def p_values(figures: Mapping[str, Measured], best: str) -> dict[str, float]:
+    """Return, of each other candidate, McNemar's exact p of being as often right as the best; corrected by Holm."""
+    others = [name for name in figures if name != best]
+    mine = figures[best].right.astype(np.int64)
+    found = [exact_mcnemar(mine - figures[name].right.astype(np.int64)) for name in others]
+    return dict(zip(others, holm(found), strict=True))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a round has decided.
+
+    Attributes:
+        stay: Names, the best first.
+        worse: Of those that leave, the ones that paired images show to be worse; the others leave because only one of
+            three can stay.
+    """
+
+    stay: list[str]
+    worse: list[str]
+    p: dict[str, float]
+
+
+def cut(figures: Mapping[str, Measured], *, tested: bool) -> Cut:
+    """Return who stays: of three at most one, and where it is `tested` none that is shown to be worse than the best.
+
+    The first round isn't: there a network that learns slowly is far behind one that it may overtake.
+    """
+    order = ranked(figures)
+    p = p_values(figures, order[0])
+    worse = [name for name in order[1:] if p[name] < 1 - LEVEL]
+    stay = order[: -(-len(order) // ETA)]
+    return Cut([name for name in stay if not (tested and name in worse)], worse, p)
+
+
+def rounds_of(candidates: int) -> int:
+    """Return how many rounds it takes until one is left; at least one."""
+    rounds = 1
+    while (candidates := -(-candidates // ETA)) > 1:
+        rounds += 1
+    return rounds
+
+
+def alike(figures: Mapping[str, Measured], best: str) -> list[str]:
+    """Return those that the validation images can't tell from the best, itself included, in the order given."""
+    p = p_values(figures, best)
+    return [name for name in figures if name == best or p[name] >= 1 - LEVEL]
+
+
+def corrected(rights: Sequence[NDArray[np.bool_]], seed: int) -> tuple[float, Interval] | None:
+    """Return the accuracy of what is chosen, and its interval, from validation images that have chosen it.
+
+    The whole choice is repeated on images drawn with replacement, and what it picks is measured on those that were not
+    drawn. That of `rights`, the answers (N,) of each candidate, which wins is the only step that is repeated. BBC-CV:
+    Tsamardinos et al. 2018, https://doi.org/10.1007/s10994-018-5714-4. None for fewer than `FEWEST` images.
+    """
+    answers = np.stack([right.astype(np.float64) for right in rights])
+    images = answers.shape[1]
+    if images < FEWEST:
+        return None
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(RESAMPLES):
+        drawn = random.integers(0, images, images)
+        left = np.setdiff1d(np.arange(images), drawn)
+        if len(left):
+            found.append(answers[answers[:, drawn].mean(axis=1).argmax(), left].mean())
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(np.mean(found)), (float(low), float(high))

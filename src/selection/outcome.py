@@ -1,0 +1,145 @@
+"""What a search leaves to be read: its answer in sentences, and table.csv."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..analysis.intervals import LEVEL
+from ..files import csv_line, write_text
+from ..tables import duration
+from .page import write_page
+from .race import Race
+from .record import TABLE
+
+
+def write_outcome(race: Race) -> None:
+    """Write the answer into search.json, and the table and the page beside it."""
+    race.record.write(answer=answer_of(race), advice=advice_of(race))
+    write_table(race)
+    write_page(race)
+
+
+def answer_of(race: Race) -> list[str]:
+    """Return the answer: which network, how good, how sure, at what cost, and what it rests on."""
+    content = race.record.content
+    found, pick = content["look"], content["pick"]
+    said = [*_tested(race, found, pick), *_beside(race, found), _equals(race, found, pick)]
+    if (reason := content.get("not_cooled_down")) is not None:
+        said.append(f"It could not be cooled down, and is as the race left it: {reason}.")
+    if (origin := content.get("weights_of_these_images")) is not None:
+        said.append(origin)
+    validation, last = found["validation"], race.figures[pick]
+    if (optimism := found.get("optimism")) is not None:
+        more = "more" if optimism >= 0 else "less"
+        said.append(
+            f"The validation images that chose it said {validation['accuracy']:.3f}, {abs(100 * optimism):.1f} points "
+            f"{more}."
+        )
+    said.append(
+        f"It rests on {len(race.figures)} candidates, {last.steps:,} steps of this one in the race, and "
+        f"{validation['images']:,} validation images; {duration(race.record.spent)} in all."
+    )
+    return said
+
+
+def _tested(race: Race, found: Mapping[str, Any], pick: str) -> list[str]:
+    shown, test, said = race.candidates[pick].shown, found.get("test"), []
+    if test is not None:
+        low, high = test["accuracy_interval"]
+        right = round(test["accuracy"] * test["images"])
+        said.append(
+            f"{shown}: {right:,} of {test['images']:,} test images right, {test['accuracy']:.3f} (95 % interval "
+            f"{low:.3f} to {high:.3f}), macro F1 {test['f1']:.3f}{_within(test['f1_interval'])}."
+        )
+    if (corrected := found.get("corrected")) is not None:
+        low, high = corrected["interval"]
+        few = f"{shown}: there are no test images" if test is None else "So few test images say little"
+        said.append(
+            f"{few}; the choice was repeated on validation images drawn again (BBC-CV): its picks are right for "
+            f"{corrected['accuracy']:.3f} ({low:.3f} to {high:.3f}) of those not drawn."
+        )
+    elif test is None:
+        said.append(f"{shown}: there are no test images, and too few validation images to say how good it is.")
+    if guessing := found.get("guessing"):
+        said.insert(0, f"{guessing[0].upper()}{guessing[1:]}.")
+    return said
+
+
+def _beside(race: Race, found: Mapping[str, Any]) -> list[str]:
+    """Return what the runner-up is worth beside the pick."""
+    other = found.get("runner_up")
+    if other is None or "reason" in other:
+        return []
+    low, high = other["difference_interval"]
+    shown = "no difference shown" if low <= 0 <= high else "a difference is shown"
+    return [
+        f"The runner-up, {race.candidates[other['name']].shown}, without a cool-down: {other['accuracy']:.3f} on the "
+        f"same images, from which the pick differs by {100 * other['difference']:+.1f} points (95 % interval "
+        f"{100 * low:+.1f} to {100 * high:+.1f}): {shown}."
+    ]
+
+
+def _equals(race: Race, found: Mapping[str, Any], pick: str) -> str:
+    """Return which candidates the validation images can't tell from the pick, and the cheapest of them."""
+    others = [name for name in found["alike"] if name != pick]
+    cheap = race.record.content["cheapest"]
+    if len(race.record.content["last"]) == 1:
+        return "There was no time to compare it with another."
+    if not others:
+        return "In the last round the validation images showed it better than every other."
+    named = "; ".join(race.candidates[name].shown for name in others[:3]) + ("; …" if len(others) > 3 else "")
+    said = f"The validation images of the last round can't tell it from {named}."
+    if cheap != pick:
+        mine, theirs = race.candidates[pick].macs, race.candidates[cheap].macs
+        return (
+            f"{said} The cheapest of these is {race.candidates[cheap].shown}, with {theirs / mine:.0%} of its "
+            "multiply-accumulates an image."
+        )
+    return f"{said} None of them is cheaper."
+
+
+def _within(interval: list[float] | None) -> str:
+    return "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
+
+
+def advice_of(race: Race) -> list[str]:
+    """Return what more time would bring, as far as the race tells."""
+    content = race.record.content
+    untried = [row["shown"] for row in content["candidates"].values() if "no time" in row.get("out", "")]
+    few = [row["shown"] for row in content["candidates"].values() if "share of the time" in row.get("out", "")]
+    said = []
+    if untried:
+        said.append(f"Not tried for want of time: {'; '.join(untried)}.")
+    if few:
+        said.append(f"Tried for a few steps alone: {'; '.join(few)}.")
+    other = content["look"].get("runner_up")
+    if other is not None and "reason" not in other and other["difference_interval"][0] <= 0:
+        said.append(
+            f"The runner-up wasn't shown to be worse at {LEVEL:.0%}: train both to their end and compare them with "
+            "src.report."
+        )
+    if content.get("weights") is None:
+        said.append(
+            "All began from scratch: weights=imagenet, a file or a run adds candidates that know images already."
+        )
+    said.append("The pick itself goes on with more epochs where its folder is given to src.train as resume=.")
+    return said
+
+
+def write_table(race: Race) -> None:
+    """Write table.csv, a row for each candidate and round."""
+    header = ["candidate", "network", "size", "how", "parameters", "macs", "round", "steps", "seconds", "val/accuracy",
+              "val/loss", "step_seconds", "at", "out"]  # fmt: skip
+    lines = [csv_line(header)]
+    content = race.record.content
+    for name, candidate in race.candidates.items():
+        out = content["candidates"][name].get("out", "")
+        own = [name, candidate.network, candidate.size, candidate.how, candidate.parameters, candidate.macs]
+        rows = [(number, rows[name]) for number, rows in content["rounds"].items() if name in rows]
+        for number, row in rows or [("", {})]:
+            lines.append(csv_line([*own, number, *_figures(row), out]))
+    write_text(race.record.folder / TABLE, "".join(lines))
+
+
+def _figures(row: Mapping[str, Any]) -> list[Any]:
+    names = ("steps", "seconds", "accuracy", "loss", "step_seconds", "at")
+    return [row.get(name, "") for name in names]

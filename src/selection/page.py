@@ -1,0 +1,163 @@
+"""search.html: the answer, the race, what each candidate costs, what more time would try; one file."""
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import figures
+from ..command.next_steps import how_to_start
+from ..cost.cost_table import short
+from ..errors import first_line
+from ..files import write_text
+from ..frames import pd
+from ..reporting.document import Page, Picture, Section, Table, render_html
+from ..reporting.facts import made_by
+from ..tables import duration
+from .race import Race
+from .record import PAGE
+
+log = logging.getLogger(__name__)
+
+RACE, COSTS = "race.png", "costs.png"
+
+
+def write_page(race: Race) -> None:
+    """Write search.html. Whatever goes wrong with it, the search is done."""
+    try:
+        with tempfile.TemporaryDirectory() as path:
+            folder = Path(path)
+            page = search_page(race, draw(race, folder))
+            write_text(race.record.folder / PAGE, render_html(page, folder))
+    except Exception as error:
+        log.warning("no %s: %s", PAGE, first_line(error))
+
+
+def order_of(race: Race) -> list[str]:
+    """Return all candidates: the pick, then those that came furthest, the best first."""
+    content = race.record.content
+    last = list(content["last"])
+    rounds = {
+        name: max((int(n) for n, rows in content["rounds"].items() if name in rows), default=-1)
+        for name in race.candidates
+    }
+
+    def place(name: str) -> tuple[bool, int, float]:
+        accuracy = race.figures[name].accuracy if name in race.figures else -1.0
+        return name != last[0], -rounds[name], -accuracy
+
+    return sorted(race.candidates, key=place)
+
+
+def draw(race: Race, folder: Path) -> list[Picture]:
+    """Draw the race and the costs into a folder."""
+    content, order = race.record.content, [name for name in order_of(race) if name in race.figures]
+    lines = {
+        race.candidates[name].shown: [
+            (rows[name]["at"], rows[name]["accuracy"]) for rows in content["rounds"].values() if name in rows
+        ]
+        for name in order
+    }
+    figures.save(figures.race_curves(lines), folder / RACE)
+    points = pd.DataFrame(
+        {
+            "label": [race.candidates[name].shown for name in order],
+            "score": [race.figures[name].accuracy for name in order],
+            "macs": [race.candidates[name].macs for name in order],
+            "parameters": [race.candidates[name].parameters for name in order],
+        }
+    )
+    if (chart := figures.cost_charts(points, split="Validation")) is not None:
+        figures.save(chart, folder / COSTS)
+    return [
+        Picture(
+            RACE, "Each point is the end of a round. In a round all are trained for equally long; a third goes on."
+        ),
+        Picture(COSTS, "Validation accuracy where each candidate was stopped: those that went on had more training."),
+    ]
+
+
+def search_page(race: Race, pictures: Sequence[Picture]) -> Page:
+    content = race.record.content
+    data, look = content["data"], content["look"]
+    sizes = data["images"]
+    budget = (
+        f"{content['minutes']:g} minutes" if content["minutes"] is not None else f"{content['steps']} steps a round"
+    )
+    problems = [(row["shown"], str(row["out"])) for row in content["candidates"].values() if "out" in row]
+    folder = race.record.shown
+    return Page(
+        title=f"Search on {data['name']} · {race.record.folder.resolve().name}",
+        facts=[
+            ("Search", folder),
+            ("Budget", budget),
+            ("Images", f"{sizes['train']:,} train, {sizes['val']:,} validation, {sizes['test']:,} test"),
+            *made_by([content | {"start": ""}]),
+        ],
+        question=f"Which network for these {len(data['classes'])} classes, in {budget}?",
+        earlier=None,
+        answer=content["answer"],
+        sections=[
+            Section(
+                "The race",
+                [
+                    "Successive halving: all candidates are trained for equally many seconds, and a third of them goes "
+                    "on from where it stands, until one is left. It alone is cooled down, as its rate falls to 0.",
+                ],
+                [_table(race)],
+                pictures[:1],
+            ),
+            Section("What they cost", [_cost(race)], pictures=pictures[1:]),
+            Section(
+                "How sure this is",
+                [
+                    "The test images were set apart before anything was trained, and looked at once, when the pick was "
+                    "made. Intervals are about other images of the same kind; another seed may rank close candidates "
+                    "otherwise."
+                    if look.get("test")
+                    else "There were no test images: what is said of the pick comes from the images that chose it.",
+                ],
+            ),
+            Section("What more time would try", content["advice"]),
+            Section(
+                "Use it",
+                commands=[
+                    f"{how_to_start('predict')} checkpoint={folder} images=PHOTOS",
+                    f"{how_to_start('explain')} checkpoint={folder}",
+                    f"{how_to_start('evaluate')} checkpoint={folder} calibrate=true",
+                    f"{how_to_start('export')} checkpoint={folder}",
+                ],
+            ),
+        ],
+        problems=problems,
+    )
+
+
+def _cost(race: Race) -> str:
+    pick = race.candidates[race.record.content["pick"]]
+    return (
+        f"The pick has {short(pick.parameters)} parameters and takes {short(pick.macs)} multiply-accumulates an image."
+    )
+
+
+def _table(race: Race) -> Table:
+    content, rows = race.record.content, []
+    for name in order_of(race):
+        if name not in race.figures:
+            continue
+        one, candidate = race.figures[name], race.candidates[name]
+        reached = max(int(number) for number, found in content["rounds"].items() if name in found)
+        rows.append(
+            [
+                candidate.shown,
+                f"{one.accuracy:.3f}",
+                f"{one.loss:.3f}",
+                str(reached) if reached else "priced",
+                f"{one.steps:,}",
+                duration(one.seconds),
+                short(candidate.parameters),
+                short(candidate.macs),
+            ]
+        )
+    columns = ["candidate", "val accuracy", "val loss", "last round", "steps", "trained", "parameters", "MACs an image"]
+    return Table("Where each candidate came to in the race, before the cool-down", columns, rows, best_first=True)

@@ -1,0 +1,297 @@
+"""The race: candidates are priced, then trained in rounds; after each a third goes on from where it stands.
+
+Successive halving (Jamieson & Talwalkar 2016, https://arxiv.org/abs/1502.07943) in seconds: in a round each has been
+trained for as long as any other, whatever it costs. Nothing is trained twice.
+"""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import InputError, RunError, first_line
+from ..tables import duration
+from ..training.session import COST_SECONDS
+from .candidates import HEAD, SCRATCH, Candidate
+from .judge import ETA, Cut, cut, ranked, rounds_of
+from .record import Measured, Record
+from .screen import Lines
+from .training import ALWAYS, WARM_UP, Pictures, train_on, until
+
+log = logging.getLogger(__name__)
+
+PRICED_STEPS = 10
+PRICE_SHARE = 0.3
+"""Of the time, at most; it isn't wasted, as the race goes on from there."""
+
+FINISH_SHARE = 0.2
+"""Of the time: the cool-down of the winner and the look at the test images."""
+
+FEWEST_STEPS = 20
+"""A first round of fewer tells nothing."""
+SHORTEST_ROUND = 2.0
+"""Seconds of training; what is around it takes as long."""
+
+LEAST_AROUND = 2.0
+"""Seconds for loading, validating and writing, before any are known."""
+
+AROUND_THE_END = 3.0
+"""For pictures, pages and loading twice: so often what is around a training, which tells how busy the machine is."""
+LIBRARIES = 0.3
+"""For what draws and tests: so much of the seconds that the search needed to begin."""
+
+
+@dataclass
+class Race:
+    """A search at work.
+
+    Attributes:
+        minutes, steps: The budget: one of the two.
+        words: What the user says to all trainings.
+        figures: The latest of each candidate.
+    """
+
+    record: Record
+    candidates: Mapping[str, Candidate]
+    pictures: Pictures
+    words: Sequence[str]
+    screen: Lines
+    minutes: float | None
+    steps: int | None
+    command: str = ""
+    figures: dict[str, Measured] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return 60 * self.minutes if self.minutes is not None else float("inf")
+
+    # Phases ----------------------------------------------------------------------------------------------------------
+
+    def price(self) -> None:
+        """Train each candidate for a few steps, to know what a step costs; leave out what there is no time for."""
+        self.screen.phase("pricing")
+        begun = self.record.spent
+        end = begun + PRICE_SHARE * (self.seconds - begun)
+        for name, candidate in self._able().items():
+            if self._recall(0, name):
+                continue
+            left = end - self.record.spent
+            if self.figures and left < self._guess(candidate):
+                self._out(name, "no time was left to try it")
+                continue
+            limit = until(max(1.0, left))
+            self._train(0, name, [f"trainer.max_steps={PRICED_STEPS}", f"trainer.max_time={limit}"])
+        if not self.figures:
+            raise RunError(f"no candidate could be trained: {self.reason()}")
+        if "round_1" not in self.record.content:
+            self._choose_entrants()
+
+    def hold(self) -> list[str]:
+        """Hold all rounds; return the names of the last one, the winner first."""
+        alive = list(self._able())
+        number = 1
+        while True:
+            alive = [name for name in alive if name in self._able()]
+            if self.minutes is not None and (not self._time_for(number) or (len(alive) == 1 and number == 1)):
+                return ranked({name: self.figures[name] for name in alive})
+            figures = self._round(number, alive)
+            if not figures:
+                return ranked({name: self.figures[name] for name in alive if name in self.figures})
+            decision = self._decide(number, figures)
+            if len(decision.stay) <= 1:
+                return ranked(figures)
+            alive, number = decision.stay, number + 1
+
+    def _round(self, number: int, alive: Sequence[str]) -> dict[str, Measured]:
+        limit = self._limit(number, alive)
+        self.screen.phase(f"round {number} of {number - 1 + rounds_of(len(alive))}")
+        figures: dict[str, Measured] = {}
+        for name in alive:
+            measured = self._recall(number, name)
+            if measured is None and self.minutes is not None and self.record.spent > self._race_ends():
+                self._out(name, f"the time was over in round {number}")
+                continue
+            if measured is None and self.steps is None and self.figures[name].seconds >= self._seconds(number):
+                measured = self.figures[name]  # since it was priced
+                self.record.keep(number, name, measured)
+            if measured is None:
+                measured = self._train(number, name, self._within(name, limit))
+            if measured is not None:
+                figures[name] = measured
+        return figures
+
+    def _decide(self, number: int, figures: Mapping[str, Measured]) -> Cut:
+        """Return who goes on, as it was decided in an earlier sitting if it was."""
+        before = self.record.content.get("decisions", {}).get(str(number))
+        if before is not None:
+            return Cut(before["stay"], before["worse"], before["p"])
+        decision = cut(figures, tested=number > 1)
+        self._note(number, figures, decision)
+        return decision
+
+    # Decisions --------------------------------------------------------------------------------------------------------
+
+    def _choose_entrants(self) -> None:
+        """Leave out, of those that are priced, what would have too few steps in the first round."""
+        while len(able := self._able()) > 1:
+            seconds = self._level(list(able))
+            name, slow = self._dearest(able)
+            steps = seconds / slow if slow > 0 else float("inf")
+            if seconds >= SHORTEST_ROUND and steps >= FEWEST_STEPS:
+                return
+            self._out(name, f"a step takes {slow:.2g} s: its share of the time is too little, or too many take part")
+
+    def _dearest(self, able: Mapping[str, Candidate]) -> tuple[str, float]:
+        """Return what is left out first: from scratch before what is trained already, then the slowest step."""
+        pace = {name: self.figures[name].step_seconds for name in able}
+        name = max(able, key=lambda name: (able[name].how == SCRATCH, pace[name]))
+        return name, pace[name]
+
+    def _limit(self, number: int, entrants: Sequence[str]) -> list[str]:
+        """Return what ends the round for all that are in it."""
+        key = f"round_{number}"
+        if self.steps is not None:
+            steps = self.record.recalled(key, self.steps * ETA ** (number - 1))
+            return [f"trainer.max_steps={steps}"]
+        return [f"trainer.max_time={until(self.record.recalled(key, max(1, round(self._level(entrants)))))}"]
+
+    def _level(self, entrants: Sequence[str]) -> float:
+        """Return the seconds that all of them will have been trained for, pricing included, after the next round.
+
+        What is left is divided by the rounds; who has been trained for longer already waits for the others.
+        """
+        left = (self._race_ends() - self.record.spent) / rounds_of(len(entrants)) - len(entrants) * self.overhead
+        trained = sorted(self.figures[name].seconds for name in entrants)
+        level = 0.0
+        for place in range(1, len(trained) + 1):
+            level = (left + sum(trained[:place])) / place
+            if place == len(trained) or level <= trained[place]:
+                break
+        return level
+
+    def _within(self, name: str, limit: list[str]) -> list[str]:
+        """Return the limit, or one that ends earlier where others took longer than they were given."""
+        if self.steps is not None:
+            return limit
+        left = self.figures[name].seconds + self._race_ends() - self.record.spent - self.overhead
+        return min(limit, [f"trainer.max_time={until(left)}"])  # written so that the earlier one is the smaller
+
+    def _seconds(self, number: int) -> float:
+        return float(self.record.content[f"round_{number}"])
+
+    @property
+    def overhead(self) -> float:
+        """Seconds around a training: the median of what was no step. Features are computed once, and don't count."""
+        found = sorted(one.around for name, one in self.figures.items() if self.candidates[name].how != HEAD)
+        return found[len(found) // 2] if found else LEAST_AROUND
+
+    def _race_ends(self) -> float:
+        """Return the second at which no training may begin."""
+        return self.seconds - max(FINISH_SHARE * self.seconds, self.reserve())
+
+    def reserve(self) -> float:
+        """Return the seconds that the end takes at least: measuring, drawing, and the look at the test images."""
+        sizes = self.record.content["data"]["images"]
+        images = 2 * sizes["test"] + sizes["val"] + min(sizes["train"], max(1_000, 3 * sizes["val"]))
+        each = [self.figures[name].image_seconds for name in self._able() if name in self.figures]
+        slowest = max((one for one in each if not math.isnan(one)), default=0.0)
+        libraries = min(LIBRARIES * float(self.record.content["loaded"]), 0.1 * self.seconds)
+        return float(images * slowest + AROUND_THE_END * self.overhead + libraries + COST_SECONDS)
+
+    def _time_for(self, number: int) -> bool:
+        return f"round_{number}" in self.record.content or self.record.spent < self._race_ends() - SHORTEST_ROUND
+
+    def _guess(self, candidate: Candidate) -> float:
+        """Return the least that pricing a candidate takes, from those that are priced: two steps, and what is around.
+
+        Small images keep a processor less busy, so that a larger network costs less than in proportion.
+        """
+        sizes = self.record.content["data"]
+        known = {self.candidates[name]: one for name, one in self.figures.items()}
+        around = min((one.around for other, one in known.items() if other.how != HEAD), default=LEAST_AROUND)
+        seen = any(
+            other.how == HEAD and (other.network, other.size) == (candidate.network, candidate.size) for other in known
+        )  # its features are known, too
+        images = 0 if seen else sizes["images"]["train"] + sizes["images"]["val"]
+        rates = [one.image_seconds / other.macs for other, one in known.items() if not math.isnan(one.image_seconds)]
+        return around + min(rates, default=0.0) * candidate.price(2, sizes["batch_size"], images)
+
+    # Doing ------------------------------------------------------------------------------------------------------------
+
+    def words_of(self, name: str, limit: Sequence[str]) -> list[str]:
+        """Return what a piece of a candidate's training is to `src.train`."""
+        steps_an_epoch = max(1, self.record.content["data"]["steps_an_epoch"])
+        warmup = min(1.0, WARM_UP / steps_an_epoch)
+        race = [*ALWAYS, "scheduler.cooldown=0", f"scheduler.warmup_epochs={warmup:.6g}"]
+        return [*self.words, *self.candidates[name].words, *race, *limit]
+
+    def _train(self, number: int, name: str, limit: Sequence[str]) -> Measured | None:
+        """Train a piece and keep what came of it; a candidate that fails is out."""
+        self.screen.working(name)
+        try:
+            measured = train_on(
+                self.candidates[name],
+                self.record.run(name),
+                self.words_of(name, limit),
+                self.pictures,
+                self.figures.get(name),
+                command=self.command,
+                by=self.record.at(self._race_ends()),
+            )
+        except (InputError, RunError) as error:
+            self._out(name, first_line(error))
+            return None
+        finally:
+            self.screen.working(None)
+        self.figures[name] = measured
+        alike = [name, *self.record.content["rounds"].get(str(number), {})]
+        best = ranked({one: self.figures[one] for one in alike if one in self.figures})[0]
+        self.record.content["so_far"] = so_far(self.candidates[best], self.figures[best], number)
+        self.record.keep(number, name, measured)
+        self.screen.measured(name, measured)
+        return measured
+
+    def _recall(self, number: int, name: str) -> Measured | None:
+        """Return what a candidate came to in a round of an earlier sitting."""
+        measured = self.record.known(number, name)
+        if measured is not None:
+            self.figures[name] = measured
+            self.screen.measured(name, measured)
+        return measured
+
+    def _able(self) -> dict[str, Candidate]:
+        out = self.record.content["candidates"]
+        return {name: candidate for name, candidate in self.candidates.items() if "out" not in out[name]}
+
+    def _out(self, name: str, reason: str) -> None:
+        self.record.leave_out(name, reason)
+        self.pictures.forget(name)
+        self.screen.out(name, reason)
+
+    def reason(self) -> str:
+        """Return why a candidate is out, where all are."""
+        found = [str(row["out"]) for row in self.record.content["candidates"].values() if "out" in row]
+        return found[0] if found else "there is none"
+
+    def _note(self, number: int, figures: Mapping[str, Measured], decision: Cut) -> None:
+        """Write what a round has decided, and the pick as far as it is known."""
+        best = ranked(figures)[0]
+        row: dict[str, Any] = {"best": best, "stay": decision.stay, "worse": decision.worse, "p": decision.p}
+        decisions = self.record.content.setdefault("decisions", {})
+        decisions[str(number)] = row
+        self.record.write()
+        for name in figures:
+            if name not in decision.stay:
+                word = "shown to be worse than" if name in decision.worse else "behind"
+                self.screen.out(name, f"round {number}: {word} {best}")
+                self.pictures.forget(name)
+
+
+def so_far(candidate: Candidate, measured: Measured, number: int) -> str:
+    """Return the pick in words that say how little it rests on."""
+    when = f"round {number}" if number else "pricing"
+    return (
+        f"{candidate.shown}: {measured.right.sum():,} of {len(measured.right):,} validation images right in {when}, "
+        f"after {measured.steps:,} steps ({duration(measured.seconds)}); no test image has been looked at"
+    )

@@ -1,0 +1,297 @@
+"""A search from its configuration to its pick: begin or go on, race, finish, look, write."""
+
+import logging
+import math
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from ..analysis.tasks import MULTILABEL, task_of
+from ..command.next_steps import how_to_start
+from ..data import ImageDataModule
+from ..data.splits import SPLITS
+from ..errors import InputError, RunError
+from ..files import remove_partial
+from ..logs import say_interrupted
+from ..runs.folder import RunFolder
+from ..runs.named import LAST
+from ..runs.output import grown, output_folder
+from ..runs.provenance import provenance
+from ..runs.reserved import reserved
+from ..runs.saved_settings import run_settings
+from ..settings.composing import composing_beside
+from ..settings.trust import without_hydra
+from ..training.assemble import to_dict
+from ..training.hardware import describe_hardware
+from .candidates import MOST, MOST_NAMED, Candidate, choose_networks, choose_sizes, list_candidates
+from .finish import cheapest, cool_down, look
+from .outcome import write_outcome
+from .race import Race
+from .record import FILE, VERSION, Record
+from .screen import open_screen
+from .training import Pictures, compose
+
+log = logging.getLogger(__name__)
+
+USUAL_MINUTES = 10.0
+
+MOST_BEFORE = 0.5
+"""Share of the time that may be gone before anything is trained."""
+
+TAKEN = ("data.image_size",)
+DECIDED = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.min_epochs", "trainer.min_steps")
+"""Settings of a training that the search itself decides."""
+
+
+def run_search(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
+    """Search as the composed configuration says; return what search.json holds, with its folder.
+
+    Args:
+        words: What was typed, in full.
+        began: `time.monotonic()` when the command began: its minutes count from there.
+
+    Raises:
+        InputError: A setting or the data are wrong; nothing is left behind.
+        RunError: No candidate could be trained.
+    """
+    if cfg.resume is not None:
+        return _go_on(cfg, words, began)
+    _check(cfg, words)
+    output = output_folder(cfg.output, None, "search")
+    with grown(output):
+        record = Record(output, {}, began)
+        race = _prepare(cfg, record, words)
+        with _interrupted(record):
+            return _run(race)
+
+
+def _go_on(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
+    """Go on with a search in its folder, with the words that it began with."""
+    folder = _newest() if cfg.resume == LAST else Path(str(cfg.resume)).expanduser()
+    more = [word for word in words if word.partition("=")[0] != "resume"]
+    if more:
+        raise InputError(f"{more[0]}: resume= goes on with the settings that the search began with: leave the rest out")
+    record = Record.read(folder, began)
+    before = [word for word in map(str, record.content["words"]) if word.partition("=")[0] != "output"]
+    with composing_beside("search") as composer:
+        again = composer.compose(before, typed=())
+        composer.check(again)
+        cfg = without_hydra(again)
+    with reserved(folder, f"resume={folder}"):
+        if record.content.get("status") == "finished":
+            log.info("%s is finished already", record.shown)
+            return record
+        remove_partial(folder)
+        race = _prepare(cfg, record, before)
+        with _interrupted(record):
+            return _run(race)
+
+
+def _newest() -> Path:
+    """Return the folder of the search that was begun or stopped last."""
+    found = sorted(Path("outputs/search").glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise InputError("resume=last: there is no search below outputs/search/ yet: name the folder of one")
+    return found[-1].parent
+
+
+def _check(cfg: DictConfig, words: Sequence[str]) -> None:
+    """Raise `InputError` for what a search can't do."""
+    typed = {word.lstrip("+~").partition("=")[0] for word in words}
+    for name in DECIDED:
+        if name in typed:
+            raise InputError(f"{name} is what a search decides: say minutes=, or steps=, instead")
+    if task_of(to_dict(cfg)["data"]) is MULTILABEL:
+        raise InputError("src.search compares by one class an image: several labels an image are not possible here yet")
+    if cfg.trainer.devices not in ("auto", 1, "1", [0]) or cfg.trainer.num_nodes != 1:
+        raise InputError(f"trainer.devices={cfg.trainer.devices}: a search trains in one process: leave it out")
+    if cfg.data.folds is not None:
+        raise InputError("data.folds is for a cross-validation of one network: search first, and leave it out here")
+    choose_networks(cfg.models)
+
+
+def passed_on(words: Sequence[str]) -> list[str]:
+    """Return those words that all trainings get: about data and hardware, and the seed."""
+    kept = [
+        word
+        for word in words
+        if (key := word.lstrip("+~").partition("=")[0]).split(".")[0] in ("data", "trainer") or key == "seed"
+    ]
+    return [word for word in kept if word.partition("=")[0] not in TAKEN]
+
+
+def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
+    """Find the images, set the test images apart by their digest, and list the candidates."""
+    words = passed_on(typed)
+    data = ImageDataModule(**to_dict(cfg)["data"], seed=cfg.seed)
+    data.prepare_data()
+    data.setup()
+    for split in ("train", "val"):
+        if not data.size(split):
+            raise InputError(f"there is no {split} image: a search needs training and validation images")
+    networks, sizes = choose_networks(cfg.models), choose_sizes(cfg.sizes, cfg.data.image_size)
+    devices = [] if any(word.startswith(("trainer=", "trainer.devices=")) for word in words) else ["trainer.devices=1"]
+    words = [*words, *devices]
+    models = _models(networks, sizes, words)
+    candidates, impossible = list_candidates(
+        networks,
+        sizes,
+        cfg.weights,
+        models,
+        in_channels=cfg.data.in_channels,
+        classes=data.num_classes,
+        most=MOST if cfg.models is None or cfg.sizes is None else MOST_NAMED,
+    )
+    minutes = None if cfg.steps is not None else cfg.minutes or USUAL_MINUTES
+    if record.content:
+        _check_same(record, data, candidates)
+        record.spent_before = float(record.content["seconds"])
+    else:
+        _look_at_time(minutes, record.spent)
+        begun = {"words": list(typed), "loaded": round(record.spent, 2)}
+        record.content = _begin(cfg, data, candidates, impossible, minutes) | begun
+    record.write(status="running")
+    by_name = {candidate.name: candidate for candidate in candidates}
+    screen = open_screen(record, by_name, 60 * minutes if minutes is not None else None)
+    screen.introduce(data, impossible, cfg.weights)
+    command = shlex.join(sys.orig_argv)
+    return Race(record, by_name, Pictures(data), words, screen, minutes, cfg.steps, command)
+
+
+def _look_at_time(minutes: float | None, spent: float) -> None:
+    """Raise `InputError` where nothing can be trained, as loading and looking at the images takes most of the time."""
+    if minutes is not None and spent > MOST_BEFORE * 60 * minutes:
+        least = math.ceil(spent / MOST_BEFORE / 60 * 2)
+        raise InputError(
+            f"minutes={minutes:g} leaves no time to train: {spent:.0f} s of it went by in loading and looking at the "
+            f"images: say minutes={least}, or more"
+        )
+
+
+def _models(
+    networks: Sequence[str], sizes: Sequence[int], words: Sequence[str]
+) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """Return the model group of each network, as its file has it; sizes make no difference to it."""
+    found = {}
+    for network in networks:
+        cfg = compose([*words, f"model={network}"])
+        for size in sizes:
+            found[network, size] = to_dict(cfg)["model"]
+    return found
+
+
+def _begin(
+    cfg: DictConfig,
+    data: ImageDataModule,
+    candidates: Sequence[Candidate],
+    impossible: Mapping[str, str],
+    minutes: float | None,
+) -> dict[str, Any]:
+    """Return what search.json says at first."""
+    batch = data.batch_size
+    return {
+        "version": VERSION,
+        "command": shlex.join(sys.orig_argv),
+        "words": [],
+        "seed": cfg.seed,
+        "minutes": minutes,
+        "steps": cfg.steps,
+        "weights": cfg.weights,
+        **provenance(),
+        "hardware": describe_hardware(),
+        "data": {
+            "name": cfg.data.name,
+            "root": str(cfg.data.root),
+            "classes": data.class_names,
+            "images": {split: data.size(split) for split in SPLITS},
+            "digests": data.census,
+            "batch_size": batch,
+            "steps_an_epoch": -(-data.size("train") // batch),
+        },
+        "candidates": {
+            candidate.name: {
+                "shown": candidate.shown,
+                "words": list(candidate.words),
+                "parameters": candidate.parameters,
+                "macs": candidate.macs,
+            }
+            for candidate in candidates
+        },
+        "impossible": dict(impossible),
+        **_origin(cfg),
+        "rounds": {},
+    }
+
+
+def _origin(cfg: DictConfig) -> dict[str, str]:
+    """Say where the weights come from a run on the same data set, whose images may be tested here."""
+    with suppress(OSError, ValueError, KeyError, AttributeError):
+        before = run_settings(RunFolder(str(cfg.weights)))
+        if (before.data.name, str(before.data.root)) == (cfg.data.name, str(cfg.data.root)):
+            seed = (
+                "with the same seed, and so never saw these test images"
+                if before.seed == cfg.seed
+                else ("with another seed, and so has trained on images that are tested here: the figures are too good")
+            )
+            return {"weights_of_these_images": f"The weights come from a run on the same images, {seed}."}
+    return {}
+
+
+def _check_same(record: Record, data: ImageDataModule, candidates: Sequence[Candidate]) -> None:
+    """Raise `InputError` where the search would go on with other images, or other candidates."""
+    before = record.content["data"]["digests"]
+    for split in SPLITS:
+        if before.get(split) != data.census[split]:
+            raise InputError(
+                f"resume: the {split} images are not those that the search began with ({before.get(split)}, now "
+                f"{data.census[split]}): put them back, or search anew"
+            )
+    if {candidate.name for candidate in candidates} != set(record.content["candidates"]):
+        raise InputError("resume: the candidates are not those that the search began with: search anew")
+
+
+def _run(race: Race) -> Record:
+    """Race, finish, look, and write it all down."""
+    record, screen = race.record, race.screen
+    with screen:
+        if race.minutes is not None:
+            race.price()
+        last = record.recalled("last", race.hold())
+        if not last:
+            raise RunError(f"no candidate could be trained: {race.reason()}")
+        for name in last:  # what a search that was stopped in its finish has measured before
+            race.figures.setdefault(name, _latest(record, name))
+        cool_down(race, last[0])
+    found = record.recalled("look", look(race, last))
+    record.write(cheapest=cheapest(race, found["alike"]), pick=last[0])
+    write_outcome(race)
+    record.write(status="finished")
+    screen.close(record)
+    return record
+
+
+def _latest(record: Record, name: str) -> Any:
+    for number in sorted(map(int, record.content["rounds"]), reverse=True):
+        if (known := record.known(number, name)) is not None:
+            return known
+    raise RunError(f"{record.folder / FILE} lacks the figures of {name}: search anew")
+
+
+@contextmanager
+def _interrupted(record: Record) -> Iterator[None]:
+    """Write how far the search has come when it is told to stop, and say what it knows and how it goes on."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        record.write(status="interrupted")
+        if (so_far := record.content.get("so_far")) is not None:
+            log.info("so far       %s", so_far)
+        say_interrupted(f": {how_to_start('search')} resume={shlex.quote(record.shown)} goes on")
+        if isinstance(error, KeyboardInterrupt):
+            error.args = ("said",)
+        raise

@@ -1,0 +1,58 @@
+"""Who leaves a race, who can't be told apart, and what choosing costs."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from src.selection.judge import alike, corrected, cut, ranked, rounds_of
+from src.selection.record import Measured
+
+
+def measured(right: int, images: int = 200, loss: float = 1.0, shift: int = 0) -> Measured:
+    """So many right answers, those behind the first `shift`."""
+    answers: NDArray[np.bool_] = np.roll(np.arange(images) < right, shift)
+    return Measured(10, 1.0, answers, np.full(images, loss, np.float32), 2.0, 1.0, 0.1, 0.01)
+
+
+def test_accuracy_ranks_and_the_loss_settles_what_is_equal() -> None:
+    figures = {"a": measured(150, loss=2), "b": measured(160), "c": measured(150, loss=1)}
+    assert ranked(figures) == ["b", "c", "a"]
+
+
+def test_of_three_one_stays() -> None:
+    figures = {str(number): measured(100 + number) for number in range(12)}
+    assert cut(figures, tested=True).stay == ["11", "10", "9", "8"]
+    assert [rounds_of(count) for count in (1, 2, 3, 4, 9, 10, 12, 27, 28)] == [1, 1, 1, 2, 2, 3, 3, 3, 4]
+
+
+def test_who_is_shown_to_be_worse_leaves_even_among_the_first_third() -> None:
+    figures = {"best": measured(190), "near": measured(187), "far": measured(120), "last": measured(100)}
+    assert cut(figures, tested=True).stay == ["best", "near"]
+    figures["near"] = measured(150)
+    decision = cut(figures, tested=True)
+    assert decision.stay == ["best"]
+    assert decision.worse == ["near", "far", "last"]
+    assert cut(figures, tested=False).stay == ["best", "near"], "in the first round a slow learner is far behind"
+
+
+def test_the_set_of_equals_counts_paired_images() -> None:
+    """Three more mistakes on the same images are nothing; twenty on top of the others' are."""
+    figures = {"best": measured(180), "near": measured(177), "far": measured(150)}
+    assert alike(figures, "best") == ["best", "near"]
+
+
+def test_the_best_of_many_equals_is_no_better_than_they_are() -> None:
+    """BBC-CV: among 20 coins the best looks far better than ½ on 100 images, and its correction doesn't."""
+    random, bests, accuracies, held = np.random.default_rng(0), [], [], 0
+    for seed in range(20):
+        coins = [random.random(100) < 0.5 for _ in range(20)]
+        found = corrected(coins, seed)
+        assert found is not None
+        accuracy, (low, high) = found
+        bests.append(max(coin.mean() for coin in coins))
+        accuracies.append(accuracy)
+        held += low < 0.5 < high
+    assert np.mean(bests) > 0.58
+    assert np.mean(accuracies) == pytest.approx(0.5, abs=0.03)
+    assert held >= 19
+    assert corrected([coin[:10] for coin in coins], seed=1) is None, "ten images say nothing"
