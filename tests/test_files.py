@@ -123,6 +123,7 @@ SAFE = {
     "data/download.py": "copies into a folder that it has made under a random name",
     "data/in_memory.py": "writes to an open file that `write_cache` gives it",
     "explanation/truth.py": "writes to a folder that `filled` has made under a random name",
+    "resuming/checkpoint_files.py": "copies to the file that `replacing` gives it",
     "reporting/report.py": "writes to a folder that it has made under a random name",
 }
 """Files that write by name, and why no link can be in their way."""

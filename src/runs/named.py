@@ -56,7 +56,7 @@ def find_named(word: str, setting: str) -> Path | None:
 
 def picked_by(search: Path) -> Path | None:
     """Return the run that a search has picked, whose folder this is; None for any other folder."""
-    if not (search / SEARCH).is_file() or (search / "run.json").exists():
+    if not os.path.isfile(search / SEARCH) or os.path.lexists(search / "run.json"):  # noqa: PTH113  # or a name is too long
         return None
     with suppress(OSError, ValueError):
         content = read_json(search, SEARCH)

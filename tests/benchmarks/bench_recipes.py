@@ -76,6 +76,7 @@ WORKS = {
             "plain, rate from scratch": (*PLAIN, "optimizer.lr=0.05"),
             "head first, layer decay": ("head_first=true", "optimizer.layer_decay=0.7"),
             "fast": FAST,
+            "fast at full size": (*FAST, "progressive_size=1.0"),
             "strong": STRONG,
         },
     ),
@@ -224,7 +225,7 @@ def measured(job: Job, root: str, weights: str | None, images: str | None) -> di
             "threads": 1,
             "torch": version("torch"),
             "commit": commit(),
-            "command": " ".join(["python", *command[1:]]),
+            "command": " ".join(["python", *command[1:]]).replace(f"{Path(weights or '.').absolute().parent}/", ""),
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)

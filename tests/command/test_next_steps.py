@@ -19,7 +19,7 @@ from tests.support.composed import check_overrides
 FILLED: dict[str, Sequence[str]] = {
     "run": "outputs/my run", "tested": "outputs/my run",
     "checkpoint": "outputs/my run", "folder": "outputs/it's", "model": "simple_cnn",
-    "place": ["runs=outputs/it's"], "data": ["data=folder", "data.root=my photos"],
+    "chosen": ["runs=outputs/it's"], "data": ["data=folder", "data.root=my photos"],
 }  # fmt: skip
 
 

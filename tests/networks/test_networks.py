@@ -135,7 +135,7 @@ def test_bf16_is_near_fp32(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_gradients_can_be_hooked_at_every_relu_of_a_copy(name: str) -> None:
     """As guided backpropagation does: one call of each ReLU, forward and backward, with hooks on all other layers."""
-    network = copy.deepcopy(build_network(name, num_classes=5, image_size=16))
+    network = copy.deepcopy(build_network(name, num_classes=5, image_size=16)).eval()  # training, they work in place
     relus = [key for key, module in network.named_modules() if isinstance(module, nn.ReLU)]
     seen: list[str] = []
     for key, module in network.named_modules():

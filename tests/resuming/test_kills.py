@@ -90,7 +90,7 @@ def test_kept_pictures_are_the_same_after_a_kill(
     run = RunFolder(tmp_path / "run")
     with Launched(*RUN, f"data.root={photos}", f"data.cache={how}", cwd=tmp_path) as command:
         while not kept_steps(run):
-            assert command.processes(), command.said
+            assert command.is_alive(), command.said
             time.sleep(0.01)
         os.kill(command.pid, signal.SIGKILL)
         assert command.code() == -signal.SIGKILL
