@@ -47,7 +47,9 @@ def reslens(words: Sequence[str]) -> None:
     from src.training import session
 
     assemble = session.assemble
-    session.assemble = lambda cfg, folder, checkpoint=None, own=(): assemble(cfg, folder, checkpoint, (*own, Marks()))
+    session.assemble = lambda cfg, folder, checkpoint=None, own=(), data=None: assemble(
+        cfg, folder, checkpoint, (*own, Marks()), data
+    )
     sys.argv = ["train.py", *words]
     runpy.run_module("src.train", run_name="__main__", alter_sys=True)
 
