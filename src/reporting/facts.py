@@ -15,11 +15,11 @@ def made_by(records: Sequence[Mapping[str, Any]]) -> Facts:
     newest = max(records, key=lambda record: str(record.get("start")))
     versions = _mapping(newest, "versions")
     machines = sorted({name for record in records for name in _machine(record)})
-    commits = sorted({str(record.get("git_commit")) for record in records})
+    commits = sorted({str(commit) for record in records if (commit := record.get("git_commit"))})
     return [
         ("Made", f"{datetime.now():%Y-%m-%d %H:%M}"),
         ("Command", str(newest.get("command"))),
-        ("Commit", ", ".join(commits)),
+        ("Commit", ", ".join(commits) or "unknown: not in a git repository"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
         ("Hardware", ", ".join(machines)),
     ]

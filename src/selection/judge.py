@@ -53,9 +53,9 @@ def cut(figures: Mapping[str, Measured], *, tested: bool) -> Cut:
     """
     order = ranked(figures)
     p = p_values(figures, order[0])
-    worse = [name for name in order[1:] if p[name] < 1 - LEVEL]
+    worse = [name for name in order[1:] if p[name] < 1 - LEVEL] if tested else []
     stay = order[: -(-len(order) // ETA)]
-    return Cut([name for name in stay if not (tested and name in worse)], worse, p)
+    return Cut([name for name in stay if name not in worse], worse, p)
 
 
 def rounds_of(candidates: int) -> int:

@@ -32,7 +32,7 @@ def answer_of(race: Race) -> list[str]:
         more = "more" if optimism >= 0 else "less"
         said.append(
             f"The validation images that chose it said {validation['accuracy']:.3f}, {abs(100 * optimism):.1f} points "
-            f"{more}."
+            f"{more} than the test images."
         )
     said.append(
         f"It rests on {len(race.figures)} candidates, {last.steps:,} steps of this one in the race, and "
