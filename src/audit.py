@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from .auditing.findings import Audit
+    from .auditing.suspects import Suspects
     from .data import ImageDataModule
 
 log = logging.getLogger(__name__)
 
 CLASSES, GROUPS, IMAGES = 20, 8, 6  # rows of samples.png and of duplicates.png, and the columns of the latter
+SUSPECTS = 24  # pictures of label_suspects.png
 
 
 @checked
@@ -36,20 +38,30 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
 
     from .auditing.findings import audit_images
     from .auditing.leaving_out import choose, read_earlier, summary, write_rows
-    from .auditing.on_screen import page
+    from .auditing.on_screen import page, suspects_line
+    from .auditing.suspects import find_suspects, open_audited
     from .data import ImageDataModule  # torch, only now
+    from .trained.checkpoint import choose_device, load_trained
 
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
     show("looking at the images")
-    data = ImageDataModule(**settings, seed=cfg.seed)
+    trained = None
+    if cfg.get("checkpoint") is None:
+        data = ImageDataModule(**settings, seed=cfg.seed)
+    else:
+        trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
+        data = open_audited(settings, cfg.seed, trained, data_words())
     earlier = read_earlier(data.chosen.exclude) if cfg.get("fix") else []
     data.prepare_data()
     data.setup()
+    suspects = None if trained is None else find_suspects(data, trained, cfg.seed)
     result = audit_images(data)
-    content = result.as_dict()
+    content = result.as_dict() | ({} if suspects is None else {"suspects": suspects.as_dict(str(cfg.checkpoint))})
     path = Path(folder or hydra_folder() or cfg.output)
     write_text(path / "audit.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     written = ["audit.json", *draw(data, result, path, cfg.samples)]
+    if suspects is not None:
+        written += draw_suspects(data, suspects, path)
     rows = choose(result, data, cfg.fix) if cfg.get("fix") else []
     if rows:
         write_text(path / "exclude.csv", write_rows(rows, earlier))
@@ -58,6 +70,8 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     console = get_console()
     console.print(page(result), soft_wrap=not console.is_terminal)
     say_lines(log, "")
+    if suspects is not None:
+        log.info("%s", suspects_line(suspects, data))
     log.info("written: %s", ", ".join(str(path / name) for name in written))
     if rows:
         log.info("left out with data.exclude=%s: %s", path / "exclude.csv", summary(rows))
@@ -66,6 +80,8 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     if cfg.strict and not result.sound:
         raise RunError(f"the data set is not sound, see {path / 'audit.json'}; strict=false only reports")
     words = data_words()
+    if trained is not None and not any(word.startswith("data=") for word in words):
+        return content  # of a run: its training has its words
     if rows:  # with what was left out before
         words = [word for word in words if not word.startswith("data.exclude=")]
         words.append(f"data.exclude={path / 'exclude.csv'}")
@@ -111,6 +127,35 @@ def draw(data: "ImageDataModule", result: "Audit", folder: Path, columns: int) -
     )
     figures.save(pictures, folder / "duplicates.png")
     return [*written, "duplicates.png"]
+
+
+def draw_suspects(data: "ImageDataModule", suspects: "Suspects", folder: Path) -> list[str]:
+    """Write label_suspects.csv, and draw the most doubtful of it; return the names."""
+    from . import figures
+    from .auditing.findings import picture
+    from .auditing.suspects import write_suspects
+    from .figures.samples import duplicates
+
+    write_text(folder / "label_suspects.csv", write_suspects(suspects, data))
+    names, paths = data.class_names, data.found.paths
+    shown = range(min(SUSPECTS, suspects.listed))
+    lines = [
+        (paths[suspects.indices[i]], f"{suspects.splits[i]}: {names[suspects.given[i]]}", names[suspects.rather[i]])
+        for i in shown
+    ]
+    captions = [f"{figures.shorten(path, 26)}\n{figures.shorten(given)}\nrather {figures.shorten(rather)}"
+                for path, given, rather in lines]  # fmt: skip
+    pictures = [picture(data, int(suspects.indices[i])) for i in shown]
+    starts = range(0, len(shown), IMAGES)
+    sheet = duplicates(
+        [pictures[i : i + IMAGES] for i in starts],
+        [captions[i : i + IMAGES] for i in starts],
+        [f"{i + 1} to {min(i + IMAGES, len(shown))}" for i in starts],
+        f"{data.source}: the {len(shown)} most doubtful of {len(suspects.indices):,} labels",
+        f"{suspects.listed:,} in label_suspects.csv",
+    )
+    figures.save(sheet, folder / "label_suspects.png")
+    return ["label_suspects.csv", "label_suspects.png"]
 
 
 if __name__ == "__main__":

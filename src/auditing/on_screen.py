@@ -9,11 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ..data.depth import tell
+from ..data.module import ImageDataModule
 from ..data.splits import SPLITS
 from ..figures.style import printable
 from ..tables import as_text
 from .findings import Audit, DuplicateGroup, count, extent
 from .label_findings import Labels
+from .suspects import Suspects
 
 MOST_CLASSES = 20  # named one by one; of more, the largest and the smallest are
 ENDS = 5  # how many of them
@@ -168,3 +170,14 @@ def describe(group: DuplicateGroup) -> Text:
     if (more := len(group.images) - FIRST_IMAGES) > 0:
         images.append(f"{more} more")
     return Text(f"  {group.title}: {' = '.join(images)}")
+
+
+def suspects_line(suspects: Suspects, data: ImageDataModule) -> str:
+    """Say how many labels are doubted, and name the most doubtful."""
+    names, paths = data.class_names, data.found.paths
+    doubted, images = int(suspects.doubted.sum()), len(suspects.indices)
+    first = [
+        printable(f"{paths[suspects.indices[i]]} ({names[suspects.given[i]]}, rather {names[suspects.rather[i]]})")
+        for i in range(min(MOST_NAMED, suspects.listed))
+    ]
+    return f"labels       {doubted:,} of {images:,} are doubted; the most doubtful: {', '.join(first)}"

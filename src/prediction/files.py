@@ -17,11 +17,13 @@ from ..trained.decision import decision_of
 from ..trained.logits import probabilities
 from ..trained.pictures import Pictures
 from ..trained.temperature import read_calibration
+from .doubt import Doubt
 from .on_screen import Summary, best
 from .overlays import Overlays, folder_of
 from .request import row_format
 from .rows import Columns, Row, RowFile
 from .stream import Answers, precision_of, some_fit, stream, worker_count
+from .validated import Validated, prepare_validated
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Task:
     """How to predict. `top_k` is at most the number of classes; `temperature` divides the logits; `decision` comes
-    before the likelier of two classes."""
+    before the likelier of two classes; `validated` is what is asked of the validation images."""
 
     trained: Trained
     kind: str
@@ -39,6 +41,13 @@ class Task:
     batch_size: int
     num_workers: int | str
     decision: Decision | None = None
+    validated: Validated | None = None
+
+    @property
+    def columns(self) -> Columns:
+        asked = self.validated
+        sets, ood = asked is not None and asked.coverage is not None, None if asked is None else asked.ood
+        return Columns(self.top_k, self.overlays is not None, sets, ood)
 
     def run(self, source: Sequence[str] | Pictures, output: Path, stream_to: TextIO | None = None) -> dict[str, Any]:
         """Write a row for each file, and pictures, to `output`; return what predict.json says of them.
@@ -55,9 +64,10 @@ class Task:
             log.info("decision     %s", self.decision.in_words(self.trained.class_names))
         summary = Summary(len(source), shown=stream_to is None)
         workers = worker_count(self.num_workers, -(-len(source) // self.batch_size))
-        columns = Columns(self.top_k, self.overlays is not None)
+        columns, doubt = self.columns, Doubt(self.validated)
         began = time.perf_counter()
-        found = some_fit(stream(self.trained, source, self.batch_size, workers), self.trained)
+        answers = stream(self.trained, source, self.batch_size, workers, features=columns.ood is not None)
+        found = some_fit(answers, self.trained)
         with (
             RowFile(output, self.kind, columns, stream_to) as file,
             file_progress("Predicting", len(source), shown=not (stream_to and stream_to.isatty())) as advance,
@@ -67,14 +77,16 @@ class Task:
                 rows = self.rows(answers, summary.files, output, folder_of(source))
                 file.write(rows)
                 for row in rows:
-                    _count(row, summary)
+                    _count(row, summary, doubt)
                 advance(summary.files)
         seconds = time.perf_counter() - began
         summary.end(seconds, file.shown)
+        doubt.say(summary.files - summary.unreadable)
         return {
             "precision": precision_of(self.trained),
             "temperature": self.temperature,
             **({} if self.decision is None else self.decision.told(self.trained.class_names)),
+            **doubt.told(),
             "overlays": None if self.overlays is None else f"{self.overlays.method}, {self.overlays.layer}",
             "count": summary.files,
             "unreadable": summary.unreadable,
@@ -103,6 +115,9 @@ class Task:
             paths = [(before + place + 1, answers.paths[place]) for place in whole]
             shares = likely[np.arange(len(likely)), best_]
             pictures = self.overlays.draw(output, answers.images, best_, shares, paths, folder)
+        asked = self.validated
+        sets = asked and asked.sets(likely)
+        familiarity = asked and asked.familiarity(answers.features)
         rows = [Row(path, error=reason) for path, reason in zip(answers.paths, answers.reasons, strict=True)]
         for index, place in enumerate(whole):
             rows[place] = Row(
@@ -110,6 +125,8 @@ class Task:
                 [self.trained.class_names[class_] for class_ in order[index]],
                 likely[index, order[index]].tolist(),
                 overlay=pictures[index] if pictures else None,
+                set=[] if sets is None else [self.trained.class_names[class_] for class_ in sets[index]],
+                familiarity=None if familiarity is None else float(familiarity[index]),
             )
         return rows
 
@@ -122,20 +139,22 @@ def prepare(cfg: DictConfig, trained: Trained) -> Task:
     if calibration is not None:
         found = (calibration.temperature, calibration.images, calibration.split)
         log.info("calibrated   temperature %.3f, found on %d images of %s", *found)
+    temperature = 1.0 if calibration is None else calibration.temperature
     return Task(
         trained,
         row_format(cfg),
         min(cfg.top_k, len(trained.class_names)),
-        1.0 if calibration is None else calibration.temperature,
+        temperature,
         overlays,
         cfg.batch_size,
         cfg.num_workers,
         decision,
+        prepare_validated(trained, cfg.coverage, cfg.ood, temperature, cfg.data.root),
     )
 
 
-def _count(row: Row, summary: Summary) -> None:
+def _count(row: Row, summary: Summary, doubt: Doubt) -> None:
     if row.error is not None:
         summary.add_unreadable(row.path, row.error)
     else:
-        summary.add(row.path, row.classes[:1], best(row.classes, row.confidences))
+        summary.add(row.path, row.classes[:1], best(row.classes, row.confidences) + doubt.of(row))

@@ -23,8 +23,8 @@ from .request import row_format
 from .rows import FORMULA, AppendedFile, json_line
 from .stream import precision_of, some_fit, stream, worker_count
 
-IDLE = ("top_k", "overlays")
-"""Settings that choose among classes or draw one: here each label has its answer."""
+IDLE = ("top_k", "overlays", "coverage", "ood")
+"""Settings that choose among classes or draw one, or rest on one true class: here each label has its answer."""
 
 
 @dataclass(frozen=True)

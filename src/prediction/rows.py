@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from ..files import csv_line
+from ..names import JOINED
 from ..runs.contents import NAMES
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -34,6 +35,8 @@ class Row:
         confidences: in [0, 1], in the order of `classes`.
         error: why the file could not be read.
         overlay: path of its picture, relative to the folder of the rows.
+        set: names of the classes that the prediction set holds, best first.
+        familiarity: the p-value of being like the validation images.
     """
 
     path: str
@@ -41,20 +44,33 @@ class Row:
     confidences: Sequence[float] = ()
     error: str | None = None
     overlay: str | None = None
+    set: Sequence[str] = ()
+    familiarity: float | None = None
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What each row has: how many classes, and whether a picture."""
+    """What each row has: how many classes, whether a picture and a set, and the p-value that flags an image."""
 
     top_k: int
     overlays: bool = False
+    sets: bool = False
+    ood: float | None = None
+
+    @property
+    def asked(self) -> list[str]:
+        """The columns behind `error`."""
+        return [*["overlay"] * self.overlays, *["set"] * self.sets, *(["ood", "ood_p"] if self.ood is not None else [])]
+
+    def is_ood(self, row: Row) -> bool | None:
+        """Return whether an image is flagged; None where it could not be read, or nothing is said."""
+        return None if self.ood is None or row.familiarity is None else row.familiarity <= self.ood
 
 
 def csv_header(columns: Columns) -> str:
     """Begin like a run's predictions.csv (path, predicted, confidence), then class_2, confidence_2, …, error."""
     others = [word for place in range(2, columns.top_k + 1) for word in (f"class_{place}", f"confidence_{place}")]
-    return csv_line(["path", "predicted", "confidence", *others, "error", *["overlay"] * columns.overlays])
+    return csv_line(["path", "predicted", "confidence", *others, "error", *columns.asked])
 
 
 def as_csv(row: Row, columns: Columns) -> str:
@@ -62,7 +78,10 @@ def as_csv(row: Row, columns: Columns) -> str:
     blank = [""] * (2 * columns.top_k - len(said))
     # The same file, and no formula to a spreadsheet.
     path = os.path.join(".", row.path) if row.path.startswith(FORMULA) else row.path  # noqa: PTH118  # pathlib drops ./
-    return csv_line([path, *said, *blank, row.error or "", *[row.overlay or ""] * columns.overlays])
+    flag = {None: "", True: "true", False: "false"}[columns.is_ood(row)]
+    share = "" if row.familiarity is None else f"{row.familiarity:.6f}"
+    asked = {"overlay": row.overlay or "", "set": JOINED.join(row.set), "ood": flag, "ood_p": share}
+    return csv_line([path, *said, *blank, row.error or "", *(asked[name] for name in columns.asked)])
 
 
 def as_json(row: Row, columns: Columns) -> str:
@@ -71,8 +90,9 @@ def as_json(row: Row, columns: Columns) -> str:
     ]
     best = top[0] if top else {"class": None, "confidence": None}
     said = {"path": row.path, "predicted": best["class"], "confidence": best["confidence"], "top": top}
-    picture = {"overlay": row.overlay} if columns.overlays else {}
-    return json_line(said | {"error": row.error} | picture)
+    share = None if row.familiarity is None else round(row.familiarity, 6)
+    asked = {"overlay": row.overlay, "set": list(row.set), "ood": columns.is_ood(row), "ood_p": share}
+    return json_line(said | {"error": row.error} | {name: asked[name] for name in columns.asked})
 
 
 def json_line(content: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from ..data.workers import deaths_when_waiting, follow_parent, is_death, lacks_r
 from ..errors import InputError, RunError
 from ..runs.saved_settings import run_settings
 from ..trained.checkpoint import Trained
-from ..trained.logits import predict
+from ..trained.logits import predict, predict_with_features
 from ..trained.pictures import Pictures
 
 Decoded = tuple[Sequence[str], Sequence[str | None], torch.Tensor, int]
@@ -46,6 +46,7 @@ class Answers:
         images: uint8 (m, C, S, S).
         logits: fp32 (m, K), in the order of `images`.
         clipped: how many images have values outside of the range that the network was trained with.
+        features: fp32 (m, F), what the head saw; None where nobody has asked for them.
     """
 
     paths: Sequence[str]
@@ -53,6 +54,7 @@ class Answers:
     images: torch.Tensor
     logits: NDArray[Any]
     clipped: int = 0
+    features: NDArray[np.float32] | None = None
 
 
 AHEAD = 2
@@ -112,10 +114,12 @@ def reason_against(path: Path) -> str | None:
     return None if stat.S_ISREG(mode) else "not a regular file"
 
 
-def stream(trained: Trained, source: Sequence[str] | Pictures, batch_size: int, workers: int) -> Iterator[Answers]:
+def stream(
+    trained: Trained, source: Sequence[str] | Pictures, batch_size: int, workers: int, *, features: bool = False
+) -> Iterator[Answers]:
     """Yield the answers to all files of `source`, in order, with a few batches at a time in memory.
 
-    If a file crashes its decoder, the reason says so, provided there are workers.
+    `features`: what the head saw, too. If a file crashes its decoder, the reason says so, provided there are workers.
 
     Raises:
         RunError: A worker was killed for want of memory, or the network's answer is not finite.
@@ -132,13 +136,16 @@ def stream(trained: Trained, source: Sequence[str] | Pictures, batch_size: int, 
     else:
         found = decoded(Files(trained.geometry), batches, workers)
     for names, reasons, images, clipped in found:
-        logits = np.empty((0, len(trained.class_names)), np.float32)
+        logits, seen = np.empty((0, len(trained.class_names)), np.float32), None
         if len(images):
             with as_tested(trained, precision):
-                logits = predict(trained, [images])
+                if features:
+                    logits, seen = predict_with_features(trained, [images])
+                else:
+                    logits = predict(trained, [images])
         if not np.isfinite(logits).all():
             raise RunError(f"{trained.path} gives {names[0]} logits that are not finite: take another checkpoint")
-        yield Answers(names, reasons, images, logits, clipped)
+        yield Answers(names, reasons, images, logits, clipped, seen)
 
 
 def some_fit(answers: Iterator[Answers], trained: Trained) -> Iterator[Answers]:

@@ -28,6 +28,31 @@ def predict(
     return torch.cat(logits).numpy()
 
 
+def predict_with_features(
+    trained: Trained, batches: Iterable[torch.Tensor], progress: Callable[[int], None] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return logits (N, K) as `predict` does, and what the head saw, (N, F) in fp32: before its weights, one a class.
+
+    Of a network that also sees mirror images, features are the mean of both.
+    """
+    head = trained.module.network.get_submodule(trained.module.head)
+    seen: list[torch.Tensor] = []
+    features: list[torch.Tensor] = []
+
+    def keep(batches: Iterable[torch.Tensor]) -> Iterable[torch.Tensor]:
+        for images in batches:
+            yield images
+            features.append(torch.stack(seen).mean(dim=0))
+            seen.clear()
+
+    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float().cpu()))
+    try:
+        logits = predict(trained, keep(batches), progress)
+    finally:
+        hook.remove()
+    return logits, torch.cat(features).numpy()
+
+
 def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
     """Return softmax(logits / T) of logits (N, K).
 

@@ -21,7 +21,7 @@ from ..data.defects import find_defects, scan
 from ..data.folders import list_files
 from ..data.images import reason_against_bands
 from ..data.manifest import Verdict
-from ..data.splits import round_robin
+from ..data.splits import round_robin, stratified_subset
 from ..data.transforms import Geometry
 from ..errors import InputError, first_line
 from ..names import nfc
@@ -132,9 +132,16 @@ def open_run_split(split: str, trained: Trained, data_root: str | None = None) -
 
 
 def open_split(
-    run: RunFolder, split: str, geometry: Geometry, class_names: list[str], data_root: str | None = None
+    run: RunFolder,
+    split: str,
+    geometry: Geometry,
+    class_names: list[str],
+    data_root: str | None = None,
+    most: int | None = None,
 ) -> Pictures:
     """Open a split of a run's data, divided as for the training, without augmentation.
+
+    `most`: so many images of it at most, as many of each class as it has among all.
 
     Raises:
         InputError: The data are not where they were, or have other classes now.
@@ -146,7 +153,11 @@ def open_split(
             f"{', '.join(class_names[:5])} …: say data.root=FOLDER of the images that it was trained on"
         )
     workers = data.worker_count()
-    dataset, names, targets = data.dataset(split, None), data.paths(split), data.targets(split)
+    chosen = np.arange(data.size(split))
+    if most is not None and most < len(chosen):
+        chosen = stratified_subset(data.stand_ins(split), most, data.seed)
+    paths, dataset = data.paths(split), data.dataset(split, None, chosen)
+    names, targets = [paths[i] for i in chosen], data.targets(split)[chosen]
     if targets.ndim > 1:
         return Pictures(dataset, names, np.full(len(names), UNKNOWN), workers=workers, labels=targets)
     return Pictures(dataset, names, targets, workers=workers)

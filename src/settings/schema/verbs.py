@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from ...errors import InputError
 from .data import Data, Root
-from .kinds import BatchSize, Count, FolderOrNull, Layer, Names, Seed, Settings, Takes, Workers, setting
+from .kinds import BatchSize, Count, FolderOrNull, Layer, Names, Part, Seed, Settings, Takes, Workers, setting
 from .training import Freeze, Head, LabelSmoothing, MemoryFormat, Model, Optimizer, Train, Trainer, Weights
 
 Checkpoint = Annotated[str, Names("checkpoint=RUN or checkpoint=FILE"), Takes("a run folder or a checkpoint file")]
@@ -24,6 +24,14 @@ Threshold = Annotated[float, Interval(gt=0, lt=1)] | None
 Positive = Annotated[Any, Takes("a class's name, or null")]
 THRESHOLD = "of two classes: the probability from which it is the positive one; null: the likelier class"
 POSITIVE = "the class that threshold is about; null: the last of the two"
+COVERAGE = (
+    "as 0.9: give each image the smallest set of classes that holds the true one so often, by the run's validation "
+    "images; null: no sets"
+)
+OOD = (
+    "as 0.05: flag images that are unlike the run's validation images; of images like these, so large a share is "
+    "flagged; null: none"
+)
 Side = Annotated[int, Interval(ge=4, le=4096)]
 MOST_SIZES = 3
 FASTER = "images at once; only memory and speed depend on it"
@@ -90,6 +98,8 @@ class Predict(Settings):
     )
     method: Method = setting(f"of overlays: {METHODS}")
     layer: Layer = setting(f"of overlays: {LAYER}")
+    coverage: Part | None = setting(COVERAGE)
+    ood: Part | None = setting(OOD)
     batch_size: BatchSize = setting(FASTER)
     num_workers: Workers = setting("processes that decode; auto: one a core, at most 8")
     threshold: Threshold = setting(THRESHOLD)
@@ -154,6 +164,11 @@ class Audit(Settings):
         "write exclude.csv, which data.exclude= reads: copies: unreadable files and copies across splits; labels: "
         "pictures in several classes, too; null: nothing. No file is deleted"
     )
+    checkpoint: Annotated[Any, Takes("a run folder, a checkpoint file, or null")] = setting(
+        "a trained network, by which labels that may be wrong are found: of its run's own images, or of data=NAME; "
+        "null: labels are not looked at"
+    )
+    accelerator: Accelerator = setting("where that network runs")
     data: Data = setting("the images; what chooses and divides them counts, and image_size for the samples")
     output: Output = setting("a folder; with -m it gets a folder for each job")
 
