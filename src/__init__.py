@@ -7,6 +7,7 @@ one of them is.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from .interactive.classifier import Classifier
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["load", "train"]
 
 
-def load(run: "Run | Path | str", accelerator: str = "auto") -> "Classifier":
+def load(run: "Run | Path | str | Sequence[Run | Path | str]", accelerator: str = "auto") -> "Classifier":
     """Load a trained network: `load("last").predict("cat.jpg")`.
 
     Args:
-        run: what `train` returned, a folder, a name, `last`, or a checkpoint file.
+        run: what `train` returned, a folder, a name, `last`, or a checkpoint file; a list of these, or a sweep's
+            folder, is an ensemble, which answers with the mean of their probabilities.
         accelerator: auto, cpu or gpu.
 
     Raises:

@@ -27,13 +27,27 @@ def evaluate(cfg: "DictConfig") -> dict[str, Any]:
     from .evaluation.labels import evaluate_labels
     from .evaluation.record import evaluate_examples, find_request  # torch, only now
     from .evaluation.scaling import keep_temperature
+    from .evaluation.together import evaluate_together, find_requests
     from .runs.output import filled, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained
     from .trained.decision import decision_of
+    from .trained.ensemble import load_ensemble
     from .trained.standing import say_standing
 
     show("evaluating")
-    trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
+    device = choose_device(cfg.accelerator)
+    if (ensemble := load_ensemble(cfg.checkpoint, device, calibrated=False)) is not None:
+        for member in ensemble.members:
+            say_standing(member.trained, tested=False)
+        requests = find_requests(cfg, ensemble)
+        output = output_folder(cfg.output, None, "evaluate")
+        with filled(output, "evaluate") as folder:
+            measured = evaluate_together(ensemble, requests, folder, cfg.seed, whole=cfg.probabilities)
+            record = {"command": shlex.join(sys.orig_argv), **measured}
+            write_record(folder, "evaluate", record)
+        log.info("evaluation   %s", RunFolder(output).shown)
+        return record
+    trained = load_trained(cfg.checkpoint, device, multilabel=True)
     say_standing(trained, tested=False)
     decision = decision_of(cfg, trained)
     examples = find_request(cfg, trained)

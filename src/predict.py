@@ -45,22 +45,35 @@ def _predict(cfg: "DictConfig", stdout: TextIO | None = None) -> dict[str, Any]:
     paths = [] if where in SPLITS else find_paths(where)
     from .prediction.files import prepare
     from .prediction.labels import prepare_labels
+    from .prediction.together import open_sources, prepare_together
     from .runs.output import grown, output_folder, write_record
     from .trained.checkpoint import choose_device, load_trained  # torch, only now
+    from .trained.ensemble import load_ensemble
     from .trained.pictures import open_run_split
     from .trained.standing import say_standing
 
     if stdout is None:
         show("predicting")
-    trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator), multilabel=True)
-    source = open_run_split(where, trained, cfg.data.root) if where in SPLITS else paths
-    say_standing(trained)
-    task = prepare_labels(cfg, trained) if trained.multilabel else prepare(cfg, trained)
-    output = output_folder(cfg.output, trained.run, "predict")
+    device = choose_device(cfg.accelerator)
+    source: Any
+    task: Any
+    if (ensemble := load_ensemble(cfg.checkpoint, device, calibrated=cfg.calibrated)) is not None:
+        sources = open_sources(where, ensemble, paths, cfg.data.root)
+        for member in ensemble.members:
+            say_standing(member.trained)
+        source, task = next(iter(sources.values())), prepare_together(cfg, ensemble, sources)
+        told: dict[str, Any] = {"members": ensemble.as_dict()}
+        run = None
+    else:
+        trained = load_trained(cfg.checkpoint, device, multilabel=True)
+        source = open_run_split(where, trained, cfg.data.root) if where in SPLITS else paths
+        say_standing(trained)
+        task = prepare_labels(cfg, trained) if trained.multilabel else prepare(cfg, trained)
+        told, run = {"checkpoint": str(trained.path), "network": trained.name}, trained.run
+    output = output_folder(cfg.output, run, "predict")
     with nullcontext() if stdout else grown(output):
         record = {
-            "checkpoint": str(trained.path),
-            "network": trained.name,
+            **told,
             "images": where,
             "command": shlex.join(sys.orig_argv),
             **task.run(source, output, stdout),

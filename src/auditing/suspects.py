@@ -128,8 +128,9 @@ def read_features(data: ImageDataModule, trained: Trained) -> NDArray[np.float32
             loader = ImageLoader(dataset, EpochBatchSampler(len(dataset), BATCH, shuffle=False), data.worker_count())
             if len(dataset):
                 batches = (images for images, _ in loader)
-                found.append(predict_with_features(trained, batches, lambda n, before=done: advance(before + n))[1])
+                found.append(predict_with_features(trained, batches)[1])
                 done += len(dataset)
+                advance(done)
     return np.concatenate(found)
 
 

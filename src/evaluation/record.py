@@ -119,7 +119,7 @@ def evaluate_examples(
     return {
         **told_of(trained, examples, meter, images, found.classes, seed),
         **{f"{split}/{name}": value for name, value in values.items()},
-        "intervals": _intervals(found, split),
+        "intervals": intervals_of(found, split),
         "interval_methods": {f"{split}/{name}": one.method for name, one in found.estimates.items()},
         "ece_by_chance": by_chance(found.chance),
         "calibration": None if scaled is None else told(scaled, split),
@@ -156,7 +156,7 @@ def told_of(
     }
 
 
-def _intervals(found: Headline, split: str) -> dict[str, list[float] | None]:
+def intervals_of(found: Headline, split: str) -> dict[str, list[float] | None]:
     """Return the two ends of each interval; None where there is no honest one."""
     return {
         f"{split}/{name}": None if one.interval is None else list(one.interval) for name, one in found.estimates.items()
@@ -179,7 +179,7 @@ def _copies(copies: Copies, without: Headline | None, split: str) -> dict[str, A
     figures = None
     if without is not None:
         values = {f"{split}/{name}": one.value for name, one in without.estimates.items()}
-        figures = {"images": int((~copies.found).sum()), **values, "intervals": _intervals(without, split)}
+        figures = {"images": int((~copies.found).sum()), **values, "intervals": intervals_of(without, split)}
     near = copies.found & ~copies.exact
     return {
         "training_images": copies.trained_on,

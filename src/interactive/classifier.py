@@ -1,7 +1,7 @@
 """A trained network that Python asks about pictures: `load("last").predict("cat.jpg")`."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ..data.refusal import UnreadableImageError
-from ..data.transforms import load_image
+from ..data.transforms import Geometry, load_image
 from ..errors import InputError
-from ..prediction.stream import as_tested, precision_of, stream, worker_count
+from ..prediction.stream import Answers, answer_together, as_tested, precision_of, stream, stream_together, worker_count
 from ..trained import logits as softmax
 from ..trained.checkpoint import Trained, choose_device, load_trained
+from ..trained.ensemble import Ensemble, load_ensemble
 from ..trained.listing import find_paths
 from ..trained.temperature import read_calibration
 from ..training import label_results
@@ -54,11 +55,11 @@ class Prediction:
 
 
 class Classifier:
-    """A trained network with its classes and preprocessing."""
+    """A trained network with its classes and preprocessing, or an ensemble of several."""
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: Trained | Ensemble) -> None:
         self._trained = trained
-        calibration = read_calibration(trained.path)
+        calibration = read_calibration(trained.path) if isinstance(trained, Trained) else None
         self._temperature = 1.0 if calibration is None else calibration.temperature
 
     @property
@@ -67,6 +68,8 @@ class Classifier:
 
     def __repr__(self) -> str:
         trained = self._trained
+        if isinstance(trained, Ensemble):
+            return f"Classifier({', '.join(one.name for one in trained.members)}, {len(self.class_names)} classes)"
         where = trained.run.shown if trained.run else trained.path
         return f"Classifier({trained.name}, {len(self.class_names)} classes, {where})"
 
@@ -112,7 +115,7 @@ class Classifier:
 
     def _of_files(self, paths: list[str], top_k: int) -> list[Prediction]:
         found = []
-        for answers in stream(self._trained, paths, BATCH, worker_count("auto", -(-len(paths) // BATCH))):
+        for answers in self._stream(paths, worker_count("auto", -(-len(paths) // BATCH))):
             said = iter(self._told(answers.logits, top_k))
             for path, reason in zip(answers.paths, answers.reasons, strict=True):
                 if reason is not None:
@@ -122,27 +125,25 @@ class Classifier:
                     found.append(Prediction(classes, shares, decided, path))
         return found
 
+    def _stream(self, paths: list[str], workers: int) -> Iterator[Answers]:
+        if isinstance(self._trained, Trained):
+            return stream(self._trained, paths, BATCH, workers)
+        return stream_together(self._trained, dict.fromkeys(self._trained.geometries, paths), BATCH, workers)
+
     def _of_pictures(self, pictures: list[Image.Image], top_k: int) -> list[Prediction]:
         found = []
         for start in range(0, len(pictures), BATCH):
-            batch = torch.stack([self._read(picture) for picture in pictures[start : start + BATCH]])
-            with as_tested(self._trained, precision_of(self._trained)):
-                logits = softmax.predict(self._trained, [batch])
-            found += [Prediction(*told) for told in self._told(logits, top_k)]
+            found += [Prediction(*told) for told in self._told(self._logits(pictures[start : start + BATCH]), top_k)]
         return found
 
-    def _read(self, picture: Image.Image) -> torch.Tensor:
-        """Return a picture in memory as its file would be read, uint8 (C, S, S)."""
-        kind = next((kind for kind, modes in STORED.items() if picture.mode in modes), None)
-        if kind is None:
-            raise InputError(f"a picture of mode {picture.mode} can't be read: say picture.convert('RGB')")
-        file = BytesIO()
-        ImageOps.exif_transpose(picture).save(file, kind)
-        file.seek(0)
-        try:
-            return load_image(file, self._trained.geometry)
-        except UnreadableImageError as error:
-            raise InputError(f"a picture of mode {picture.mode} can't be read: {error.reason}") from None
+    def _logits(self, pictures: list[Image.Image]) -> NDArray[Any]:
+        trained = self._trained
+        if isinstance(trained, Ensemble):
+            cut = {way: torch.stack([_read(picture, way) for picture in pictures]) for way in trained.geometries}
+            return answer_together(trained, cut)
+        batch = torch.stack([_read(picture, trained.geometry) for picture in pictures])
+        with as_tested(trained, precision_of(trained)):
+            return softmax.predict(trained, [batch])
 
     def _told(self, logits: NDArray[Any], top_k: int) -> list[tuple[list[str], list[float], list[str]]]:
         """Return classes, probabilities and what is decided of each row of logits (N, K)."""
@@ -155,19 +156,42 @@ class Classifier:
         for row in shares:
             order = np.argsort(-row, kind="stable")[:top_k].tolist()
             decided = [names[order[0]]]
-            if self._trained.multilabel:
+            if self._trained.multilabel and isinstance(self._trained, Trained):
                 thresholds = label_results.thresholds_of(self._trained.module)
                 decided = [names[place] for place in np.flatnonzero(row >= thresholds)]
             told.append(([names[place] for place in order], [float(row[place]) for place in order], decided))
         return told
 
 
+def _read(picture: Image.Image, geometry: Geometry) -> torch.Tensor:
+    """Return a picture in memory as its file would be read, uint8 (C, S, S)."""
+    kind = next((kind for kind, modes in STORED.items() if picture.mode in modes), None)
+    if kind is None:
+        raise InputError(f"a picture of mode {picture.mode} can't be read: say picture.convert('RGB')")
+    file = BytesIO()
+    ImageOps.exif_transpose(picture).save(file, kind)
+    file.seek(0)
+    try:
+        return load_image(file, geometry)
+    except UnreadableImageError as error:
+        raise InputError(f"a picture of mode {picture.mode} can't be read: {error.reason}") from None
+
+
 @shortly
-def load_classifier(run: Run | Path | str, accelerator: str = "auto") -> Classifier:
-    """Load the best checkpoint of a run, or a checkpoint file; see `src.load`."""
+def load_classifier(run: Run | Path | str | Sequence[Run | Path | str], accelerator: str = "auto") -> Classifier:
+    """Load the best checkpoint of a run, or a checkpoint file, or an ensemble of several; see `src.load`."""
     if accelerator not in ("auto", "cpu", "gpu"):
         raise InputError(f"accelerator={accelerator} is unknown; take auto, cpu or gpu")
+    device = choose_device(accelerator)
+    if isinstance(run, list | tuple):
+        ensemble = load_ensemble([_place(one) for one in run], device, word="load")
+    else:
+        ensemble = load_ensemble(str(_place(run)), device, word="load")
+    return Classifier(ensemble or load_trained(_place(run), device, "load", multilabel=True))
+
+
+def _place(run: object) -> Path | str:
     where = run.folder if isinstance(run, Run) else run
     if not isinstance(where, str | Path):
         raise InputError(f"{type(where).__name__} is no run: take what train returned, a folder, a name, or last")
-    return Classifier(load_trained(where, choose_device(accelerator), "load", multilabel=True))
+    return where

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,6 +14,7 @@ from ..analysis.binary import Decision
 from ..data.processes import file_progress
 from ..trained.checkpoint import Trained
 from ..trained.decision import decision_of
+from ..trained.ensemble import Ensemble
 from ..trained.logits import probabilities
 from ..trained.pictures import Pictures
 from ..trained.temperature import read_calibration
@@ -33,7 +34,7 @@ class Task:
     """How to predict. `top_k` is at most the number of classes; `temperature` divides the logits; `decision` comes
     before the likelier of two classes; `validated` is what is asked of the validation images."""
 
-    trained: Trained
+    trained: Trained | Ensemble
     kind: str
     top_k: int
     temperature: float
@@ -48,6 +49,16 @@ class Task:
         asked = self.validated
         sets, ood = asked is not None and asked.coverage is not None, None if asked is None else asked.ood
         return Columns(self.top_k, self.overlays is not None, sets, ood)
+
+    def stream(self, source: Sequence[str] | Pictures, workers: int) -> Iterator[Answers]:
+        """Yield the answers to the files of `source`."""
+        assert isinstance(self.trained, Trained)
+        return stream(self.trained, source, self.batch_size, workers, features=self.columns.ood is not None)
+
+    def how(self) -> dict[str, Any]:
+        """Return what predict.json says of the network's answers."""
+        assert isinstance(self.trained, Trained)
+        return {"precision": precision_of(self.trained), "temperature": self.temperature}
 
     def run(self, source: Sequence[str] | Pictures, output: Path, stream_to: TextIO | None = None) -> dict[str, Any]:
         """Write a row for each file, and pictures, to `output`; return what predict.json says of them.
@@ -66,8 +77,7 @@ class Task:
         workers = worker_count(self.num_workers, -(-len(source) // self.batch_size))
         columns, doubt = self.columns, Doubt(self.validated)
         began = time.perf_counter()
-        answers = stream(self.trained, source, self.batch_size, workers, features=columns.ood is not None)
-        found = some_fit(answers, self.trained)
+        found = some_fit(self.stream(source, workers), self.trained)
         with (
             RowFile(output, self.kind, columns, stream_to) as file,
             file_progress("Predicting", len(source), shown=not (stream_to and stream_to.isatty())) as advance,
@@ -83,8 +93,7 @@ class Task:
         summary.end(seconds, file.shown)
         doubt.say(summary.files - summary.unreadable)
         return {
-            "precision": precision_of(self.trained),
-            "temperature": self.temperature,
+            **self.how(),
             **({} if self.decision is None else self.decision.told(self.trained.class_names)),
             **doubt.told(),
             "overlays": None if self.overlays is None else f"{self.overlays.method}, {self.overlays.layer}",
@@ -116,8 +125,8 @@ class Task:
             shares = likely[np.arange(len(likely)), best_]
             pictures = self.overlays.draw(output, answers.images, best_, shares, paths, folder)
         asked = self.validated
-        sets = asked and asked.sets(likely)
-        familiarity = asked and asked.familiarity(answers.features)
+        sets = None if asked is None else asked.sets(likely)
+        familiarity = None if asked is None else asked.familiarity(answers.features)
         rows = [Row(path, error=reason) for path, reason in zip(answers.paths, answers.reasons, strict=True)]
         for index, place in enumerate(whole):
             rows[place] = Row(

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from ..data.workers import deaths_when_waiting, follow_parent, is_death, lacks_r
 from ..errors import InputError, RunError
 from ..runs.saved_settings import run_settings
 from ..trained.checkpoint import Trained
+from ..trained.ensemble import Ensemble, together
 from ..trained.logits import predict, predict_with_features
 from ..trained.pictures import Pictures
 
@@ -125,17 +126,7 @@ def stream(
         RunError: A worker was killed for want of memory, or the network's answer is not finite.
     """
     precision = precision_of(trained)
-    paths = source.names if isinstance(source, Pictures) else source
-    batches = [list(paths[start : start + batch_size]) for start in range(0, len(paths), batch_size)]
-    if isinstance(source, Pictures):  # checked when the data set was found
-        nothing: list[None] = [None] * batch_size
-        found: Iterable[Decoded] = (
-            (names, nothing[: len(names)], images, 0)
-            for names, images in zip(batches, source.batches(batch_size), strict=True)
-        )
-    else:
-        found = decoded(Files(trained.geometry), batches, workers)
-    for names, reasons, images, clipped in found:
+    for names, reasons, images, clipped in read(trained.geometry, source, batch_size, workers):
         logits, seen = np.empty((0, len(trained.class_names)), np.float32), None
         if len(images):
             with as_tested(trained, precision):
@@ -148,7 +139,58 @@ def stream(
         yield Answers(names, reasons, images, logits, clipped, seen)
 
 
-def some_fit(answers: Iterator[Answers], trained: Trained) -> Iterator[Answers]:
+def read(geometry: Geometry, source: Sequence[str] | Pictures, batch_size: int, workers: int) -> Iterator[Decoded]:
+    """Yield the images of `source` by the batch, in order."""
+    paths = source.names if isinstance(source, Pictures) else source
+    batches = [list(paths[start : start + batch_size]) for start in range(0, len(paths), batch_size)]
+    if not isinstance(source, Pictures):
+        yield from decoded(Files(geometry), batches, workers)
+        return
+    nothing: list[None] = [None] * batch_size  # checked when the data set was found
+    for names, images in zip(batches, source.batches(batch_size), strict=True):
+        yield names, nothing[: len(names)], images, 0
+
+
+def stream_together(
+    ensemble: Ensemble, sources: Mapping[Geometry, Sequence[str] | Pictures], batch_size: int, workers: int
+) -> Iterator[Answers]:
+    """As `stream`, of an ensemble: `sources` are the same files for each way in which its networks want them cut.
+
+    A file that one of the networks can't see has no answer.
+    """
+    geometries = list(sources)
+    reads = [read(geometry, source, batch_size, workers) for geometry, source in sources.items()]
+    for batches in zip(*reads, strict=True):
+        names, seen = batches[0][0], [reasons for _, reasons, _, _ in batches]
+        reasons = [next((one for one in row if one is not None), None) for row in zip(*seen, strict=True)]
+        images = {}
+        for geometry, (_, own, pixels, _) in zip(geometries, batches, strict=True):
+            whole = [place for place, reason in enumerate(own) if reason is None]
+            images[geometry] = pixels[[reasons[place] is None for place in whole]]
+        logits = np.empty((0, len(ensemble.class_names)))
+        if len(images[geometries[0]]):
+            logits = answer_together(ensemble, images)
+        clipped = max(batch[3] for batch in batches)
+        yield Answers(names, reasons, images[geometries[0]], logits, clipped)
+
+
+def answer_together(ensemble: Ensemble, images: Mapping[Geometry, torch.Tensor]) -> NDArray[np.float64]:
+    """Return logits (n, K) whose softmax is the mean of the networks' probabilities, each in its own precision.
+
+    Raises:
+        RunError: A network's answer is not finite.
+    """
+    shares = []
+    for member in ensemble.members:
+        with as_tested(member.trained, precision_of(member.trained)):
+            logits = predict(member.trained, [images[member.trained.geometry]])
+        if not np.isfinite(logits).all():
+            raise RunError(f"{member.trained.path} gives logits that are not finite: take another checkpoint")
+        shares.append(member.shares(logits))
+    return together(shares)
+
+
+def some_fit(answers: Iterator[Answers], trained: Trained | Ensemble) -> Iterator[Answers]:
     """Return the answers as they come; raise `InputError` where every file has another number of bands.
 
     Nothing of a later answer is looked at once a file fits, or is refused for another reason.

@@ -68,7 +68,7 @@ class Validated:
         return [row[:size] for row, size in zip(order, sizes, strict=True)]
 
     def familiarity(self, features: NDArray[np.float32] | None) -> NDArray[np.float64] | None:
-        """Return p-values (M,) of features (M, F): the share of validation images that are at least as unlike others."""
+        """Return p-values (M,) of features (M, F): how many validation images are at least as unlike others."""
         if self.ood is None or features is None:
             return None
         return p_values(self.known, neighbour_distances(self.validation.features, features))
@@ -83,7 +83,8 @@ class Validated:
             if self.limit == 0:
                 said = f"the likeliest class alone is right for {right:.1%} of the {images}: it is each set"
             else:
-                said = f"sets hold the true class of {self.coverage:.1%} of images like the {images} ({low:.0%} to {high:.0%})"
+                often = f"{self.coverage:.1%} of images like the {images} ({low:.0%} to {high:.0%})"
+                said = f"sets hold the true class of {often}"
             log.info("coverage     %s", said)
         if self.ood is not None:
             log.info(

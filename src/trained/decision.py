@@ -5,11 +5,12 @@ from omegaconf import DictConfig
 from ..analysis.binary import Decision
 from ..errors import InputError
 from .checkpoint import Trained
+from .ensemble import Ensemble
 
 USUAL = 0.5
 
 
-def decision_of(cfg: DictConfig, trained: Trained) -> Decision | None:
+def decision_of(cfg: DictConfig, trained: Trained | Ensemble) -> Decision | None:
     """Return what `threshold=` and `positive=` say; None where both are null.
 
     Raises:
