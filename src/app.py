@@ -25,7 +25,9 @@ def app(cfg: "DictConfig") -> None:
 
         named = find_named(LAST, "checkpoint") if cfg.checkpoint == LAST else cfg.checkpoint or ""  # unless typed
         runs = None if cfg.runs is None else Path(cfg.runs)
-        shown = open_exhibition(str(named), choose_device(cfg.accelerator), cfg.data.root, runs)
+        doubt = cfg.coverage, cfg.ood
+        device = choose_device(cfg.accelerator)
+        shown = open_exhibition(str(named), device, cfg.data.root, runs, doubt, ensemble=cfg.ensemble)
         serve(shown, socket, cfg.browser)
 
 

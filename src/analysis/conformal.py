@@ -23,8 +23,7 @@ def class_scores(shares: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def fewest_images(coverage: float) -> int:
     """Return from how many images on sets can have this coverage: of fewer, all classes would be in every set."""
-    images = math.ceil(coverage / (1 - coverage))
-    return images if _rank(images, coverage) <= images else images + 1
+    return math.ceil(round(coverage / (1 - coverage), 9))
 
 
 def score_limit(shares: NDArray[np.float64], targets: NDArray[np.int64], coverage: float) -> float:

@@ -9,22 +9,20 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-NEIGHBOURS = 5
-"""Whose distance counts, the fifth nearest: see prediction/README.md for others."""
+NEIGHBOURS = 10
+"""Whose distance counts: the tenth nearest."""
 
 BLOCK = 1 << 24
 """Distances computed at a time: 64 MB."""
 
 
-def neighbour_distances(
-    bank: NDArray[np.float32], features: NDArray[np.float32], *, among: bool = False
-) -> NDArray[np.float32]:
-    """Return the distance of each row (M,) of `features` (M, F) to its fifth nearest in `bank` (N, F), in [0, 2].
+def neighbour_distances(bank: NDArray[np.floating], features: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the distance of each row (M,) of `features` (M, F) to its tenth nearest in `bank` (N, F), in [0, 2].
 
-    Features are compared by their directions. With `among` they are the bank itself, and none is its own neighbour.
+    Features are compared by their directions.
     """
     known, new = _directions(bank), _directions(features)
-    place = min(NEIGHBOURS, len(bank) - among) - 1 + among
+    place = min(NEIGHBOURS, len(bank)) - 1
     found = [np.empty(0, np.float32)]
     for rows in np.array_split(new, max(1, math.ceil(len(new) * len(known) / BLOCK))):
         squares = np.maximum(2 - 2 * rows @ known.T, 0)
@@ -44,7 +42,7 @@ def fewest_known(share: float) -> int:
     return math.ceil(round(1 / share, 9)) - 1
 
 
-def _directions(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    directions: NDArray[np.float32] = features / np.maximum(lengths, 1e-12)
+def _directions(features: NDArray[np.floating]) -> NDArray[np.float32]:
+    values = features.astype(np.float32)
+    directions: NDArray[np.float32] = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
     return directions

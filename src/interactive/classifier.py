@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ..data.refusal import UnreadableImageError
 from ..data.transforms import Geometry, load_image
 from ..errors import InputError
 from ..prediction.stream import Answers, answer_together, as_tested, precision_of, stream, stream_together, worker_count
+from ..prediction.validated import Validated, prepare_validated
 from ..trained import logits as softmax
 from ..trained.checkpoint import Trained, choose_device, load_trained
 from ..trained.ensemble import Ensemble, load_ensemble
@@ -41,6 +42,8 @@ class Prediction:
         decided: the class; where a picture has several labels, those that reach their thresholds.
         path: of its file, if it came from one.
         error: why the file can't be read; then there are no classes.
+        set: the classes that hold the true one so often, with `coverage=`; the likeliest first.
+        ood_p: the p-value of being like the validation images, with `ood=`; up to `ood` it is `unfamiliar`.
     """
 
     classes: list[str] = field(default_factory=list)
@@ -48,6 +51,9 @@ class Prediction:
     decided: list[str] = field(default_factory=list)
     path: str | None = None
     error: str | None = None
+    set: list[str] = field(default_factory=list)
+    ood_p: float | None = None
+    unfamiliar: bool | None = None
 
     def __repr__(self) -> str:
         said = " · ".join(f"{name} {share:.2f}" for name, share in zip(self.classes, self.probabilities, strict=True))
@@ -61,6 +67,7 @@ class Classifier:
         self._trained = trained
         calibration = read_calibration(trained.path) if isinstance(trained, Trained) else None
         self._temperature = 1.0 if calibration is None else calibration.temperature
+        self._asked: Validated | None = None
 
     @property
     def class_names(self) -> list[str]:
@@ -74,20 +81,35 @@ class Classifier:
         return f"Classifier({trained.name}, {len(self.class_names)} classes, {where})"
 
     @shortly
-    def predict(self, images: Any, top_k: int = 3) -> "Prediction | list[Prediction]":
+    def predict(
+        self, images: Any, top_k: int = 3, *, coverage: float | None = None, ood: float | None = None
+    ) -> "Prediction | list[Prediction]":
         """Predict a picture, or a list of pictures: paths and Pillow's images. A folder or a pattern is a list.
 
         Args:
             top_k: how many classes are told of each.
+            coverage: as 0.9: how often `set` is to hold the true class.
+            ood: as 0.05: the share of pictures like the validation images that may be called unfamiliar.
 
         Raises:
             InputError: There is no such file, or the only one can't be read. Of several, `error` says so.
         """
         if top_k < 1:
             raise InputError(f"top_k={top_k} is no number of classes: take at least 1")
+        for name, value in (("coverage", coverage), ("ood", ood)):
+            if value is not None and not 0 < value < 1:
+                raise InputError(f"{name}={value} is no share: take a number between 0 and 1")
+        self._asked = self._validated(coverage, ood)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # as `data.images` does, which a training has undone
             return self._predict(images, top_k)
+
+    def _validated(self, coverage: float | None, ood: float | None) -> Validated | None:
+        if coverage is None and ood is None:
+            return None
+        if isinstance(self._trained, Ensemble):
+            raise InputError("coverage and ood are for one run, and this is an ensemble: leave them out")
+        return prepare_validated(self._trained, coverage, ood, self._temperature)
 
     def _predict(self, images: Any, top_k: int) -> "Prediction | list[Prediction]":
         if isinstance(images, Image.Image):
@@ -116,50 +138,63 @@ class Classifier:
     def _of_files(self, paths: list[str], top_k: int) -> list[Prediction]:
         found = []
         for answers in self._stream(paths, worker_count("auto", -(-len(paths) // BATCH))):
-            said = iter(self._told(answers.logits, top_k))
+            said = iter(self._told(answers.logits, answers.features, top_k))
             for path, reason in zip(answers.paths, answers.reasons, strict=True):
-                if reason is not None:
-                    found.append(Prediction(path=path, error=reason))
-                else:
-                    classes, shares, decided = next(said)
-                    found.append(Prediction(classes, shares, decided, path))
+                one = Prediction(error=reason) if reason is not None else next(said)
+                found.append(replace(one, path=path))
         return found
 
     def _stream(self, paths: list[str], workers: int) -> Iterator[Answers]:
         if isinstance(self._trained, Trained):
-            return stream(self._trained, paths, BATCH, workers)
+            return stream(self._trained, paths, BATCH, workers, features=self._asked is not None)
         return stream_together(self._trained, dict.fromkeys(self._trained.geometries, paths), BATCH, workers)
 
     def _of_pictures(self, pictures: list[Image.Image], top_k: int) -> list[Prediction]:
         found = []
         for start in range(0, len(pictures), BATCH):
-            found += [Prediction(*told) for told in self._told(self._logits(pictures[start : start + BATCH]), top_k)]
+            found += self._told(*self._answer(pictures[start : start + BATCH]), top_k)
         return found
 
-    def _logits(self, pictures: list[Image.Image]) -> NDArray[Any]:
+    def _answer(self, pictures: list[Image.Image]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+        """Return logits (n, K), and the features of all stages where they are asked for."""
         trained = self._trained
         if isinstance(trained, Ensemble):
             cut = {way: torch.stack([_read(picture, way) for picture in pictures]) for way in trained.geometries}
-            return answer_together(trained, cut)
+            return answer_together(trained, cut), None
         batch = torch.stack([_read(picture, trained.geometry) for picture in pictures])
         with as_tested(trained, precision_of(trained)):
-            return softmax.predict(trained, [batch])
+            if self._asked is not None:
+                return softmax.predict_with_features(trained, [batch], stages=True)
+            return softmax.predict(trained, [batch]), None
 
-    def _told(self, logits: NDArray[Any], top_k: int) -> list[tuple[list[str], list[float], list[str]]]:
-        """Return classes, probabilities and what is decided of each row of logits (N, K)."""
-        names, told = self.class_names, []
-        shares = (
-            label_results.probabilities(logits)
-            if self._trained.multilabel
-            else softmax.probabilities(logits, self._temperature)
+    def _told(self, logits: NDArray[Any], features: NDArray[np.float32] | None, top_k: int) -> list[Prediction]:
+        """Return what is said of each row of logits (N, K) and features (N, F)."""
+        names, trained, asked = self.class_names, self._trained, self._asked
+        thresholds = (
+            label_results.thresholds_of(trained.module) if isinstance(trained, Trained) and trained.multilabel else None
         )
-        for row in shares:
+        shares = (
+            softmax.probabilities(logits, self._temperature)
+            if thresholds is None
+            else label_results.probabilities(logits)
+        )
+        sets = None if asked is None else asked.sets(shares)
+        familiarity = None if asked is None else asked.familiarity(features)
+        told = []
+        for place, row in enumerate(shares):
             order = np.argsort(-row, kind="stable")[:top_k].tolist()
-            decided = [names[order[0]]]
-            if self._trained.multilabel and isinstance(self._trained, Trained):
-                thresholds = label_results.thresholds_of(self._trained.module)
-                decided = [names[place] for place in np.flatnonzero(row >= thresholds)]
-            told.append(([names[place] for place in order], [float(row[place]) for place in order], decided))
+            decided = order[:1] if thresholds is None else np.flatnonzero(row >= thresholds).tolist()
+            share = None if familiarity is None else float(familiarity[place])
+            told.append(
+                Prediction(
+                    [names[k] for k in order],
+                    [float(row[k]) for k in order],
+                    [names[k] for k in decided],
+                    set=[] if sets is None else [names[k] for k in sets[place]],
+                    ood_p=share,
+                    unfamiliar=None if share is None or asked is None or asked.ood is None else share <= asked.ood,
+                )
+            )
         return told
 
 

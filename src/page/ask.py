@@ -13,8 +13,10 @@ from PIL import Image
 
 from ..attribution.cam import Attribution, class_activation_maps
 from ..attribution.methods import METHODS
+from ..data.transforms import Geometry
 from ..figures.heat_maps import enlarge, overlay, panel_size, scale_maps
-from ..trained.logits import predict
+from ..prediction.stream import answer_together, as_tested, precision_of
+from ..trained.logits import predict, predict_with_features, probabilities
 from .exhibits import Exhibit
 from .pictures import Picture
 
@@ -72,10 +74,16 @@ def digest(image: torch.Tensor) -> str:
 
 def say(exhibit: Exhibit, picture: Picture) -> NDArray[np.float64]:
     """Return what a network says of a picture, (K,), calibrated where the exhibit has a temperature; without a map."""
-    geometry = exhibit.trained.geometry
-    of = _Said(exhibit, picture.digests[geometry], picture.inputs[geometry])
-    said: NDArray[np.float64] = _in_turn.submit(_say, of).result()
+    said: NDArray[np.float64] = _in_turn.submit(_say, _of(exhibit, picture)).result()
     return said
+
+
+def familiarity(exhibit: Exhibit, picture: Picture) -> float | None:
+    """Return the p-value of a picture to be like the validation images; None where nobody has asked for it."""
+    if exhibit.validated is None or exhibit.validated.ood is None:
+        return None
+    share: float = _in_turn.submit(_familiarity, _of(exhibit, picture)).result()
+    return share
 
 
 def ask(question: Question, opacity: float = 1.0) -> Answer:
@@ -95,14 +103,36 @@ class _Said:
     """Of which picture an answer is; equal for the same network and picture."""
 
     exhibit: Exhibit
-    digest: str
-    image: torch.Tensor = field(compare=False, repr=False)
+    digests: tuple[str, ...]
+    images: dict[Geometry, torch.Tensor] = field(compare=False, repr=False)
+
+
+def _of(exhibit: Exhibit, picture: Picture) -> _Said:
+    ways = exhibit.geometries
+    return _Said(exhibit, tuple(picture.digests[way] for way in ways), {way: picture.inputs[way] for way in ways})
 
 
 @lru_cache(maxsize=SAID)
 def _say(of: _Said) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = of.exhibit.probabilities(predict(of.exhibit.trained, [of.image[None]]))[0]
+    exhibit = of.exhibit
+    if exhibit.ensemble is not None:
+        batches = {way: image[None] for way, image in of.images.items()}
+        shares: NDArray[np.float64] = probabilities(answer_together(exhibit.ensemble, batches))[0]
+        return shares
+    image = of.images[exhibit.trained.geometry]
+    found: NDArray[np.float64] = exhibit.probabilities(predict(exhibit.trained, [image[None]]))[0]
     return found
+
+
+@lru_cache(maxsize=SAID)
+def _familiarity(of: _Said) -> float:
+    trained, validated = of.exhibit.trained, of.exhibit.validated
+    assert validated is not None
+    with as_tested(trained, precision_of(trained)):
+        _, features = predict_with_features(trained, [of.images[trained.geometry][None]], stages=True)
+    found = validated.familiarity(features)
+    assert found is not None
+    return float(found[0])
 
 
 @lru_cache(maxsize=KEPT)

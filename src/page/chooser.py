@@ -13,7 +13,7 @@ from ..figures.style import shorten
 from ..listing.entry import Entry
 from ..listing.found import chosen, read_entries
 from . import markup
-from .exhibits import Exhibition, open_networks
+from .exhibits import Doubt, Exhibition, open_networks
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def choose_networks(shown: Exhibition) -> Exhibition:
         return shown
     try:
         with st.spinner("Loading …"), _lock:
-            return _open(tuple(paths), shown.exhibits[0].trained.device, shown.runs)
+            return _open(tuple(paths), shown.exhibits[0].trained.device, shown.runs, shown.doubt)
     except (InputError, RunError) as error:
         log.warning("a run can't be shown: %s", error)  # paths are not for visitors
         st.html(markup.refusal("These networks", "They can't be shown together: the terminal says why."))
@@ -53,8 +53,8 @@ def choose_networks(shown: Exhibition) -> Exhibition:
 
 
 @lru_cache(maxsize=OPEN)
-def _open(paths: tuple[str, ...], device: torch.device, runs: Path | None) -> Exhibition:
-    return open_networks(paths, device, runs=runs)
+def _open(paths: tuple[str, ...], device: torch.device, runs: Path | None, doubt: Doubt) -> Exhibition:
+    return open_networks(paths, device, runs=runs, doubt=doubt)
 
 
 def _offered(runs: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,11 @@ from ..data.transforms import Geometry
 from ..errors import InputError, RunError
 from ..names import NO_LABEL, together
 from ..networks import layers_of
+from ..prediction.validated import Validated, prepare_validated
 from ..runs.differing import differing, in_short, name_of
 from ..runs.saved_settings import run_settings
 from ..trained.checkpoint import Trained, load_trained
+from ..trained.ensemble import Ensemble, load_ensemble, name_members
 from ..trained.logits import probabilities
 from ..trained.pictures import Pictures, open_split
 from ..trained.temperature import read_calibration
@@ -30,6 +32,11 @@ from ..training.label_results import probabilities as label_probabilities
 from ..training.label_results import thresholds_of
 
 log = logging.getLogger(__name__)
+
+Doubt = tuple[float | None, float | None]
+"""`coverage` of sets of classes, and `ood`, the share of familiar images that may be called unfamiliar."""
+
+NOTHING: Doubt = (None, None)
 
 MOST_EXAMPLES = 200
 """How many test images there are to choose from: the browser gets the whole list again and again."""
@@ -46,6 +53,8 @@ class Exhibit:
         layer: The one to begin with, the deepest with a map of at least 4×4.
         facts: What it is called, network, data, size of input, test accuracy, as far as they are known.
         thresholds: (K,), the probability from which each label is decided; None where an image has one class.
+        ensemble: Those that answer together, of which `trained` is the first and draws the map; None of one network.
+        validated: What is asked of the validation images; None where that is nothing.
     """
 
     letter: str
@@ -55,6 +64,17 @@ class Exhibit:
     layer: str
     facts: list[str]
     thresholds: NDArray[np.float64] | None = None
+    ensemble: Ensemble | None = None
+    validated: Validated | None = None
+
+    @property
+    def networks(self) -> list[Trained]:
+        return [self.trained] if self.ensemble is None else [member.trained for member in self.ensemble.members]
+
+    @property
+    def geometries(self) -> list[Geometry]:
+        """How its networks want a picture cut, that of `trained` first."""
+        return list(dict.fromkeys(one.geometry for one in self.networks))
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return (N, K), calibrated where there is a temperature."""
@@ -92,22 +112,49 @@ class Exhibition:
     Attributes:
         examples: where there are no test images, a sentence that says why.
         runs: the folder whose runs can be chosen instead; None where there is no choice.
+        doubt: what is asked of the validation images of each network.
     """
 
     exhibits: list[Exhibit]
     examples: Examples | str
     runs: Path | None = None
+    doubt: Doubt = NOTHING
 
 
 def open_exhibition(
-    checkpoint: str, device: torch.device, data_root: str | None = None, runs: Path | None = None
+    checkpoint: str,
+    device: torch.device,
+    data_root: str | None = None,
+    runs: Path | None = None,
+    doubt: Doubt = NOTHING,
+    *,
+    ensemble: bool = False,
 ) -> Exhibition:
-    """As `open_networks`, for one path, or two as `[A,B]`."""
-    return open_networks(split_paths(checkpoint), device, data_root, runs)
+    """As `open_networks`, for one path, or two as `[A,B]`; several together as an `ensemble`, as a sweep's always are.
+
+    Raise `InputError` for anything but checkpoints of ours, and for an ensemble of which validation images are asked.
+    """
+    if not ensemble and (checkpoint.startswith("[") or name_members(checkpoint) == [checkpoint]):
+        return open_networks(split_paths(checkpoint), device, data_root, runs, doubt)
+    if doubt != NOTHING:
+        raise InputError("coverage= and ood= are for one run, and checkpoint names several: leave them out")
+    found = load_ensemble(checkpoint, device)
+    if found is None:
+        raise InputError(
+            f"ensemble=true needs several networks, and checkpoint={checkpoint} names one: write [RUN,RUN]"
+        )
+    first = _exhibit("", found.members[0].trained)
+    calibrated = f"{found.calibrated} of them calibrated" if found.calibrated else "not calibrated"
+    facts = [f"mean of {len(found.members)} networks, {calibrated}", *(member.name for member in found.members)]
+    return Exhibition([replace(first, facts=facts, ensemble=found)], _examples(first.trained, data_root, found), runs)
 
 
 def open_networks(
-    paths: Sequence[str], device: torch.device, data_root: str | None = None, runs: Path | None = None
+    paths: Sequence[str],
+    device: torch.device,
+    data_root: str | None = None,
+    runs: Path | None = None,
+    doubt: Doubt = NOTHING,
 ) -> Exhibition:
     """Load one or two networks, and find the test images of the first.
 
@@ -116,9 +163,13 @@ def open_networks(
     trained = [load_trained(path, device, multilabel=True) for path in paths]
     letters = ["A", "B"] if len(paths) == 2 else [""]
     exhibits = [_exhibit(letter, one) for letter, one in zip(letters, trained, strict=True)]
+    exhibits = [
+        replace(one, validated=prepare_validated(one.trained, *doubt, one.temperature or 1.0, data_root))
+        for one in exhibits
+    ]
     for exhibit, words in zip(exhibits, _differences(trained), strict=True):
         exhibit.facts.extend(words)
-    return Exhibition(exhibits, _examples(trained[0], data_root), runs)
+    return Exhibition(exhibits, _examples(trained[0], data_root), runs, doubt)
 
 
 def split_paths(checkpoint: str) -> list[str]:
@@ -136,7 +187,9 @@ def split_paths(checkpoint: str) -> list[str]:
     if there:
         return there[0]
     if len(words) != 2 or not all(word.strip() for word in words):
-        raise InputError(f"checkpoint={checkpoint} names {len(words)} networks: name one, or two as [A,B]")
+        raise InputError(
+            f"checkpoint={checkpoint} names {len(words)} networks: name one, or two as [A,B], or say ensemble=true"
+        )
     return pairs[0]
 
 
@@ -194,11 +247,15 @@ def _differences(trained: Sequence[Trained]) -> list[list[str]]:
     return [[word for word in in_short(own) if word not in name_of(run)] for run, own in zip(runs, apart, strict=True)]
 
 
-def _examples(trained: Trained, data_root: str | None) -> Examples | str:
-    if trained.run is None:
+def _examples(trained: Trained, data_root: str | None, ensemble: Ensemble | None = None) -> Examples | str:
+    networks = [trained] if ensemble is None else [member.trained for member in ensemble.members]
+    if any(one.run is None for one in networks):
         return "The checkpoint belongs to no run, so there are no test images to choose from."
     try:
-        pictures = open_split(trained.run, "test", trained.geometry, trained.class_names, data_root)
+        found = [open_split(one.run, "test", one.geometry, one.class_names, data_root) for one in networks if one.run]
+        pictures = found[0]
+        if any(one.names != pictures.names for one in found):
+            return "The runs were divided differently, so that no test images are new to all of them."
     except (InputError, RunError) as error:
         log.warning("the run's test images are not available: %s", error)  # paths are not for visitors
         return "The run's test images are not available: the terminal says why."

@@ -18,9 +18,10 @@ def draw(shown: Exhibition) -> None:
         shown = choose_networks(shown)
     st.html("".join(markup.facts(exhibit.letter, exhibit.facts) for exhibit in shown.exhibits))
     runs = [
-        (f"Run {exhibit.letter}".strip(), exhibit.trained.run, exhibit.trained.module.task)
+        (f"Run {exhibit.letter if exhibit.ensemble is None else number}".strip(), one.run, one.module.task)
         for exhibit in shown.exhibits
-        if exhibit.trained.run is not None
+        for number, one in enumerate(exhibit.networks, 1)
+        if one.run is not None
     ]
     first, *others = st.tabs(["Pictures", *(name for name, _, _ in runs)], on_change="rerun")
     with first:  # always drawn: Streamlit forgets the uploads of a page without them

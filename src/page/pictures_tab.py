@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import streamlit as st
 import torch
+from numpy.typing import NDArray
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile, UploadedFileRec
 
@@ -17,7 +19,7 @@ from ..errors import InputError
 from ..figures.style import shorten
 from . import markup
 from .answers_table import show_table
-from .ask import OFFERED, Question, ask, digest
+from .ask import OFFERED, Question, ask, digest, familiarity, say
 from .exhibits import Examples, Exhibit, Exhibition
 from .pictures import Picture, Refused
 from .uploads import apart, to_input
@@ -85,7 +87,7 @@ def _entries(exhibition: Exhibition) -> list[Picture | Refused]:
     )
     if any(isinstance(file, DeletedFile) for file in st.session_state.get("uploads") or []):
         st.html(markup.refusal("Pictures", LOST))
-    geometries = {exhibit.trained.geometry for exhibit in exhibition.exhibits}
+    geometries = {geometry for exhibit in exhibition.exhibits for geometry in exhibit.geometries}
     sources: dict[str, Callable[[], Picture | Refused]] = {}
     for file in files:
         sources[file.file_id] = lambda file=file: _read(file, file.name, geometries)  # type: ignore[misc]
@@ -215,15 +217,33 @@ def _card(picture: Picture, exhibits: list[Exhibit], settings: list[Settings]) -
 
 def _answer(picture: Picture, exhibit: Exhibit, settings: Settings) -> str:
     geometry, names = exhibit.trained.geometry, exhibit.trained.class_names
-    question = Question(
-        exhibit, picture.inputs[geometry], picture.digests[geometry], settings.method, settings.layer, settings.target
-    )
-    said = ask(question, settings.opacity)
+    target, together = settings.target, None
+    if exhibit.ensemble is not None:
+        together = say(exhibit, picture)
+        target = int(together.argmax()) if target is None else target
+    image = picture.inputs[geometry], picture.digests[geometry]
+    said = ask(Question(exhibit, *image, settings.method, settings.layer, target), settings.opacity)
     if exhibit.thresholds is None:
-        shown = markup.bars(said.probabilities, names, said.target)
+        shares = said.probabilities if together is None else together
+        shown = markup.bars(shares, names, said.target) + _doubt(picture, exhibit, shares)
     else:
         shown = markup.label_bars(said.probabilities, exhibit.thresholds, names, said.target)
     return markup.answer(exhibit.letter, said.picture, names[said.target], shown, dark=said.dark)
+
+
+def _doubt(picture: Picture, exhibit: Exhibit, shares: NDArray[np.float64]) -> str:
+    """Return what the validation images say of an answer, as HTML."""
+    asked, names = exhibit.validated, exhibit.trained.class_names
+    if asked is None:
+        return ""
+    said = ""
+    if asked.coverage is not None and (sets := asked.sets(shares[None])) is not None:
+        classes = markup.escaped(", ".join(names[index] for index in sets[0]), 200)
+        said += markup.note(f"{100 * asked.coverage:.3g} % set: {classes}")
+    share = familiarity(exhibit, picture)
+    if asked.ood is not None and share is not None and share <= asked.ood:
+        said += markup.note(f"<b>Unfamiliar</b>: unlike the run's validation images (p = {share:.3f})")
+    return said
 
 
 def _calibration(exhibits: list[Exhibit]) -> str:
@@ -232,6 +252,9 @@ def _calibration(exhibits: list[Exhibit]) -> str:
     for exhibit in exhibits:
         if exhibit.thresholds is not None:
             sentences.append("✓: a label that reaches its threshold, the line across its bar and the figure behind it.")
+            continue
+        if exhibit.ensemble is not None:
+            sentences.append(f"Confidences are the mean of the networks'; the map is that of {exhibit.facts[1]}.")
             continue
         whose = f"{exhibit.letter}'s confidences" if exhibit.letter else "Confidences"
         how = (

@@ -47,7 +47,7 @@ class Answers:
         images: uint8 (m, C, S, S).
         logits: fp32 (m, K), in the order of `images`.
         clipped: how many images have values outside of the range that the network was trained with.
-        features: fp32 (m, F), what the head saw; None where nobody has asked for them.
+        features: fp32 (m, F), those of all stages; None where nobody has asked for them.
     """
 
     paths: Sequence[str]
@@ -120,7 +120,7 @@ def stream(
 ) -> Iterator[Answers]:
     """Yield the answers to all files of `source`, in order, with a few batches at a time in memory.
 
-    `features`: what the head saw, too. If a file crashes its decoder, the reason says so, provided there are workers.
+    `features`: those of all stages, too. If a file crashes its decoder, the reason says so, provided there are workers.
 
     Raises:
         RunError: A worker was killed for want of memory, or the network's answer is not finite.
@@ -131,7 +131,7 @@ def stream(
         if len(images):
             with as_tested(trained, precision):
                 if features:
-                    logits, seen = predict_with_features(trained, [images])
+                    logits, seen = predict_with_features(trained, [images], stages=True)
                 else:
                     logits = predict(trained, [images])
         if not np.isfinite(logits).all():

@@ -11,35 +11,41 @@ from ..activity import show
 from ..analysis.conformal import fewest_images, likely_coverage, prediction_sets, score_limit
 from ..analysis.familiarity import fewest_known, neighbour_distances, p_values
 from ..data.processes import file_progress
+from ..data.transforms import Geometry
 from ..errors import InputError
 from ..runs.arrays import read_arrays, save_arrays
 from ..runs.contents import MissingError, UnusableError
+from ..runs.folder import RunFolder
 from ..trained.checkpoint import Trained
 from ..trained.logits import predict_with_features, probabilities
-from ..trained.pictures import open_split
+from ..trained.pictures import Pictures, open_split
 from ..trained.temperature import digest
 from .stream import as_tested, precision_of
 
 log = logging.getLogger(__name__)
 
-PARTS = ("logits", "targets", "features", "checkpoint")
+PARTS = ("logits", "targets", "distances", "bank", "checkpoint")
 BATCH = 32
 MOST = 10_000
 """Validation images that are asked at most: a set's coverage is then within 0.6 points of what was asked."""
 
+BANK = 2_000
+"""Training images that others are compared with."""
+
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """What a network says about N of its run's validation images.
+    """What a network says about N validation images of its run.
 
     Attributes:
         logits: (N, K) float32; `targets` (N,) int64.
-        features: (N, F) float32, what its head sees.
+        distances: (N,) float32, how far they are from the training images of `bank` (M, F), the features of all stages.
     """
 
     logits: NDArray[np.float32]
     targets: NDArray[np.int64]
-    features: NDArray[np.float32]
+    distances: NDArray[np.float32]
+    bank: NDArray[np.float16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +56,12 @@ class Validated:
         coverage: how often a set is to hold the true class; None: no sets.
         limit: the score up to which a class belongs to a set.
         ood: the share of images like the validation images that may be called unlike them; None: nothing is said.
-        known: (N,), how far each validation image is from others.
     """
 
     validation: Validation
     coverage: float | None
     limit: float
     ood: float | None
-    known: NDArray[np.float32]
 
     def sets(self, shares: NDArray[np.float64]) -> list[NDArray[np.int64]] | None:
         """Return the classes of each set, the likeliest first, of probabilities (M, K)."""
@@ -71,7 +75,7 @@ class Validated:
         """Return p-values (M,) of features (M, F): how many validation images are at least as unlike others."""
         if self.ood is None or features is None:
             return None
-        return p_values(self.known, neighbour_distances(self.validation.features, features))
+        return p_values(self.validation.distances, neighbour_distances(self.validation.bank, features))
 
     def say(self, shares: NDArray[np.float64]) -> None:
         """Say what sets and flags rest on; `shares` (N, K) are the probabilities of the validation images."""
@@ -122,10 +126,7 @@ def prepare_validated(
             )
     shares = probabilities(found.logits, temperature)
     limit = 0.0 if coverage is None else score_limit(shares, found.targets, coverage)
-    known = np.empty(0, np.float32)
-    if ood is not None:
-        known = neighbour_distances(found.features, found.features, among=True)
-    validated = Validated(found, coverage, limit, ood, known)
+    validated = Validated(found, coverage, limit, ood)
     validated.say(shares)
     return validated
 
@@ -145,42 +146,53 @@ def read_validation(trained: Trained) -> Validation | None:
     except UnusableError as error:
         log.info("%s: the validation images are asked again", error)
         return None
-    logits, targets, features = (found[name] for name in PARTS[:3])
+    logits, targets, distances, bank = (found[name] for name in PARTS[:4])
     images = len(targets)
     whole = (
         str(found["checkpoint"]) == digest(trained.path)
-        and targets.shape == (images,)
+        and targets.shape == distances.shape == (images,)
         and targets.dtype == np.int64
-        and logits.dtype == features.dtype == np.float32
+        and logits.dtype == distances.dtype == np.float32
+        and bank.dtype == np.float16
         and logits.shape == (images, len(trained.class_names))
-        and features.ndim == 2
-        and len(features) == images > 0
-        and bool(np.isfinite(logits).all() and np.isfinite(features).all())
+        and bank.ndim == 2
+        and min(images, *bank.shape) > 0
+        and all(np.isfinite(values).all() for values in (logits, distances, bank))
         and 0 <= targets.min() <= targets.max() < len(trained.class_names)
     )
-    return Validation(logits, targets, features) if whole else None
+    return Validation(logits, targets, distances, bank) if whole else None
 
 
 def ask_validation(trained: Trained, asked: str, data_root: str | None) -> Validation:
-    """Show the network the validation images of its run, and keep beside the checkpoint what it says.
+    """Show the network validation and training images of its run, and keep beside the checkpoint what it says.
 
     It answers as it does elsewhere in `predict`, so that its scores there and here compare.
     """
     if trained.run is None:
         raise InputError(f"{asked} needs the validation images of a run, and {trained.path} belongs to none")
-    pictures = open_split(trained.run, "val", trained.geometry, trained.class_names, data_root, MOST)
-    if not len(pictures):
+    where = trained.run, trained.geometry, trained.class_names, data_root
+    known, new = (_open(split, most, *where) for split, most in (("train", BANK), ("val", MOST)))
+    if not len(new):
         raise InputError(f"{asked} needs validation images, and {trained.run.shown} has none (data.val_fraction)")
     show("asking about the validation images")
-    with (
-        as_tested(trained, precision_of(trained)),
-        file_progress("Validation images", len(pictures)) as advance,
-    ):
-        logits, features = predict_with_features(trained, pictures.batches(BATCH), advance)
-    found = Validation(logits, pictures.targets, features)
+    _, bank = _ask(trained, known, "Training images")
+    bank = bank.astype(np.float16)
+    logits, features = _ask(trained, new, "Validation images")
+    found = Validation(logits, new.targets, neighbour_distances(bank, features), bank)
     file = validation_file(trained.path)
     try:
         save_arrays(file, **vars(found), checkpoint=np.array(digest(trained.path)))
     except OSError as error:  # somebody else's run
         log.info("not kept, and asked again next time: %s (%s)", file, (error.strerror or "").lower())
     return found
+
+
+def _open(
+    split: str, most: int, run: RunFolder, geometry: Geometry, class_names: list[str], data_root: str | None
+) -> Pictures:
+    return open_split(run, split, geometry, class_names, data_root, most)
+
+
+def _ask(trained: Trained, pictures: Pictures, what: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    with as_tested(trained, precision_of(trained)), file_progress(what, len(pictures)) as advance:
+        return predict_with_features(trained, pictures.batches(BATCH), advance, stages=True)

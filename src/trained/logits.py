@@ -1,11 +1,14 @@
 """From images to logits, from logits to probabilities."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
 
+from ..networks import layers_of, row_of
 from .checkpoint import Trained
 
 
@@ -29,28 +32,54 @@ def predict(
 
 
 def predict_with_features(
-    trained: Trained, batches: Iterable[torch.Tensor], progress: Callable[[int], None] | None = None
+    trained: Trained,
+    batches: Iterable[torch.Tensor],
+    progress: Callable[[int], None] | None = None,
+    *,
+    stages: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return logits (N, K) as `predict` does, and what the head saw, (N, F) in fp32: before its weights, one a class.
+    """Return logits (N, K) as `predict` does, and what the head saw, (N, F) in fp32.
 
-    Of a network that also sees mirror images, features are the mean of both.
+    With `stages` features are those of all stages of the network: the mean over each of a stage's maps, as a direction,
+    one stage beside the other. Of a network that also sees mirror images, they are the mean of both.
     """
-    head = trained.module.network.get_submodule(trained.module.head)
-    seen: list[torch.Tensor] = []
+    network = trained.module.network
+    names = stage_names(network) if stages else []
+    seen: dict[str, list[torch.Tensor]] = {}
     features: list[torch.Tensor] = []
 
-    def keep(batches: Iterable[torch.Tensor]) -> Iterable[torch.Tensor]:
+    def note(name: str, values: torch.Tensor) -> None:
+        if values.ndim == 4:
+            values = values.float().mean(dim=(2, 3))
+        seen.setdefault(name, []).append(values.float().cpu())
+
+    def keep(batches: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         for images in batches:
             yield images
-            features.append(torch.stack(seen).mean(dim=0))
+            parts = [torch.stack(values).mean(dim=0) for values in seen.values()]
+            features.append(torch.cat([functional.normalize(part) for part in parts], dim=1) if stages else parts[0])
             seen.clear()
 
-    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float().cpu()))
+    hooks = [
+        network.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: note(name, output))
+        for name in names
+    ]
+    if not hooks:
+        head = network.get_submodule(trained.module.head)
+        hooks = [head.register_forward_pre_hook(lambda _, inputs: note("head", inputs[0]))]
     try:
         logits = predict(trained, keep(batches), progress)
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
     return logits, torch.cat(features).numpy()
+
+
+def stage_names(network: nn.Module) -> list[str]:
+    """Return the layers that are made of others, without the head: `layer1` to `layer4` of a ResNet."""
+    head = row_of(network).head
+    names = [name for layer in layers_of(network) for name in layer if name != head]
+    return [name for name in names if any(True for _ in network.get_submodule(name).children())]
 
 
 def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:

@@ -11,6 +11,9 @@ from .data import Data, Root
 from .kinds import BatchSize, Count, FolderOrNull, Layer, Names, Part, Seed, Settings, Takes, Workers, setting
 from .training import Freeze, Head, LabelSmoothing, MemoryFormat, Model, Optimizer, Train, Trainer, Weights
 
+Checkpoints = Annotated[
+    str, Names("checkpoint=RUN or checkpoint=FILE"), Takes("a run folder or a checkpoint file, or several as [A,B,…]")
+]
 Checkpoint = Annotated[str, Names("checkpoint=RUN or checkpoint=FILE"), Takes("a run folder or a checkpoint file")]
 Accelerator = Literal["auto", "cpu", "gpu"]
 Method = Annotated[str, Takes("a method's name")]
@@ -19,6 +22,7 @@ Output = Annotated[Any, Takes("a folder")]
 METHODS = "attribution method; --help lists them"
 LAYER = "the layer; null: the deepest one with a map of at least 4×4"
 IMAGES = "FOLDER: all below it; PATTERN: such as 'PHOTOS/**/*.jpg'; -: a list on stdin; test, val, train: of the run"
+RUNS = "; [A,B,…], or a sweep's folder: an ensemble, which answers with the mean of their probabilities"
 RUN = "a run folder, which means its best checkpoint, or a checkpoint file"
 Threshold = Annotated[float, Interval(gt=0, lt=1)] | None
 Positive = Annotated[Any, Takes("a class's name, or null")]
@@ -58,7 +62,7 @@ class OtherData(Data):
 class Evaluate(Settings):
     """`python -m src.evaluate`."""
 
-    checkpoint: Checkpoint = setting(RUN)
+    checkpoint: Checkpoints = setting(f"{RUN}{RUNS}")
     split: Literal["test", "val", "train", "all"] | None = setting(
         "which images; null: test where there is such a split, else all. all: only of other data than the run's"
     )
@@ -84,7 +88,7 @@ class Evaluate(Settings):
 class Predict(Settings):
     """`python -m src.predict`."""
 
-    checkpoint: Checkpoint = setting(RUN)
+    checkpoint: Checkpoints = setting(f"{RUN}{RUNS}")
     images: Annotated[Any, Names("images=…"), Images] = setting(IMAGES)
     format: Literal["csv", "jsonl"] | None = setting(
         "predictions.csv, or predictions.jsonl with a JSON object a line; null: csv, or jsonl with output=-"
@@ -287,8 +291,11 @@ class App(Settings):
     """`python -m src.app`."""
 
     checkpoint: Annotated[Any, Takes("a run folder or a checkpoint file, or two as [A,B]")] = setting(
-        f"{RUN}; [A,B]: two of them side by side; last: the newest run"
+        f"{RUN}; [A,B]: two of them side by side; last: the newest run; a sweep's folder: its runs as an ensemble"
     )
+    ensemble: bool = setting("the networks in brackets answer together, with the mean of their probabilities")
+    coverage: Part | None = setting(COVERAGE)
+    ood: Part | None = setting(OOD)
     runs: FolderOrNull = setting("the folder whose runs can be chosen on the page; null: none")
     port: Annotated[int, Interval(ge=1, le=65_535)] = setting("port of this computer; nobody else can open the page")
     browser: bool = setting("open the page in the browser, where there is a screen")
