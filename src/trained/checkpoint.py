@@ -116,6 +116,8 @@ def _find(path: Path, word: str) -> tuple[Path, RunFolder | None]:
         refuse_links(run.path, path)
         return path, run
     if not path.exists():
+        if str(path).startswith("[") and str(path).endswith("]"):
+            raise InputError(f"{word}={path} names several networks, and here one is asked: name one of them")
         raise InputError(f"{word}={path} does not exist: {REMEDY}")
     if not path.is_dir():
         raise InputError(f"{word}={path} is a device or a pipe, not a file: {REMEDY}")
