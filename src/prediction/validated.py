@@ -175,8 +175,7 @@ def ask_validation(trained: Trained, asked: str, data_root: str | None) -> Valid
     if not len(new):
         raise InputError(f"{asked} needs validation images, and {trained.run.shown} has none (data.val_fraction)")
     show("asking about the validation images")
-    _, bank = _ask(trained, known, "Training images")
-    bank = bank.astype(np.float16)
+    bank: NDArray[np.float16] = _ask(trained, known, "Training images")[1].astype(np.float16)
     logits, features = _ask(trained, new, "Validation images")
     found = Validation(logits, new.targets, neighbour_distances(bank, features), bank)
     file = validation_file(trained.path)

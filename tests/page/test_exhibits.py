@@ -10,7 +10,10 @@ import torch
 from src.analysis.intervals import wilson
 from src.data.transforms import Geometry
 from src.errors import InputError
+from src.page.ask import digest as digest_of
+from src.page.ask import familiarity, say
 from src.page.exhibits import open_exhibition, split_paths
+from src.page.pictures import Picture
 from src.trained.temperature import Calibration, digest, write_calibration
 
 CPU = torch.device("cpu")
@@ -96,3 +99,39 @@ def test_two_paths_are_told_apart(tmp_path: Path) -> None:
 def test_another_number_of_networks_gets_its_line(typed: str) -> None:
     with pytest.raises(InputError, match="name one|name a run"):
         split_paths(typed)
+
+
+def test_an_ensemble_is_one_exhibit_that_answers_with_the_mean(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    content = torch.load(other / "checkpoints/best.ckpt", weights_only=True)
+    content["state_dict"]["network.fc.bias"] += torch.linspace(-2, 2, 10)
+    torch.save(content, other / "checkpoints/best.ckpt")
+    exhibition = open_exhibition(f"[{run},{other}]", CPU, ensemble=True)
+    (exhibit,) = exhibition.exhibits
+    assert exhibit.facts == ["mean of 2 networks, not calibrated", "run", "other"]
+    alone = [open_exhibition(str(path), CPU).exhibits[0] for path in (run, other)]
+    assert not isinstance(exhibition.examples, str)
+    image = exhibition.examples.input(3, exhibit.trained.geometry)
+    picture = Picture("3", {exhibit.trained.geometry: image}, {exhibit.trained.geometry: digest_of(image)})
+    mean = (say(alone[0], picture) + say(alone[1], picture)) / 2
+    assert say(exhibit, picture) == pytest.approx(mean, abs=1e-6)
+    with pytest.raises(InputError, match="ensemble=true needs several networks"):
+        open_exhibition(str(run), CPU, ensemble=True)
+    with pytest.raises(InputError, match="are for one run"):
+        open_exhibition(f"[{run},{other}]", CPU, doubt=(0.9, None), ensemble=True)
+
+
+def test_sets_and_unfamiliar_pictures_rest_on_validation_images(run: Path) -> None:
+    (exhibit,) = open_exhibition(str(run), CPU, doubt=(0.99, 0.05)).exhibits
+    geometry = exhibit.trained.geometry
+    noise = torch.randint(0, 256, (1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    picture = Picture("noise", {geometry: noise}, {geometry: digest_of(noise)})
+    shares = say(exhibit, picture)
+    assert exhibit.validated is not None
+    sets = exhibit.validated.sets(shares[None])
+    assert sets is not None
+    assert sets[0][0] == shares.argmax()
+    share = familiarity(exhibit, picture)
+    assert share is not None
+    assert share <= 0.05
