@@ -74,6 +74,6 @@ def test_without_a_run_the_data_must_be_named(digits_run: Path, tmp_path: Path) 
         open_audited({}, 1, trained, [])
     with pytest.raises(InputError, match="is for data=NAME: say which"):
         open_audited({}, 1, load_trained(digits_run), ["data.image_size=8"])
-    data = open_audited({"name": "digits", "root": None}, 3, trained, ["data=digits"])
+    data = open_audited({"name": "digits", "root": "data"}, 3, trained, ["data=digits"])
     data.setup()
     assert data.geometry == trained.geometry
