@@ -46,7 +46,8 @@ def find_requests(cfg: DictConfig, ensemble: Ensemble) -> list[Examples]:
         if cfg[name] not in usual:
             raise InputError(f"{name}={plain(cfg[name])} is for one run, and checkpoint names several: leave it out")
     found = [find_request(cfg, member.trained) for member in ensemble.members]
-    if any(one.paths != found[0].paths for one in found):
+    places = [one.data.data_root.resolve() for one in found]
+    if any((place, one.paths) != (places[0], found[0].paths) for place, one in zip(places, found, strict=True)):
         raise InputError(divided_otherwise(ensemble, f"split={found[0].split}"))
     return found
 

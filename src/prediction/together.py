@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -68,7 +69,8 @@ def open_sources(where: str, ensemble: Ensemble, paths: Sequence[str], data_root
     for member in ensemble.members:
         found = open_run_split(where, member.trained, data_root)
         first = first or found
-        if found.names != first.names:
+        roots = (getattr(pictures.dataset, "root", Path()).resolve() for pictures in (found, first))
+        if found.names != first.names or len(set(roots)) > 1:
             raise InputError(divided_otherwise(ensemble, f"images={where}"))
         sources.setdefault(member.trained.geometry, found)
     return sources
