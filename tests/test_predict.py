@@ -320,8 +320,8 @@ def test_it_lies_in_the_run_by_the_time_of_day(run: Path, photos: Path, tmp_path
 def test_what_was_written_stays_when_it_is_interrupted(
     run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*arguments: Any) -> Any:
-        for number, answers in enumerate(stream(*arguments)):
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        for number, answers in enumerate(stream(*arguments, **options)):
             if number == 2:
                 raise KeyboardInterrupt
             yield answers
