@@ -23,12 +23,15 @@ from ..trained.pictures import open_data
 log = logging.getLogger(__name__)
 
 FOLDS = 5
+LEAST = 1e-6
+"""The least probability whose logarithm is taken: one label may be of a class that no model has seen."""
+
 BATCH = 64
 LISTED = 0.1
 """The share of the images that the table has at least, the most doubtful ones."""
 
-PENALTY = 0.01
-"""C of the logistic regressions: README.md has others."""
+PENALTIES = (0.1, 0.01, 0.001, 0.0001)
+"""C of the logistic regressions, of which that counts whose probabilities of left-out labels are the best."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,19 +145,29 @@ def held_out_shares(
     The network has seen its training images with their labels, and would vouch for them; a logistic regression of its
     features has not (https://docs.cleanlab.ai, "out-of-sample predicted probabilities").
     """
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of rare classes, and of steps that are not the last
+        folds = list(kind(FOLDS, shuffle=True, random_state=seed).split(features, labels, groups))
+        tried = [_shares(features, labels, folds, penalty) for penalty in PENALTIES]
+    own = np.arange(len(labels)), labels
+    return max(tried, key=lambda shares: float(np.log(np.maximum(shares[own], LEAST)).mean()))
+
+
+def _shares(
+    features: NDArray[np.float32], labels: NDArray[np.int64], folds: Sequence[tuple[Any, Any]], penalty: float
+) -> NDArray[np.float64]:
+    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     shares = np.zeros((len(labels), labels.max() + 1))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of rare classes, and of steps that are not the last
-        for known, new in kind(FOLDS, shuffle=True, random_state=seed).split(features, labels, groups):
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, max_iter=200))
-            model.fit(features[known], labels[known])
-            shares[np.ix_(new, model.classes_)] = model.predict_proba(features[new])
+    for known, new in folds:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=200))
+        model.fit(features[known], labels[known])
+        shares[np.ix_(new, model.classes_)] = model.predict_proba(features[new])
     return shares
 
 
