@@ -28,6 +28,7 @@ from .map_comparison import gradcam_comparison as gradcam_comparison
 from .map_comparison import gradcam_epochs as gradcam_epochs
 from .map_movement import map_movement as map_movement
 from .race import race_curves as race_curves
+from .rate_curve import rate_curve as rate_curve
 from .reliability import ReliabilityBins as ReliabilityBins
 from .reliability import reliability_diagram as reliability_diagram
 from .style import save as save
