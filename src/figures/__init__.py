@@ -35,3 +35,4 @@ from .style import save as save
 from .style import save_image as save_image
 from .style import shorten as shorten
 from .style import to_image as to_image
+from .tuning import tuning_panels as tuning_panels
