@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ def _check(cfg: DictConfig, words: Sequence[str]) -> None:
     if cfg.data.folds is not None:
         raise InputError("data.folds is for a cross-validation of one network: search first, and leave it out here")
     choose_networks(cfg.models)
+    if cfg.get("space") is not None and find_spec("optuna") is None:
+        raise InputError("space= needs Optuna, which isn't installed: pip install -e '.[search]'")
     if cfg.get("space") is not None and (len(cfg.models or ()) != 1 or len(cfg.sizes or (0,)) != 1):
         raise InputError("space= tries settings around one network at one size: say model=NAME, and no more than one")
 

@@ -13,6 +13,7 @@ from .space import SETTINGS, SHORT, Trial
 from .tuning import WHOLE, Tuning
 
 PANELS = "settings.png"
+TITLES = {name: "Learning rate" if name == "lr" else short.capitalize() for name, short in SHORT.items()}
 
 
 def tuning_page(race: Tuning, folder: Path) -> Page:
@@ -62,7 +63,7 @@ def _draw(race: Tuning, folder: Path) -> None:
     values = {name: [dict(trial.values)[name] for trial in trials] for name in race.spans}
     usual = race.trial(1).name
     chart = figures.tuning_panels(
-        {SHORT[name].capitalize(): (values[name], span.log) for name, span in race.spans.items()},
+        {TITLES[name]: (values[name], span.log) for name, span in race.spans.items()},
         [race.figures[name].accuracy for name in names],
         [_whole(race, trial) for trial in trials],
         names.index(race.record.content["pick"]),
