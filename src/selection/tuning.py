@@ -196,7 +196,8 @@ def tuning(bases: Sequence[Candidate], space: Mapping[str, Any], *race: Any) -> 
     `race` is what `Race` takes. Given weights are trained on whole, as without them.
     """
     base = next((one for one in bases if one.how == WHOLE_NETWORK), None) or next(o for o in bases if o.how == SCRATCH)
-    found = Tuning(*race, base=base, optimizer=space["optimizer"], planned=space["trials"])
+    found = Tuning(*race)
+    found.base, found.optimizer, found.planned = base, space["optimizer"], space["trials"]
     cfg = compose([*found.words, *base.words, f"optimizer={found.optimizer}"])
     found.usual = {name: float(OmegaConf.select(cfg, key)) for name, key in SETTINGS.items()}
     found.spans = read_spans(space, found.usual["lr"])

@@ -298,16 +298,19 @@ class Span(Settings):
         return self
 
 
+SPAN = Takes("{low: a number, high: a number, log: true or false}, or null")
+
+
 class Space(Settings):
     """Continuous settings around one network, which `space=NAME` sets."""
 
     name: Text = setting("the space, which space=NAME sets")
     optimizer: Annotated[str, OneOf("sgd", "adamw")] = setting("the optimizer of all trials")
     trials: Annotated[int, Interval(ge=2, le=1000)] = setting("trainings; more where their time allows")
-    lr: Span | None = setting("learning rate, as a multiple of the usual one; null: the usual one")
-    weight_decay: Span | None = setting("weight decay; null: the usual one")
-    mixup: Span | None = setting("how much images are mixed; null: as ever, not at all")
-    label_smoothing: Span | None = setting("label smoothing; null: as ever, none")
+    lr: Annotated[Span | None, SPAN] = setting("learning rate, as a multiple of the usual one; null: the usual one")
+    weight_decay: Annotated[Span | None, SPAN] = setting("weight decay; null: the usual one")
+    mixup: Annotated[Span | None, SPAN] = setting("how much images are mixed; null: as ever, not at all")
+    label_smoothing: Annotated[Span | None, SPAN] = setting("label smoothing; null: as ever, none")
 
     @model_validator(mode="after")
     def _varies(self) -> Self:
