@@ -13,7 +13,7 @@ from tests.test_search import content, digest, wait_for
 
 SMALL = (
     "data=digits", "data.max_images=120", "data.batch_size=16", "data.num_workers=0", "trainer=cpu", "steps=8",
-    "model=simple_cnn", "space=lr", "space.trials=6", "output=found",
+    "model=simple_cnn", "space=lr", "space.trials=5", "output=found",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_ends_in_a_pick_beside_the_usual_settings(undisturbed: Path) -> None:
     found = content(undisturbed)
     assert found["status"] == "finished"
-    assert len(found["trials"]) == 6
+    assert len(found["trials"]) == 5
     assert found["trials"][0]["values"] == {"lr": 0.05, "weight_decay": 0.0005, "mixup": 0, "label_smoothing": 0}
     whole = found["rounds"]["2"]
     assert found["pick"] in whole
@@ -39,7 +39,7 @@ def test_it_ends_in_a_pick_beside_the_usual_settings(undisturbed: Path) -> None:
     others = {name for name in whole if name != found["pick"]}
     assert found["look"]["runner_up"]["name"] in ({"trial_01"} if "trial_01" in others else others)
     said = (undisturbed.parent / "said.txt").read_text()
-    assert "trial 4 of 6; best so far 0." in said
+    assert "trial 4 of 5; best so far 0." in said
     assert " left\n" in said
     assert "test images right" in said
 
@@ -66,7 +66,7 @@ def test_the_pick_is_an_ordinary_run_that_the_folder_stands_for(undisturbed: Pat
 
 def test_table_and_page(undisturbed: Path) -> None:
     rows = list(csv.DictReader((undisturbed / "table.csv").read_text().splitlines()))
-    assert {row["candidate"] for row in rows} == {f"trial_0{number}" for number in range(1, 7)}
+    assert {row["candidate"] for row in rows} == {f"trial_0{number}" for number in range(1, 6)}
     for row in rows:
         values = content(undisturbed)["trials"][int(row["candidate"][-2:]) - 1]["values"]
         assert float(row["optimizer.lr"]) == values["lr"]
