@@ -134,7 +134,7 @@ REFUSED = {
     "two lines": (TIMER + 'interval: "a\\nb"}}', "in one line"),
     "overrides": ("hydra: {overrides: {task: [+x=1]}}", "hydra.overrides can't be set"),
     "Optuna's sweeper": (OPTUNA, "optuna is a search of its own now: python -m src.search space=lr"),
-    "storage": (SWEEPER + "storage: 'sqlite:///x.db'}}", "storage can't be set"),
+    "storage": (SWEEPER + "storage: 'sqlite:///x.db'}}", "evil"),
     "sampler": (SWEEPER + "sampler: {_target_: optuna.samplers.PartialFixedSampler}}}", ""),
     "code of a sampler": (SWEEPER + "params: {+hydra.sweeper.sampler.gamma._target_: os.system}}}", ""),
     "params": ("hydra: {mode: MULTIRUN, sweeper: {params: {+callbacks.x._target_: os.system}}}", "not allowed"),
@@ -145,7 +145,7 @@ REFUSED = {
     "a launcher from elsewhere": ("p: {_target_: os.system}\nhydra: {launcher: '${p}'}", ""),
     "code in a list": (
         SWEEPER + "max_batch_size: [{_target_: shutil.copy, src: a, dst: b}]}}",
-        "sweeper.max_batch_size=[",
+        "evil",
     ),
     "a handler behind a name with dots": (
         "hydra: {job_logging: {handlers: {file: {class: logging.FileHandler, filename: x}, "
