@@ -65,14 +65,12 @@ class Sweep:
     """The runs `folder/0_…`, `folder/1_…`, … of one command.
 
     Attributes:
-        jobs: the overrides of each, in order; None where a sweeper such as Optuna finds them one by one.
-        typed: the overrides of the command; those of a search's runs that are among them are common to all.
+        jobs: the overrides of each, in order.
         command: what was typed, word by word.
     """
 
     folder: Path
-    jobs: Sequence[Sequence[str]] | None
-    typed: Sequence[str] = ()
+    jobs: Sequence[Sequence[str]]
     command: Sequence[str] = field(default_factory=lambda: list(sys.orig_argv))
 
     def check(self) -> None:
@@ -83,7 +81,7 @@ class Sweep:
             if not run.record_file.exists():
                 continue
             before = run.overrides()
-            if self.jobs is None or before is None:
+            if before is None:
                 raise InputError(f"{self.folder} holds a sweep already, which can't be resumed: {remedy}")
             now = self.jobs[number] if number < len(self.jobs) else []
             if settings(now) != settings(before):
@@ -95,14 +93,7 @@ class Sweep:
 
     def place(self, words: Sequence[str]) -> str:
         """Return the name of a run's folder, for Hydra: the one that is there, or a new one."""
-        if self.jobs is None:
-            return folder_name("${hydra.job.num}", self._searched(words))
         return self._run(self.jobs.index(list(words))).path.name
-
-    def _searched(self, words: Sequence[str]) -> list[str]:
-        """Return what a search has chosen of a run's overrides; Optuna writes what was typed as False for false."""
-        typed = {word.casefold() for word in self.typed}
-        return [word for word in words if word.casefold() not in typed]
 
     def _run(self, number: int) -> RunFolder:
         return self._there().get(number) or RunFolder(self.folder / self._names.get(number, str(number)))
@@ -110,7 +101,7 @@ class Sweep:
     @cached_property
     def _names(self) -> dict[int, str]:
         """Return what the folder of each run is called that has none yet."""
-        differ = differing({str(number): words for number, words in enumerate(self.jobs or ())})
+        differ = differing({str(number): words for number, words in enumerate(self.jobs)})
         return {int(number): folder_name(number, words) for number, words in differ.items()}
 
     def _there(self) -> dict[int, RunFolder]:
@@ -197,12 +188,9 @@ class Sweep:
     def outcomes(self) -> list[Outcome]:
         """Return all runs in order, read from their folders: they may have run in other processes, or earlier."""
         there = self._there()
-        found = [number for number, run in there.items() if run.status]
-        count = len(self.jobs) if self.jobs is not None else 1 + max(found, default=-1)
-        return [self._outcome(number, there.get(number) or self._run(number)) for number in range(count)]
+        return [self._outcome(number, there.get(number) or self._run(number)) for number in range(len(self.jobs))]
 
     def _outcome(self, number: int, run: RunFolder) -> Outcome:
-        words = (run.overrides() or []) if self.jobs is None else self.jobs[number]
         status = run.status
         said = (
             self._note(f"{ERROR}{number}")
@@ -210,7 +198,7 @@ class Sweep:
             or ENDED.get(status)
             or str(status)
         )
-        return Outcome(run, self._varied(words), status, said)
+        return Outcome(run, self._varied(self.jobs[number]), status, said)
 
     def _note(self, name: str) -> str:
         """Return what one of the notes says; nothing without it."""
@@ -221,20 +209,17 @@ class Sweep:
 
     def _name(self, number: int, overrides: Sequence[str]) -> str:
         """Return `run 2 of 6, model=resnet18 seed=2`."""
-        total = "" if self.jobs is None else f" of {len(self.jobs)}"
-        return f"run {number + 1}{total}, {self._varied(overrides)}"
+        return f"run {number + 1} of {len(self.jobs)}, {self._varied(overrides)}"
 
     def _varied(self, overrides: Sequence[str]) -> str:
         """Return those of a run's overrides that not all runs share; all of them where there is only one run."""
-        if self.jobs is None:
-            return " ".join(self._searched(overrides))
-        common = set.intersection(*map(set, self.jobs)) if self.jobs and len(self.jobs) > 1 else set()
+        common = set.intersection(*map(set, self.jobs)) if len(self.jobs) > 1 else set()
         return " ".join(word for word in overrides if word not in common)
 
     def _time_left(self, number: int) -> str:
         """Return how long this run and those after it will take, from the mean so far; nothing before the first."""
         seconds = list(map(float, self._note(SECONDS).split()))
-        if self.jobs is None or not seconds:
+        if not seconds:
             return ""
         there = self._there()
         waiting = sum(n not in there or not there[n].is_whole for n in range(number, len(self.jobs)))

@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from ..errors import InputError
 from ..logs import say_interrupted
-from ..settings.composing import Composer, set_hydras, typed_words
+from ..settings.composing import Composer, set_hydras
 from .destination import Destination, refuse_taken, reserve
 from .failures import Failure, one_line, report, report_all
 from .launching import launch
@@ -63,7 +63,7 @@ def run_each(
 def run_sweep(composer: Composer, cfg: DictConfig, task: Task, after_sweep: AfterSweep, folder: Destination) -> int:
     """Run what a sweep still lacks, whatever fails, and let `after_sweep` look at it; return the exit code."""
     set_hydras(cfg, "hydra.output_subdir", None)  # `Sweep.run` writes .hydra/, of a run that is begun alone
-    sweep = Sweep(folder.path, composer.check(cfg), typed_words(cfg, "task"))
+    sweep = Sweep(folder.path, composer.check(cfg) or [])
     composer.place = sweep.place
     code, outcomes = 0, list[Outcome]()
     try:
@@ -72,12 +72,10 @@ def run_sweep(composer: Composer, cfg: DictConfig, task: Task, after_sweep: Afte
 
             def job(cfg: DictConfig) -> Any:
                 try:
-                    # What a sweeper of its own kind has found is checked here.
-                    metrics = sweep.run(task if sweep.jobs is None else inspect.unwrap(task), cfg)
+                    return sweep.run(inspect.unwrap(task), cfg)  # it has been checked
                 except (KeyboardInterrupt, SystemExit):
                     mine.tidy(Path(HydraConfig.get().runtime.output_dir))
                     raise
-                return metrics if sweep.jobs is not None else _objective(cfg, metrics)
 
             sweep.forget()
             try:
@@ -91,18 +89,13 @@ def run_sweep(composer: Composer, cfg: DictConfig, task: Task, after_sweep: Afte
                     for outcome in outcomes:  # only runs that were refused: nothing came of the sweep
                         outcome.folder.record_file.unlink(missing_ok=True)
     except (KeyboardInterrupt, SystemExit) as error:
-        if sweep.jobs is not None and any(outcome.status for outcome in outcomes):
+        if any(outcome.status for outcome in outcomes):
             say_interrupted(f": the same command goes on where this one stopped, with {_named(folder.path)}")
             if isinstance(error, KeyboardInterrupt):
                 error.args = ("said",)
         raise
     code = max(code, _look_at(sweep.folder, outcomes, after_sweep))
     return min(code, 1) if any(outcome.begun for outcome in outcomes) else code
-
-
-def _objective(cfg: DictConfig, metrics: Mapping[str, float] | None) -> float:
-    """Return what a sweeper such as Optuna wants: one number, and of a run that failed the worst."""
-    return metrics[cfg.monitor] if metrics else float("-inf" if cfg.mode == "max" else "inf")
 
 
 def _look_at(folder: Path, outcomes: Sequence[Outcome], after_sweep: AfterSweep) -> int:

@@ -28,9 +28,11 @@ from .map_comparison import gradcam_comparison as gradcam_comparison
 from .map_comparison import gradcam_epochs as gradcam_epochs
 from .map_movement import map_movement as map_movement
 from .race import race_curves as race_curves
+from .rate_curve import rate_curve as rate_curve
 from .reliability import ReliabilityBins as ReliabilityBins
 from .reliability import reliability_diagram as reliability_diagram
 from .style import save as save
 from .style import save_image as save_image
 from .style import shorten as shorten
 from .style import to_image as to_image
+from .tuning import tuning_panels as tuning_panels

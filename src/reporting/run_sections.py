@@ -36,7 +36,7 @@ def describe_run(
     sections = [
         Section("How good it is", [_figures_said(run), *_early(run)], [_figures(run, intervals)]),
         Section("What was trained", tables=[_settings(run)], pictures=_pictures(run, BATCH)),
-        Section("Learning", pictures=_pictures(run, CURVES)),
+        Section("Learning", pictures=_pictures(run, RATES) + _pictures(run, CURVES)),
         _classes(run, _pictures(run, CONFUSION) if of_classes is None else of_classes),
         Section("Its surest mistakes", [_mistakes_said(run)], pictures=_pictures(run, MISTAKES)),
         Section("Where it looks", pictures=_maps(run)),
@@ -113,6 +113,8 @@ def _settings(run: Run) -> Table:
     values: dict[str, object] = dict(chosen(run.config, typed))
     if (size := run.folder.batch_size) is not None:
         values["data.batch_size"] = f"auto: {size}"
+    if (rate := run.folder.learning_rate) is not None:
+        values["optimizer.lr"] = f"auto: {rate:g}"
     words = {word.lstrip("+").partition("=")[0].partition("@")[0] for word in typed}
     rows = sorted(((name, _plain(value), "yes" if name in words else "") for name, value in values.items()), key=_order)
     images, channels = run.record.get("images"), run.config["data"].get("in_channels")
@@ -180,6 +182,13 @@ CURVES = (
     (
         "curves",
         "Figures by epoch, learning rate by step. Training figures are measured during the epoch, with augmentation",
+    ),
+)
+RATES = (
+    (
+        "learning_rate",
+        "How the learning rate was found: the loss of a copy of the network while the rate rises at each step; where "
+        "it falls most steeply is the rate that was taken",
     ),
 )
 CONFUSION = (

@@ -67,6 +67,7 @@ class RunFolder:
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.gradcam = self.path / "gradcam"
         self.figures = self.path / "figures"
+        self.rate_picture = self.figures / "learning_rate.png"
         explain = self.path / "explain"
         self.judge, self.shuffled_labels = explain / "judge", explain / "shuffled_labels"  # trainings of src.explain
         self.folders = (self.checkpoints, self.gradcam, self.figures)
@@ -103,12 +104,14 @@ class RunFolder:
         resumed: bool = False,
         processes: int = 1,
         batch_size: int | None = None,
+        learning_rate: float | None = None,
         images: Mapping[str, int] | None = None,
         train_images_measured: int | None = None,
     ) -> list[str]:
         """Create the folder and `run.json` with status `running`.
 
-        Of a run that begins it keeps the number of `processes`, and the `batch_size` that `data.batch_size=auto` found.
+        Of a run that begins it keeps the number of `processes`, and the `batch_size` that `data.batch_size=auto` found;
+        of one that goes on the `learning_rate` that `optimizer.lr=auto` had found.
         `images` is how many each split has, `train_images_measured` of how many of them the figures `train/…` are
         (None: a limit of the Trainer decides).
 
@@ -131,6 +134,8 @@ class RunFolder:
             record |= {"images": dict(images), "train_images_measured": train_images_measured}
         if batch_size is not None:
             record["batch_size"] = batch_size
+        if learning_rate is not None:
+            record["learning_rate"] = learning_rate
         if resumed:
             before = self.record() if self.status else {}  # a record that was cut in half says nothing
             changes = describe_changes(before, record)
@@ -167,6 +172,10 @@ class RunFolder:
     def note_stopped_early(self, why: str) -> None:
         """Say in `run.json` why the training ended before its last epoch."""
         self._write_json(self.record_file, self.record() | {"stopped_early": why})
+
+    def note_learning_rate(self, rate: float) -> None:
+        """Say in `run.json` what `optimizer.lr=auto` came to."""
+        self._write_json(self.record_file, self.record() | {"learning_rate": rate})
 
     def note_pruned(self, names: Sequence[str]) -> None:
         """Say in `run.json` what `src.runs prune` takes out of the folder."""
@@ -310,6 +319,14 @@ class RunFolder:
         with suppress(OSError, ValueError, KeyError):
             size = self.record()["batch_size"]
             return size if isinstance(size, int) and problem("data.batch_size", size) is None else None
+        return None
+
+    @property
+    def learning_rate(self) -> float | None:
+        """What `optimizer.lr=auto` found for this run; None where it was a number, or `run.json` doesn't say."""
+        with suppress(OSError, ValueError, KeyError):
+            rate = self.record()["learning_rate"]
+            return rate if isinstance(rate, float) and problem("optimizer.lr", rate) is None else None
         return None
 
     @property

@@ -12,6 +12,7 @@ from ..errors import InputError, first_line
 from ..settings import composing  # noqa: F401  # the resolvers that the configuration of a study needs
 from ..settings.check import check_config
 from ..settings.defaults import EARLIER
+from ..settings.rates import AUTO
 from .contents import MissingError, UnusableError, read_config
 from .folder import RunFolder
 
@@ -53,6 +54,8 @@ def run_settings(run: RunFolder) -> Any:
         raise InputError(f"{file} is no configuration of src.train: name a whole run")
     _check(settings, file)
     settings.data.update(unsaid(settings.data))
+    if settings.optimizer.get("lr") == AUTO and (rate := run.learning_rate) is not None:
+        settings.optimizer.lr = rate  # a training beside the run learns at its rate
     return settings
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,6 +66,15 @@ class Candidate:
     @property
     def shown(self) -> str:
         return f"{self.network}, {self.size} px, {self.how}"
+
+    def described(self) -> dict[str, Any]:
+        """Return what search.json says of it at first."""
+        return {
+            "shown": self.shown,
+            "words": list(self.words),
+            "parameters": self.parameters,
+            "macs": self.macs,
+        }
 
     def price(self, steps: int, batch: int, images: int) -> int:
         """Return the multiply-accumulates of so many steps of training, with what comes before them.

@@ -36,9 +36,11 @@ def cool_down(race: Race, winner: str) -> None:
     run, figures = race.record.run(winner), race.figures[winner]
     if run.is_whole:
         return
-    race.screen.phase("cooling down the winner, and looking at the test images")
+    ended = race.ends_with()
+    does = "measuring" if ended else "cooling down"
+    race.screen.phase(f"{does} the winner, and looking at the test images")
     race.screen.working(winner)
-    words = race.record.recalled("finish", _finish(race, figures.seconds, figures.steps))
+    words = race.record.recalled("finish", ended or _finish(race, figures.seconds, figures.steps))
     tested = TESTED if race.record.content["data"]["images"]["test"] else ()
     typed = [*race.words_of(winner, []), *MINE, *tested, *words]
     typed = [word for number, word in enumerate(typed) if not _said_later(word, typed[number + 1 :])]

@@ -9,6 +9,8 @@ from ..tables import duration
 from .page import write_page
 from .race import Race
 from .record import TABLE
+from .space import SETTINGS, SHORT, Trial
+from .tuning import Tuning
 
 
 def write_outcome(race: Race) -> None:
@@ -28,6 +30,7 @@ def answer_of(race: Race) -> list[str]:
     if (origin := content.get("weights_of_these_images")) is not None:
         said.append(origin)
     validation, last = found["validation"], race.figures[pick]
+    what = "trials" if isinstance(race, Tuning) else "candidates"
     if (optimism := found.get("optimism")) is not None:
         more = "more" if optimism >= 0 else "less"
         said.append(
@@ -35,7 +38,7 @@ def answer_of(race: Race) -> list[str]:
             f"{more} than the test images."
         )
     said.append(
-        f"It rests on {len(race.figures)} candidates, {last.steps:,} steps of this one in the race, and "
+        f"It rests on {len(race.figures)} {what}, {last.steps:,} steps of this one in the race, and "
         f"{validation['images']:,} validation images; {duration(race.record.spent)} in all."
     )
     return said
@@ -71,10 +74,11 @@ def _beside(race: Race, found: Mapping[str, Any]) -> list[str]:
         return []
     low, high = other["difference_interval"]
     shown = "no difference shown" if low <= 0 <= high else "a difference is shown"
+    name = race.candidates[other["name"]].shown
+    beside = f"Beside it {name}" if isinstance(race, Tuning) else f"The runner-up, {name}, without a cool-down"
     return [
-        f"The runner-up, {race.candidates[other['name']].shown}, without a cool-down: {other['accuracy']:.3f} on the "
-        f"same images, from which the pick differs by {100 * other['difference']:+.1f} points (95 % interval "
-        f"{100 * low:+.1f} to {100 * high:+.1f}): {shown}."
+        f"{beside}: {other['accuracy']:.3f} on the same images, from which the pick differs by "
+        f"{100 * other['difference']:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}): {shown}."
     ]
 
 
@@ -82,10 +86,16 @@ def _equals(race: Race, found: Mapping[str, Any], pick: str) -> str:
     """Return which candidates the validation images can't tell from the pick, and the cheapest of them."""
     others = [name for name in found["alike"] if name != pick]
     cheap = race.record.content["cheapest"]
-    if len(race.record.content["last"]) == 1:
+    if len(race.record.content["last"]) == 1 and not isinstance(race, Tuning):
         return "There was no time to compare it with another."
     if not others:
-        return "In the last round the validation images showed it better than every other."
+        last = "Of the whole trials" if isinstance(race, Tuning) else "In the last round"
+        return f"{last} the validation images showed it better than every other."
+    if isinstance(race, Tuning):
+        return (
+            f"The validation images can't tell it from {len(others)} of the other whole trials: other settings may "
+            "do as well."
+        )
     named = "; ".join(race.candidates[name].shown for name in others[:3]) + ("; …" if len(others) > 3 else "")
     said = f"The validation images of the last round can't tell it from {named}."
     if cheap != pick:
@@ -103,6 +113,8 @@ def _within(interval: list[float] | None) -> str:
 
 def advice_of(race: Race) -> list[str]:
     """Return what more time would bring, as far as the race tells."""
+    if isinstance(race, Tuning):
+        return _advice_on_settings(race)
     content = race.record.content
     untried = [row["shown"] for row in content["candidates"].values() if "no time" in row.get("out", "")]
     few = [row["shown"] for row in content["candidates"].values() if "share of the time" in row.get("out", "")]
@@ -125,18 +137,39 @@ def advice_of(race: Race) -> list[str]:
     return said
 
 
+def _advice_on_settings(race: Tuning) -> list[str]:
+    """Return what more trials would bring: whether the best is new, or at the end of a range."""
+    pick = race.candidates[race.record.content["pick"]]
+    assert isinstance(pick, Trial)
+    said = []
+    for name, value in pick.values:
+        span = race.spans[name]
+        if value in (span.low, span.high) and value > 0:
+            end = "low" if value == span.low else "high"
+            said.append(f"The best {SHORT[name]} is at the end of its range: space.{name}.{end}= goes further.")
+    if pick.number > len(race.trials) * 2 / 3:
+        said.append(f"The best came late, as trial {pick.number} of {len(race.trials)}: more trials may find a better.")
+    said.append(
+        "These settings were found for trainings of this length: a longer one often wants a smaller rate, and bears "
+        "more augmentation."
+    )
+    return said
+
+
 def write_table(race: Race) -> None:
     """Write table.csv, a row for each candidate and round."""
     header = ["candidate", "network", "size", "how", "parameters", "macs", "round", "steps", "seconds", "val/accuracy",
               "val/loss", "step_seconds", "at", "out"]  # fmt: skip
-    lines = [csv_line(header)]
+    settings = list(SETTINGS.values()) if isinstance(race, Tuning) else []
+    lines = [csv_line([*header, *settings])]
     content = race.record.content
     for name, candidate in race.candidates.items():
         out = content["candidates"][name].get("out", "")
         own = [name, candidate.network, candidate.size, candidate.how, candidate.parameters, candidate.macs]
+        values = [dict(candidate.values).get(key, "") for key in SETTINGS] if isinstance(candidate, Trial) else []
         rows = [(number, rows[name]) for number, rows in content["rounds"].items() if name in rows]
         for number, row in rows or [("", {})]:
-            lines.append(csv_line([*own, number, *_figures(row), out]))
+            lines.append(csv_line([*own, number, *_figures(row), out, *values]))
     write_text(race.record.folder / TABLE, "".join(lines))
 
 

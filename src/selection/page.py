@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import figures
-from ..command.next_steps import how_to_start
 from ..cost.cost_table import short
 from ..errors import first_line
 from ..files import write_text
 from ..frames import pd
 from ..reporting.document import Page, Picture, Section, Table, render_html
-from ..reporting.facts import made_by
 from ..tables import duration
+from .page_parts import budget_of, facts_of, how_sure, how_to_use, title_of
 from .race import Race
 from .record import PAGE
+from .tuning import Tuning
+from .tuning_page import tuning_page
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def write_page(race: Race) -> None:
     try:
         with tempfile.TemporaryDirectory() as path:
             folder = Path(path)
-            page = search_page(race, draw(race, folder))
+            page = tuning_page(race, folder) if isinstance(race, Tuning) else search_page(race, draw(race, folder))
             write_text(race.record.folder / PAGE, render_html(page, folder))
     except Exception as error:
         log.warning("no %s: %s", PAGE, first_line(error))
@@ -79,21 +80,12 @@ def draw(race: Race, folder: Path) -> list[Picture]:
 
 def search_page(race: Race, pictures: Sequence[Picture]) -> Page:
     content = race.record.content
-    data, look = content["data"], content["look"]
-    sizes = data["images"]
-    budget = (
-        f"{content['minutes']:g} minutes" if content["minutes"] is not None else f"{content['steps']} steps a round"
-    )
+    data = content["data"]
+    budget = budget_of(race, "round")
     problems = [(row["shown"], str(row["out"])) for row in content["candidates"].values() if "out" in row]
-    folder = race.record.shown
     return Page(
-        title=f"Search on {data['name']} · {race.record.folder.resolve().name}",
-        facts=[
-            ("Search", folder),
-            ("Budget", budget),
-            ("Images", f"{sizes['train']:,} train, {sizes['val']:,} validation, {sizes['test']:,} test"),
-            *made_by([content | {"start": ""}]),
-        ],
+        title=title_of(race),
+        facts=facts_of(race, budget),
         question=f"Which network for these {len(data['classes'])} classes, in {budget}?",
         earlier=None,
         answer=content["answer"],
@@ -108,26 +100,9 @@ def search_page(race: Race, pictures: Sequence[Picture]) -> Page:
                 pictures[:1],
             ),
             Section("What they cost", [_cost(race)], pictures=pictures[1:]),
-            Section(
-                "How sure this is",
-                [
-                    "The test images were set apart before anything was trained, and looked at once, when the pick was "
-                    "made. Intervals are about other images of the same kind; another seed may rank close candidates "
-                    "otherwise."
-                    if look.get("test")
-                    else "There were no test images: what is said of the pick comes from the images that chose it.",
-                ],
-            ),
+            how_sure(race),
             Section("What more time would try", content["advice"]),
-            Section(
-                "Use it",
-                commands=[
-                    f"{how_to_start('predict')} checkpoint={folder} images=PHOTOS",
-                    f"{how_to_start('explain')} checkpoint={folder}",
-                    f"{how_to_start('evaluate')} checkpoint={folder} calibrate=true",
-                    f"{how_to_start('export')} checkpoint={folder}",
-                ],
-            ),
+            how_to_use(race),
         ],
         problems=problems,
     )

@@ -245,12 +245,25 @@ class Race:
         finally:
             self.screen.working(None)
         self.figures[name] = measured
-        alike = [name, *self.record.content["rounds"].get(str(number), {})]
-        best = ranked({one: self.figures[one] for one in alike if one in self.figures})[0]
-        self.record.content["so_far"] = so_far(self.candidates[best], self.figures[best], number)
         self.record.keep(number, name, measured)
+        self.record.write(so_far=self.so_far(number, name))
         self.screen.measured(name, measured)
         return measured
+
+    def so_far(self, number: int, name: str) -> str:
+        """Return the pick in words that say how little it rests on."""
+        alike = [name, *self.record.content["rounds"].get(str(number), {})]
+        best = ranked({one: self.figures[one] for one in alike if one in self.figures})[0]
+        measured, when = self.figures[best], f"round {number}" if number else "pricing"
+        right = f"{measured.right.sum():,} of {len(measured.right):,} validation images right"
+        return (
+            f"{self.candidates[best].shown}: {right} in {when}, after {measured.steps:,} steps "
+            f"({duration(measured.seconds)}); no test image has been looked at"
+        )
+
+    def ends_with(self) -> list[str] | None:
+        """Return what has ended the training of the winner; None where it is still to be cooled down."""
+        return None
 
     def _recall(self, number: int, name: str) -> Measured | None:
         """Return what a candidate came to in a round of an earlier sitting."""
@@ -286,12 +299,3 @@ class Race:
                 word = "shown to be worse than" if name in decision.worse else "behind"
                 self.screen.out(name, f"round {number}: {word} {best}")
                 self.pictures.forget(name)
-
-
-def so_far(candidate: Candidate, measured: Measured, number: int) -> str:
-    """Return the pick in words that say how little it rests on."""
-    when = f"round {number}" if number else "pricing"
-    return (
-        f"{candidate.shown}: {measured.right.sum():,} of {len(measured.right):,} validation images right in {when}, "
-        f"after {measured.steps:,} steps ({duration(measured.seconds)}); no test image has been looked at"
-    )

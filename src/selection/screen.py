@@ -32,12 +32,15 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def introduce(self, data: ImageDataModule, impossible: Mapping[str, str], weights: str | None) -> None:
-        """Say what is searched, and among what."""
+    def introduce(
+        self, data: ImageDataModule, impossible: Mapping[str, str], weights: str | None, what: str = ""
+    ) -> None:
+        """Say what is searched, and among what: without a word for it, the candidates."""
+        what = what or f"{len(self.candidates)} candidates"
         sizes = (f"{data.size(split):,}" for split in ("train", "val", "test"))
         log.info(
-            "%d candidates for %s train, %s validation and %s test images of %d classes; test images decide nothing",
-            len(self.candidates),
+            "%s for %s train, %s validation and %s test images of %d classes; test images decide nothing",
+            what,
             *sizes,
             data.num_classes,
         )

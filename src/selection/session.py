@@ -6,6 +6,8 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from .race import Race
 from .record import FILE, VERSION, Record
 from .screen import open_screen
 from .training import Pictures, compose
+from .tuning import tuning
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +116,10 @@ def _check(cfg: DictConfig, words: Sequence[str]) -> None:
     if cfg.data.folds is not None:
         raise InputError("data.folds is for a cross-validation of one network: search first, and leave it out here")
     choose_networks(cfg.models)
+    if cfg.get("space") is not None and find_spec("optuna") is None:
+        raise InputError("space= needs Optuna, which isn't installed: pip install -e '.[search]'")
+    if cfg.get("space") is not None and (len(cfg.models or ()) != 1 or len(cfg.sizes or (0,)) != 1):
+        raise InputError("space= tries settings around one network at one size: say model=NAME, and no more than one")
 
 
 def passed_on(words: Sequence[str]) -> list[str]:
@@ -135,6 +142,8 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
         if not data.size(split):
             raise InputError(f"there is no {split} image: a search needs training and validation images")
     networks, sizes = choose_networks(cfg.models), choose_sizes(cfg.sizes, cfg.data.image_size)
+    if cfg.get("space") is not None:
+        sizes = list(cfg.sizes or [cfg.data.image_size])
     devices = [] if any(word.startswith(("trainer=", "trainer.devices=")) for word in words) else ["trainer.devices=1"]
     words = [*words, *devices]
     models = _models(networks, sizes, words)
@@ -147,6 +156,10 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
         classes=data.num_classes,
         most=MOST if cfg.models is None or cfg.sizes is None else MOST_NAMED,
     )
+    space = cfg.get("space")
+    base = candidates
+    if space is not None:
+        candidates = []  # they are made one by one
     minutes = None if cfg.steps is not None else cfg.minutes or USUAL_MINUTES
     if record.content:
         _check_same(record, data, candidates)
@@ -158,9 +171,9 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
     record.write(status="running")
     by_name = {candidate.name: candidate for candidate in candidates}
     screen = open_screen(record, by_name, 60 * minutes if minutes is not None else None)
-    screen.introduce(data, impossible, cfg.weights)
-    command = shlex.join(sys.orig_argv)
-    return Race(record, by_name, Pictures(data), words, screen, minutes, cfg.steps, command)
+    screen.introduce(data, impossible, cfg.weights, "" if space is None else f"settings of {networks[0]}")
+    race = Race if space is None else partial(tuning, base, to_dict(cfg)["space"])
+    return race(record, by_name, Pictures(data), words, screen, minutes, cfg.steps, shlex.join(sys.orig_argv))
 
 
 def _look_at_time(minutes: float | None, spent: float) -> None:
@@ -213,15 +226,7 @@ def _begin(
             "batch_size": batch,
             "steps_an_epoch": -(-data.size("train") // batch),
         },
-        "candidates": {
-            candidate.name: {
-                "shown": candidate.shown,
-                "words": list(candidate.words),
-                "parameters": candidate.parameters,
-                "macs": candidate.macs,
-            }
-            for candidate in candidates
-        },
+        "candidates": {candidate.name: candidate.described() for candidate in candidates},
         "impossible": dict(impossible),
         **_origin(cfg),
         "rounds": {},
@@ -251,7 +256,7 @@ def _check_same(record: Record, data: ImageDataModule, candidates: Sequence[Cand
                 f"resume: the {split} images are not those that the search began with ({before.get(split)}, now "
                 f"{data.census[split]}): put them back, or search anew"
             )
-    if {candidate.name for candidate in candidates} != set(record.content["candidates"]):
+    if "trials" not in record.content and {one.name for one in candidates} != set(record.content["candidates"]):
         raise InputError("resume: the candidates are not those that the search began with: search anew")
 
 

@@ -55,7 +55,6 @@ BY_WORD = ["output", "resume"]
 STAYS = {"dir": "."}
 """`hydra.run` of a verb that makes its folder itself, and has no sweep."""
 
-BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
 
 # `${hex:4}`: keeps two runs of the same second apart. Cached, so that a configuration names one folder and not several.
 OmegaConf.register_new_resolver(
@@ -206,8 +205,7 @@ class Composer(ConfigLoaderImpl):
         """Settle and check what `compose` has returned; in a sweep return the overrides of each run, checked as well.
 
         From then on nothing in it refers to anything: what was checked is what is used. Returns None where there is one
-        run only, or where a sweeper of its own kind finds them one by one. Raises `InputError` for a value that is not
-        possible.
+        run only. Raises `InputError` for a value that is not possible.
         """
         settle(cfg, self._plugins, self._typed)
         jobs = self._jobs(cfg) if cfg.hydra.mode == RunMode.MULTIRUN else None
@@ -221,7 +219,7 @@ class Composer(ConfigLoaderImpl):
         return jobs
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        """Return the configuration of a run: the checked one, or for a sweeper of its own kind a new one, unchecked."""
+        """Return the configuration of a run: the checked one, or where there is none yet a new one, unchecked."""
         run = self._load_run(master_config, sweep_overrides)
         if self.place is not None:
             run.hydra.sweep.subdir = self.place(sweep_overrides)
@@ -245,20 +243,13 @@ class Composer(ConfigLoaderImpl):
         settle(run, self._plugins, self._typed)
         return run
 
-    def _jobs(self, cfg: DictConfig) -> list[list[str]] | None:
-        """Return the overrides of each run, made as Hydra's own sweeper makes them: its params, then what was typed.
-
-        None for a sweeper of its own kind.
-        """
+    def _jobs(self, cfg: DictConfig) -> list[list[str]]:
+        """Return the overrides of each run, made as Hydra's own sweeper makes them: its params, then what was typed."""
         sweeper = cfg.hydra.sweeper
         params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
         check_length(params)
         parsed = self._parse([*params, *typed_words(cfg, "task")])
-        sampler = OmegaConf.select(sweeper, "sampler._target_", default="")
-        own_kind = sweeper._target_ != BASIC_SWEEPER
-        check_size(parsed, every=not own_kind or sampler == "optuna.samplers.GridSampler")
-        if own_kind:
-            return None
+        check_size(parsed)
         try:
             jobs = BasicSweeper.split_arguments(parsed, None)[0]
         except HydraException as error:

@@ -27,6 +27,7 @@ CHOSEN = {
     "optimizer": "how weights follow gradients",
     "recipe": "settings of several groups, for speed or for accuracy",
     "scheduler": "how the learning rate changes",
+    "space": "settings that a search tries around one network",
     "trainer": "where and how it runs",
 }
 """What a group chooses."""

@@ -54,22 +54,6 @@ LOGGERS: Mapping[str, Nameable] = {
 
 SWEEPERS: Mapping[str, Nameable] = {
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper": _row("max_batch_size params"),
-    "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper": _row(
-        "direction max_failure_rate n_jobs n_trials params sampler study_name"
-    ),
-}
-
-_TPE = "seed n_startup_trials prior_weight consider_prior consider_endpoints consider_magic_clip"
-
-SAMPLERS: Mapping[str, Nameable] = {
-    "optuna.samplers.CmaEsSampler": _row(
-        "seed sigma0 warn_independent_sampling inc_popsize use_separable_cma consider_pruned_trials"
-    ),
-    "optuna.samplers.GridSampler": _row(),
-    "optuna.samplers.MOTPESampler": _row(f"{_TPE} n_ehvi_candidates"),
-    "optuna.samplers.NSGAIISampler": _row("seed population_size mutation_prob crossover_prob swapping_prob"),
-    "optuna.samplers.RandomSampler": _row("seed"),
-    "optuna.samplers.TPESampler": _row(f"{_TPE} n_ei_candidates multivariate warn_independent_sampling"),
 }
 
 _SUBMITIT = _row(
@@ -90,11 +74,10 @@ LAUNCHERS: Mapping[str, Nameable] = {
 
 PLUGINS: Mapping[str, Mapping[str, Nameable]] = {
     "hydra.sweeper": SWEEPERS,
-    "hydra.sweeper.sampler": SAMPLERS,
     "hydra.launcher": LAUNCHERS,
 }
 
-MOST: Mapping[str, int] = {"n_jobs": 256, "n_ei_candidates": 1_000_000, "n_ehvi_candidates": 1_000_000}
+MOST: Mapping[str, int] = {"n_jobs": 256}
 """Largest values of what takes processes or memory by the number."""
 
 GROUPS: Mapping[str, Mapping[str, Nameable]] = {"callbacks": CALLBACKS, "logger": LOGGERS}

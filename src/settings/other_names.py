@@ -155,9 +155,19 @@ def words_for(verb: str, typed: str, others: Sequence[str] = ()) -> str | None:
     return None
 
 
+OPTUNA_BEFORE = ("search=", "hydra/sweeper=optuna", "hydra/sweeper/sampler=")
+SETTINGS_SEARCH = "python -m src.search space=lr model=NAME data=…"
+"""What once was typed to try settings by Optuna, and what is now."""
+
+
 def refuse_added(verb: str, typed: Sequence[str]) -> None:
-    """Raise `InputError` where a `+` adds another tool's name, which nobody would read: `+epochs=5`."""
+    """Raise `InputError` where a `+` adds another tool's name, which nobody would read: `+epochs=5`.
+
+    And for the sweeper that has become a search.
+    """
     for word in typed:
+        if word.lstrip("+").startswith(OPTUNA_BEFORE):
+            raise InputError(f"{word} is a search of its own now: {SETTINGS_SEARCH}")
         group, _, _ = word.lstrip("+").partition("=")[0].rpartition(".")
         words = words_for(verb, word, typed) if word[:1] == "+" else None
         if words and group in ("", "trainer", "optimizer", "scheduler"):

@@ -14,6 +14,9 @@ from .defaults import CONF
 
 FINE_TUNING = 0.1
 
+AUTO = "auto"
+"""The rate that is found before the training."""
+
 
 def is_fine_tuning(cfg: Any) -> bool:
     """Return whether a configuration trains more than the head of a network with pretrained weights."""
@@ -35,8 +38,20 @@ def from_scratch(cfg: Mapping[str, Any]) -> float | None:
 
     None where it trains from scratch, or at a rate that somebody has chosen.
     """
-    if not is_fine_tuning(cfg):
+    if not is_fine_tuning(cfg) or cfg["optimizer"]["lr"] == AUTO:
         return None
+    usual = _written(cfg)
+    return usual if usual is not None and abs(usual * FINE_TUNING / cfg["optimizer"]["lr"] - 1) < 1e-6 else None
+
+
+def usual_for(cfg: Mapping[str, Any]) -> float:
+    """Return the rate that a run would have if nobody had typed one; 0.01 where no file says."""
+    rate = _written(cfg) or 0.01
+    return float(f"{rate * FINE_TUNING:.6g}") if is_fine_tuning(cfg) else rate
+
+
+def _written(cfg: Mapping[str, Any]) -> float | None:
+    """Return the rate from scratch that the files of a run's optimizer and recipe have."""
     usual = None
     for group, option in (("optimizer", cfg["optimizer"]["name"]), ("recipe", cfg.get("recipe"))):
         file = CONF / group / f"{option}.yaml"
@@ -50,4 +65,4 @@ def from_scratch(cfg: Mapping[str, Any]) -> float | None:
             usual = OmegaConf.select(content, "optimizer.lr") or usual
         except OmegaConfBaseException:  # a file of another day
             continue
-    return usual if usual is not None and abs(usual * FINE_TUNING / cfg["optimizer"]["lr"] - 1) < 1e-6 else None
+    return usual

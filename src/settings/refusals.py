@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..errors import first_line
 from .check import keys, nearest
 from .defaults import CONF
-from .other_names import in_full, option_with, settings_of, words_for
+from .other_names import SETTINGS_SEARCH, in_full, option_with, settings_of, words_for
 from .schema.verbs import VERBS
 
 
@@ -22,6 +22,8 @@ def explain(loader: ConfigLoaderImpl, verb: str, overrides: Sequence[str], error
         if meant := next(filter(None, map(_file_as_option, overrides)), None):
             return meant
         group, _, option = error.missing_cfg_file.rpartition("/")
+        if error.missing_cfg_file.startswith("hydra/sweeper/optuna"):  # in a file
+            return f"hydra/sweeper: optuna is a search of its own now: {SETTINGS_SEARCH}"
         for name, _, value in (word.partition("=") for word in overrides):
             if f"{name}/{value}" == error.missing_cfg_file:
                 group, option = name, value
@@ -29,8 +31,6 @@ def explain(loader: ConfigLoaderImpl, verb: str, overrides: Sequence[str], error
     text = str(error)
     if match := re.match(r"In '\w+': Could not load '(\w+)/([^']+)'", text):  # one of a list
         return f"{match[1]}={match[2]} is unknown; nearest: {nearest(match[2], loader.get_group_options(match[1]))}"
-    if match := re.match(r"In 'search/(\w+)'", text):
-        return f"+search={match[1]} is for hydra/sweeper=optuna, which comes with pip install -e '.[sweep]': add it"
     if match := re.match(r"Could not append to config. An item is already at '([^']+)'", text):
         typed = next((word for word in overrides if word.startswith(f"+{match[1]}=")), f"{match[1]}=…")
         return f"{match[1]!r} is a setting already: say {typed.lstrip('+')} without +"

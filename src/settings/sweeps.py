@@ -17,8 +17,7 @@ MOST_RUNS = 1_000
 """Of one sweep: each is composed and checked before the first begins, some ten a second."""
 
 MOST_VALUES = 1_000_000
-"""Of one setting, of which a sweeper such as Optuna chooses."""
-
+"""Of one setting."""
 
 LONGEST = 20_000
 """Characters of all params of a sweep: Hydra's parser takes a second for 50,000."""
@@ -30,19 +29,15 @@ def check_length(params: Sequence[str]) -> None:
         raise InputError(f"hydra.sweeper.params has {length:,} characters: say it in fewer, such as seed: range(1,100)")
 
 
-def check_size(overrides: Sequence[Override], *, every: bool) -> None:
-    """Raise `InputError` where overrides are swept over too many values.
-
-    Args:
-        every: each combination of them would be a run.
-    """
+def check_size(overrides: Sequence[Override]) -> None:
+    """Raise `InputError` where overrides are swept over too many values: each combination of them would be a run."""
     sizes = {override.get_key_element(): _count(override) for override in overrides}  # the last word for a key counts
     largest = max(overrides, key=lambda override: sizes[override.get_key_element()], default=None)
     if largest is None:
         return
     if sizes[largest.get_key_element()] > MOST_VALUES:
-        raise InputError(f"{largest.input_line} names more than {MOST_VALUES:,} values: name fewer, or an interval")
-    if every and prod(sizes.values()) > MOST_RUNS:
+        raise InputError(f"{largest.input_line} names more than {MOST_VALUES:,} values: name fewer")
+    if prod(sizes.values()) > MOST_RUNS:
         raise InputError(f"{largest.input_line} and the like ask for more than {MOST_RUNS:,} runs: sweep over fewer")
 
 

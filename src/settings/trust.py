@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ..errors import InputError, first_line
-from .nameable import GROUPS, MOST, PLUGINS, SAMPLERS, Nameable
+from .nameable import GROUPS, MOST, PLUGINS, Nameable
 from .references import check_references
 
 HYDRAS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweeper", "hydra.launcher", "hydra.mode", "hydra.verbose")
@@ -107,10 +107,7 @@ def settle(cfg: DictConfig, plugins: Mapping[str, DictConfig], typed: Collection
     for name in ("hydra.sweeper", "hydra.launcher"):
         content = resolved(OmegaConf.select(cfg, name), name)
         OmegaConf.update(cfg, name, dict(content), merge=False)
-        sampler = content.pop("sampler", None)
         _check_node(name, content, PLUGINS[name], typed, plugins)
-        if sampler is not None:
-            _check_node(f"{name}.sampler", sampler, SAMPLERS, typed, plugins)
     verbs = without_hydra(cfg)
     OmegaConf.copy_cache(from_config=cfg, to_config=verbs)  # one `${now:}`, in the folder's name and in the settings
     content = resolved(verbs)

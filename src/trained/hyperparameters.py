@@ -61,6 +61,8 @@ def check_hyperparameters(settings: Any) -> None:
         raise ValueError("preprocessing.std is not above 0")
     if preprocessing.get("range") == "auto":
         raise ValueError("preprocessing.range=auto says nothing")
+    if settings["optimizer"].get("lr") == "auto":
+        raise ValueError("optimizer.lr=auto says nothing")
     if preprocessing["interpolation"] not in INTERPOLATIONS:
         raise ValueError(f"preprocessing.interpolation={preprocessing['interpolation']} is unknown")
     weights = settings.get("class_weights")

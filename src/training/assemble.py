@@ -39,6 +39,7 @@ from ..resuming.checkpoint_files import WholeCheckpointIO
 from ..resuming.starting_point import Own, check_fits, check_length
 from ..resuming.stopping import Stop
 from ..runs.folder import RunFolder
+from ..settings.rates import AUTO, usual_for
 from .batch_size import settle_batch_size
 from .classifier import ImageClassifier
 from .configured import run_callbacks, run_loggers
@@ -49,7 +50,7 @@ from .precision import choose_memory_format, choose_precision, weight_uses
 from .processes import keep_global_batch, leave_signals_to_us, settle_processes
 from .progressive import check_sides
 from .tasks import parts_of
-from .transfer import as_begun, features_stay_the_same, read_pretrained, resolve_architecture
+from .transfer import as_begun, features_stay_the_same, rate_in, read_pretrained, resolve_architecture
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Parts:
         caches_features: Whether a frozen backbone sees each image once, and the head learns from what it saw.
         fit: How the given weights fitted; None without any.
         found_batch_size: What `data.batch_size=auto` came to; None for a number.
+        found_rate: What `optimizer.lr=auto` came to, where the run goes on; None where it begins, and for a number.
     """
 
     cfg: DictConfig
@@ -86,6 +88,7 @@ class Parts:
     caches_features: bool
     fit: Fit | None
     found_batch_size: int | None
+    found_rate: float | None
 
     @property
     def measures_otherwise(self) -> bool:
@@ -134,6 +137,10 @@ def assemble(
     settings = to_dict(cfg)
     layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
     plan = plan_training(as_begun(cfg.model, checkpoint), cfg.data, cfg.trainer, cfg.memory_format, layer)
+    found_rate = None
+    if settings["optimizer"]["lr"] == AUTO:
+        found_rate = None if checkpoint is None else rate_in(checkpoint)
+        settings["optimizer"]["lr"] = found_rate or usual_for(cfg)  # until it is found, before the training
     check_optimization(settings["optimizer"], settings["scheduler"])
     check_sides(
         plan.architecture, cfg.data.in_channels, cfg.data.image_size, OmegaConf.select(cfg, "progressive_size") or 1.0
@@ -202,7 +209,7 @@ def assemble(
     if checkpoint is not None:
         keep_global_batch(data, folder, trainer.world_size)
         check_length(checkpoint, count_batches(data, trainer), trainer.max_epochs)
-    return Parts(cfg, folder, checkpoint, data, module, trainer, *watching, caches_features, fit, found)
+    return Parts(cfg, folder, checkpoint, data, module, trainer, *watching, caches_features, fit, found, found_rate)
 
 
 def to_dict(cfg: DictConfig) -> dict[str, Any]:

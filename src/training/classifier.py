@@ -208,23 +208,26 @@ class ImageClassifier(L.LightningModule):
     # Training ------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        images, targets = batch
-        if self.hparams["progressive_size"] < 1 and images.ndim == 4:
-            images = self._at_its_size(images, batch_idx)
-        if self._mixing is None:
-            logits = self(images)
-            loss = self.training_loss(logits, targets)
-        else:
-            place = (self.current_epoch, batch_idx, self.global_rank)
-            inputs, shares = self._mixing(self.normalise(images), targets, *place)
-            logits = self.answer(inputs.contiguous(memory_format=self.memory_format))
-            loss, targets = self.training_loss(logits, shares), self.likeliest(shares)
+        loss, logits, targets = self.learn(batch, batch_idx)
         self._check_finite(loss.detach(), batch_idx)
         self._measure("train", logits.detach(), targets, loss.detach())
         self.log("train/loss_step", loss.detach())
         # A tensor of the CPU: Lightning would copy a number to the GPU, and wait for that.
         self.log("lr", torch.tensor(self.trainer.optimizers[0].param_groups[0]["lr"]))
         return {"loss": loss, **self.batch_figures(logits.detach(), targets)}
+
+    def learn(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a batch's loss, its logits (N, classes), and the targets that its figures are counted by."""
+        images, targets = batch
+        if self.hparams["progressive_size"] < 1 and images.ndim == 4:
+            images = self._at_its_size(images, batch_idx)
+        if self._mixing is None:
+            logits = self(images)
+            return self.training_loss(logits, targets), logits, targets
+        place = (self.current_epoch, batch_idx, self.global_rank)
+        inputs, shares = self._mixing(self.normalise(images), targets, *place)
+        logits = self.answer(inputs.contiguous(memory_format=self.memory_format))
+        return self.training_loss(logits, shares), logits, self.likeliest(shares)
 
     def _at_its_size(self, images: Tensor, batch_idx: int) -> Tensor:
         """Return the images at the size that this part of the training has."""

@@ -45,6 +45,7 @@ def on_record(parts: Parts, command: str, *, resumed: bool, again: str | None = 
         resumed=resumed,
         processes=parts.trainer.world_size,
         batch_size=parts.found_batch_size,
+        learning_rate=parts.found_rate,
         images={split: parts.data.size(split) for split in SPLITS},
         train_images_measured=None if limited else parts.data.train_images_measured,
     )

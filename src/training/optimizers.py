@@ -161,6 +161,8 @@ def check_optimization(optimizer: dict[str, Any], scheduler: dict[str, Any]) -> 
     """Raise `InputError` if these settings make no optimizer or no schedule, before there is a run."""
     Optimizer.read(optimizer, "optimizer")
     Scheduler.read(scheduler, "scheduler")
+    if optimizer.get("lr") == "auto":
+        raise InputError("optimizer.lr=auto is found by src.train before it trains: say a number here")
     try:
         with torch.random.fork_rng(devices=[]):  # the layer's weights must not shift those of the network to come
             plan_optimization(nn.Sequential(nn.Linear(1, 1)), optimizer, scheduler)

@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from .. import figures
 from ..activity import clear, show
 from ..analysis.metrics import read_figures
 from ..callbacks.loggers import closing, log_result, seen_by
@@ -28,14 +29,15 @@ from ..ranks.joining import crew, leading
 from ..ranks.place import is_follower
 from ..resuming.starting_point import last_whole
 from ..runs.folder import RunFolder
-from ..settings.rates import from_scratch
+from ..settings.rates import AUTO, from_scratch
 from ..tables import duration
-from .assemble import Parts, assemble
+from .assemble import Parts, assemble, to_dict
 from .classifier import ImageClassifier
 from .classifier_cost import classifier_cost
 from .free_memory import free_memory
 from .hardware import describe_hardware
 from .head_first import fit_head
+from .learning_rate import find_rate
 from .lifecycle import on_record
 from .out_of_memory import memory_advice
 from .pictures import draw_pictures
@@ -220,12 +222,34 @@ def _fit(parts: Parts, module: ImageClassifier, by: float = inf) -> float:
     if parts.caches_features and not parts.data.features:
         keep_features(parts, by)
     try:
+        if parts.checkpoint is None and parts.cfg.optimizer.lr == AUTO and not parts.cfg.trainer.fast_dev_run:
+            settle_rate(parts)
         with patience(parts):
             # Left to itself Lightning loads a path of ours with pickle, which runs what code a file may hold.
             parts.trainer.fit(module, datamodule=parts.data, ckpt_path=parts.checkpoint, weights_only=True)
     except (MisconfigurationException, ValueError) as error:  # settings that only the loop can tell don't fit
         raise RunError(f"the Trainer can't go on: {first_line(error)}") from error
     return parts.history.seconds_before + time.perf_counter() - start
+
+
+def settle_rate(parts: Parts) -> None:
+    """Find what `optimizer.lr=auto` means here; say it, record it and draw it. All processes take the first one's."""
+    usual = parts.module.hparams["optimizer"]["lr"]
+
+    def find() -> float:
+        show("finding the learning rate")
+        curve = find_rate(parts.module, parts.data, parts.trainer, to_dict(parts.cfg)["trainer"])
+        rate = curve.found or float(usual)
+        if curve.found is None:
+            log.warning("optimizer.lr=auto: the loss hardly falls at any rate: the usual one, %g, is taken", usual)
+        else:
+            log.info("learning rate %g, where the loss falls most steeply as it rises; the usual is %g", rate, usual)
+        parts.folder.note_learning_rate(rate)
+        if len(curve.rates) > 1:
+            figures.save(figures.rate_curve(curve.rates, curve.losses, curve.found, usual), parts.folder.rate_picture)
+        return rate
+
+    parts.module.hparams["optimizer"]["lr"] = crew().share("learning_rate", find)
 
 
 def patience(parts: Parts) -> AbstractContextManager[None]:
@@ -344,7 +368,8 @@ def _write(parts: Parts, metrics: dict[str, float]) -> None:
     if parts.cfg.cost:
         _write_cost(parts)
     show("writing")
-    settings = cast(DictConfig, OmegaConf.merge(parts.cfg, {"data": {"batch_size": data.batch_size}}))
+    found = {"data": {"batch_size": data.batch_size}, "optimizer": {"lr": parts.module.hparams["optimizer"]["lr"]}}
+    settings = cast(DictConfig, OmegaConf.merge(parts.cfg, found))
     log_result(trainer, settings, folder.overrides() or (), metrics, parts.module.task, int(metrics["best_epoch"]))
 
 

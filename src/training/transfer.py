@@ -20,6 +20,7 @@ from ..networks.pretrained import imagenet_weights, stem_of
 from ..networks.saved import load_saved
 from ..networks.weights_file import read_weights
 from ..runs.folder import ADOPTED, RunFolder
+from ..settings.check import problem
 from .classifier import ImageClassifier
 
 
@@ -65,6 +66,15 @@ def as_begun(model: Mapping[str, Any], checkpoint: Path | None) -> dict[str, Any
         begun = load_saved(checkpoint).get("hyper_parameters") or {}
         settings["shortcut_padding"] = dict(begun.get("architecture") or {}).get("shortcut_padding", "behind")
     return settings
+
+
+def rate_in(checkpoint: Path) -> float:
+    """Return the learning rate that a run with `optimizer.lr=auto` has found before it wrote this checkpoint."""
+    settings = load_saved(checkpoint).get("hyper_parameters") or {}
+    rate = dict(settings.get("optimizer") or {}).get("lr")
+    if not isinstance(rate, float) or problem("optimizer.lr", rate) is not None:
+        raise InputError(f"{checkpoint} lacks the rate that optimizer.lr=auto has found: train anew with a number")
+    return rate
 
 
 def features_stay_the_same(

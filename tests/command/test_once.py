@@ -58,20 +58,6 @@ def test_a_sweep_composes_its_own_and_each_runs(count: Counter[str], tmp_path: P
     assert count == {"composed": 4, "checked": 3}
 
 
-def test_what_a_sweeper_finds_one_by_one_is_composed_and_checked_there(count: Counter[str], tmp_path: Path) -> None:
-    search = ("+search=lr", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "sweep=o")
-    assert run_here("-m", *QUICK, *search, cwd=tmp_path).returncode == 0
-    assert count == {"composed": 3, "checked": 3}
-
-
-def test_a_run_that_a_sweeper_finds_is_refused_alone(tmp_path: Path) -> None:
-    search = ("+search=lr", "hydra/sweeper=optuna", "model.width=0,4,5", "hydra.sweeper.n_trials=4", "sweep=o")
-    result = run_here("-m", *QUICK, *search, cwd=tmp_path)
-    assert result.returncode == 1, result.stderr
-    statuses = {RunFolder(path).status for path in (tmp_path / "outputs" / "sweeps" / "o").glob("[0-9]*")}
-    assert statuses == {"finished", "refused"}
-
-
 def test_a_process_of_a_launcher_gets_what_was_checked(count: Counter[str]) -> None:
     with composing.composing("train") as composer:
         cfg = composer.compose(["seed=1,2"], multirun=True)

@@ -14,7 +14,6 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from src.command.resume import NAMES_ONLY, check_same
@@ -25,7 +24,6 @@ from src.runs.folder import RunFolder
 from src.runs.reserved import reserved
 from src.train import train
 from tests.support.command_line import run_here
-from tests.support.composed import compose_overrides
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("model=simple_cnn", "trainer=cpu", "logger=none", "cost=false", "baseline=false")
@@ -304,27 +302,6 @@ def test_several_runs_at_once(tmp_path: Path) -> None:
     best = r"best so far run [13], val/accuracy 0\.\d{3}"
     assert re.search(rf"run 4 of 4, optimizer.lr=0.03; about \d.* left; {best}\n", result.stdout)
     assert "Up to 2 runs were trained at once" in (runs / "report" / "report.md").read_text()
-
-
-def test_a_search_optimises_the_best_checkpoint(tmp_path: Path) -> None:
-    """The lowest loss as well as the highest accuracy, and without a look at the test set."""
-    search = ("+search=lr", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2")
-    arguments = (*SHORT, *search, "monitor=val/loss", "mode=min", "test=false", "sweep=o")
-    result = sweep(*arguments, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "\nthe search chose run " in result.stdout
-    assert "\nno report: " in result.stdout
-    assert result.stdout.count("(test=false leaves them out)") == 1
-    runs = tmp_path / "outputs" / "sweeps" / "o"
-    best = yaml.safe_load((runs / "optimization_results.yaml").read_text())["best_value"]
-    metrics = [RunFolder(of(runs, number)).metrics() for number in (0, 1)]
-    assert all(re.fullmatch(r"[01]_lr=[\d.e-]+_weight_decay=[\d.e-]+", path.name) for path in runs.glob("[01]*"))
-    assert best == min(one["val/loss"] for one in metrics)
-    assert not [key for one in metrics for key in one if key.startswith("test/")]
-    assert compose_overrides("train", search).hydra.sweeper.direction == "maximize"
-    again = sweep(*arguments, cwd=tmp_path)
-    assert again.returncode == 2
-    assert "holds a sweep already" in again.stderr
 
 
 def test_runs_made_from_python_can_be_compared(config: Config, tmp_path: Path) -> None:

@@ -146,10 +146,10 @@ def conf_keys(verb: str) -> set[str]:
     """All settings of a verb, whatever options are chosen."""
     cfg = compose_overrides(verb, [])
     found = set(keys(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])))
-    groups = {"model", "data", "trainer", "optimizer", "scheduler", *LISTS}
+    groups = {"model", "data", "trainer", "optimizer", "scheduler", "space", *LISTS}
     for group in set(cfg.hydra.runtime.choices) & groups:
         for file in (CONF / group).glob("*.yaml"):
-            found |= {f"{group}.{key}" for key in keys(OmegaConf.load(file))}
+            found |= {group, *(f"{group}.{key}" for key in keys(OmegaConf.load(file)))}
     if verb == "train":
         found |= {f"study.{name}" for name in STUDY}
     return {key for key in found if not key.endswith(("._target_", ".defaults"))}

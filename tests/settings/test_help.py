@@ -33,7 +33,7 @@ def test_a_setting_has_its_value_its_meaning_and_its_range() -> None:
     assert found["data.batch_size=128"].startswith("images of a training step in each process; auto: as many as fit")
     assert found["data.batch_size=128"].endswith("(a whole number between 2 and 65536, or auto)")
     assert found["data.augment.shift=2"].endswith("(a whole number between 0 and 1024)")
-    assert found["optimizer.lr=$${usual_rate:0.05}"].endswith("(a number strictly between 0 and 1000)")
+    assert found["optimizer.lr=$${usual_rate:0.05}"].endswith("(a number strictly between 0 and 1000, or auto)")
     assert found["monitor=$${usual_monitor:}"].endswith("or train/f1_micro)")
     assert "model.num_classes=$${data.num_classes}" in found  # Hydra's template makes one $ of two
 
@@ -69,7 +69,7 @@ def test_the_tables_name_every_setting_with_its_default() -> None:
     text = tables()
     assert [row.key for row in rows(Train) if f"| `{row.key}` |" not in text] == []
     usual = "`${usual_rate:1e-3}` (adamw), `${usual_rate:0.05}` (sgd)"
-    assert f"| `optimizer.lr` | a number strictly between 0 and 1000 | {usual} |" in text
+    assert f"| `optimizer.lr` | a number strictly between 0 and 1000, or auto | {usual} |" in text
     assert "| `data.num_workers` | a whole number between 0 and 256, or auto | `auto` |" in text
     assert "| `checkpoint` | a run folder or a checkpoint file | none |" in text
 

@@ -1,18 +1,16 @@
 """The table of what a configuration may name says what the classes take."""
 
 import inspect
-import warnings
 
 from hydra.utils import get_class
 
-from src.settings.nameable import CALLBACKS, LOGGERS, SAMPLERS, SWEEPERS
+from src.settings.nameable import CALLBACKS, LOGGERS, SWEEPERS
 
 
 def test_the_list_of_what_may_be_named_is_true() -> None:
     """Every class exists and takes what its row says, and what README and our own files name is in the list."""
-    for target, row in {**CALLBACKS, **LOGGERS, **SWEEPERS, **SAMPLERS}.items():
-        with warnings.catch_warnings(action="ignore"):  # Optuna's own
-            kind = get_class(target)
+    for target, row in {**CALLBACKS, **LOGGERS, **SWEEPERS}.items():
+        kind = get_class(target)
         parameters = inspect.signature(kind.__init__).parameters
         open_ended = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
         unknown = (row.takes | row.by_hand) - {"_target_", *parameters}

@@ -87,4 +87,4 @@ def test_a_plus_adds_nothing_that_another_tool_reads(typed: str) -> None:
 
 
 def test_a_plus_may_add_what_is_ours() -> None:
-    refuse_added("train", ["+callbacks.timer={_target_: x}", "+trainer.max_steps=5", "+note=first", "+search=lr"])
+    refuse_added("train", ["+callbacks.timer={_target_: x}", "+trainer.max_steps=5", "+note=first"])

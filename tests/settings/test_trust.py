@@ -73,7 +73,8 @@ LAUGHS = [f"a0: &a0 {LISTS}", *(f"a{n}: &a{n} {LISTS.replace('1', f'*a{n - 1}')}
 
 DOUBLED = ["a0: xxxxxxxxxx", *(f"a{n}: ${{a{n - 1}}}${{a{n - 1}}}" for n in range(1, 30))]
 
-OPTUNA = "defaults: [override /hydra/sweeper: optuna]\nhydra: {mode: MULTIRUN, sweeper: {study_name: x, n_trials: 1, "
+OPTUNA = "defaults: [override /hydra/sweeper: optuna]\nhydra: {mode: MULTIRUN, sweeper: {n_trials: 1}}"
+SWEEPER = "hydra: {mode: MULTIRUN, sweeper: {"
 JOBLIB = "defaults: [override /hydra/launcher: joblib]\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}, "
 SWEPT_OVER = "hydra: {mode: MULTIRUN, sweeper: {params: "
 TIMER = "callbacks: {x: {_target_: lightning.pytorch.callbacks.Timer, "
@@ -132,17 +133,20 @@ REFUSED = {
     "partial": (TIMER + "duration: {_partial_: true}}}", "without a leading _"),
     "two lines": (TIMER + 'interval: "a\\nb"}}', "in one line"),
     "overrides": ("hydra: {overrides: {task: [+x=1]}}", "hydra.overrides can't be set"),
-    "storage": (OPTUNA + "storage: 'sqlite:///x.db'}}", "storage can't be set"),
-    "search space": (OPTUNA + "custom_search_space: planted.f}}", "custom_search_space can't be set"),
-    "sampler": (OPTUNA + "sampler: {_target_: optuna.samplers.PartialFixedSampler}}}", "not allowed"),
-    "code of a sampler": (OPTUNA + "params: {+hydra.sweeper.sampler.gamma._target_: os.system}}}", ""),
+    "Optuna's sweeper": (OPTUNA, "optuna is a search of its own now: python -m src.search space=lr"),
+    "storage": (SWEEPER + "storage: 'sqlite:///x.db'}}", "evil"),
+    "sampler": (SWEEPER + "sampler: {_target_: optuna.samplers.PartialFixedSampler}}}", ""),
+    "code of a sampler": (SWEEPER + "params: {+hydra.sweeper.sampler.gamma._target_: os.system}}}", ""),
     "params": ("hydra: {mode: MULTIRUN, sweeper: {params: {+callbacks.x._target_: os.system}}}", "not allowed"),
     "params of a group": ("hydra: {mode: MULTIRUN, sweeper: {params: {+hydra: '{sweep: {subdir: x}},{}'}}}", ""),
     "joblib's expression": (JOBLIB + "launcher: {pre_dispatch: '__import__(1)'}}", "pre_dispatch can't be set"),
     "joblib's folder": (JOBLIB + "launcher: {temp_folder: /x}}", "temp_folder can't be set"),
     "a mode": ("hydra: {mode: '${hydra.output_subdir}'}", "hydra.mode"),
     "a launcher from elsewhere": ("p: {_target_: os.system}\nhydra: {launcher: '${p}'}", ""),
-    "code in a list": (OPTUNA + "direction: [{_target_: shutil.copy, src: a, dst: b}]}}", "sweeper.direction=["),
+    "code in a list": (
+        SWEEPER + "max_batch_size: [{_target_: shutil.copy, src: a, dst: b}]}}",
+        "evil",
+    ),
     "a handler behind a name with dots": (
         "hydra: {job_logging: {handlers: {file: {class: logging.FileHandler, filename: x}, "
         "file.class: '${package:logs.LogFile}', "
@@ -155,13 +159,7 @@ REFUSED = {
     "a product": (SWEPT_OVER + "{seed: 'range(0,99)', data.batch_size: 'range(2,99)'}}}", "more than 1,000 runs"),
     "brackets": (SWEPT_OVER + f"{{seed: '{'[' * 300}{']' * 300}'}}}}}}", ""),
     "a long list": (SWEPT_OVER + f"{{seed: '{','.join(map(str, range(9999)))}'}}}}}}", "characters"),
-    "a grid": (
-        "defaults: [{override /hydra/sweeper: optuna}, {override /hydra/sweeper/sampler: grid}]\n"
-        + SWEPT_OVER
-        + "{seed: 'range(0,99999)'}}}",
-        "more than 1,000 runs",
-    ),
-    "jobs at once": (OPTUNA + "n_jobs: 1000000000}}", "take at most 256"),
+    "jobs at once": (JOBLIB + "launcher: {n_jobs: 1000000000}}", "take at most 256"),
     "itself twice": ("defaults: [evil@a, evil@b]", ""),
     "all settings": ("a: '${settings:}'", "${settings:…}"),
     "many references": (f"a: '{'${seed}' * 1000}'", "references in a text of 7,000"),

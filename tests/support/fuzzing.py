@@ -139,7 +139,7 @@ values = st.recursive(
     max_leaves=8,
 )
 choices = st.sampled_from(
-    ("override /hydra/sweeper: optuna", "override /model: resnet18", "override /logger: none",
+    ("override /hydra/launcher: joblib", "override /model: resnet18", "override /logger: none",
      "override /callbacks: none", "/../outside", "//OUTSIDE/outside", "override /hydra/job_logging: default",
      "/data: null", "override /data: mnist",
      "override /scheduler: ${oc.env:HOME}")

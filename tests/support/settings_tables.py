@@ -16,6 +16,7 @@ from src.settings.schema.verbs import VERBS
 README = CONF / "README.md"
 MARKED = re.compile(r"(?<=<!-- begin: python -m tests\.support\.settings_tables -->\n).*(?=<!-- end -->)", re.DOTALL)
 GROUPS = {name: group for name, kind in kinds(Train).items() if (group := group_of(kind)) is kind}
+SPACE = CONF / "space" / "lr.yaml"
 FEW = 3
 """A setting with more defaults than this gets no list of them: its group's files say which."""
 
@@ -27,7 +28,8 @@ def tables() -> str:
         parts.append(section(f"`{name}`", rows(group, f"{name}."), options(name)))
     for verb in VERBS:
         if verb != "train":
-            parts.append(section(f"`src.{verb}`", own_rows(verb), [read(CONF / f"{verb}.yaml")]))
+            contents = [read(CONF / f"{verb}.yaml"), *({"space": read(SPACE)} for _ in range(verb == "search"))]
+            parts.append(section(f"`src.{verb}`", own_rows(verb), contents))
     return "\n".join(parts)
 
 

@@ -153,8 +153,9 @@ class Optimizer(Settings):
     """What makes steps from gradients. There is no weight decay on norms and biases."""
 
     name: str = setting("the optimizer, which optimizer=NAME sets")
-    lr: Annotated[float, Interval(gt=0, lt=1000)] = setting(
-        "learning rate, at its highest; unless typed, a tenth of that from scratch where pretrained weights are trained"
+    lr: Annotated[float, Interval(gt=0, lt=1000)] | Literal["auto"] = setting(
+        "learning rate, at its highest; unless typed, a tenth of that from scratch where pretrained weights are "
+        "trained; auto: found before the training"
     )
     momentum: Annotated[float, Interval(ge=0, le=0.9999)] = setting("of sgd: share of the last step that is kept")
     nesterov: bool = setting("of sgd: Nesterov's momentum")

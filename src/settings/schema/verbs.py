@@ -8,8 +8,8 @@ from pydantic import model_validator
 
 from ...errors import InputError
 from .data import Data, Root
-from .kinds import BatchSize, Count, FolderOrNull, Layer, Names, Part, Seed, Settings, Takes, Workers, setting
-from .training import Freeze, Head, LabelSmoothing, MemoryFormat, Model, Optimizer, Train, Trainer, Weights
+from .kinds import BatchSize, Count, FolderOrNull, Layer, Names, OneOf, Part, Seed, Settings, Takes, Workers, setting
+from .training import Freeze, Head, LabelSmoothing, MemoryFormat, Model, Optimizer, Text, Train, Trainer, Weights
 
 Checkpoints = Annotated[
     str, Names("checkpoint=RUN or checkpoint=FILE"), Takes("a run folder or a checkpoint file, or several as [A,B,…]")
@@ -303,6 +303,49 @@ class App(Settings):
     data: Elsewhere = setting("where the run's data set lies")
 
 
+class Span(Settings):
+    """From where to where a setting is tried."""
+
+    low: Annotated[float, Interval(ge=0, le=1000)] = setting("the lowest value; of lr a multiple of the usual rate")
+    high: Annotated[float, Interval(ge=0, le=1000)] = setting("the highest value")
+    log: bool = setting("as many values between 0.01 and 0.1 as between 0.1 and 1; low must then be above 0")
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if {"low", "high", "log"} <= self.model_fields_set:
+            if self.low >= self.high:
+                raise InputError(f"a range from low={self.low:g} to high={self.high:g} is empty: take a larger high")
+            if self.log and self.low <= 0:
+                raise InputError(f"a range with log=true can't begin at low={self.low:g}: take a small number")
+        return self
+
+
+SPAN = Takes("{low: a number, high: a number, log: true or false}, or null")
+
+
+class Space(Settings):
+    """Continuous settings around one network, which `space=NAME` sets."""
+
+    name: Text = setting("the space, which space=NAME sets")
+    optimizer: Annotated[str, OneOf("sgd", "adamw")] = setting("the optimizer of all trials")
+    trials: Annotated[int, Interval(ge=2, le=1000)] = setting("trainings; more where their time allows")
+    lr: Annotated[Span | None, SPAN] = setting("learning rate, as a multiple of the usual one; null: the usual one")
+    weight_decay: Annotated[Span | None, SPAN] = setting("weight decay; null: the usual one")
+    mixup: Annotated[Span | None, SPAN] = setting("how much images are mixed; null: as ever, not at all")
+    label_smoothing: Annotated[Span | None, SPAN] = setting("label smoothing; null: as ever, none")
+
+    @model_validator(mode="after")
+    def _varies(self) -> Self:
+        names = {"lr", "weight_decay", "mixup", "label_smoothing"}
+        if names <= self.model_fields_set and all(getattr(self, name) is None for name in names):
+            raise InputError("space has no range: leave one of lr, weight_decay, mixup and label_smoothing in")
+        for name, most in (("weight_decay", 100), ("mixup", 100), ("label_smoothing", 0.99)):
+            span = getattr(self, name, None)
+            if span is not None and span.high > most:
+                raise InputError(f"space.{name}.high={span.high:g} is not possible: take at most {most:g}")
+        return self
+
+
 class Search(Settings):
     """`python -m src.search`."""
 
@@ -320,7 +363,10 @@ class Search(Settings):
     )
     steps: Annotated[int, Interval(ge=1, le=10_000_000)] | None = setting(
         "instead of minutes: optimizer steps of each candidate in the first round, three times as many in each one "
-        "after it; then the same seed has the same answer"
+        "after it; with space the steps of each trial; then the same seed has the same answer"
+    )
+    space: Annotated[Space | None, Takes("lr, or null")] = setting(
+        "instead of networks try settings around one: learning rate, weight decay, mixup, label smoothing"
     )
     seed: Seed = setting("of everything random: division, order, augmentation, weights")
     resume: FolderOrNull = setting(

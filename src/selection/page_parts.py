@@ -1,0 +1,52 @@
+"""What the pages of all searches have."""
+
+from ..command.next_steps import how_to_start
+from ..reporting.document import Section
+from ..reporting.facts import made_by
+from .race import Race
+
+
+def title_of(race: Race) -> str:
+    return f"Search on {race.record.content['data']['name']} · {race.record.folder.resolve().name}"
+
+
+def budget_of(race: Race, each: str) -> str:
+    """Return the minutes, or the steps of `each` round or trial."""
+    content = race.record.content
+    return f"{content['minutes']:g} minutes" if content["minutes"] is not None else f"{content['steps']} steps a {each}"
+
+
+def facts_of(race: Race, budget: str) -> list[tuple[str, str]]:
+    content, sizes = race.record.content, race.record.content["data"]["images"]
+    return [
+        ("Search", race.record.shown),
+        ("Budget", budget),
+        ("Images", f"{sizes['train']:,} train, {sizes['val']:,} validation, {sizes['test']:,} test"),
+        *made_by([content | {"start": ""}]),
+    ]
+
+
+def how_sure(race: Race) -> Section:
+    """Return what the answer rests on."""
+    said = (
+        "The test images were set apart before anything was trained, and looked at once, when the pick was made. "
+        "Intervals are about other images of the same kind; another seed may rank close candidates otherwise."
+        if race.record.content["look"].get("test")
+        else "There were no test images: what is said of the pick comes from the images that chose it."
+    )
+    return Section("How sure this is", [said])
+
+
+def how_to_use(race: Race, *more: str) -> Section:
+    """Return what to do with the pick; `more` commands come last."""
+    folder = race.record.shown
+    return Section(
+        "Use it",
+        commands=[
+            f"{how_to_start('predict')} checkpoint={folder} images=PHOTOS",
+            f"{how_to_start('explain')} checkpoint={folder}",
+            f"{how_to_start('evaluate')} checkpoint={folder} calibrate=true",
+            f"{how_to_start('export')} checkpoint={folder}",
+            *more,
+        ],
+    )
