@@ -212,9 +212,7 @@ def asked(output: Path, name: str, images: int, epochs: int) -> dict[str, object
         "accuracy": round(record["accuracy"], 3),
         "found": ", ".join(one["kind"] for one in record["found"]),
         "said": record["verdict"],
-        "remedy": ""
-        if not record.get("remedy")
-        else f"{record['remedy']['before']:.3f} → {record['remedy']['after']:.3f}",
+        "remedy": f"{remedy['before']:.3f} → {remedy['after']:.3f}" if remedy else "",
     }
 
 
@@ -239,9 +237,8 @@ def main() -> None:
     table = pd.DataFrame(rows)
     table.to_csv(chosen.output / "shortcuts.csv", index=False)
     planted, clean = table[table["planted"]], table[~table["planted"]]
-    print(
-        f"found {(planted['found'] != '').sum()} of {len(planted)}; false alarms {(clean['found'] != '').sum()} of {len(clean)}"
-    )
+    told = [(some["found"] != "").sum() for some in (planted, clean)]
+    print(f"found {told[0]} of {len(planted)}; false alarms {told[1]} of {len(clean)}")
 
 
 if __name__ == "__main__":
