@@ -31,12 +31,18 @@ def findings(
     asked: Asked, effects: Effects, by_file: Leak | None, by_look: Leak | None, pattern: Repeat | None, seed: int
 ) -> list[Found]:
     """Return the shortcuts, the surest first within each kind; a place is named once, by the test that says most."""
+    if not _knows(asked):
+        return [*_file(by_file)]
     everywhere = _everywhere(asked, effects, by_look)
     places = [] if everywhere else [*_places(asked, effects, seed)]
     looks = [one for what in ("tint", "sharpness") for one in _followed(effects, what)]
     if any(one.share >= framed.share for one in looks for framed in places if framed.kind == "frame"):
         places = []  # a part of what the whole image has
     return [*everywhere, *places, *looks, *_pattern(pattern, asked), *_file(by_file)]
+
+
+def _knows(asked: Asked) -> bool:
+    return wilson(asked.accuracy, len(asked.classes))[0] > asked.guessing
 
 
 def _places(asked: Asked, effects: Effects, seed: int) -> Iterator[Found]:
@@ -125,14 +131,15 @@ def _percent(share: float, interval: tuple[float, float]) -> str:
 
 def verdict_of(found: Sequence[Found], asked: Asked, effects: Effects) -> str:
     n = len(asked.classes)
-    if wilson(asked.accuracy, n)[0] <= asked.guessing:
-        return f"Nothing to look for: {asked.accuracy:.3f} of {n} images right is no more than guessing."
     if found:
         return f"Shortcut found: {'. Also: '.join(one.said for one in found)}."
+    if not _knows(asked):
+        return f"Nothing to look for: {asked.accuracy:.3f} of {n} images right is no more than guessing."
     most = strongest(effects.covered[GRID, "grey"], whole=asked.known)
     return (
         f"No shortcut found in {n} images: no place outside the middle carries more than {max(0.0, most.share):.0%} of "
-        f"what the network knows beyond guessing (from {SHARE:.0%} it would be one), no piece alone is enough."
+        f"what the network knows beyond guessing (from {SHARE:.0%} it would be one), no piece alone is enough; pieces of "
+        f"the edge, repeated, give {background(asked, effects)['edge_alone']:.3f}, guessing {asked.guessing:.3f}."
     )
 
 
