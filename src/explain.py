@@ -44,6 +44,14 @@ def explain(cfg: "DictConfig") -> dict[str, Any]:
         }
         write_record(folder, "explain", record)
     log.info("explanation  %s", RunFolder(output).shown)
+    if (
+        trained.run is not None
+        and (cfg.shortcuts or cfg.faithfulness)
+        and output.parent == trained.run.path / "explain"
+    ):
+        from .train import write_page
+
+        write_page(trained.run)
     say_next("explain", leave_out=["faithfulness"] if cfg.faithfulness else [], **next_of(trained))
     return record
 

@@ -62,6 +62,8 @@ def _explain_classes(cfg: DictConfig, trained: Trained, folder: Path) -> dict[st
 
 
 def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
+    if cfg.shortcuts:
+        return _find_shortcuts(cfg, trained, folder)
     shuffled = _shuffled(cfg, trained) if cfg.faithfulness else None  # first: it may be wrong
     if shuffled is not None:
         both = (RunFolder(one.path).shown for one in (trained, shuffled))
@@ -102,6 +104,18 @@ def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str
             )
     _say(record, cfg.misclassified)
     return record | {"explained": image_maps.describe(explained, trained.class_names)}
+
+
+def _find_shortcuts(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
+    from .shortcuts import UNLESS_TOLD, find_shortcuts
+
+    pictures = _open(cfg, trained, "test")
+    chosen = pictures.some(cfg.max_images or UNLESS_TOLD, cfg.seed)
+    found = find_shortcuts(
+        trained, pictures, chosen, folder,
+        method=cfg.method, layer=cfg.layer, batch_size=cfg.batch_size, seed=cfg.seed, data_root=cfg.data.root,
+    )  # fmt: skip
+    return {"images": _where(cfg, "test"), "count": len(chosen), "of": len(pictures), "shortcuts": found}
 
 
 JOBS: dict[Kind, Callable[[DictConfig, Trained, Path], dict[str, Any]]] = {

@@ -75,7 +75,7 @@ def check_labels_request(cfg: DictConfig) -> None:
     if kind_of(cfg) != "map":
         maps = ", ".join(name for name, method in METHODS.items() if method.kind == "map")
         raise InputError(f"method={cfg.method} is for one class an image; of several labels take one of {maps}")
-    for name in ("faithfulness", "misclassified"):
+    for name in ("faithfulness", "misclassified", "shortcuts"):
         if cfg[name]:
             raise InputError(f"{name}=true is for one class an image, and these are several labels: leave it out")
 

@@ -10,6 +10,8 @@ from ..settings.check import nearest
 from ..settings.composing import CONF
 
 OF_AN_IMAGE: tuple[Kind, ...] = ("map", "pixels")
+FEWEST, MOST = 40, 500
+"""Images in which shortcuts are looked for: fewer tell nothing of a place, more take long."""
 FOR: dict[str, tuple[Kind, ...]] = {
     "layer": (*OF_AN_IMAGE, "channels"),
     "images": (*OF_AN_IMAGE, "channels"),
@@ -18,6 +20,7 @@ FOR: dict[str, tuple[Kind, ...]] = {
     "misclassified": ("map",),
     "faithfulness": ("map",),
     "shuffled": ("map",),
+    "shortcuts": ("map",),
     "channels": ("channels", "pixels"),
     "per_class": ("class_image",),
     "steps": ("class_image",),
@@ -54,5 +57,13 @@ def check_request(cfg: DictConfig) -> None:
         raise InputError("target=all is for method=class_image: take predicted, true or the name of a class")
     if cfg.misclassified and cfg.faithfulness:
         raise InputError("misclassified=true and faithfulness=true don't go together: leave one out")
+    if cfg.shortcuts:
+        for key in ("faithfulness", "misclassified"):
+            if cfg[key]:
+                raise InputError(f"shortcuts=true and {key}=true don't go together: leave one out")
+        if target_of(cfg) != "predicted":
+            raise InputError("shortcuts=true looks at what is predicted: leave target out")
+        if cfg.max_images is not None and not FEWEST <= cfg.max_images <= MOST:
+            raise InputError(f"max_images={cfg.max_images} with shortcuts=true: take {FEWEST} to {MOST}")
     if cfg.misclassified and target_of(cfg) != "predicted":
         raise InputError("misclassified=true shows the predicted and the true class: leave target out")

@@ -20,6 +20,7 @@ from ..analysis.maps import Agreement, agreements
 from ..analysis.perturbation import EXPLANATIONS, centre_blob
 from ..analysis.sanity import ANOTHER, BLOB, SHUFFLED, sanity_verdict
 from ..analysis.sanity import MEANINGS as OF_SANITY
+from ..analysis.shortcuts import common_peaks, fixed_peaks
 from ..attribution.cam import Attribution, class_activation_maps
 from ..attribution.methods import METHODS
 from ..attribution.sanity import explained, randomised_from_the_top
@@ -72,6 +73,9 @@ def measure(
         told["shuffled_labels"] = _describe(shuffled)
     log.info("\n%s\n\n%s\n", as_text(_table(found)), _meanings({TITLES[name]: MEANINGS[name] for name in MEASURES}))
     log.info("%s\n\n%s\n", as_text(_sanity_table(checked)), _meanings(OF_SANITY))
+    if place := fixed_peaks(common_peaks(maps.maps, maps.targets), trained.class_names):
+        told["fixed_place"] = place
+        verdicts.append(place)
     log.info("%s\n", "\n".join(verdicts))
     return told
 

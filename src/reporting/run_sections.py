@@ -17,6 +17,7 @@ from .document import Picture, Section, Table
 from .finished import Run
 from .groups import Group
 from .measured_maps import faithfulness_section
+from .measured_shortcuts import shortcuts_section
 
 PAIRS, WORST = 10, 20
 """Rows of the tables of confused pairs and of classes."""
@@ -41,6 +42,7 @@ def describe_run(
         Section("Its surest mistakes", [_mistakes_said(run)], pictures=_pictures(run, MISTAKES)),
         Section("Where it looks", pictures=_maps(run)),
         *faithfulness_section([Group(run.config["model"]["name"], {}, [run])]),
+        *shortcuts_section([Group(run.config["model"]["name"], {}, [run])], pictured=True),
         Section("What it costs", tables=[_costs(run)]),
         Section("How to use it", commands=_commands(run)),
     ]

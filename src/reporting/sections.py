@@ -20,6 +20,7 @@ from .document import Picture, Section, Table
 from .finished import Replicate
 from .groups import Group, TestSet
 from .measured_maps import faithfulness_section
+from .measured_shortcuts import shortcuts_section
 from .single_runs import single_runs
 from .tasks import parts_of
 
@@ -43,6 +44,7 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
         _disagreements(result, draw),
         *_gradcams(result, draw),
         *faithfulness_section(groups),
+        *shortcuts_section(groups),
     ]
     first, *others = sections
     return [first, *(replace(section, title=f"{section.title} · {name}") if name else section for section in others)]

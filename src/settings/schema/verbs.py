@@ -135,6 +135,9 @@ class Explain(Settings):
     shuffled: Annotated[Any, Takes("a run, train, or null")] = setting(
         "of faithfulness: a run of this network on shuffled labels; train: make one; null: do without"
     )
+    shortcuts: bool = setting(
+        "look for shortcuts: change all images in the same ways, such as each cell of a grid, and tell what it does"
+    )
     channels: Annotated[int, Interval(ge=1, le=100_000)] | None = setting(
         "of deconvnet and guided_backprop: how many of the layer's channels; null: the class's logit instead"
     )
