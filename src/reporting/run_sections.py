@@ -189,8 +189,8 @@ CURVES = (
 RATES = (
     (
         "learning_rate",
-        "How the learning rate was found: the loss of a copy of the network while the rate rises at each step; where "
-        "it falls most steeply is the rate that was taken",
+        "How the learning rate was found: the loss of a copy of the network while the rate rises at each step; the "
+        "rate that was taken is the largest at which it still falls nearly as steeply as anywhere",
     ),
 )
 CONFUSION = (

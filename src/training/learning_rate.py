@@ -33,6 +33,12 @@ LOWEST, HIGHEST = 1e-3, 1e2
 SKIPPED = 10
 """First steps, whose running mean is of too few losses: those that Lightning's `suggestion` leaves out, too."""
 
+HALF = 5
+"""A fall is measured over twice as many steps, half a decade of rates."""
+
+NEARLY = 0.8
+"""Share of the steepest fall."""
+
 LEAST_FALL = 0.02
 """A loss that falls by a smaller share says nothing."""
 
@@ -113,19 +119,22 @@ def find_rate(
 
 
 def pick(rates: Sequence[float], losses: Sequence[float]) -> float | None:
-    """Return the rate at which the loss falls most for a factor of the rate, before it is lowest; None if it doesn't.
+    """Return the largest rate at which the loss falls nearly as steeply as anywhere before it is lowest; None if none.
 
-    The rate has three digits, so that it can be typed. Lightning's own `suggestion` looks for the largest fall divided
-    by the rate, and so takes one of the smallest rates, where next to nothing is learned (0.0002 for 0.03).
+    Steep is meant for a factor of the rate. Over a decade or two the loss often falls in a straight line, on which
+    noise alone decides where it is steepest. The rate has three digits, so that it can be typed. Lightning's own
+    `suggestion` looks for the largest fall divided by the rate, and so takes one of the smallest, at which next to
+    nothing is learned (0.0002 for 0.06).
     """
     known = np.asarray(losses)
     known = known[: int(np.argmin(np.isfinite(known))) if not np.isfinite(known).all() else None]
-    lowest = int(known.argmin()) if len(known) else 0
-    known = known[: lowest + 1]
-    if len(known) < 2 or known.max() - known[-1] < LEAST_FALL * known.max():
+    known = known[: int(known.argmin()) + 1] if len(known) else known
+    if len(known) < 3 or known.max() - known[-1] < LEAST_FALL * known.max():
         return None
-    slopes = np.gradient(known, np.log(rates[: len(known)]))
-    return float(f"{rates[int(slopes.argmin())]:.3g}")
+    half = min(HALF, (len(known) - 1) // 2)
+    falls = known[: -2 * half] - known[2 * half :]  # the rates rise by the same factor at each step
+    chosen = half + int(np.flatnonzero(falls >= NEARLY * falls.max())[-1])
+    return float(f"{rates[chosen]:.3g}")
 
 
 def _copy(module: ImageClassifier) -> ImageClassifier:

@@ -243,7 +243,7 @@ def settle_rate(parts: Parts) -> None:
         if curve.found is None:
             log.warning("optimizer.lr=auto: the loss hardly falls at any rate: the usual one, %g, is taken", usual)
         else:
-            log.info("learning rate %g, where the loss falls most steeply as it rises; the usual is %g", rate, usual)
+            log.info("learning rate %g, up to which the loss falls steeply; the usual one is %g", rate, usual)
         parts.folder.note_learning_rate(rate)
         if len(curve.rates) > 1:
             figures.save(figures.rate_curve(curve.rates, curve.losses, curve.found, usual), parts.folder.rate_picture)
