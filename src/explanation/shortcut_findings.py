@@ -138,8 +138,8 @@ def verdict_of(found: Sequence[Found], asked: Asked, effects: Effects) -> str:
     most = strongest(effects.covered[GRID, "grey"], whole=asked.known)
     return (
         f"No shortcut found in {n} images: no place outside the middle carries more than {max(0.0, most.share):.0%} of "
-        f"what the network knows beyond guessing (from {SHARE:.0%} it would be one), no piece alone is enough; pieces of "
-        f"the edge, repeated, give {background(asked, effects)['edge_alone']:.3f}, guessing {asked.guessing:.3f}."
+        f"what the network knows beyond guessing (from {SHARE:.0%} it would be one), no piece alone is enough; pieces "
+        f"of the edge, repeated, give {background(asked, effects)['edge_alone']:.3f}, guessing {asked.guessing:.3f}."
     )
 
 
