@@ -37,8 +37,7 @@ def from_scratch(cfg: Mapping[str, Any]) -> float | None:
     """
     if not is_fine_tuning(cfg):
         return None
-    usual = None
-    for group, option in (("optimizer", cfg["optimizer"]["name"]), ("recipe", cfg.get("recipe"))):
+    for group, option in (("recipe", cfg.get("recipe")), ("optimizer", cfg["optimizer"]["name"])):
         file = CONF / group / f"{option}.yaml"
         if not file.is_file():
             continue
@@ -47,7 +46,9 @@ def from_scratch(cfg: Mapping[str, Any]) -> float | None:
             content = OmegaConf.create({"optimizer": content})
         content = OmegaConf.merge({"optimizer": {"name": cfg["optimizer"]["name"]}}, content, {"weights": None})
         try:
-            usual = OmegaConf.select(content, "optimizer.lr") or usual
+            usual = OmegaConf.select(content, "optimizer.lr")
         except OmegaConfBaseException:  # a file of another day
             continue
-    return usual if usual is not None and abs(usual * FINE_TUNING / cfg["optimizer"]["lr"] - 1) < 1e-6 else None
+        if usual is not None and abs(usual * FINE_TUNING / cfg["optimizer"]["lr"] - 1) < 1e-6:
+            return float(usual)
+    return None
