@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from src.settings.defaults import CONF
+from src.settings.composing import CONF  # which registers what conf refers to
 from src.settings.rates import from_scratch
 
 Config = Callable[..., DictConfig]
