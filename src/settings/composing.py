@@ -93,6 +93,16 @@ OmegaConf.register_new_resolver(
     lambda mirrored, otherwise, *, _root_: mirrored if OmegaConf.select(_root_, "data.augment.flip") else otherwise,
     replace=True,
 )
+# `${with_fast:64,128}`: a setting with recipe=fast, and with any other.
+OmegaConf.register_new_resolver(
+    "with_fast", lambda fast, otherwise, *, _root_: fast if _root_.get("recipe") == "fast" else otherwise, replace=True
+)
+# `${if_small:1.0,0.5}`: a setting for images of up to 64 pixels a side, and for larger ones.
+OmegaConf.register_new_resolver(
+    "if_small",
+    lambda small, large, *, _root_: small if OmegaConf.select(_root_, "data.image_size") <= 64 else large,
+    replace=True,
+)
 # `${package:logs.LogFile}`: a class of ours, whatever name we are installed under.
 OmegaConf.register_new_resolver("package", lambda name: f"{PACKAGE}.{name}", replace=True)
 

@@ -4,7 +4,7 @@ Weights that are good already are lost at the rate that finds them from nothing;
 usually takes (Kornblith et al. 2018, https://arxiv.org/abs/1805.08974, search around it).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -40,29 +40,28 @@ def from_scratch(cfg: Mapping[str, Any]) -> float | None:
     """
     if not is_fine_tuning(cfg) or cfg["optimizer"]["lr"] == AUTO:
         return None
-    usual = _written(cfg)
-    return usual if usual is not None and abs(usual * FINE_TUNING / cfg["optimizer"]["lr"] - 1) < 1e-6 else None
+    rate = cfg["optimizer"]["lr"]
+    return next((usual for usual in _written(cfg, None) if abs(usual * FINE_TUNING / rate - 1) < 1e-6), None)
 
 
 def usual_for(cfg: Mapping[str, Any]) -> float:
     """Return the rate that a run would have if nobody had typed one; 0.01 where no file says."""
-    rate = _written(cfg) or 0.01
-    return float(f"{rate * FINE_TUNING:.6g}") if is_fine_tuning(cfg) else rate
+    return next(_written(cfg, "given" if is_fine_tuning(cfg) else None), 0.01)
 
 
-def _written(cfg: Mapping[str, Any]) -> float | None:
-    """Return the rate from scratch that the files of a run's optimizer and recipe have."""
-    usual = None
-    for group, option in (("optimizer", cfg["optimizer"]["name"]), ("recipe", cfg.get("recipe"))):
+def _written(cfg: Mapping[str, Any], weights: str | None) -> Iterator[float]:
+    """Yield the rates that the files of a run's recipe and of its optimizer have, with or without pretrained weights."""
+    for group, option in (("recipe", cfg.get("recipe")), ("optimizer", cfg["optimizer"]["name"])):
         file = CONF / group / f"{option}.yaml"
         if not file.is_file():
             continue
         content = OmegaConf.load(file)
         if group == "optimizer":
             content = OmegaConf.create({"optimizer": content})
-        content = OmegaConf.merge({"optimizer": {"name": cfg["optimizer"]["name"]}}, content, {"weights": None})
+        content = OmegaConf.merge({"optimizer": {"name": cfg["optimizer"]["name"]}}, content, {"weights": weights})
         try:
-            usual = OmegaConf.select(content, "optimizer.lr") or usual
+            usual = OmegaConf.select(content, "optimizer.lr")
         except OmegaConfBaseException:  # a file of another day
             continue
-    return usual
+        if usual is not None:
+            yield float(usual)

@@ -27,6 +27,7 @@ RESOLVERS = frozenset(
         "hex",
         "hydra",
         "if_mirrored",
+        "if_small",
         "methods",
         "now",
         "package",
@@ -36,6 +37,7 @@ RESOLVERS = frozenset(
         "usual_rate",
         "unless_named",
         "usual_monitor",
+        "with_fast",
     }
 )
 """Ours and Hydra's. OmegaConf's own read the environment, and make settings out of text: `oc.env`, `oc.decode`, …"""

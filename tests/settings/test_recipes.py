@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from src.settings.defaults import CONF
+from src.settings.composing import CONF  # which registers what conf refers to
 from src.settings.rates import from_scratch
 
 Config = Callable[..., DictConfig]
@@ -52,6 +52,18 @@ def test_another_optimizer_gets_its_own_rate(config: Config) -> None:
     assert [config("recipe=fast", f"optimizer={name}").optimizer.lr for name in ("sgd", "adamw")] == [0.1, 2e-3]
 
 
+def test_fast_has_smaller_batches_and_shifts_where_images_are_small(config: Config) -> None:
+    found = [config(*words, "data=cifar10") for words in (("recipe=fast",), ("recipe=strong",), ())]
+    told = [(cfg.data.batch_size, cfg.data.augment.shift, cfg.data.augment.padding) for cfg in found]
+    assert told == [(64, 2, "reflect"), (128, 4, "zeros"), (128, 4, "zeros")]
+    assert config("recipe=fast", "data=cifar10", "data.batch_size=32").data.batch_size == 32
+
+
+def test_fast_begins_small_with_large_images_that_are_learned_from_scratch(config: Config) -> None:
+    sizes = [("data=cifar10",), ("data=tinyimagenet",), ("data=catsdogs",), ("data=catsdogs", "weights=default")]
+    assert [config("recipe=fast", *words).progressive_size for words in sizes] == [1.0, 1.0, 0.5, 1.0]
+
+
 def test_images_that_nobody_may_mirror_are_not_mirrored(config: Config) -> None:
     found = {data: config("recipe=fast", f"data={data}").test_flip for data in ("cifar10", "digits", "mnist")}
     assert found == {"cifar10": True, "digits": False, "mnist": False}
@@ -63,7 +75,8 @@ def test_images_that_nobody_may_mirror_are_not_mirrored(config: Config) -> None:
     [
         ([], 0.005, 0.05),
         (["optimizer=adamw"], 1e-4, 1e-3),
-        (["recipe=fast"], 0.01, 0.1),
+        (["recipe=fast"], 0.005, 0.05),
+        (["recipe=strong", "optimizer=adamw"], 1e-4, 1e-3),
         (["optimizer.lr=0.02"], 0.02, None),
         (["freeze=backbone"], 0.05, None),
         (["freeze=2"], 0.005, 0.05),
