@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from .activity import show
 from .command.main import checked, main
 from .command.next_steps import next_of, say_next
+from .errors import first_line
 from .explanation.request import check_request
+from .runs.contents import UnusableError
 from .runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -49,11 +51,19 @@ def explain(cfg: "DictConfig") -> dict[str, Any]:
         and (cfg.shortcuts or cfg.faithfulness)
         and output.parent == trained.run.path / "explain"
     ):
-        from .train import write_page
-
-        write_page(trained.run)
+        _renew_page(trained.run)
     say_next("explain", leave_out=["faithfulness"] if cfg.faithfulness else [], **next_of(trained))
     return record
+
+
+def _renew_page(run: RunFolder) -> None:
+    """Write the run's page again, with what was measured; where that can't be, the measurement is whole without it."""
+    from .reporting.run_page import write_run_page  # Jinja2, only now
+
+    try:
+        write_run_page(run)
+    except UnusableError as error:
+        log.warning("no report.html: %s", first_line(error))
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def usual_for(cfg: Mapping[str, Any]) -> float:
 
 
 def _written(cfg: Mapping[str, Any], weights: str | None) -> Iterator[float]:
-    """Yield the rates that the files of a run's recipe and of its optimizer have, with or without pretrained weights."""
+    """Yield the rates that a run's recipe and its optimizer have in their files, with pretrained weights or without."""
     for group, option in (("recipe", cfg.get("recipe")), ("optimizer", cfg["optimizer"]["name"])):
         file = CONF / group / f"{option}.yaml"
         if not file.is_file():

@@ -55,7 +55,7 @@ def test_another_optimizer_gets_its_own_rate(config: Config) -> None:
 def test_fast_has_smaller_batches_and_shifts_where_images_are_small(config: Config) -> None:
     found = [config(*words, "data=cifar10") for words in (("recipe=fast",), ("recipe=strong",), ())]
     told = [(cfg.data.batch_size, cfg.data.augment.shift, cfg.data.augment.padding) for cfg in found]
-    assert told == [(64, 2, "reflect"), (128, 4, "zeros"), (128, 4, "zeros")]
+    assert told == [(64, 1, "reflect"), (128, 4, "zeros"), (128, 4, "zeros")]
     assert config("recipe=fast", "data=cifar10", "data.batch_size=32").data.batch_size == 32
 
 
