@@ -122,6 +122,7 @@ WRITERS = {
 SAFE = {
     "data/download.py": "copies into a folder that it has made under a random name",
     "data/in_memory.py": "writes to an open file that `write_cache` gives it",
+    "explanation/shortcuts.py": "writes to a folder that `filled` has made under a random name",
     "explanation/truth.py": "writes to a folder that `filled` has made under a random name",
     "resuming/checkpoint_files.py": "copies to the file that `replacing` gives it",
     "reporting/report.py": "writes to a folder that it has made under a random name",

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from sklearn.datasets import load_digits
 
+import src.settings.composing  # noqa: F401  # registers what conf/ refers to
 from src.data import ImageDataModule
 from src.data.sources import SOURCES
 from src.errors import InputError, RunError
@@ -321,9 +323,13 @@ def test_another_number_of_classes(make_module, folder):
 
 def composed(path):
     """A configuration as Hydra composes it: one with `defaults` is a variation of another."""
+    return OmegaConf.to_container(OmegaConf.create({"data": _merged(path)}), resolve=True)["data"]
+
+
+def _merged(path):
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
     return {
-        key: value for base in config.pop("defaults", []) for key, value in composed(CONF / f"{base}.yaml").items()
+        key: value for base in config.pop("defaults", []) for key, value in _merged(CONF / f"{base}.yaml").items()
     } | config
 
 
