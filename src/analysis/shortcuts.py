@@ -126,9 +126,12 @@ FEWEST = 8
 def common_peaks(maps: NDArray[np.floating], classes: NDArray[np.integer]) -> dict[int, Peaks]:
     """Return the commonest place of the peaks of raw maps (N, h, w) for each of their classes (N,).
 
-    Constant maps have no peak. Classes with fewer than `FEWEST` maps are left out.
+    Constant maps have no peak. Classes with fewer than `FEWEST` maps are left out; maps coarser than 4×4, as of tiny
+    images, tell of no place.
     """
-    found = {}
+    found: dict[int, Peaks] = {}
+    if min(maps.shape[1:]) < GRID:
+        return found
     usable = np.ptp(maps.reshape(len(maps), -1), axis=1) > 0
     for index in np.unique(classes):
         own = maps[(classes == index) & usable]

@@ -60,6 +60,7 @@ def test_peaks_in_one_corner_are_told_and_those_of_few_maps_are_not() -> None:
     assert fixed_peaks({1: peaks[1]}, ["a", "b"]) == ""
     assert not common_peaks(maps[:5], classes[:5])
     assert not common_peaks(np.ones((20, 7, 7)), np.zeros(20, int))
+    assert not common_peaks(np.tile([[1.0, 0.0], [0.0, 0.0]], (20, 1, 1)), np.zeros(20, int))  # too coarse
 
 
 def test_a_file_property_that_goes_with_the_class_leaks() -> None:
