@@ -100,7 +100,7 @@ def change(asked: Asked, ask: Ask, seed: int) -> Effects:
     side = asked.images.shape[-1]
     grids = {number: changes.cells(side, number) for number in GRIDS if side >= 2 * number}
     fills = {"grey": changes.greyed(asked.images), "blur": changes.blurred(asked.images)}
-    total = sum(number * number for number in grids) * len(fills) + 2 * GRID * GRID + 5
+    total = sum(number * number for number in grids) * len(fills) + 2 * GRID * GRID + 8
     with file_progress("Changing all images", total) as advance:
         count = iter(range(1, total + 1))
 
@@ -128,10 +128,19 @@ def change(asked: Asked, ask: Ask, seed: int) -> Effects:
 
         theirs = mine[given]
         by_cell = [follow(changes.put(mine, theirs, cell)) for cell in _each(grid)]
+        alike = np.arange(len(own))
+        for index in np.unique(own):
+            alike[own == index] = np.roll(alike[own == index], 1)
+
+        def beyond_chance(how: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> NDArray[np.float32]:
+            """Leave out what the change itself does: what becomes of answers with an image of the same class."""
+            lost = (answers(how(mine[alike])).argmax(axis=1) != own).astype(np.float32)
+            return np.asarray(follow(how(theirs)) - lost, np.float32)
+
         of_other = {
-            "frame": follow(changes.put(mine, theirs, changes.frame(side))),
-            "tint": follow(changes.tinted(mine, theirs)),
-            "sharpness": follow(changes.sharpened(mine, theirs)),
+            "frame": beyond_chance(lambda others: changes.put(mine, others, changes.frame(side))),
+            "tint": beyond_chance(lambda others: changes.tinted(mine, others)),
+            "sharpness": beyond_chance(lambda others: changes.sharpened(mine, others)),
         }
         pieces = [
             float((answers(changes.repeated(asked.images, cell)).argmax(axis=1) == asked.classes).mean())

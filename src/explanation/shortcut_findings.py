@@ -77,7 +77,7 @@ OF_OTHER = {
 
 def _followed(effects: Effects, what: str) -> Iterator[Found]:
     values = effects.of_other[what]
-    share = float(values.mean()) if len(values) else 0.0
+    share = max(0.0, float(values.mean())) if len(values) else 0.0
     low, high = wilson(share, max(1, len(values)))
     if low >= FOLLOWED:
         said = (
