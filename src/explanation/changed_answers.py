@@ -56,8 +56,8 @@ class Effects:
 
     Attributes:
         covered: By grid and fill (N, n, n): 1 where an answer that was right no longer is, −1 the other way round.
-        followed: (N, 4, 4), whether an answer that was right becomes the class of the image that a cell is taken from;
-            of images that were right alone.
+        followed: (N, 4, 4), 1 where an answer that was right becomes the class of the image that a cell is taken from,
+            −1 where it is lost with a cell of an image of its own class; of images that were right alone.
         of_other: The same (N,) where the image takes from the other one its "frame", the outer sixteenth on each side,
             its "tint", or its "sharpness".
         pieces: (4, 4), the accuracy on images that show one cell alone, repeated.
@@ -91,6 +91,8 @@ def asked_of(trained: Trained, pictures: Pictures, chosen: NDArray[np.int64], ba
             f"{known.sum()}: take images=test, or a folder with a folder for each class"
         )
     images = pictures.take(chosen[known]).numpy()
+    if images.shape[-1] < 2 * GRID:
+        raise InputError(f"shortcuts=true needs images of {2 * GRID} pixels a side or more, not {images.shape[-1]}")
     answers = ask(images).argmax(axis=1)
     return Asked(images, classes[known], answers, trained.class_names), ask
 
@@ -98,78 +100,90 @@ def asked_of(trained: Trained, pictures: Pictures, chosen: NDArray[np.int64], ba
 def change(asked: Asked, ask: Ask, seed: int) -> Effects:
     """Ask about every change of the images, with a bar that counts them."""
     side = asked.images.shape[-1]
-    grids = {number: changes.cells(side, number) for number in GRIDS if side >= 2 * number}
-    fills = {"grey": changes.greyed(asked.images), "blur": changes.blurred(asked.images)}
-    total = sum(number * number for number in grids) * len(fills) + 2 * GRID * GRID + 8
+    grids = [number for number in GRIDS if side >= 2 * number]
+    total = sum(2 * number**2 for number in grids) + 2 * (GRID**2 + 3) + GRID**2 + 3
     with file_progress("Changing all images", total) as advance:
-        count = iter(range(1, total + 1))
+        done = iter(range(1, total + 1))
 
-        def answers(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        def counted(images: NDArray[np.uint8]) -> NDArray[np.float64]:
             said = ask(images)
-            advance(next(count))
+            advance(next(done))
             return said
 
-        covered = {}
-        for number, grid in grids.items():
-            for fill, others in fills.items():
-                by_cell = [answers(changes.put(asked.images, others, cell)).argmax(axis=1) for cell in _each(grid)]
-                right = np.stack(by_cell, axis=1) == asked.classes[:, None]
-                covered[number, fill] = (asked.right[:, None].astype(np.float32) - right).reshape(-1, number, number)
-        grid = changes.cells(side, GRID)
-        sure = np.flatnonzero(asked.right)
-        mine, own = asked.images[sure], asked.classes[sure]
-        several = len(np.unique(own)) > 1
-        given = changes.donors(own, np.arange(len(own)), seed) if several else np.arange(len(own))
-
-        def follow(changed: NDArray[np.uint8]) -> NDArray[np.float32]:
-            said = answers(changed).argmax(axis=1)
-            followed: NDArray[np.float32] = ((said == own[given]) & several).astype(np.float32)
-            return followed
-
-        theirs = mine[given]
-        by_cell = [follow(changes.put(mine, theirs, cell)) for cell in _each(grid)]
-        alike = np.arange(len(own))
-        for index in np.unique(own):
-            alike[own == index] = np.roll(alike[own == index], 1)
-
-        def beyond_chance(how: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> NDArray[np.float32]:
-            """Leave out what the change itself does: what becomes of answers with an image of the same class."""
-            lost = (answers(how(mine[alike])).argmax(axis=1) != own).astype(np.float32)
-            return np.asarray(follow(how(theirs)) - lost, np.float32)
-
-        of_other = {
-            "frame": beyond_chance(lambda others: changes.put(mine, others, changes.frame(side))),
-            "tint": beyond_chance(lambda others: changes.tinted(mine, others)),
-            "sharpness": beyond_chance(lambda others: changes.sharpened(mine, others)),
+        fills = {"grey": changes.greyed(asked.images), "blur": changes.blurred(asked.images)}
+        covered = {
+            (number, fill): _covered(asked, counted, number, others)
+            for number in grids
+            for fill, others in fills.items()
         }
+        followed, of_other = _followed(asked, counted, seed)
         pieces = [
-            float((answers(changes.repeated(asked.images, cell)).argmax(axis=1) == asked.classes).mean())
-            for cell in _each(grid)
+            float((counted(changes.repeated(asked.images, piece)).argmax(axis=1) == asked.classes).mean())
+            for piece in _each(changes.pieces(side, GRID))
         ]
         middle = changes.centre(side)
         left = {
-            "all": ask(asked.images),
-            "without the centre": answers(changes.put(asked.images, fills["grey"], middle)),
-            "the centre alone": answers(changes.put(asked.images, fills["grey"], ~middle)),
+            "all": counted(asked.images),
+            "without the centre": counted(changes.put(asked.images, fills["grey"], middle)),
+            "the centre alone": counted(changes.put(asked.images, fills["grey"], ~middle)),
         }
     numbers = np.arange(len(asked.classes))
     centre = {
         name: (float((said.argmax(axis=1) == asked.classes).mean()), float(said[numbers, asked.classes].mean()))
         for name, said in left.items()
     }
+    by_class = _by_class(asked, left)
+    return Effects(covered, followed, of_other, np.array(pieces).reshape(GRID, GRID), centre, by_class)
+
+
+def _covered(asked: Asked, ask: Ask, number: int, others: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what covering each cell of a grid with `others` does, (N, n, n)."""
+    cells = _each(changes.cells(asked.images.shape[-1], number))
+    said = [ask(changes.put(asked.images, others, cell)).argmax(axis=1) for cell in cells]
+    right = np.stack(said, axis=1) == asked.classes[:, None]
+    effects: NDArray[np.float32] = asked.right[:, None].astype(np.float32) - right
+    return effects.reshape(-1, number, number)
+
+
+def _followed(asked: Asked, ask: Ask, seed: int) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """Return which right answers follow another image's cells, (N, 4, 4), and what else of it, (N,) each.
+
+    What the change does by itself is left out: an answer that is lost with a part of an image of its own class counts
+    −1. An edge around a foreign part looks like something, too.
+    """
+    side, own = asked.images.shape[-1], asked.classes[asked.right]
+    if len(np.unique(own)) < 2:
+        return np.zeros((0, GRID, GRID), np.float32), dict.fromkeys(OTHERS, np.zeros(0, np.float32))
+    mine = asked.images[asked.right]
+    given, alike = changes.donors(own, seed), changes.fellows(own)
+
+    def beyond(change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> NDArray[np.float32]:
+        follow = ask(change(mine[given])).argmax(axis=1) == own[given]
+        lost = ask(change(mine[alike])).argmax(axis=1) != own
+        return np.asarray(follow.astype(np.float32) - lost, np.float32)
+
+    cells = [
+        beyond(lambda others, cell=cell: changes.put(mine, others, cell))  # type: ignore[misc]
+        for cell in _each(changes.cells(side, GRID))
+    ]
+    of_other = {name: beyond(lambda others, how=how: how(mine, others)) for name, how in OTHERS.items()}  # type: ignore[misc]
+    return np.stack(cells, axis=1).reshape(-1, GRID, GRID), of_other
+
+
+OTHERS: dict[str, Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    "frame": lambda images, others: changes.put(images, others, changes.frame(images.shape[-1])),
+    "tint": changes.tinted,
+    "sharpness": changes.sharpened,
+}
+
+
+def _by_class(asked: Asked, left: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
     rows = [
         {"class": asked.class_names[index], "images": int((asked.classes == index).sum())}
         | {name: float((said[asked.classes == index].argmax(axis=1) == index).mean()) for name, said in left.items()}
         for index in np.unique(asked.classes)
     ]
-    return Effects(
-        covered,
-        np.stack(by_cell, axis=1).reshape(-1, GRID, GRID),
-        of_other,
-        np.array(pieces).reshape(GRID, GRID),
-        centre,
-        pd.DataFrame(rows),
-    )
+    return pd.DataFrame(rows)
 
 
 def _each(grid: list[list[changes.Slices]]) -> Iterator[changes.Slices]:

@@ -17,6 +17,14 @@ def cells(side: int, number: int) -> list[list[Slices]]:
     return [[(row, column) for column in parts] for row in parts]
 
 
+def pieces(side: int, number: int) -> list[list[Slices]]:
+    """Return pieces as large as cells, and nearly where they are: not on the 8×8 grid whose edges show compression."""
+    size = side // number
+    starts = np.linspace(size / 4, side - size * 1.25, number).round().astype(int)
+    parts = [slice(int(start), int(start) + size) for start in starts]
+    return [[(row, column) for column in parts] for row in parts]
+
+
 def greyed(images: Images) -> Images:
     """Return images (N, C, S, S) of one colour each: the mean of all."""
     mean = images.mean(axis=(0, 2, 3), keepdims=True).round().astype(np.uint8)
@@ -59,30 +67,35 @@ def centre(side: int) -> NDArray[np.bool_]:
     return mask
 
 
-def repeated(images: Images, cell: Slices) -> Images:
-    """Return images that show one cell alone, repeated over the whole: what it is made of, and nothing of its place.
+def repeated(images: Images, piece: Slices) -> Images:
+    """Return images that show one piece alone, repeated over the whole: what it is made of, and nothing of its place.
 
     Every other copy is mirrored, so that no edges come between them that weren't there.
     """
     side = images.shape[-1]
-    piece = images[:, :, cell[0], cell[1]]
-    wide = np.concatenate([piece, piece[..., ::-1]], axis=3)
+    part = images[:, :, piece[0], piece[1]]
+    wide = np.concatenate([part, part[..., ::-1]], axis=3)
     block = np.concatenate([wide, wide[:, :, ::-1]], axis=2)
     times = -(-side // min(block.shape[2:])) + 1
     return np.tile(block, (1, 1, times, times))[:, :, :side, :side]
 
 
-def donors(classes: NDArray[np.integer], among: NDArray[np.integer], seed: int) -> NDArray[np.int64]:
-    """Return for each image the index of one of `among` that has another class, drawn at random.
-
-    Every class that there is beside the image's own is as likely as the others.
-    """
+def donors(classes: NDArray[np.integer], seed: int) -> NDArray[np.int64]:
+    """Return for each image the index of one that has another class: the class at random, then one of its images."""
     random = np.random.default_rng(seed)
-    by_class = {int(index): among[classes[among] == index] for index in np.unique(classes[among])}
+    by_class = {int(index): np.flatnonzero(classes == index) for index in np.unique(classes)}
     chosen = np.empty(len(classes), np.int64)
     for i, own in enumerate(classes):
         others = [index for index in by_class if index != own]
         chosen[i] = random.choice(by_class[int(random.choice(others))])
+    return chosen
+
+
+def fellows(classes: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return for each image the index of the next one of its class."""
+    chosen = np.arange(len(classes))
+    for index in np.unique(classes):
+        chosen[classes == index] = np.roll(chosen[classes == index], 1)
     return chosen
 
 

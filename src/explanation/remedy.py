@@ -53,7 +53,7 @@ def retrained_without(
     head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, C=0.1))
     head.fit(_features(trained, without, batch_size), classes)
 
-    given = changes.donors(asked.classes, np.arange(len(asked.classes)), seed)
+    given = changes.donors(asked.classes, seed)
     swapped = changes.put(asked.images, asked.images[given], pixels)
     features = _features(trained, swapped, batch_size)
     with torch.inference_mode():

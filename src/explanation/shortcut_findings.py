@@ -51,7 +51,8 @@ def _places(asked: Asked, effects: Effects, seed: int) -> Iterator[Found]:
         if cell.fixed:
             said = (
                 f"the answers follow a fixed place, {cell} of a 4×4 grid: with that piece of an image of another class "
-                f"{_percent(cell.share, cell.interval)} become that class; {cell.moving:.0%} at most if it moved"
+                f"{_percent(cell.share, cell.interval)} become that class, beyond what a piece of their own class's "
+                f"does; {max(0.0, cell.moving):.0%} at most if it moved"
             )
             yield Found("fixed place", said, cell.share, *cell.interval, place=(cell.row, cell.column, GRID))
             return
@@ -82,7 +83,7 @@ def _followed(effects: Effects, what: str) -> Iterator[Found]:
     if low >= FOLLOWED:
         said = (
             f"the answers follow {OF_OTHER[what]}: with that of an image of another class "
-            f"{_percent(share, (low, high))} become that class"
+            f"{_percent(share, (low, high))} become that class, beyond what that of their own class's does"
         )
         yield Found(what, said, share, low, high, place="frame" if what == "frame" else None)
 

@@ -34,9 +34,21 @@ def test_a_piece_is_repeated_without_new_edges() -> None:
 
 def test_donors_are_of_another_class() -> None:
     classes = np.array([0, 0, 1, 2, 2, 2])
-    given = changes.donors(classes, np.arange(6), seed=1)
+    given = changes.donors(classes, seed=1)
     assert (classes[given] != classes).all()
-    assert (given == changes.donors(classes, np.arange(6), seed=1)).all()
+    assert (given == changes.donors(classes, seed=1)).all()
+    alike = changes.fellows(classes)
+    assert (classes[alike] == classes).all()
+    assert (alike != np.arange(6)).sum() == 5  # the only one of its class stays
+
+
+def test_pieces_show_the_edges_of_compression() -> None:
+    """A JPEG's 8×8 blocks begin within them, at each size."""
+    for side in (32, 64, 128):
+        for row in changes.pieces(side, 4):
+            for down, across in row:
+                assert 0 <= down.start < down.stop <= side
+                assert any(edge % 8 == 0 for edge in range(across.start + 1, across.stop))
 
 
 @pytest.fixture(scope="module")
