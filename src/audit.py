@@ -42,6 +42,7 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
     from .auditing.suspects import find_suspects, open_audited
     from .data import ImageDataModule  # torch, only now
     from .trained.checkpoint import choose_device, load_trained
+    from .trained.standing import say_standing
 
     settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
     show("looking at the images")
@@ -50,6 +51,7 @@ def audit(cfg: "DictConfig", folder: Path | str | None = None) -> dict[str, Any]
         data = ImageDataModule(**settings, seed=cfg.seed)
     else:
         trained = load_trained(cfg.checkpoint, choose_device(cfg.accelerator))
+        say_standing(trained)
         data = open_audited(settings, cfg.seed, trained, data_words())
     earlier = read_earlier(data.chosen.exclude) if cfg.get("fix") else []
     data.prepare_data()

@@ -1,6 +1,7 @@
 """Shared by all tests: configurations composed as the command line does, and a cache that isn't the user's own."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -83,6 +84,13 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         train(compose("train", overrides=overrides), folder)
     return folder
+
+
+@pytest.fixture
+def run(digits_run: Path, tmp_path: Path) -> Path:
+    """A run of one's own, to write in."""
+    shutil.copytree(digits_run, tmp_path / "run")
+    return tmp_path / "run"
 
 
 @pytest.fixture(scope="session")

@@ -42,13 +42,6 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def run(digits_run: Path, tmp_path: Path) -> Path:
-    """A run of one's own, to write in."""
-    shutil.copytree(digits_run, tmp_path / "run")
-    return tmp_path / "run"
-
-
-@pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """One digit of each of three classes, and a file that is no image."""
     pixels, targets = load_digits(return_X_y=True)

@@ -43,13 +43,6 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture
-def run(digits_run: Path, tmp_path: Path) -> Path:
-    """A run of one's own, to write in."""
-    shutil.copytree(digits_run, tmp_path / "run")
-    return tmp_path / "run"
-
-
 def test_maps_of_test_images_are_drawn_kept_and_told(run: Path) -> None:
     record = explained(f"checkpoint={run}", "max_images=5", "target=true")
     folder = newest(run)

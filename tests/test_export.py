@@ -42,13 +42,6 @@ sys.path.insert(0, ".")
 
 
 @pytest.fixture
-def run(digits_run: Path, tmp_path: Path) -> Path:
-    """A run of one's own, to write in."""
-    shutil.copytree(digits_run, tmp_path / "run")
-    return tmp_path / "run"
-
-
-@pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
     """JPEG and PNG, of different sizes and modes, one turned by its EXIF tag."""
     folder = tmp_path / "my photos, ä"

@@ -52,13 +52,6 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.fixture
-def run(digits_run: Path, tmp_path: Path) -> Path:
-    """A run of one's own, to write in."""
-    shutil.copytree(digits_run, tmp_path / "run")
-    return tmp_path / "run"
-
-
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty images of two classes, light and dark, with three blemishes among them."""

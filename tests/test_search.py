@@ -40,14 +40,18 @@ def digest(folder: Path) -> dict[str, Any]:
     return found | {"rounds": figures, "pick": content(folder)["pick"], "look": content(folder)["look"]["test"]}
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a search. Don't write."""
-    here = tmp_path_factory.mktemp("search")
-    result = run_here(*SMALL, cwd=here, verb="search")
+def searched(here: Path, *words: str) -> Path:
+    """The folder of a search; what it said lies beside it."""
+    result = run_here(*words, cwd=here, verb="search")
     assert result.returncode == 0, result.stderr
     (here / "said.txt").write_text(result.stdout)
     return here / "found"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a search. Don't write."""
+    return searched(tmp_path_factory.mktemp("search"), *SMALL)
 
 
 def test_it_ends_in_a_pick_with_an_interval_and_its_cost(undisturbed: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from src.runs.folder import RunFolder
 from tests.support.command_line import run_here, start
-from tests.test_search import content, digest, wait_for
+from tests.test_search import content, digest, searched, wait_for
 
 SMALL = (
     "data=digits", "data.max_images=120", "data.batch_size=16", "data.num_workers=0", "trainer=cpu", "steps=8",
@@ -20,11 +20,7 @@ SMALL = (
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a search. Don't write."""
-    here = tmp_path_factory.mktemp("space")
-    result = run_here(*SMALL, cwd=here, verb="search")
-    assert result.returncode == 0, result.stderr
-    (here / "said.txt").write_text(result.stdout)
-    return here / "found"
+    return searched(tmp_path_factory.mktemp("space"), *SMALL)
 
 
 def test_it_ends_in_a_pick_beside_the_usual_settings(undisturbed: Path) -> None:

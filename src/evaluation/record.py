@@ -211,13 +211,20 @@ def _draw_reliability(
     if scaled is not None:
         value = scaled.temperature.value
         temperatures.append((value, f"With temperature {value:.3f}", scaled.chance))
-    panels = []
-    for temperature, name, chance in temperatures:
-        bins = reliability(probabilities(measured.logits, temperature), measured.targets)
-        ends = (chance.low, chance.high)
-        panels.append(ReliabilityBins(name, bins.counts, bins.confidence, bins.accuracy, bins.error, ends))
+    panels = [
+        reliability_bins(name, probabilities(measured.logits, temperature), measured.targets, chance)
+        for temperature, name, chance in temperatures
+    ]
     title = _title(trained, examples, measured)
     figures.save(figures.reliability_diagram(panels, title), folder / "reliability.png")
+
+
+def reliability_bins(
+    name: str, shares: NDArray[np.float64], targets: NDArray[np.int64], chance: Chance
+) -> ReliabilityBins:
+    """Return a panel of reliability.png."""
+    bins = reliability(shares, targets)
+    return ReliabilityBins(name, bins.counts, bins.confidence, bins.accuracy, bins.error, (chance.low, chance.high))
 
 
 def _draw_mistakes(

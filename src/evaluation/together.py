@@ -10,10 +10,8 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from .. import figures
-from ..analysis.calibration import reliability
 from ..analysis.headline import Estimate, Headline, sum_up
 from ..errors import InputError
-from ..figures.reliability import ReliabilityBins
 from ..figures.style import printable
 from ..prediction.together import divided_otherwise
 from ..runs.folder import RunFolder
@@ -25,7 +23,7 @@ from ..trained.logits import probabilities
 from ..training.results import say_interval, write_answers
 from .measurement import Meter
 from .on_screen import say
-from .record import find_request, intervals_of
+from .record import find_request, intervals_of, reliability_bins
 from .scaling import by_chance
 
 log = logging.getLogger(__name__)
@@ -48,7 +46,7 @@ def find_requests(cfg: DictConfig, ensemble: Ensemble) -> list[Examples]:
     found = [find_request(cfg, member.trained) for member in ensemble.members]
     places = [one.data.data_root.resolve() for one in found]
     if any((place, one.paths) != (places[0], found[0].paths) for place, one in zip(places, found, strict=True)):
-        raise InputError(divided_otherwise(ensemble, f"split={found[0].split}"))
+        raise InputError(divided_otherwise(ensemble, f"split={found[0].split}", "data=folder data.root=PHOTOS"))
     return found
 
 
@@ -124,9 +122,7 @@ def _write(
     write_answers(files, folder / "confusion_matrix.png", examples.paths, targets, kept, names)
     if whole:
         files.write_probabilities(examples.paths[: len(targets)], targets, names, logits.astype(np.float32), kept)
-    bins = reliability(shares, targets)
-    ends = (found.chance.low, found.chance.high)
-    panel = ReliabilityBins("Mean of probabilities", bins.counts, bins.confidence, bins.accuracy, bins.error, ends)
+    panel = reliability_bins("Mean of probabilities", shares, targets, found.chance)
     title = f"{len(ensemble.members)} networks on {len(targets):,} {examples.data.source} images"
     figures.save(figures.reliability_diagram([panel], title), folder / "reliability.png")
 

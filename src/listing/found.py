@@ -11,6 +11,7 @@ from ..names import natural
 from ..reporting.found import find_runs
 from ..runs.differing import is_sweep, name_of, names_in
 from ..runs.folder import ADOPTED, RunFolder
+from ..runs.named import is_candidate, is_pick
 from ..settings.other_names import NO_SETTINGS, settings_of
 from ..settings.schema.kinds import plain
 from ..settings.schema.training import Train
@@ -28,8 +29,10 @@ ORDERS: Mapping[str, Callable[[Entry], Any]] = {
 """What sorts a list by each word; the newest, best and largest first, and by name what is alike."""
 
 
-def read_entries(root: Path) -> list[Entry]:
+def read_entries(root: Path, *, losers: bool = False) -> list[Entry]:
     """Return a line for each run in `root` and below, and for each adopted network, by name.
+
+    Of a search below `root` its pick alone has one, called by the search; with `losers` all candidates do.
 
     Raises:
         InputError: There is no such folder, or it is none of runs.
@@ -39,6 +42,11 @@ def read_entries(root: Path) -> list[Entry]:
     names: dict[Path, dict[str, str]] = {}
     entries = []
     for path in find_runs(root)[0]:
+        search = path.parent.parent
+        if is_candidate(path) and search != root and not losers:
+            if is_pick(path):
+                entries.append(read_entry(path, RunFolder(search).shown))
+            continue
         if is_sweep(path.parent) and path.parent not in names:
             names[path.parent] = names_in(path.parent)
         entries.append(read_entry(path, _name(path, names.get(path.parent, {}))))

@@ -71,15 +71,15 @@ def open_sources(where: str, ensemble: Ensemble, paths: Sequence[str], data_root
         first = first or found
         roots = (getattr(pictures.dataset, "root", Path()).resolve() for pictures in (found, first))
         if found.names != first.names or len(set(roots)) > 1:
-            raise InputError(divided_otherwise(ensemble, f"images={where}"))
+            raise InputError(divided_otherwise(ensemble, f"images={where}", "images=PHOTOS"))
         sources.setdefault(member.trained.geometry, found)
     return sources
 
 
-def divided_otherwise(ensemble: Ensemble, asked: str) -> str:
-    """Say why images of the runs themselves can't be asked about."""
+def divided_otherwise(ensemble: Ensemble, asked: str, instead: str) -> str:
+    """Say why images of the runs themselves can't be asked about, and what can be named `instead`."""
     one, other = ensemble.members[0].name, ensemble.members[-1].name
     return (
         f"{asked}: {one} and {other} were divided differently, so that a network has learned from images that are new "
-        "to another: name images that none has seen"
+        f"to another: say {instead}, images that none has seen"
     )

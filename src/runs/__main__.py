@@ -34,7 +34,7 @@ def runs(cfg: "DictConfig") -> "list[Entry]":
         return []
     root = Path(cfg.runs).expanduser()
     activity.show("reading runs")
-    known = read_entries(root)
+    known = read_entries(root, losers=cfg.prune)
     entries = chosen(known, list(cfg.where), cfg.status, cfg.sort)
     activity.clear()
     if cfg.prune:

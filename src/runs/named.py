@@ -66,6 +66,18 @@ def picked_by(search: Path) -> Path | None:
     raise InputError(f"{search} is a search that has picked no network yet: src.search resume={search} goes on")
 
 
+def is_candidate(run: Path) -> bool:
+    """Return whether this is a run that a search has made."""
+    return run.parent.name == "runs" and (run.parent.parent / SEARCH).is_file()
+
+
+def is_pick(run: Path) -> bool:
+    """Return whether it is the one that the search has picked, so far."""
+    with suppress(InputError):
+        return picked_by(run.parent.parent) == run
+    return False
+
+
 def _in_sweep(word: str) -> Path | None:
     """Return the folder of a sweep's run, `first/2` or `first/2_seed=1`, by its number; None where there is none."""
     sweep, _, run = word.partition("/")

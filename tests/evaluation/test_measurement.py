@@ -35,12 +35,6 @@ PARTS = (("train", 5), ("test", 3))
 
 
 @pytest.fixture
-def run(digits_run: Path, tmp_path: Path) -> Path:
-    shutil.copytree(digits_run, tmp_path / "run")
-    return tmp_path / "run"
-
-
-@pytest.fixture
 def trained(run: Path) -> Trained:
     return load_trained(run)
 

@@ -34,13 +34,6 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def run(digits_run: Path, tmp_path: Path) -> Path:
-    """A run of one's own, to write in."""
-    shutil.copytree(digits_run, tmp_path / "run")
-    return tmp_path / "run"
-
-
-@pytest.fixture
 def noise(tmp_path: Path) -> Path:
     """Pictures like none of the digits, and a file that is none."""
     random = np.random.default_rng(0)
