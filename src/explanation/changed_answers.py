@@ -23,12 +23,17 @@ Ask = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Images (N, C, S, S) of known classes, and what the network answers to them unchanged."""
+    """Images (N, C, S, S) of known classes, and what the network answers to them unchanged.
+
+    `objects`: (N, S, S), where their objects are, if that is known of half of them or more; of the others, and of all
+    where it is None, the middle is taken for it.
+    """
 
     images: NDArray[np.uint8]
     classes: NDArray[np.int64]
     answers: NDArray[np.int64]
     class_names: list[str]
+    objects: NDArray[np.bool_] | None = None
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -59,10 +64,10 @@ class Effects:
         followed: (N, 4, 4), 1 where an answer that was right becomes the class of the image that a cell is taken from,
             −1 where it is lost with a cell of an image of its own class; of images that were right alone.
         of_other: The same (N,) where the image takes from the other one its "frame", the outer sixteenth on each side,
-            its "tint", or its "sharpness".
+            its "tint", its "sharpness", or its "compression".
         pieces: (4, 4), the accuracy on images that show one cell alone, repeated.
-        centre: Accuracy and mean probability of the true class, by what is left: "all", "without the centre", "the
-            centre alone".
+        left: Accuracy and mean probability of the true class, by what is left: "all", "without the centre", "the
+            centre alone", or "object" instead of "centre" where the objects' places are known.
         by_class: The three accuracies of each class.
     """
 
@@ -70,7 +75,7 @@ class Effects:
     followed: NDArray[np.float32]
     of_other: dict[str, NDArray[np.float32]]
     pieces: NDArray[np.float64]
-    centre: dict[str, tuple[float, float]]
+    left: dict[str, tuple[float, float]]
     by_class: pd.DataFrame
 
 
@@ -94,6 +99,10 @@ def asked_of(trained: Trained, pictures: Pictures, chosen: NDArray[np.int64], ba
     if images.shape[-1] < 2 * GRID:
         raise InputError(f"shortcuts=true needs images of {2 * GRID} pixels a side or more, not {images.shape[-1]}")
     answers = ask(images).argmax(axis=1)
+    objects, told = pictures.places(chosen[known])
+    if told.mean() >= 0.5:
+        objects[~told] = changes.centre(images.shape[-1])
+        return Asked(images, classes[known], answers, trained.class_names, objects), ask
     return Asked(images, classes[known], answers, trained.class_names), ask
 
 
@@ -101,7 +110,7 @@ def change(asked: Asked, ask: Ask, seed: int) -> Effects:
     """Ask about every change of the images, with a bar that counts them."""
     side = asked.images.shape[-1]
     grids = [number for number in GRIDS if side >= 2 * number]
-    total = sum(2 * number**2 for number in grids) + 2 * (GRID**2 + 3) + GRID**2 + 3
+    total = sum(2 * number**2 for number in grids) + 2 * (GRID**2 + len(OTHERS)) + GRID**2 + 3
     with file_progress("Changing all images", total) as advance:
         done = iter(range(1, total + 1))
 
@@ -121,19 +130,19 @@ def change(asked: Asked, ask: Ask, seed: int) -> Effects:
             float((counted(changes.repeated(asked.images, piece)).argmax(axis=1) == asked.classes).mean())
             for piece in _each(changes.pieces(side, GRID))
         ]
-        middle = changes.centre(side)
-        left = {
+        what, where = ("centre", changes.centre(side)) if asked.objects is None else ("object", asked.objects)
+        said = {
             "all": counted(asked.images),
-            "without the centre": counted(changes.put(asked.images, fills["grey"], middle)),
-            "the centre alone": counted(changes.put(asked.images, fills["grey"], ~middle)),
+            f"without the {what}": counted(changes.put(asked.images, fills["grey"], where)),
+            f"the {what} alone": counted(changes.put(asked.images, fills["grey"], ~where)),
         }
     numbers = np.arange(len(asked.classes))
-    centre = {
-        name: (float((said.argmax(axis=1) == asked.classes).mean()), float(said[numbers, asked.classes].mean()))
-        for name, said in left.items()
+    left = {
+        name: (float((one.argmax(axis=1) == asked.classes).mean()), float(one[numbers, asked.classes].mean()))
+        for name, one in said.items()
     }
-    by_class = _by_class(asked, left)
-    return Effects(covered, followed, of_other, np.array(pieces).reshape(GRID, GRID), centre, by_class)
+    by_class = _by_class(asked, said)
+    return Effects(covered, followed, of_other, np.array(pieces).reshape(GRID, GRID), left, by_class)
 
 
 def _covered(asked: Asked, ask: Ask, number: int, others: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -174,6 +183,7 @@ OTHERS: dict[str, Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.ui
     "frame": lambda images, others: changes.put(images, others, changes.frame(images.shape[-1])),
     "tint": changes.tinted,
     "sharpness": changes.sharpened,
+    "compression": changes.compressed,
 }
 
 

@@ -21,7 +21,7 @@ from ..runs.folder import RunFolder
 from ..runs.saved_settings import run_settings
 from ..trained.checkpoint import Trained, load_trained
 from ..trained.listing import SPLITS
-from ..trained.pictures import Pictures, open_pictures
+from ..trained.pictures import UNKNOWN, Pictures, open_pictures
 from . import image_maps
 from .labels import check_labels_request, explain_labels
 from .request import kind_of, target_of
@@ -100,10 +100,27 @@ def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str
 
         with _interrupted(shuffled):
             record["faithfulness"] = measure(
-                trained, images, maps, cfg.method, folder, shuffled=shuffled, batch_size=cfg.batch_size, seed=cfg.seed
-            )
+                trained, images, maps, cfg.method, folder,
+                places=pictures.places(chosen), shuffled=shuffled, batch_size=cfg.batch_size, seed=cfg.seed,
+            )  # fmt: skip
+        if cfg.single_deletion:
+            record["faithfulness"]["single_deletion"] = _deletions(cfg, trained, images, true, maps)
     _say(record, cfg.misclassified)
     return record | {"explained": image_maps.describe(explained, trained.class_names)}
+
+
+def _deletions(
+    cfg: DictConfig, trained: Trained, images: Tensor, true: NDArray[np.int64], maps: Attribution
+) -> dict[str, Any]:
+    """Measure the maps of the true classes, which are the same for all networks, or of what this one predicts."""
+    from .deletions import measure_deletions
+
+    measured = measure_deletions(
+        trained, images, maps.targets if (true == UNKNOWN).any() else true, cfg.method, maps.layer,
+        batch_size=cfg.batch_size, data_root=cfg.data.root,
+    )  # fmt: skip
+    log.info("%s\n", measured)
+    return measured.as_json()
 
 
 def _find_shortcuts(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ FOR: dict[str, tuple[Kind, ...]] = {
     "misclassified": ("map",),
     "faithfulness": ("map",),
     "shuffled": ("map",),
+    "single_deletion": ("map",),
     "shortcuts": ("map",),
     "channels": ("channels", "pixels"),
     "per_class": ("class_image",),
@@ -51,6 +52,8 @@ def check_request(cfg: DictConfig) -> None:
             raise InputError(f"{key}={cfg[key]} means nothing to method={cfg.method}: leave {key} out")
     if cfg.shuffled != defaults.shuffled and not cfg.faithfulness:
         raise InputError(f"shuffled={cfg.shuffled} is for faithfulness=true: say so too, or leave it out")
+    if cfg.single_deletion and not cfg.faithfulness:
+        raise InputError("single_deletion=true is for faithfulness=true: say so too, or leave it out")
     if kind == "class_image" and target_of(cfg) == "true":
         raise InputError("target=true is for images: take the name of a class, or all")
     if cfg.target == "all" and kind != "class_image":

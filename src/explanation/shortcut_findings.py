@@ -36,6 +36,8 @@ def findings(
     everywhere = _everywhere(asked, effects, by_look)
     places = [] if everywhere else [*_places(asked, effects, seed)]
     looks = [one for what in ("tint", "sharpness") for one in _followed(effects, what)]
+    if not everywhere and not any(one.kind == "sharpness" for one in looks):
+        looks += _followed(effects, "compression")
     if any(one.share >= framed.share for one in looks for framed in places if framed.kind == "frame"):
         places = []  # a part of what the whole image has
     return [*everywhere, *places, *looks, *_pattern(pattern, asked), *_file(by_file)]
@@ -73,6 +75,7 @@ OF_OTHER = {
     "frame": "the frame, the outer sixteenth on each side",
     "tint": "light and tint, the mean and the spread of each channel",
     "sharpness": "the degree of detail, as sharpness, resolution and compression change it",
+    "compression": "compression, what is left in a JPEG's blocks of 8×8 pixels",
 }
 
 

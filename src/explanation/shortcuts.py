@@ -138,7 +138,7 @@ def _table(record: dict[str, Any], asked: Asked, effects: Effects) -> Table:
     for number, column in enumerate(("images", "accuracy", "95 % interval", "mean probability of the truth")):
         table.add_column(column, justify="right" if number else "left")
     n = len(asked.classes)
-    for name, (accuracy, sure) in effects.centre.items():
+    for name, (accuracy, sure) in effects.left.items():
         table.add_row(name, f"{accuracy:.3f}", between(*wilson(accuracy, n)), f"{sure:.3f}")
     edge = record["background"]["edge_alone"]
     table.add_row("a piece of the edge, repeated", f"{edge:.3f}", between(*wilson(edge, n)), "")

@@ -17,6 +17,7 @@ from .. import figures
 from ..analysis.faithfulness import MEANINGS, MEASURES, TITLES, Faithfulness, faithfulness
 from ..analysis.intervals import between
 from ..analysis.maps import Agreement, agreements
+from ..analysis.objects import on_objects
 from ..analysis.perturbation import EXPLANATIONS, centre_blob
 from ..analysis.sanity import ANOTHER, BLOB, SHUFFLED, sanity_verdict
 from ..analysis.sanity import MEANINGS as OF_SANITY
@@ -47,13 +48,15 @@ def measure(
     method: str,
     folder: Path,
     *,
+    places: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     shuffled: Trained | None = None,
     batch_size: int = 32,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure the maps of uint8 images (N, C, S, S): tables and a sentence on screen, a figure and CSVs in `folder`.
 
-    `shuffled` is the same network trained on shuffled labels. Return what explain.json says.
+    `places`: where the objects are (N, S, S), and of which images that is known (N,). `shuffled` is the same network
+    trained on shuffled labels. Return what explain.json says.
     """
     with torch.no_grad():
         normalised = trained.module.normalise(images.to(trained.device)).float()
@@ -73,6 +76,9 @@ def measure(
         told["shuffled_labels"] = _describe(shuffled)
     log.info("\n%s\n\n%s\n", as_text(_table(found)), _meanings({TITLES[name]: MEANINGS[name] for name in MEASURES}))
     log.info("%s\n\n%s\n", as_text(_sanity_table(checked)), _meanings(OF_SANITY))
+    if (objects := on_objects(maps.maps, *places)) is not None:
+        told["objects"] = asdict(objects)
+        verdicts.append(str(objects))
     if place := fixed_peaks(common_peaks(maps.maps, maps.targets), trained.class_names):
         told["fixed_place"] = place
         verdicts.append(place)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from ..analysis.faithfulness import MEASURES
+from ..analysis.faithfulness import MEASURES, TITLES
 from ..analysis.maps import Agreement
 from ..analysis.sanity import Control, controls
 from ..runs.contents import UnusableError, read_json
 from ..runs.output import made
+from .compared_maps import Deleted, OnObjects, Row, agreement, compared
 from .document import Section, Table
 from .finished import Run
 from .groups import Group
@@ -21,6 +22,12 @@ SANITY = (
     "Beside it: maps of different images by the same network, what its maps have in common anyway"
 )
 
+BESIDES = (
+    ". Deletion, insertion and ROAD compare maps of one network; those of two are compared by IDSDS (Hesse et al. "
+    "2024: the rank correlation of what the map and the network give each piece of an image, single_deletion=true), and "
+    "by their energy and peaks on the objects, where these are known"
+)
+
 BASELINES = ("random", "inverted", "centre blob")
 
 
@@ -28,7 +35,7 @@ BASELINES = ("random", "inverted", "centre blob")
 class Measured:
     """The faithfulness of one run's maps: `means` by measure and explanation, `verdicts` by measure and baseline.
 
-    `sanity` has the controls of the sanity check by their names.
+    `sanity` has the controls of the sanity check by their names; `objects` and `deleted` what was measured besides.
     """
 
     method: str
@@ -37,11 +44,13 @@ class Measured:
     means: dict[tuple[str, str], float]
     verdicts: dict[tuple[str, str], str]
     sanity: Mapping[str, Control]
+    objects: OnObjects | None
+    deleted: Deleted | None
 
 
 def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
     """Return a section with a table of one row a model and method; none if no run has been measured."""
-    rows, sane, damaged = [], list[tuple[str, str, str, str]](), []
+    rows, sane, damaged, besides = [], list[tuple[str, str, str, str]](), [], list[Row]()
     for group in groups:
         by_method: dict[tuple[str, str], list[Measured]] = defaultdict(list)
         for run in group.runs:
@@ -50,6 +59,7 @@ def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
             for measured in found:
                 by_method[measured.method, measured.layer].append(measured)
         rows += [_row(group.label, found) for found in by_method.values()]
+        besides += [_besides(group.label, found) for found in by_method.values()]
         sane += [row for found in by_method.values() for row in _sanity_rows(group.label, found)]
     if not rows and not damaged:
         return []
@@ -58,10 +68,24 @@ def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
         "then random and centre blob; and in how many of the three the map is better than each (95 % interval of the "
         "paired difference), from python -m src.explain checkpoint=RUN faithfulness=true"
     )
-    columns = ["model", "maps", "runs × images", "deletion", "insertion", "ROAD"]
-    table = Table(caption, [*columns, f"better than {' / '.join(BASELINES)}"], rows, text_columns=2)
+    columns = [
+        "model",
+        "maps",
+        "runs × images",
+        "deletion",
+        "insertion",
+        "ROAD",
+        f"better than {' / '.join(BASELINES)}",
+    ]
+    if any(row.deleted or row.objects for row in besides):
+        caption += BESIDES
+        columns += ["IDSDS", "on objects: energy / peaks / covered"]
+        rows = [[*row, *more.cells] for row, more in zip(rows, besides, strict=True)]
     lacking = [f"Can't be read: {'; '.join(damaged)}."] if damaged else []
-    tables = [table] if rows else []
+    tables = [Table(caption, columns, rows, text_columns=2)] if rows else []
+    said, agree = agreement(besides)
+    lacking += [*compared(besides), *said]
+    tables += agree
     if sane:
         tables.append(Table(SANITY, ["model", "maps", "control", "rank correlation"], sane, text_columns=4))
     return [Section("Are the maps true?", lacking, tables)]
@@ -95,6 +119,8 @@ def _measured(record: dict[str, Any]) -> Measured:
         },
         verdicts={(measure, name): str(rows[measure, name]["verdict"]) for measure in MEASURES for name in BASELINES},
         sanity=controls([_agreement(row) for row in figures.get("sanity", ())]),
+        objects=OnObjects.read(figures),
+        deleted=Deleted.read(record),
     )
 
 
@@ -115,6 +141,16 @@ def _row(label: str, found: Sequence[Measured]) -> list[str]:
         *cells,
         f"{' / '.join(better)} of {len(MEASURES)}",
     ]
+
+
+def _besides(label: str, found: Sequence[Measured]) -> Row:
+    leads = {
+        TITLES[name]: sign * fmean(one.means[name, "map"] - one.means[name, "random"] for one in found)
+        for name, sign in MEASURES.items()
+    }
+    objects = [one.objects for one in found if one.objects is not None]
+    deleted = [one.deleted for one in found if one.deleted is not None]
+    return Row(label, f"{found[0].method}, {found[0].layer}", leads, objects, deleted)
 
 
 def _agreement(row: Mapping[str, Any]) -> Agreement:

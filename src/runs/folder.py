@@ -69,7 +69,9 @@ class RunFolder:
         self.figures = self.path / "figures"
         self.rate_picture = self.figures / "learning_rate.png"
         explain = self.path / "explain"
-        self.judge, self.shuffled_labels = explain / "judge", explain / "shuffled_labels"  # trainings of src.explain
+        # trainings of src.explain
+        self.judge, self.shuffled_labels = explain / "judge", explain / "shuffled_labels"
+        self.deletions = explain / "single_deletion"
         self.folders = (self.checkpoints, self.gradcam, self.figures)
         self.tables = (
             self.history_file, self.metrics_file, self.per_class_file, self.predictions_file,

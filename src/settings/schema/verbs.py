@@ -135,6 +135,10 @@ class Explain(Settings):
     shuffled: Annotated[Any, Takes("a run, train, or null")] = setting(
         "of faithfulness: a run of this network on shuffled labels; train: make one; null: do without"
     )
+    single_deletion: bool = setting(
+        "of faithfulness: train a copy on that knows images without a piece, and measure what networks can be compared "
+        "by (IDSDS)"
+    )
     shortcuts: bool = setting(
         "look for shortcuts: change all images in the same ways, such as each cell of a grid, and tell what it does"
     )
