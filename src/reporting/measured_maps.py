@@ -24,8 +24,8 @@ SANITY = (
 
 BESIDES = (
     ". Deletion, insertion and ROAD compare maps of one network; those of two are compared by IDSDS (Hesse et al. "
-    "2024: the rank correlation of what the map and the network give each piece of an image, single_deletion=true), and "
-    "by their energy and peaks on the objects, where these are known"
+    "2024: the rank correlation of what map and network give each piece of an image, single_deletion=true), and by "
+    "their energy and peaks on the objects, where these are known"
 )
 
 BASELINES = ("random", "inverted", "centre blob")

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.bench_layers OUTPUT [--tiny data/tiny-imagenet-200] [--weights FOLDER] [--only CASE …]
 
 Networks are trained as a user would, on three kinds of images: shapes drawn at any place; photographs pasted at any
-place on another ground; photographs with boxes (Tiny-ImageNet). Then every layer is explained by every method that
-needs no pass a channel, for the same 200 test images that the network gets right. Measured are the energy and the peaks
+place on another ground; photographs with boxes (Tiny-ImageNet). Then every stage is explained by every method that
+needs no pass a channel, for the same 150 test images that the network gets right. Measured are the energy and the peaks
 on the object, and the rank correlation with what the class's logit loses without each sixteenth of the image. Writes
 layers.csv, and the table of rules to stdout.
 """
@@ -32,7 +32,7 @@ from src.trained.checkpoint import Trained, choose_device, load_trained
 from src.trained.logits import predict
 from src.trained.pictures import open_pictures
 
-IMAGES = 200
+IMAGES = 150
 RULES = {"4×4 or more": 4, "6×6 or more": 6, "8×8 or more": 8, "14×14 or more": 14, "16×16 or more": 16}
 ASKED = [name for name, row in METHODS.items() if row.kind == "map" and not row.per_channel]
 
@@ -180,7 +180,8 @@ def asked(case: Case, run: Path) -> Iterator[dict[str, object]]:
     with frozen_copy(trained.module.network) as copy:
         sizes = map_sizes(copy, normalised[:1])
     network = trained.module.network
-    for layer in (name for names in layers_of(network) for name in names if min(sizes.get(name, (0,))) >= 2):
+    stages = [name for names in layers_of(network) for name in names if name.startswith("layer")]
+    for layer in (name for name in stages if min(sizes.get(name, (0,))) >= 2):
         for method in ASKED:
             maps = class_activation_maps(network, normalised, method, torch.from_numpy(targets), layer, batch_size=32)
             energy, peaks = shares(maps.maps, masks[chosen])
