@@ -64,7 +64,7 @@ class Effects:
         followed: (N, 4, 4), 1 where an answer that was right becomes the class of the image that a cell is taken from,
             −1 where it is lost with a cell of an image of its own class; of images that were right alone.
         of_other: The same (N,) where the image takes from the other one its "frame", the outer sixteenth on each side,
-            its "tint", its "sharpness", or its "compression".
+            its "tint", or its "sharpness".
         pieces: (4, 4), the accuracy on images that show one cell alone, repeated.
         left: Accuracy and mean probability of the true class, by what is left: "all", "without the centre", "the
             centre alone", or "object" instead of "centre" where the objects' places are known.
@@ -183,7 +183,6 @@ OTHERS: dict[str, Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.ui
     "frame": lambda images, others: changes.put(images, others, changes.frame(images.shape[-1])),
     "tint": changes.tinted,
     "sharpness": changes.sharpened,
-    "compression": changes.compressed,
 }
 
 

@@ -128,28 +128,3 @@ def sharpened(images: Images, others: Images) -> Images:
         pixels = np.fft.irfft2(spectra[0] * gain[ring], s=(side, side))
         changed[number] = pixels.round().clip(0, 255)
     return changed
-
-
-def compressed(images: Images, others: Images) -> Images:
-    """Return the images with as much of each coefficient of JPEG's blocks of 8×8 pixels as `others` have.
-
-    What compression has set to zero in all of their blocks goes in all of these; what isn't there can't come back.
-    """
-    from scipy.fft import dctn, idctn
-
-    inside = 8 * (images.shape[-1] // 8)
-    mine, theirs = (_blocks(part[..., :inside, :inside]) for part in (images, others))
-    coefficients, wanted = (dctn(part, axes=(3, 5), norm="ortho") for part in (mine, theirs))
-    amount, target = (np.abs(part).mean(axis=(1, 2, 4), keepdims=True) for part in (coefficients, wanted))
-    gain = np.minimum(1, (target + 1e-3) / (amount + 1e-3))
-    gain[..., 0, :, 0] = 1  # light and tint are another matter
-    pixels = idctn(coefficients * gain, axes=(3, 5), norm="ortho").reshape(*images.shape[:2], inside, inside)
-    changed = images.copy()
-    changed[..., :inside, :inside] = pixels.round().clip(0, 255)
-    return changed
-
-
-def _blocks(images: Images) -> NDArray[np.float32]:
-    """Return images (N, C, S, S) in blocks of 8×8 pixels, (N, C, S/8, 8, S/8, 8)."""
-    count, channels, side = images.shape[:3]
-    return images.astype(np.float32).reshape(count, channels, side // 8, 8, side // 8, 8)

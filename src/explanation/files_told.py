@@ -12,11 +12,14 @@ from ..frames import pd
 from ..trained.listing import SPLITS
 from ..trained.pictures import Pictures
 
+LOSSLESS = ("PNG", "BMP", "TIFF", "PPM", "GIF")
+
 
 def properties_of(pictures: Pictures, chosen: NDArray[np.int64], class_names: Sequence[str]) -> pd.DataFrame | None:
     """Return width, height, their ratio, format, colour mode, compression, one row a picture; None without files.
 
-    `compression` is the mean of a JPEG's first quantisation table, 0 of other formats. Bytes are no property: they tell
+    `compression` is the mean of a JPEG's first quantisation table, 0 of other formats; `blocks` how much of a JPEG that
+    it once was a lossless file still shows, see `_blocks`, 0 of JPEGs. Bytes are no property: they tell
     how much there is to see. `folder` are the folders that it lies in beside those of its class and split.
     """
     dataset = pictures.dataset
@@ -34,6 +37,7 @@ def properties_of(pictures: Pictures, chosen: NDArray[np.int64], class_names: Se
             with Image.open(path) as picture:
                 width, height = picture.size
                 row |= {"format": picture.format or "?", "mode": picture.mode}
+                row["blocks"] = _blocks(picture) if picture.format in LOSSLESS else 0.0
                 tables = getattr(picture, "quantization", None)  # of a JPEG
             row |= {"width": width, "height": height, "ratio": width / height}
             row["compression"] = float(np.mean(next(iter(tables.values())))) if tables else 0.0
@@ -44,3 +48,14 @@ def properties_of(pictures: Pictures, chosen: NDArray[np.int64], class_names: Se
     numbers = table.select_dtypes("number").columns
     table[numbers] = table[numbers].fillna(-1)
     return table
+
+
+def _blocks(picture: Image.Image) -> float:
+    """Return how much more grey values change between JPEG's blocks of 8×8 pixels than within them; 1: no more."""
+    grey = np.asarray(picture.convert("L"), np.float32)
+    told = []
+    for steps in (np.abs(np.diff(grey, axis=0)).mean(axis=1), np.abs(np.diff(grey, axis=1)).mean(axis=0)):
+        between = np.arange(len(steps)) % 8 == 7
+        if between.any() and (inside := float(steps[~between].mean())) > 0:
+            told.append(float(steps[between].mean()) / inside)
+    return float(np.mean(told)) if told else 1.0

@@ -36,8 +36,6 @@ def findings(
     everywhere = _everywhere(asked, effects, by_look)
     places = [] if everywhere else [*_places(asked, effects, seed)]
     looks = [one for what in ("tint", "sharpness") for one in _followed(effects, what)]
-    if not everywhere and not any(one.kind == "sharpness" for one in looks):
-        looks += _followed(effects, "compression")
     if any(one.share >= framed.share for one in looks for framed in places if framed.kind == "frame"):
         places = []  # a part of what the whole image has
     return [*everywhere, *places, *looks, *_pattern(pattern, asked), *_file(by_file)]
@@ -75,7 +73,6 @@ OF_OTHER = {
     "frame": "the frame, the outer sixteenth on each side",
     "tint": "light and tint, the mean and the spread of each channel",
     "sharpness": "the degree of detail, as sharpness, resolution and compression change it",
-    "compression": "compression, what is left in a JPEG's blocks of 8×8 pixels",
 }
 
 
@@ -140,10 +137,11 @@ def verdict_of(found: Sequence[Found], asked: Asked, effects: Effects) -> str:
     if not _knows(asked):
         return f"Nothing to look for: {asked.accuracy:.3f} of {n} images right is no more than guessing."
     most = strongest(effects.covered[GRID, "grey"], whole=asked.known)
+    limit = f"from {SHARE:.0%}" if most.share < SHARE else f"above {most.moving:.0%}, as much as if what counts moved,"
     return (
         f"No shortcut found in {n} images: no place outside the middle carries more than {max(0.0, most.share):.0%} of "
-        f"what the network knows beyond guessing (from {SHARE:.0%} it would be one), no piece alone is enough; pieces "
-        f"of the edge, repeated, give {background(asked, effects)['edge_alone']:.3f}, guessing {asked.guessing:.3f}."
+        f"what the network knows beyond guessing ({limit} it would be one), no piece alone is enough; pieces of the "
+        f"edge, repeated, give {background(asked, effects)['edge_alone']:.3f}, guessing {asked.guessing:.3f}."
     )
 
 

@@ -1,15 +1,22 @@
 """`explain shortcuts=true` on a real network that learned a mark, on changed images, and its lines for wrong input."""
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from src.analysis.leaks import leak
+from src.data.datasets import FileDataset
+from src.data.transforms import Geometry
 from src.errors import InputError
 from src.explanation import changes
+from src.explanation.files_told import properties_of
+from src.trained.pictures import Pictures
 from tests.support.command_line import run_here
 from tests.test_explain import explained, newest
 
@@ -53,9 +60,9 @@ def test_pieces_show_the_edges_of_compression() -> None:
 
 @pytest.fixture(scope="module")
 def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on noise whose classes differ in a mark in one corner alone."""
+    """A run on noise whose classes differ in a mark in one corner alone, which boxes.csv calls the object."""
     root = tmp_path_factory.mktemp("marked") / "photos"
-    random = np.random.default_rng(0)
+    random, boxes = np.random.default_rng(0), ["file,left,top,right,bottom"]
     for split, count in (("train", 60), ("val", 20), ("test", 40)):
         for label in ("with", "without"):
             (root / split / label).mkdir(parents=True)
@@ -64,6 +71,8 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 if label == "with":
                     pixels[:4, 12:] = (255, 0, 255)
                 Image.fromarray(pixels).save(root / split / label / f"{index}.png")
+                boxes.append(f"{split}/{label}/{index}.png,12,0,16,4")
+    (root / "boxes.csv").write_text("\n".join(boxes))
     words = [
         "data=folder", f"data.root={root}", "model=simple_cnn", "data.image_size=16", "data.augment=null",
         "trainer.max_epochs=6", "data.batch_size=16", "cost=false", "baseline=false", "callbacks.gradcam=null",
@@ -89,6 +98,45 @@ def test_a_mark_in_a_corner_is_found_and_its_remedy_measured(marked: Path, caplo
     assert told["shortcuts"]["verdict"] == found["verdict"]
     assert {"shortcuts.png", "cells.csv", "slices.csv", "background.csv"} <= {file.name for file in folder.iterdir()}
     assert np.asarray(Image.open(folder / "shortcuts.png")).std() > 10
+    background = pd.read_csv(folder / "background.csv")
+    assert background["the object alone"].mean() > 0.9 > 0.6 > background["without the object"].mean()
+
+
+def test_maps_of_the_mark_lie_on_it_and_a_copy_that_knows_deletions_says_so(marked: Path) -> None:
+    words = ("faithfulness=true", "shuffled=null", "single_deletion=true", "layer=block1", "max_images=40")
+    found = explained(f"checkpoint={marked}", *words)["faithfulness"]
+    assert isinstance(found, dict)
+    objects = found["objects"]
+    assert objects["covered"] == pytest.approx(1 / 16)
+    assert objects["energy"] > 2 * objects["covered"]
+    deleted = found["single_deletion"]
+    assert len(deleted["values"]) == 40
+    assert -1 <= deleted["interval"][0] < deleted["score"] <= 1
+    assert deleted["accuracy"] > 0.9
+    assert (marked / "explain" / "single_deletion" / "checkpoints" / "last.ckpt").is_file()
+    assert "single_deletion" not in newest(marked).name
+
+
+def test_blocks_of_a_jpeg_give_a_class_away_in_files_that_are_none(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for index in range(60):
+        coarse = Image.fromarray(random.integers(40, 216, (6, 6, 3), dtype=np.uint8))
+        picture = coarse.resize((40, 40), Image.Resampling.BICUBIC)
+        for label in ("as it is", "once a JPEG"):
+            (tmp_path / label).mkdir(exist_ok=True)
+            if label == "once a JPEG":
+                picture.save(file := io.BytesIO(), "JPEG", quality=10)
+                picture = Image.open(file)
+            picture.save(tmp_path / label / f"{index:02d}.png")
+    paths = [f"{label}/{index:02d}.png" for label in ("as it is", "once a JPEG") for index in range(60)]
+    targets = np.repeat([0, 1], 60)
+    dataset = FileDataset(tmp_path, paths, targets, np.arange(120), Geometry(32, 3), None, 0)
+    table = properties_of(Pictures(dataset, paths, targets), np.arange(120), ["as it is", "once a JPEG"])
+    assert table is not None
+    told = leak(table, targets)
+    assert told is not None
+    assert told.found
+    assert told.properties[0] == "blocks"
 
 
 def test_the_run_page_and_the_report_say_it(marked: Path, tmp_path: Path) -> None:
@@ -111,6 +159,7 @@ def test_the_run_page_and_the_report_say_it(marked: Path, tmp_path: Path) -> Non
         (["faithfulness=true"], "shortcuts=true and faithfulness=true don't go together"),
         (["misclassified=true"], "shortcuts=true and misclassified=true don't go together"),
         (["target=true"], "shortcuts=true looks at what is predicted"),
+        (["single_deletion=true"], "single_deletion=true is for faithfulness=true"),
         (["method=class_image"], "shortcuts=True means nothing to method=class_image"),
     ],
 )
