@@ -6,6 +6,7 @@ and rotated images are not: to a network they are images of their own.
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +45,8 @@ SMALL_SIDE = 32  # pixels: of a pair by `SMALL`, the shorter side of both has fe
 # such images are duplicates only when they are equal.
 LEAST_CONTRAST = 4.0
 
-BLOCK = 1 << 20  # pairs of hashes compared at a time, in each thread: 9 MB
+CHUNKS = 12
+"""Parts of a hash. Of two that differ in 8 bits or fewer, at least four parts are equal; see `close_pairs`."""
 PAIRS = 4096  # pairs of thumbnails compared at a time, in each thread: 100 MB
 
 
@@ -81,63 +83,86 @@ def find_copies(ours: Sequence[Signature], theirs: Sequence[Signature]) -> tuple
 
 
 def near_pairs(signatures: Sequence[Signature]) -> np.ndarray:
-    """Return the pairs of near duplicates, int64 (n, 2).
-
-    All hashes are compared with all, in blocks and on all cores: 100,000 images took 45 s on two busy ones.
-    """
-    textured = [i for i, signature in enumerate(signatures) if signature.thumbnail.std() >= LEAST_CONTRAST]
+    """Return the pairs of near duplicates, int64 (n, 2), sorted."""
+    textured = [i for i, signature in enumerate(signatures) if signature.contrast >= LEAST_CONTRAST]
     if len(textured) < 2:
         return np.empty((0, 2), dtype=np.int64)
     chosen = [signatures[i] for i in textured]
     hashes = np.array([signature.phash for signature in chosen], dtype=np.uint64)
-    thumbnails = np.stack([signature.thumbnail for signature in chosen])
     small = np.array([min(signature.width, signature.height) < SMALL_SIDE for signature in chosen])
-    found = [np.empty((0, 2), dtype=np.int64)]
-    with ThreadPoolExecutor(cpu_count()) as pool, file_progress("Comparing images", len(hashes)) as advance:
-        work = pool.map(lambda rows: compare(rows, hashes, thumbnails, small), blocks(len(hashes)))
-        for rows, pairs in zip(blocks(len(hashes)), work, strict=True):
-            found.append(pairs)
-            advance(rows.stop)
-    return np.array(textured)[np.concatenate(found)]
+    found = [alike(pairs, hashes, chosen, small) for pairs in close_pairs(hashes)]
+    pairs = np.concatenate([np.empty((0, 2), dtype=np.int64), *found])
+    ordered: np.ndarray = np.array(textured)[pairs[np.lexsort(pairs.T[::-1])]]
+    return ordered
 
 
-def blocks(count: int) -> Iterator[slice]:
-    """Yield rows of the upper triangle of all pairs, about `BLOCK` pairs in each block."""
-    start = 0
-    while start < count:
-        stop = min(count, start + max(1, BLOCK // (count - start)))
-        yield slice(start, stop)
-        start = stop
+def close_pairs(hashes: np.ndarray, bits: int = PHOTOGRAPH.bits) -> Iterator[np.ndarray]:
+    """Yield all pairs, int64 (n, 2), of hashes uint64 (N,) that differ in at most `bits` bits, each pair once.
+
+    Multi-index hashing (Norouzi et al. 2012, https://doi.org/10.1109/CVPR.2012.6248043): cut into 12 parts, two hashes
+    that differ in 8 bits share 4 parts. For each choice of 4 parts the hashes are sorted by them, and only those with
+    the same ones are compared. A pair belongs to the first choice among the parts that it shares.
+    """
+    edges = np.linspace(0, 64, CHUNKS + 1).round().astype(int)
+    masks = [np.uint64(((1 << int(stop - start)) - 1) << int(start)) for start, stop in pairwise(edges)]
+    shared = list(combinations(range(CHUNKS), CHUNKS - bits))
+    numbers = {choice: number for number, choice in enumerate(shared)}
+    first = np.full(1 << CHUNKS, -1)  # by the set of shared parts: which choice it belongs to
+    for parts in range(1 << CHUNKS):
+        held = tuple(part for part in range(CHUNKS) if parts >> part & 1)
+        if len(held) >= CHUNKS - bits:
+            first[parts] = numbers[held[: CHUNKS - bits]]
+
+    def matching(number: int) -> np.ndarray:
+        mask = np.bitwise_or.reduce([masks[part] for part in shared[number]])
+        order = np.argsort(hashes & mask)
+        ordered = hashes[order]
+        keys = ordered & mask
+        found = []
+        at, step = np.flatnonzero(keys[:-1] == keys[1:]), 1
+        while len(at):
+            differing = ordered[at] ^ ordered[at + step]
+            close = np.bitwise_count(differing) <= bits
+            parts = sum(((differing[close] & one) == 0).astype(int) << part for part, one in enumerate(masks))
+            own = at[close][first[parts] == number]
+            found.append(np.stack([order[own], order[own + step]], axis=1))
+            step += 1
+            at = at[at + step < len(keys)]
+            at = at[keys[at] == keys[at + step]]
+        return np.sort(np.concatenate(found), axis=1) if found else np.empty((0, 2), dtype=np.int64)
+
+    with ThreadPoolExecutor(cpu_count()) as pool, file_progress("Comparing images", len(shared)) as advance:
+        for number, pairs in enumerate(pool.map(matching, range(len(shared)))):
+            yield pairs
+            advance(number + 1)
 
 
-def compare(rows: slice, hashes: np.ndarray, thumbnails: np.ndarray, small: np.ndarray) -> np.ndarray:
-    """Return the near duplicates (n, 2) between the images of these rows and all after them."""
-    distances = np.bitwise_count(hashes[rows, None] ^ hashes[None, rows.start :])
-    left, right = np.nonzero(distances <= PHOTOGRAPH.bits)
-    strict = small[left + rows.start] & small[right + rows.start]
-    kept = (right > left) & (~strict | (distances[left, right] <= SMALL.bits))
-    pairs = np.stack([left[kept], right[kept]], axis=1) + rows.start
-    strict = strict[kept]
+def alike(pairs: np.ndarray, hashes: np.ndarray, chosen: Sequence[Signature], small: np.ndarray) -> np.ndarray:
+    """Return those of the `pairs` (n, 2) of images with close hashes that are near duplicates by their rule."""
+    strict = small[pairs].all(axis=1)
+    kept = ~strict | (np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]]) <= SMALL.bits)
+    pairs, strict = pairs[kept], strict[kept]
     found = [pairs[:0]]
     for rule, some in ((SMALL, pairs[strict]), (PHOTOGRAPH, pairs[~strict])):
         for start in range(0, len(some), PAIRS):
             part = some[start : start + PAIRS]
-            found.append(part[look_alike(thumbnails, part, rule)])
+            left, right = (np.stack([chosen[i].thumbnail for i in one]) for one in part.T)
+            found.append(part[look_alike(left, right, rule)])
     return np.concatenate(found)
 
 
-def look_alike(thumbnails: np.ndarray, pairs: np.ndarray, rule: Rule) -> np.ndarray:
-    """Return a mask (n,) of the `pairs` (n, 2) whose thumbnails are near duplicates."""
-    step = thumbnails.shape[1] // rule.side
-    shape = (len(pairs), rule.side, step, rule.side, step, 3)
+def look_alike(left: np.ndarray, right: np.ndarray, rule: Rule) -> np.ndarray:
+    """Return a mask (n,) of which thumbnails uint8 (n, S, S, 3) are near duplicates, each of the other at its place."""
+    step = left.shape[1] // rule.side
+    shape = (len(left), rule.side, step, rule.side, step, 3)
     left, right = (
-        thumbnails[one].reshape(shape).mean(axis=(2, 4), dtype=np.float32).reshape(len(pairs), -1) for one in pairs.T
+        one.reshape(shape).mean(axis=(2, 4), dtype=np.float32).reshape(len(one), -1) for one in (left, right)
     )
     difference = np.sqrt(np.square(left - right).mean(axis=1))
     left -= left.mean(axis=1, keepdims=True)
     right -= right.mean(axis=1, keepdims=True)
     spread = left.std(axis=1) * right.std(axis=1)  # 0 where fine noise has been averaged away
-    alike: np.ndarray = ((left * right).mean(axis=1) >= rule.correlation * np.maximum(spread, 1e-6)) & (
+    mask: np.ndarray = ((left * right).mean(axis=1) >= rule.correlation * np.maximum(spread, 1e-6)) & (
         difference <= rule.difference
     )
-    return alike
+    return mask

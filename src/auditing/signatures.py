@@ -1,8 +1,11 @@
 """What an audit keeps of an image: its size and kind, a digest of its pixels, a perceptual hash and a thumbnail."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import partial
+from mmap import mmap
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 import imagehash
@@ -21,7 +24,7 @@ AS_IT_IS = Geometry(SIDE, 3)
 
 
 class Signature(NamedTuple):
-    """3 kB an image.
+    """A hundred bytes an image, and a thumbnail of 3 kB, which `read_signatures` keeps on disk.
 
     Attributes:
         width, height: in pixels, upright (EXIF).
@@ -30,6 +33,7 @@ class Signature(NamedTuple):
         digest: 16 bytes, the same for two images exactly when their upright RGB pixels are.
         phash: 64 bits; see https://www.hackerfactor.com/blog/index.php?/archives/432-Looks-Like-It.html
         thumbnail: uint8 (SIDE, SIDE, 3), the whole image without regard to its shape.
+        contrast: standard deviation of the thumbnail's values, in grey levels of 255.
     """
 
     width: int
@@ -39,6 +43,7 @@ class Signature(NamedTuple):
     digest: bytes
     phash: int
     thumbnail: np.ndarray
+    contrast: float
 
 
 def read_signatures(found: ImageCollection, indices: np.ndarray, geometry: Geometry = AS_IT_IS) -> list[Signature]:
@@ -50,11 +55,33 @@ def read_signatures(found: ImageCollection, indices: np.ndarray, geometry: Geome
     Raises:
         UnreadableImageError: a file has changed since it was checked.
     """
+    thumbnails = on_disk(len(indices))
+    items: Sequence[tuple[int, Path | np.ndarray]]
     if found.images is None:
-        work = partial(sign_file, geometry=geometry)
-        return map_files(work, [found.root / found.paths[i] for i in indices], "Looking at images")
-    arrays = list(found.images.numpy()[indices])
-    return map_files(sign_array, arrays, "Looking at images")
+        items = [(place, found.root / found.paths[i]) for place, i in enumerate(indices)]
+    else:
+        items = list(enumerate(found.images.numpy()[indices]))
+    signatures = map_files(partial(sign_into, thumbnails, geometry), items, "Looking at images")
+    return [signature._replace(thumbnail=thumbnails[place]) for place, signature in enumerate(signatures)]
+
+
+def on_disk(count: int) -> np.ndarray:
+    """Return room for so many thumbnails in a file without a name, which processes share and the system may drop."""
+    with TemporaryFile(prefix="reslens") as file:
+        file.truncate(max(1, count) * SIDE * SIDE * 3)
+        pages = mmap(file.fileno(), 0)
+    return np.frombuffer(pages, np.uint8)[: count * SIDE * SIDE * 3].reshape(count, SIDE, SIDE, 3)
+
+
+def sign_into(thumbnails: np.ndarray, geometry: Geometry, item: tuple[int, Path | np.ndarray]) -> Signature:
+    """Put the thumbnail of an image at its place, and return the rest."""
+    place, image = item
+    signature = sign_file(image, geometry) if isinstance(image, Path) else sign_array(image)
+    thumbnails[place] = signature.thumbnail
+    return signature._replace(thumbnail=NOT_HERE)
+
+
+NOT_HERE = np.empty(0, np.uint8)
 
 
 def sign_file(path: Path, geometry: Geometry = AS_IT_IS) -> Signature:
@@ -77,5 +104,6 @@ def sign(picture: Image.Image, mode: str, format: str) -> Signature:
     pixels = hashlib.sha256(repr(picture.size).encode() + picture.tobytes())
     bits = np.packbits(imagehash.phash(small).hash)
     return Signature(
-        *picture.size, mode, format, pixels.digest()[:16], int.from_bytes(bits.tobytes()), np.asarray(small)
-    )
+        *picture.size, mode, format, pixels.digest()[:16], int.from_bytes(bits.tobytes()),
+        thumbnail := np.asarray(small), float(thumbnail.std()),
+    )  # fmt: skip

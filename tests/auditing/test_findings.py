@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.auditing.duplicates import blocks, find_duplicates
+from src.auditing.duplicates import close_pairs, find_duplicates
 from src.auditing.findings import Audit, audit_images
 from src.auditing.on_screen import page
 from src.auditing.signatures import sign, sign_file
@@ -180,11 +180,24 @@ def test_a_thousand_copies_are_one_group():
     assert [len(group) for group in find_duplicates([signature] * 1000 + [other])] == [1000]
 
 
-def test_blocks_cover_all_pairs(monkeypatch):
-    monkeypatch.setattr("src.auditing.duplicates.BLOCK", 50)
-    rows = list(blocks(33))
-    assert [row for block in rows for row in range(block.start, block.stop)] == list(range(33))
-    assert len(rows) > 3
+def test_all_pairs_of_close_hashes_are_found_once():
+    """Against all pairs compared with all; of hashes at each distance from others, and some many times."""
+    random = np.random.default_rng(0)
+    hashes = random.integers(0, 1 << 63, 300, dtype=np.uint64)
+    near = []
+    for number, value in enumerate(hashes):
+        for bit in random.choice(64, number % 14, replace=False):
+            value ^= np.uint64(1) << np.uint64(bit)
+        near.append(value)
+    hashes = np.concatenate([hashes, near, hashes[:40], hashes[:40]])
+    distances = np.bitwise_count(hashes[:, None] ^ hashes[None])
+    expected = {(i, j) for i, j in np.argwhere(distances <= 8).tolist() if i < j}
+    found = [tuple(pair) for pairs in close_pairs(hashes) for pair in pairs.tolist()]
+    assert len(found) == len(set(found)) > 300
+    assert set(found) == expected
+
+
+def test_resized_copies_are_found_among_others():
     signatures = [sign(photograph(seed % 20), "RGB", "") for seed in range(20)]
     near = [sign(photograph(seed).resize((120, 90)), "RGB", "") for seed in range(20)]
     assert [group.tolist() for group in find_duplicates(signatures + near)] == [[i, i + 20] for i in range(20)]
