@@ -1,6 +1,7 @@
 """Which layer of a network to explain: its name, and the size of the feature map that each layer gives."""
 
 import difflib
+from collections.abc import Container, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,13 +15,22 @@ from .snapshot import device_of, frozen_copy
 SMALLEST_MAP = 4
 """Height and width, in cells, below which a map says too little about *where* to be taken unasked."""
 
+ENOUGH = 7
+"""Height and width, in cells, from which on the deepest map is taken. Maps of 7×7 or 8×8 lie better on objects of known
+place than the deeper ones of 4×4, and tell better than larger ones what counts: explanation/README.md, "Which layer?".
+"""
+
+LEAST_PIXELS = 4
+"""How many pixels a cell is high and wide at least, before more cells are wanted: tiny images have few."""
+
 
 def default_layer(network: nn.Module, images: Tensor) -> str:
-    """Return the name of the deepest layer of `network` with weights and a feature map of at least 4×4.
+    """Return the name of the deepest layer of `network` with weights and a feature map of at least 7×7.
 
-    The layers are those of the table of networks, or the direct children. Deepest means last to run; pooling after the
-    last block would only coarsen its map. In a ResNet with the ImageNet stem that is `layer4` at 224 px and `layer2` at
-    28 px. Raise `InputError` if all maps are smaller.
+    Of images below 28 px, 4×4 is enough. Where no map is so large, that of the deepest with 4×4. The layers are those
+    of the table of networks, or the direct children. Deepest means last to run; pooling after the last block would only
+    coarsen its map. In a ResNet with the ImageNet stem that is `layer4` at 224 px and `layer2` at 64 px. Raise
+    `InputError` if all maps are smaller.
 
     Args:
         images: A normalised (N, C, H, W) batch of the size to be explained; its first image is tried.
@@ -33,7 +43,8 @@ def deepest_layer(network: nn.Module, image: Tensor) -> str:
     """Do as `default_layer` on `network` itself (a copy, in eval mode) with one image (1, C, H, W)."""
     sizes = map_sizes(network, image)
     weighted = {name for name, module in network.named_modules() if any(True for _ in module.parameters())}
-    large = [name for name, size in sizes.items() if name in weighted and min(size) >= SMALLEST_MAP]
+    wanted = max(SMALLEST_MAP, min(ENOUGH, min(image.shape[-2:]) // LEAST_PIXELS))
+    large = _at_least(wanted, sizes, weighted) or _at_least(SMALLEST_MAP, sizes, weighted)
     layers = {name for names in layers_of(network) for name in names}
     if not large:
         height, width = image.shape[-2:]
@@ -43,6 +54,10 @@ def deepest_layer(network: nn.Module, image: Tensor) -> str:
         )
     # A network inside a wrapper has its maps further down than the wrapper's direct children.
     return ([name for name in large if name in layers] or large)[-1]
+
+
+def _at_least(cells: int, sizes: Mapping[str, tuple[int, int]], among: Container[str]) -> list[str]:
+    return [name for name, size in sizes.items() if name in among and min(size) >= cells]
 
 
 def map_sizes(network: nn.Module, image: Tensor) -> dict[str, tuple[int, int]]:

@@ -50,7 +50,7 @@ class GradCAMCallback(lightning.pytorch.Callback):
     once, and to the loggers the picture and how much its maps resemble those of the epoch before
     (`src.callbacks.map_steps`). `target` chooses the class that a map explains, where an image has several labels the
     likeliest or each that it has, `layer` the layer by name (default: the
-    deepest with a map of at least 4×4). `seconds` is the time spent so far.
+    deepest with a map of at least 7×7). `seconds` is the time spent so far.
 
     It observes only: weights, gradients, modes and random state are those of a run without it. Maps that can't be made
     cause one warning; a `layer` that doesn't exist ends the run before it begins (`InputError`).

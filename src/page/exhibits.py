@@ -50,7 +50,7 @@ class Exhibit:
         letter: A or B where there are two, otherwise nothing.
         temperature: What calibrates its confidences; None where nobody has fitted it.
         layers: Height and width of the map of each layer to choose from, the deepest first.
-        layer: The one to begin with, the deepest with a map of at least 4×4.
+        layer: The one to begin with, the deepest with a map of at least 7×7.
         facts: What it is called, network, data, size of input, test accuracy, as far as they are known.
         thresholds: (K,), the probability from which each label is decided; None where an image has one class.
         ensemble: Those that answer together, of which `trained` is the first and draws the map; None of one network.

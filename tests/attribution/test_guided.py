@@ -157,7 +157,7 @@ def test_guided_gradcam_is_the_product(network: nn.Module, images: Tensor) -> No
     assert heat.max() > 0
     np.testing.assert_allclose(found.pixels, heat[:, None] * pixels, rtol=1e-4, atol=1e-6 * np.abs(pixels).max())
     assert found.layer == "layer2"
-    assert pixel_attribution(network, images[:1], "guided_gradcam").layer == "layer3", "the deepest with a useful map"
+    assert pixel_attribution(network, images[:1], "guided_gradcam").layer == "layer2", "the deepest with a useful map"
 
 
 @pytest.mark.parametrize("method", methods_of("pixels", "channels"))

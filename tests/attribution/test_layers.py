@@ -9,8 +9,8 @@ from src.attribution.layers import default_layer, find_layer, map_sizes
 from src.errors import InputError
 
 
-@pytest.mark.parametrize(("size", "layer"), [(28, "layer2"), (64, "layer3"), (128, "layer4"), (224, "layer4")])
-def test_the_deepest_block_with_a_map_of_4x4(size: int, layer: str) -> None:
+@pytest.mark.parametrize(("size", "layer"), [(28, "layer1"), (64, "layer2"), (128, "layer3"), (224, "layer4")])
+def test_the_deepest_block_with_a_map_of_7x7(size: int, layer: str) -> None:
     assert default_layer(resnet18(), torch.zeros(2, 3, size, size)) == layer
 
 
@@ -31,7 +31,7 @@ def test_pooling_behind_the_last_block_is_passed_over() -> None:
 
 
 def test_a_wrapped_network_is_looked_into() -> None:
-    assert default_layer(nn.Sequential(nn.Identity(), resnet18()), torch.zeros(1, 3, 128, 128)) == "1.layer4"
+    assert default_layer(nn.Sequential(nn.Identity(), resnet18()), torch.zeros(1, 3, 128, 128)) == "1.layer3"
 
 
 def test_too_small_for_any_map() -> None:

@@ -93,7 +93,7 @@ def test_the_smallest_image_that_the_message_names_is_enough(stem: str, least: i
 
 @pytest.mark.parametrize(
     ("size", "stem", "layer"),
-    [(128, "imagenet", "features.7"), (64, "imagenet", "features.5"), (32, "small", "features.7"),
+    [(224, "imagenet", "features.7"), (64, "imagenet", "features.3"), (32, "small", "features.5"),
      (8, "small", "features.3")],
 )  # fmt: skip
 def test_grad_cam_explains_the_deepest_stage_with_a_map(size: int, stem: str, layer: str) -> None:

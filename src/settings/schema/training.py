@@ -189,7 +189,7 @@ class GradCAM(Settings):
 
     images: Annotated[int, Interval(ge=1, le=256)] = setting("number of validation images")
     target: Literal["predicted", "true"] = setting("the class that is explained")
-    layer: Layer = setting("the layer; null: the deepest one with a map of at least 4×4")
+    layer: Layer = setting("the layer; null: the deepest one with a map of at least 7×7, or 4×4 of tiny images")
     untrained: bool = setting("explain the untrained network, too")
 
 
