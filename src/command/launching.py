@@ -22,6 +22,7 @@ from ..lean import import_leanly
 from ..ranks.joining import crew
 from ..ranks.place import is_follower
 from ..settings.composing import Composer, typed_words
+from . import on_ray
 
 
 def launch(
@@ -56,6 +57,7 @@ def launch(
     if cfg.hydra.mode == RunMode.MULTIRUN:
         if not cfg.hydra.launcher._target_.startswith("hydra._internal."):
             clear()  # the terminal is that of other processes, too
+            on_ray.register()
         try:
             sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=context, task_function=warned)
         except (HydraException, OmegaConfBaseException) as error:

@@ -94,6 +94,8 @@ def run_sweep(
             _forget(sweep, mine)
             try:
                 launch(composer, cfg, job, None if only is None else [jobs[number] for number in sweep.numbers])
+            except InputError:  # of the launcher, which has begun nothing
+                raise
             except Exception as error:  # of the launcher or the sweeper: a process of theirs was killed, say
                 code = report(error)
             finally:

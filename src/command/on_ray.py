@@ -1,0 +1,150 @@
+"""`hydra/launcher=ray`: each run of a sweep is a task of Ray, on this machine or on a cluster.
+
+Ray shares out processors and GPUs, and starts a run again whose process has died: it goes on from its checkpoint. Of
+hydra-ray-launcher 1.2.2 we have the way of calling Ray, and not the package: it wants cloudpickle < 3, joblib's wants 3
+or later, and it ends a sweep with the first run that can't be saved.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from ..errors import InputError, first_line
+from ..settings.ray import TARGET
+
+log = logging.getLogger(__name__)
+
+SECONDS_TO_STOP = 60.0
+"""What runs that are told to stop have to finish a batch and write a checkpoint."""
+
+STORE = 100_000_000
+"""Bytes of shared memory for what Ray passes around: configurations, no images."""
+
+VARIABLES = {
+    "RAY_DEDUP_LOGS": "0",  # two runs may say the same, and both should be seen
+    "RAY_COLOR_PREFIX": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing goes to anybody's server
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # num_gpus=0: the run sees no GPU, as before Ray 3
+    "RAY_worker_niceness": "0",  # as without Ray
+}
+
+
+class RayLauncher(Launcher):
+    """Ray's side of a sweep; the arguments are those of `RayLauncherConf`."""
+
+    def __init__(self, num_cpus: float, num_gpus: float | None, max_retries: int, address: str | None) -> None:
+        self.num_cpus, self.num_gpus, self.max_retries, self.address = num_cpus, num_gpus, max_retries, address
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.context, self.task, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run all, and wait; where one of them is lost for good, the others go on."""
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        with self._cluster() as ray:
+            job, needs = ray.remote(_job), {"num_cpus": self.num_cpus, "num_gpus": self._gpus(ray)}
+            state = ray.put((self.context, self.task, Singleton.get_state(), str(Path.cwd())))
+            runs = {
+                job.options(**needs, max_retries=self.max_retries, name=f"run {number + 1}").remote(
+                    state, self._run(number, words)
+                ): number
+                for number, words in enumerate(job_overrides, initial_job_idx)
+            }
+            _wait(ray, runs)
+        done = JobReturn()
+        done.status, done.return_value = JobStatus.COMPLETED, None  # the run's folder tells what became of it
+        return [done for _ in job_overrides]
+
+    def _run(self, number: int, words: Sequence[str]) -> DictConfig:
+        run = self.context.config_loader.load_sweep_config(self.config, list(words))
+        with open_dict(run):
+            run.hydra.job.id, run.hydra.job.num = f"{run.hydra.job.name}_{number}", number
+        return run
+
+    @contextmanager
+    def _cluster(self) -> Iterator[Any]:
+        """Connect to the cluster, or make one of this machine, while a block runs."""
+        os.environ.update({name: os.environ.get(name, value) for name, value in VARIABLES.items()})
+        import ray
+
+        address = self.address or os.environ.get("RAY_ADDRESS") or "local"
+        own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE} if address == "local" else {}
+        try:
+            ray.init(address=address, logging_level=logging.ERROR, **own)
+        except (ConnectionError, ValueError, OSError, RuntimeError) as error:
+            raise InputError(f"hydra.launcher.address={address} is no cluster of Ray ({first_line(error)})") from error
+        try:
+            if address == "local":  # others may grow
+                self._check_room(ray)
+            yield ray
+        finally:
+            ray.shutdown()
+
+    def _check_room(self, ray: Any) -> None:
+        """Raise `InputError` where a run would wait for ever."""
+        there = ray.cluster_resources()
+        for name, wanted in (("CPU", self.num_cpus), ("GPU", self._gpus(ray))):
+            if wanted > there.get(name, 0):
+                setting = f"hydra.launcher.num_{name.lower()}s"
+                raise InputError(f"{setting}={wanted:g}, but this machine has {there.get(name, 0):g}: take fewer")
+
+    def _gpus(self, ray: Any) -> float:
+        return float("GPU" in ray.cluster_resources()) if self.num_gpus is None else self.num_gpus
+
+
+def _wait(ray: Any, runs: dict[Any, int]) -> None:
+    """Wait until all runs have ended. When this process is told to stop, they are told, and write checkpoints."""
+    try:
+        while runs:
+            ended, _ = ray.wait(list(runs), timeout=1.0)  # again and again: signals are answered in between
+            for run in ended:
+                number = runs.pop(run)
+                try:
+                    ray.get(run)
+                except ray.exceptions.RayError as error:
+                    log.warning("run %d is lost: %s", number + 1, first_line(error))
+    except (KeyboardInterrupt, SystemExit):
+        for run in runs:
+            ray.cancel(run, force=False)
+        ray.wait(list(runs), num_returns=len(runs), timeout=SECONDS_TO_STOP)
+        raise
+
+
+def _job(state: tuple[HydraContext, TaskFunction, Any, str], run: DictConfig) -> None:
+    """Do one run, in a process of Ray's."""
+    context, task, singletons, folder = state
+    os.chdir(folder)  # on each machine the same: `outputs` and the images are on a disk that all share
+    setup_globals()
+    Singleton.set_state(singletons)
+    run_job(task, run, "hydra.sweep.dir", "hydra.sweep.subdir", context)
+    sys.stdout.flush()
+
+
+def register() -> None:
+    """Let Hydra find the launcher."""
+    Plugins.instance().class_name_to_class[TARGET] = RayLauncher
+
+
+def check_ray(cfg: DictConfig) -> None:
+    """Raise `InputError` where Ray is asked for, and isn't there, or for less than nothing."""
+    launcher = cfg.hydra.launcher
+    if launcher._target_ != TARGET:
+        return
+    if find_spec("ray") is None:
+        raise InputError("hydra/launcher=ray needs Ray, which isn't installed: pip install 'reslens[ray]'")
+    for name in ("num_cpus", "num_gpus", "max_retries"):
+        if launcher[name] is not None and launcher[name] < 0:
+            raise InputError(f"hydra.launcher.{name}={launcher[name]} is not possible: take 0 or more")
