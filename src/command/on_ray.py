@@ -7,7 +7,9 @@ or later, and it ends a sweep with the first run that can't be saved.
 
 import logging
 import os
+import secrets
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -28,6 +30,9 @@ log = logging.getLogger(__name__)
 
 SECONDS_TO_STOP = 60.0
 """What runs that are told to stop have to finish a batch and write a checkpoint."""
+
+SECONDS_TO_SHOW = 1.0
+"""Ray passes on with a delay what its processes print."""
 
 STORE = 100_000_000
 """Bytes of shared memory for what Ray passes around: configurations, no images."""
@@ -64,6 +69,7 @@ class RayLauncher(Launcher):
                 for number, words in enumerate(job_overrides, initial_job_idx)
             }
             _wait(ray, runs)
+            time.sleep(SECONDS_TO_SHOW)
         done = JobReturn()
         done.status, done.return_value = JobStatus.COMPLETED, None  # the run's folder tells what became of it
         return [done for _ in job_overrides]
@@ -81,6 +87,9 @@ class RayLauncher(Launcher):
         import ray
 
         address = self.address or os.environ.get("RAY_ADDRESS") or "local"
+        if address == "local" and "RAY_AUTH_MODE" not in os.environ:
+            # Ray 2.59 and later would make a key for all its clusters, and leave it in the home folder
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE} if address == "local" else {}
         try:
             ray.init(address=address, logging_level=logging.ERROR, **own)

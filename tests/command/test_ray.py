@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -27,12 +28,20 @@ ON_RAY = "hydra/launcher=ray"
 class Command:
     """`python -m src.train -m WORDS` in `cwd`, in a process of its own; what it says is in `said`."""
 
-    def __init__(self, *words: str, cwd: Path, verb: tuple[str, ...] = ("-m", "src.train", "-m")) -> None:
+    def __init__(
+        self, *words: str, cwd: Path, verb: tuple[str, ...] = ("-m", "src.train", "-m"), **variables: str
+    ) -> None:
         self._file = cwd / f"said_{time.monotonic_ns()}"
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        alone = bool(variables.pop("start_new_session", ""))
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | variables
         with self._file.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, *verb, *words], cwd=cwd, stdout=file, stderr=subprocess.STDOUT, env=environment
+                [sys.executable, *verb, *words],
+                cwd=cwd,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=alone,
             )
 
     def __enter__(self) -> "Command":
@@ -136,3 +145,84 @@ def test_a_sweep_outlives_a_killed_worker_and_a_killed_command(tmp_path: Path) -
         with Command(*last, cwd=tmp_path, verb=("-m", "src.train")) as command:
             assert command.code() == 0, command.said
         assert same_bits(runs[seed - 1], RunFolder(alone)), seed
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_command_that_is_told_to_stop_leaves_checkpoints_of_all(tmp_path: Path) -> None:
+    words = (*QUICK, "trainer.max_epochs=40", "seed=1,2,3", "sweep=s", ON_RAY)
+    with Command(*words, cwd=tmp_path) as command:
+        for number in (1, 2):
+            command.wait_for(rf"\(run {number} pid=\d+\) epoch  9/40")
+        command.process.send_signal(signal.SIGTERM)
+        assert command.code() == 143, command.said
+        assert "interrupted: the same command goes on where this one stopped, with sweep=s" in command.said
+    runs = runs_of(tmp_path / "outputs" / "sweeps" / "s")
+    assert [run.status for run in runs[:2]] == ["interrupted"] * 2
+    assert [run.status for run in runs[2:]] in ([], [None])
+    assert all(run.last_checkpoint.exists() for run in runs[:2])
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Callable[..., tuple[Command, dict[str, str]]]]:
+    """Starts a node of a cluster that only this test can reach; all are gone at its end."""
+    started: list[Command] = []
+    key = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    start = ("-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", "--object-store-memory=100000000")
+
+    def node(number: int, *words: str) -> tuple[Command, dict[str, str]]:
+        folder = tmp_path / f"node_{number}"
+        folder.mkdir()
+        started.append(Command(*words, cwd=folder, verb=start, start_new_session="yes", **key))
+        started[-1].wait_for("Ray runtime started")
+        return started[-1], key
+
+    yield node
+    for command in started:
+        with suppress(ProcessLookupError):
+            os.killpg(command.process.pid, signal.SIGKILL)
+        command.process.wait(10)
+
+
+@needs_ray
+@pytest.mark.slow
+def test_two_nodes_share_a_sweep_and_one_is_enough(
+    nodes: Callable[..., tuple[Command, dict[str, str]]], tmp_path: Path
+) -> None:
+    port = free_port()
+    head, key = nodes(0, "--head", f"--port={port}", "--include-dashboard=false")
+    address = head.wait_for(r"--address='([^']+)'")[1]
+    other, _ = nodes(1, f"--address={address}")
+    words = (*QUICK, "trainer.max_epochs=20", "seed=1,2,3,4", "sweep=s", ON_RAY, f"hydra.launcher.address={address}")
+    with Command(*words, cwd=tmp_path, **key) as command:
+        for number in (1, 2):
+            command.wait_for(rf"\(run {number} pid=\d+\) epoch  9/20")
+        os.killpg(other.process.pid, signal.SIGKILL)
+        assert command.code() == 0, command.said
+    runs = runs_of(tmp_path / "outputs" / "sweeps" / "s")
+    assert [run.status for run in runs] == ["finished"] * 4
+    assert sum(len(run.record().get("resumed", [])) for run in runs) == 1
+    assert pd.read_csv(tmp_path / "outputs/sweeps/s/report/table.csv")["n"].tolist() == [4]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "launcher"),
+    [
+        ("joblib", ("hydra/launcher=joblib", "hydra.launcher.n_jobs=1")),
+        ("ray", (ON_RAY, "hydra.launcher.num_cpus=2")),
+        ("submitit", ("hydra/launcher=submitit_local",)),
+    ],
+)
+def test_a_run_that_a_launcher_starts_may_have_several_processes(
+    package: str, launcher: tuple[str, ...], tmp_path: Path
+) -> None:
+    pytest.importorskip(package)
+    ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=2")
+    for name, how in (("here", ()), ("there", launcher)):
+        with Command(*QUICK[:1], *QUICK[2:], *ddp, "seed=1,2", f"sweep={name}", *how, cwd=tmp_path) as command:
+            assert command.code() == 0, command.said
+    here, there = (runs_of(tmp_path / "outputs" / "sweeps" / name) for name in ("here", "there"))
+    for one, other in zip(here, there, strict=True):
+        assert other.record()["processes"] == 2
+        assert same_bits(one, other)
