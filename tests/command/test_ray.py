@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +18,7 @@ import torch
 from src.runs.differing import number_of
 from src.runs.folder import RunFolder
 from tests.support.command_line import run_here
+from tests.support.started import free_port
 
 ROOT = Path(__file__).parents[2]
 QUICK = (
