@@ -8,11 +8,13 @@ or later, and it ends a sweep with the first run that can't be saved.
 import logging
 import os
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from ..errors import InputError, first_line
+from ..resuming.stopping import SECONDS_OF_ONE_REQUEST, SIGNALS
 from ..settings.ray import TARGET
 
 log = logging.getLogger(__name__)
@@ -33,6 +36,8 @@ SECONDS_TO_STOP = 60.0
 
 SECONDS_TO_SHOW = 1.0
 """Ray passes on with a delay what its processes print."""
+
+SECONDS = 0.5  # until the next look at signals
 
 STORE = 100_000_000
 """Bytes of shared memory for what Ray passes around: configurations, no images."""
@@ -84,15 +89,16 @@ class RayLauncher(Launcher):
     def _cluster(self) -> Iterator[Any]:
         """Connect to the cluster, or make one of this machine, while a block runs."""
         os.environ.update({name: os.environ.get(name, value) for name, value in VARIABLES.items()})
-        import ray
-
         address = self.address or os.environ.get("RAY_ADDRESS") or "local"
         if address == "local" and "RAY_AUTH_MODE" not in os.environ:
             # Ray 2.59 and later would make a key for all its clusters, and leave it in the home folder
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        import ray  # which reads these variables now
+
         own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE} if address == "local" else {}
         try:
-            ray.init(address=address, logging_level=logging.ERROR, **own)
+            with _handlers_kept():
+                ray.init(address=address, logging_level=logging.ERROR, **own)
         except (ConnectionError, ValueError, OSError, RuntimeError) as error:
             raise InputError(f"hydra.launcher.address={address} is no cluster of Ray ({first_line(error)})") from error
         try:
@@ -115,21 +121,65 @@ class RayLauncher(Launcher):
 
 
 def _wait(ray: Any, runs: dict[Any, int]) -> None:
-    """Wait until all runs have ended. When this process is told to stop, they are told, and write checkpoints."""
-    try:
-        while runs:
-            ended, _ = ray.wait(list(runs), timeout=1.0)  # again and again: signals are answered in between
+    """Wait until all runs have ended. When this process is told to stop, they are told, and write checkpoints.
+
+    Args:
+        runs: their numbers; empty afterwards.
+    """
+    with _signals_noted() as came:
+        until = inf
+        while runs and time.monotonic() < until and not _is_urgent(came):
+            ended, _ = ray.wait(list(runs), timeout=SECONDS)
             for run in ended:
                 number = runs.pop(run)
                 try:
                     ray.get(run)
+                except ray.exceptions.TaskCancelledError:
+                    pass
                 except ray.exceptions.RayError as error:
-                    log.warning("run %d is lost: %s", number + 1, first_line(error))
-    except (KeyboardInterrupt, SystemExit):
-        for run in runs:
-            ray.cancel(run, force=False)
-        ray.wait(list(runs), num_returns=len(runs), timeout=SECONDS_TO_STOP)
-        raise
+                    if not came:
+                        log.warning("run %d is lost: %s", number + 1, first_line(error))
+            if came and until == inf:
+                until = time.monotonic() + SECONDS_TO_STOP
+                for run in runs:
+                    ray.cancel(run, force=False)
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Put back what answers signals, also beneath Python, where Ray prints its stack."""
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _signals_noted() -> Iterator[list[tuple[int, float]]]:
+    """Note signals and their times while a block runs, and answer the first of them afterwards.
+
+    Ray has a handler of its own, which ends the process, and makes other errors of what ours raise within it.
+    """
+    came: list[tuple[int, float]] = []
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: came.append((number, time.monotonic())))
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0][0])
+
+
+def _is_urgent(came: Sequence[tuple[int, float]]) -> bool:
+    """Return whether somebody has asked again, as during a training without Ray."""
+    later = [(number, time_ - came[0][1]) for number, time_ in came[1:]]
+    return any(number == signal.SIGINT or after > SECONDS_OF_ONE_REQUEST for number, after in later)
 
 
 def _job(state: tuple[HydraContext, TaskFunction, Any, str], run: DictConfig) -> None:
