@@ -112,13 +112,15 @@ def attended(folder: Path) -> Iterator[Callable[[], AbstractContextManager[bool]
     def alone() -> Iterator[bool]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            last = True
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            last = False
+            _share(descriptor)  # flock(2): one that isn't granted takes what was there with it
+        try:
+            yield last
         finally:
-            with suppress(BlockingIOError):  # flock(2): one that isn't granted is lost, too
-                _wait_for(descriptor, fcntl.LOCK_SH, SECONDS_TO_TIDY)
+            if last:
+                _share(descriptor)
 
     _held.add(descriptor)
     try:
@@ -172,6 +174,11 @@ def is_claimed(file: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _share(descriptor: int) -> None:
+    with suppress(BlockingIOError):
+        _wait_for(descriptor, fcntl.LOCK_SH, SECONDS_TO_TIDY)
 
 
 def _wait_for(descriptor: int, lock: int, seconds: float) -> None:

@@ -34,7 +34,6 @@ from .ending import end
 from .failures import exit_code, one_line, report, report_all
 from .going_on import compose_again
 from .launching import show
-from .on_ray import check_ray
 from .only import check_only, take_only
 from .resume import begin_or_go_on, check_requeue
 from .shorthand import spell_out, with_folders
@@ -157,7 +156,6 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
             raise InputError("a sweep starts the processes of its runs by itself: start it without torchrun or srun")
         folder = choose_destination(cfg)
         if multirun and after_sweep is not None and folder is not None:
-            check_ray(cfg)
             if only is not None:
                 check_only(cfg, words, only)
             return run_sweep(composer, cfg, task, after_sweep, folder, only)

@@ -23,6 +23,7 @@ from .destination import Destination, another, refuse_taken, reserve
 from .failures import Failure, one_line, report, report_all
 from .launching import launch
 from .next_steps import how_to_start
+from .on_ray import check_ray
 from .only import numbers
 from .sweep import ELSEWHERE, Outcome, Sweep
 
@@ -80,6 +81,7 @@ def run_sweep(
     """
     set_hydras(cfg, "hydra.output_subdir", None)  # `Sweep.run` writes .hydra/, of a run that is begun alone
     jobs = composer.check(cfg) or []
+    check_ray(cfg)
     sweep = Sweep(folder.path, jobs, None if only is None else numbers(only, len(jobs)))
     composer.place = sweep.place
     code, outcomes = 0, list[Outcome]()

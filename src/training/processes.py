@@ -110,14 +110,14 @@ class _Unobserved(_SubprocessScriptLauncher):
     def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
-            with _as_command():
+            with as_command():
                 self._call_children_scripts()
         _set_num_threads_if_needed(num_processes=self.num_processes)
         return function(*args, **kwargs)
 
 
 @contextmanager
-def _as_command() -> Iterator[None]:
+def as_command() -> Iterator[None]:
     """Let Lightning find the module that it starts the other processes with: that of `__main__`.
 
     It is the launcher's (joblib, submitit, Ray) where a run of a sweep has a process of its own.
