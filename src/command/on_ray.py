@@ -27,6 +27,7 @@ from omegaconf import DictConfig, open_dict
 
 from ..errors import InputError, first_line
 from ..resuming.stopping import SECONDS_OF_ONE_REQUEST, SIGNALS
+from ..runs.differing import number_of
 from ..settings.ray import TARGET
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ VARIABLES = {
     "RAY_DEDUP_LOGS": "0",  # two runs may say the same, and both should be seen
     "RAY_COLOR_PREFIX": "0",
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing goes to anybody's server
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # num_gpus=0: the run sees no GPU, as before Ray 3
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # num_gpus=0: the run sees no GPU
     "RAY_worker_niceness": "0",  # as without Ray
 }
 
@@ -67,22 +68,22 @@ class RayLauncher(Launcher):
         with self._cluster() as ray:
             job, needs = ray.remote(_job), {"num_cpus": self.num_cpus, "num_gpus": self._gpus(ray)}
             state = ray.put((self.context, self.task, Singleton.get_state(), str(Path.cwd())))
-            runs = {
-                job.options(**needs, max_retries=self.max_retries, name=f"run {number + 1}").remote(
-                    state, self._run(number, words)
-                ): number
-                for number, words in enumerate(job_overrides, initial_job_idx)
-            }
+            runs = {}
+            for index, words in enumerate(job_overrides, initial_job_idx):
+                run = self._run(index, words)
+                number = number_of(Path(run.hydra.sweep.subdir))  # some runs alone may be wanted (`only=`)
+                name = f"run {(index if number is None else number) + 1}"
+                runs[job.options(**needs, max_retries=self.max_retries, name=name).remote(state, run)] = name
             _wait(ray, runs)
             time.sleep(SECONDS_TO_SHOW)
         done = JobReturn()
         done.status, done.return_value = JobStatus.COMPLETED, None  # the run's folder tells what became of it
         return [done for _ in job_overrides]
 
-    def _run(self, number: int, words: Sequence[str]) -> DictConfig:
+    def _run(self, index: int, words: Sequence[str]) -> DictConfig:
         run = self.context.config_loader.load_sweep_config(self.config, list(words))
         with open_dict(run):
-            run.hydra.job.id, run.hydra.job.num = f"{run.hydra.job.name}_{number}", number
+            run.hydra.job.id, run.hydra.job.num = f"{run.hydra.job.name}_{index}", index
         return run
 
     @contextmanager
@@ -99,7 +100,7 @@ class RayLauncher(Launcher):
         try:
             with _handlers_kept():
                 ray.init(address=address, logging_level=logging.ERROR, **own)
-        except (ConnectionError, ValueError, OSError, RuntimeError) as error:
+        except (ValueError, OSError, RuntimeError, ray.exceptions.RayError) as error:
             raise InputError(f"hydra.launcher.address={address} is no cluster of Ray ({first_line(error)})") from error
         try:
             if address == "local":  # others may grow
@@ -120,25 +121,25 @@ class RayLauncher(Launcher):
         return float("GPU" in ray.cluster_resources()) if self.num_gpus is None else self.num_gpus
 
 
-def _wait(ray: Any, runs: dict[Any, int]) -> None:
+def _wait(ray: Any, runs: dict[Any, str]) -> None:
     """Wait until all runs have ended. When this process is told to stop, they are told, and write checkpoints.
 
     Args:
-        runs: their numbers; empty afterwards.
+        runs: what they are called; empty afterwards.
     """
     with _signals_noted() as came:
         until = inf
         while runs and time.monotonic() < until and not _is_urgent(came):
             ended, _ = ray.wait(list(runs), timeout=SECONDS)
             for run in ended:
-                number = runs.pop(run)
+                name = runs.pop(run)
                 try:
                     ray.get(run)
                 except ray.exceptions.TaskCancelledError:
                     pass
                 except ray.exceptions.RayError as error:
                     if not came:
-                        log.warning("run %d is lost: %s", number + 1, first_line(error))
+                        log.warning("%s is lost: %s", name, first_line(error))
             if came and until == inf:
                 until = time.monotonic() + SECONDS_TO_STOP
                 for run in runs:
