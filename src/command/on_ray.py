@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,8 @@ SECONDS_TO_SHOW = 1.0
 """Ray passes on with a delay what its processes print."""
 
 SECONDS = 0.5  # until the next look at signals
+
+SECONDS_TO_ANSWER = 10.0
 
 STORE = 100_000_000
 """Bytes of shared memory for what Ray passes around: configurations, no images."""
@@ -98,6 +101,7 @@ class RayLauncher(Launcher):
 
         own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE} if address == "local" else {}
         try:
+            _knock(address)
             with _handlers_kept():
                 ray.init(address=address, logging_level=logging.ERROR, **own)
         except (ValueError, OSError, RuntimeError, ray.exceptions.RayError) as error:
@@ -119,6 +123,13 @@ class RayLauncher(Launcher):
 
     def _gpus(self, ray: Any) -> float:
         return float("GPU" in ray.cluster_resources()) if self.num_gpus is None else self.num_gpus
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` where nobody listens at HOST:PORT; Ray would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
 
 
 def _wait(ray: Any, runs: dict[Any, str]) -> None:

@@ -152,6 +152,27 @@ def test_a_sweep_outlives_a_killed_worker_and_a_killed_command(tmp_path: Path) -
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (
+            "address=127.0.0.1:1",
+            "hydra.launcher.address=127.0.0.1:1 is no cluster of Ray ([Errno 111] Connection refused)",
+        ),
+        ("num_cpus=1000", "hydra.launcher.num_cpus=1000, but this machine has "),
+        ("num_gpus=-1", "hydra.launcher.num_gpus=-1.0 is not possible: take 0 or more"),
+    ],
+)
+def test_what_ray_does_not_have_is_said(word: str, said: str, tmp_path: Path) -> None:
+    with Command(*QUICK, "seed=1,2", ON_RAY, f"hydra.launcher.{word}", cwd=tmp_path) as command:
+        assert command.code() == 2
+        assert command.said.startswith(f"error: {said}")
+        assert command.said.count("\n") == 1
+    assert not (tmp_path / "outputs").exists()
+
+
+@needs_ray
+@pytest.mark.slow
 def test_a_command_that_is_told_to_stop_leaves_checkpoints_of_all(tmp_path: Path) -> None:
     words = (*QUICK, "trainer.max_epochs=40", "seed=1,2,3", "sweep=s", ON_RAY)
     with Command(*words, cwd=tmp_path) as command:
