@@ -19,6 +19,13 @@ from src.trained.temperature import Calibration, digest, write_calibration
 CPU = torch.device("cpu")
 
 
+@pytest.fixture
+def run(digits_run: Path, tmp_path: Path) -> Path:
+    """A run of one's own, to write in, which the folder's is not."""
+    shutil.copytree(digits_run, tmp_path / "run")
+    return tmp_path / "run"
+
+
 def test_a_run_is_shown_with_its_facts_layers_and_test_images(run: Path) -> None:
     exhibition = open_exhibition(str(run), CPU)
     (exhibit,) = exhibition.exhibits
