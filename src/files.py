@@ -11,8 +11,9 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -66,6 +67,9 @@ def remove_partial(folder: Path) -> None:
                 Path(at, name).unlink(missing_ok=True)
 
 
+SECONDS_TO_TIDY = 5.0
+"""How long whoever is alone in a folder may keep others from coming in."""
+
 _held: set[int] = set()
 
 
@@ -84,6 +88,114 @@ def locked(folder: Path, *, again: bool = False) -> Iterator[None]:
     finally:
         _held.discard(descriptor)
         os.close(descriptor)
+
+
+@contextmanager
+def attended(folder: Path) -> Iterator[Callable[[], AbstractContextManager[bool]]]:
+    """Be one of the processes at work in a folder; `BlockingIOError` where one keeps it for itself (`locked`).
+
+    Yields what keeps the others out while a block runs, and tells it whether there are none.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            _wait_for(descriptor, fcntl.LOCK_SH, SECONDS_TO_TIDY)
+            if _is_at(descriptor, folder):
+                break
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # who was the last one there has just removed it
+
+    @contextmanager
+    def alone() -> Iterator[bool]:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            last = True
+        except BlockingIOError:
+            last = False
+            _share(descriptor)  # flock(2): one that isn't granted takes what was there with it
+        try:
+            yield last
+        finally:
+            if last:
+                _share(descriptor)
+
+    _held.add(descriptor)
+    try:
+        yield alone
+    finally:
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+@contextmanager
+def claimed(file: Path, seconds: float = 1.0) -> Iterator[None]:
+    """Keep what a file stands for, which is there as long; `BlockingIOError` where another process does.
+
+    The claim dies with its owner. It counts on all machines that share the disk: NFS passes on the locks of files that
+    are open for writing, and not those of folders.
+
+    Args:
+        seconds: how long to wait for another process.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | CAREFUL, 0o666)
+        try:
+            _wait_for(descriptor, fcntl.LOCK_EX, until - time.monotonic())
+            if _is_at(descriptor, file):
+                break
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its owner has removed it while this one waited
+    _held.add(descriptor)
+    try:
+        yield
+    finally:
+        if descriptor in _held:  # not in a child of this process
+            file.unlink(missing_ok=True)
+            _held.discard(descriptor)
+            os.close(descriptor)
+
+
+def is_claimed(file: Path) -> bool:
+    """Return whether a process keeps what a file stands for."""
+    try:
+        descriptor = os.open(file, os.O_RDWR | CAREFUL)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # whoever else asks gets this, too
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _share(descriptor: int) -> None:
+    with suppress(BlockingIOError):
+        _wait_for(descriptor, fcntl.LOCK_SH, SECONDS_TO_TIDY)
+
+
+def _wait_for(descriptor: int, lock: int, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(0.02)
+
+
+def _is_at(descriptor: int, file: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), file.stat(follow_symlinks=False))
+    return False
 
 
 def is_locked(folder: Path) -> bool:

@@ -3,13 +3,27 @@
 import ast
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from src.errors import InputError
-from src.files import append_text, locked, open_inside, read_inside, refuse_links, remove_partial, replacing, write_text
+from src.files import (
+    append_text,
+    attended,
+    claimed,
+    is_claimed,
+    locked,
+    open_inside,
+    read_inside,
+    refuse_links,
+    remove_partial,
+    replacing,
+    write_text,
+)
 
 SRC = Path(__file__).parent.parent / "src"
 
@@ -41,6 +55,55 @@ def mine(tmp_path: Path) -> Path:
     file.parent.mkdir()
     file.write_text("mine")
     return file
+
+
+CLAIM = "from pathlib import Path; import sys, time\nfrom src.files import claimed\n"
+
+
+def test_a_claim_is_one_processs_and_dies_with_it(tmp_path: Path) -> None:
+    claim = tmp_path / "claim"
+    code = f"{CLAIM}with claimed(Path({str(claim)!r})): print('mine', flush=True); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "mine\n"
+        assert is_claimed(claim)
+        with pytest.raises(BlockingIOError), claimed(claim, 0.1):
+            pass
+    finally:
+        other.kill()
+        other.communicate()
+    assert claim.exists()
+    assert not is_claimed(claim)
+    with claimed(claim):
+        assert is_claimed(claim)
+    assert not claim.exists()
+
+
+def test_many_take_turns_with_a_claim(tmp_path: Path) -> None:
+    """Each removes the file that others are waiting for."""
+    claim, inside = tmp_path / "claim", tmp_path / "inside"
+    code = (
+        f"{CLAIM}inside = Path({str(inside)!r})\nfor _ in range(100):\n  with claimed(Path({str(claim)!r}), 30):\n"
+        "    inside.touch(exist_ok=False)\n    inside.unlink()"
+    )
+    others = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [other.wait(60) for other in others] == [0, 0, 0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_attends_a_folder_knows_whether_others_do(tmp_path: Path) -> None:
+    with attended(tmp_path) as alone:
+        with attended(tmp_path) as other, alone() as last, other() as too:
+            assert (last, too) == (False, False)
+        with alone() as last:
+            assert last
+            with pytest.raises(BlockingIOError), locked(tmp_path):
+                pass
+        with pytest.raises(BlockingIOError), locked(tmp_path):
+            pass
+    with locked(tmp_path):
+        pass
 
 
 def test_a_link_is_replaced_and_not_written_through(mine: Path, tmp_path: Path) -> None:

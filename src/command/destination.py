@@ -75,10 +75,15 @@ def _is_typed(cfg: DictConfig, setting: str) -> bool:
     return any(word.lstrip("+").partition("=")[0] == setting for word in words)
 
 
-def reserve(folder: Destination) -> AbstractContextManager[Reserved]:
+def reserve(folder: Destination, *, together: bool = False) -> AbstractContextManager[Reserved]:
     """Make it or take it while a block runs, see `reserved`."""
+    return reserved(folder.path, str(folder.path), another(folder), together=together)
+
+
+def another(folder: Destination) -> str:
+    """Return what to do where others have the folder."""
     value = "NAME" if folder.setting in ("sweep", "name") else "FOLDER"
-    return reserved(folder.path, str(folder.path), f"name another folder with {folder.setting}={value}")
+    return f"name another folder with {folder.setting}={value}"
 
 
 def refuse_taken(cfg: DictConfig, folder: Destination) -> None:

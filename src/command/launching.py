@@ -3,7 +3,7 @@
 import logging
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
@@ -22,12 +22,21 @@ from ..lean import import_leanly
 from ..ranks.joining import crew
 from ..ranks.place import is_follower
 from ..settings.composing import Composer, typed_words
+from . import on_ray
 
 
-def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]) -> None:
+def launch(
+    composer: Composer,
+    cfg: DictConfig,
+    job: Callable[[DictConfig], Any],
+    chosen: Sequence[Sequence[str]] | None = None,
+) -> None:
     """Do what `hydra.main` does once it has composed, with a configuration that is composed and checked already.
 
     The job gets this very configuration without Hydra's part, or in a sweep those that the composer has for its runs.
+
+    Args:
+        chosen: the overrides of those runs of a sweep that are to be done; None: all.
     """
 
     def warned(cfg: DictConfig) -> Any:
@@ -48,10 +57,13 @@ def launch(composer: Composer, cfg: DictConfig, job: Callable[[DictConfig], Any]
     if cfg.hydra.mode == RunMode.MULTIRUN:
         if not cfg.hydra.launcher._target_.startswith("hydra._internal."):
             clear()  # the terminal is that of other processes, too
+            on_ray.register()
         try:
             sweeper = Plugins.instance().instantiate_sweeper(config=cfg, hydra_context=context, task_function=warned)
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(f"hydra.sweeper, hydra.launcher: {first_line(error)}") from error
+        if chosen is not None:
+            sweeper.split_arguments = lambda *_: [chosen]  # type: ignore[attr-defined]  # of Hydra's own, the only one
         sweeper.sweep(arguments=typed_words(cfg, "task"))
         return
     if is_follower():  # one train.log, the first process's

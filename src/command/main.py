@@ -34,6 +34,7 @@ from .ending import end
 from .failures import exit_code, one_line, report, report_all
 from .going_on import compose_again
 from .launching import show
+from .only import check_only, take_only
 from .resume import begin_or_go_on, check_requeue
 from .shorthand import spell_out, with_folders
 from .signals import answer_no_more, answer_signals, leave
@@ -135,6 +136,7 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
     words = list(args.overrides)
     begin("loading")
     with composing(verb) as composer:
+        only, words = take_only(words) if after_sweep is not None else (None, words)
         if after_sweep is not None:
             run, words = begin_or_go_on(composer, words, multirun=args.multirun)
             if run is not None:
@@ -143,6 +145,8 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
         multirun = cfg.hydra.mode == RunMode.MULTIRUN
         if after_sweep is not None:
             check_requeue(cfg, args.overrides, multirun=multirun)
+        if only is not None and not multirun:
+            raise InputError(f"only={only} is for a sweep: put -m before it, or leave it out")
         if multirun and writes_itself(cfg):
             instead = composer.once_each(words)
             raise InputError(f"src.{verb} does one thing at a time: leave -m out{f', {instead}' if instead else ''}")
@@ -152,7 +156,9 @@ def _run(verb: str, task: Task, summary: Summary | None, after_sweep: AfterSweep
             raise InputError("a sweep starts the processes of its runs by itself: start it without torchrun or srun")
         folder = choose_destination(cfg)
         if multirun and after_sweep is not None and folder is not None:
-            return run_sweep(composer, cfg, task, after_sweep, folder)
+            if only is not None:
+                check_only(cfg, words, only)
+            return run_sweep(composer, cfg, task, after_sweep, folder, only)
         if multirun and not cfg.hydra.launcher._target_.startswith("hydra._internal."):
             raise InputError(f"hydra/launcher={cfg.hydra.runtime.choices['hydra/launcher']} is for src.train alone")
         composer.check(cfg)

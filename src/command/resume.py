@@ -34,7 +34,7 @@ PLACES = ("hydra.run.dir", "name")
 LIMITS = ("max_steps", "max_time")
 """What can end a training besides the number of its epochs."""
 
-NAMES_ONLY = ("resume", "sweep", "study", "name", "hydra")
+NAMES_ONLY = ("resume", "sweep", "only", "study", "name", "hydra")
 
 MOST_WORDS, LONGEST = 1_000, 10_000
 """How many overrides a run may have, and their characters: Hydra's parser takes its time."""

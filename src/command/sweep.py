@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from rich import get_console
 
 from ..errors import InputError, RunError
-from ..files import append_text, read_inside, write_text
+from ..files import append_text, claimed, is_claimed, read_inside, write_text
 from ..runs.contents import NAMES
 from ..runs.differing import differing, folder_name, number_of
 from ..runs.folder import RunFolder, Status
@@ -33,6 +33,11 @@ log = logging.getLogger(__name__)
 SECONDS, ERROR = ".seconds", ".error_"
 """Notes in the sweep's folder: how many seconds each run took, and what ended a run, by its number."""
 
+ELSEWHERE = "at work in another process"
+
+SECONDS_TO_DIE = 10.0
+"""How long a run that a launcher starts waits for another process on it: one of a command that was killed ends."""
+
 LONGEST_NOTE = 2**22
 """Bytes."""
 
@@ -42,12 +47,16 @@ ENDED: Mapping[Status | None, str] = {None: "not begun", "running": "its process
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run: its own overrides, its status (None: not begun), and what ended it early."""
+    """What became of one run: its own overrides, its status (None: not begun), and what ended it early.
+
+    `elsewhere`: another process is at work on it.
+    """
 
     folder: RunFolder
     overrides: str
     status: Status | None
     error: str
+    elsewhere: bool = False
 
     @property
     def begun(self) -> bool:
@@ -62,15 +71,17 @@ class Outcome:
 
 @dataclass
 class Sweep:
-    """The runs `folder/0_…`, `folder/1_…`, … of one command.
+    """The runs `folder/0_…`, `folder/1_…`, … of one command. Others may be at work on some of them.
 
     Attributes:
         jobs: the overrides of each, in order.
+        chosen: the numbers of those that are to be run here; None: all.
         command: what was typed, word by word.
     """
 
     folder: Path
     jobs: Sequence[Sequence[str]]
+    chosen: Sequence[int] | None = None
     command: Sequence[str] = field(default_factory=lambda: list(sys.orig_argv))
 
     def check(self) -> None:
@@ -91,9 +102,28 @@ class Sweep:
                     f"{wanted}: repeat the settings that it began with, or {remedy}"
                 )
 
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The runs that are to be run here."""
+        return range(len(self.jobs)) if self.chosen is None else self.chosen
+
+    def refuse_taken(self, another: str) -> None:
+        """Raise `InputError` where all that is left to do is at work in other processes."""
+        left = [number for number in self.numbers if not self._run(number).is_whole]
+        if left and all(map(self._is_taken, left)):
+            what = f"{self.folder}: run {left[0] + 1}" if len(left) == 1 < len(self.jobs) else str(self.folder)
+            raise InputError(f"{what} is at work in another process: wait for it, stop it, or {another}")
+
     def place(self, words: Sequence[str]) -> str:
         """Return the name of a run's folder, for Hydra: the one that is there, or a new one."""
         return self._run(self.jobs.index(list(words))).path.name
+
+    def _claim(self, number: int) -> Path:
+        """Return the file that is there, and locked, while a process is at work on the run."""
+        return self.folder / f".run_{number}.lock"
+
+    def _is_taken(self, number: int) -> bool:
+        return is_claimed(self._claim(number))
 
     def _run(self, number: int) -> RunFolder:
         return self._there().get(number) or RunFolder(self.folder / self._names.get(number, str(number)))
@@ -111,25 +141,57 @@ class Sweep:
         return dict(sorted(found.items()))
 
     def forget(self) -> None:
-        """Remove the notes of this command's runs, which may be processes of their own."""
+        """Remove the notes of the runs, which may be processes of their own. Nobody else may be at work on them."""
         for file in (self.folder / SECONDS, *self.folder.glob(f"{ERROR}*")):
             file.unlink(missing_ok=True)
 
-    def run(self, train: Callable[..., Mapping[str, float]], cfg: DictConfig) -> Mapping[str, float] | None:
+    def run(
+        self, train: Callable[..., Mapping[str, float]], cfg: DictConfig, tidy: Callable[[Path], None]
+    ) -> Mapping[str, float] | None:
         """Begin, resume or leave the run that Hydra's launcher has reached; return its figures, None if it failed.
 
         A failure is printed at once and kept in the run's record; the other runs continue.
+
+        Args:
+            tidy: what is done with the folder of a run that is interrupted.
         """
         hydra = HydraConfig.get()
-        run, name = RunFolder(hydra.runtime.output_dir), self._name(hydra.job.num, list(hydra.overrides.task))
-        if run.is_whole:
-            # On screen alone: nothing of a finished run is touched, its train.log neither.
-            get_console().print(f"{name}: finished before", markup=False, highlight=False, soft_wrap=True)
+        run, number = RunFolder(hydra.runtime.output_dir), self.jobs.index(list(hydra.overrides.task))
+        with read_write(hydra):  # type: ignore[arg-type]  # a node that is typed as what it holds
+            hydra.job.num = number  # launchers count those that are run here
+        if self._is_done(run, number):
             return run.metrics()
+        alone = hydra.launcher._target_.startswith("hydra._internal.")
+        try:
+            with claimed(self._claim(number), 1.0 if alone else SECONDS_TO_DIE):
+                try:
+                    return run.metrics() if self._is_done(run, number) else self._begin(train, cfg, run, number)
+                except (KeyboardInterrupt, SystemExit):
+                    tidy(run.path)
+                    raise
+        except BlockingIOError:
+            self._say(number, ELSEWHERE)
+            return None
+
+    def _is_done(self, run: RunFolder, number: int) -> bool:
+        if run.is_whole:
+            self._say(number, "finished before")
+        return run.is_whole
+
+    def _say(self, number: int, what: str) -> None:
+        """Say it on screen alone: nothing of a run that isn't begun here is touched, its train.log neither."""
+        get_console().print(f"{self._name(number)}: {what}", markup=False, highlight=False, soft_wrap=True)
+
+    def _begin(
+        self, train: Callable[..., Mapping[str, float]], cfg: DictConfig, run: RunFolder, number: int
+    ) -> Mapping[str, float] | None:
+        """Begin or resume a run that nobody else is at work on; see `run`."""
+        hydra, name, note = HydraConfig.get(), self._name(number), self.folder / f"{ERROR}{number}"
+        note.unlink(missing_ok=True)
         if run.status == "refused":  # perhaps what was missing is there now
             run.record_file.unlink()
         resume = run.record_file.exists()
-        log.info("%s%s%s", name, self._time_left(hydra.job.num), self._best(cfg.monitor, cfg.mode))
+        log.info("%s%s%s", name, self._time_left(number), self._best(cfg.monitor, cfg.mode))
         if not resume or run.overrides() is None:
             keep_settings(run, cfg)
         began = time.monotonic()
@@ -152,7 +214,7 @@ class Sweep:
                 logging.getLogger("traceback").warning("the run failed", exc_info=error)  # for train.log alone
             said = one_line(error)
             with suppress(OSError):  # the record of a run that was begun before is left as it was
-                write_text(self.folder / f"{ERROR}{hydra.job.num}", said)
+                write_text(note, said)
             if not run.record_file.exists():
                 run.refuse(command=shlex.join(self.command), error=said)
             log.info("%s failed: %s", name, said)
@@ -173,7 +235,7 @@ class Sweep:
         hydra = HydraConfig.get()
         words = [*hydra.overrides.task, *([f"resume={quote(str(run.path))}"] if resume else [])]
         sys.argv, sys.orig_argv = [arguments[0], *words], list(self.command)
-        with read_write(hydra):  # type: ignore[arg-type]  # a node that is typed as what it holds
+        with read_write(hydra):  # type: ignore[arg-type]
             hydra.run.dir = str(run.path)
         try:
             yield
@@ -186,19 +248,23 @@ class Sweep:
                 distributed.destroy_process_group()
 
     def outcomes(self) -> list[Outcome]:
-        """Return all runs in order, read from their folders: they may have run in other processes, or earlier."""
+        """Return the runs in order, read from their folders: they may have run in other processes, or earlier."""
         there = self._there()
-        return [self._outcome(number, there.get(number) or self._run(number)) for number in range(len(self.jobs))]
+        return [self._outcome(number, there.get(number) or self._run(number)) for number in self.numbers]
+
+    def count_whole(self) -> int:
+        """Return how many of all runs have finished."""
+        return sum(run.is_whole for number, run in self._there().items() if number < len(self.jobs))
 
     def _outcome(self, number: int, run: RunFolder) -> Outcome:
-        status = run.status
+        elsewhere, status = self._is_taken(number), run.status
         said = (
             self._note(f"{ERROR}{number}")
             or (run.record().get("error") if status else None)
             or ENDED.get(status)
             or str(status)
         )
-        return Outcome(run, self._varied(self.jobs[number]), status, said)
+        return Outcome(run, self._varied(self.jobs[number]), status, ELSEWHERE if elsewhere else said, elsewhere)
 
     def _note(self, name: str) -> str:
         """Return what one of the notes says; nothing without it."""
@@ -207,9 +273,9 @@ class Sweep:
         except OSError:
             return ""
 
-    def _name(self, number: int, overrides: Sequence[str]) -> str:
+    def _name(self, number: int) -> str:
         """Return `run 2 of 6, model=resnet18 seed=2`."""
-        return f"run {number + 1} of {len(self.jobs)}, {self._varied(overrides)}"
+        return f"run {number + 1} of {len(self.jobs)}, {self._varied(self.jobs[number])}"
 
     def _varied(self, overrides: Sequence[str]) -> str:
         """Return those of a run's overrides that not all runs share; all of them where there is only one run."""
@@ -222,10 +288,9 @@ class Sweep:
         if not seconds:
             return ""
         there = self._there()
-        waiting = sum(n not in there or not there[n].is_whole for n in range(number, len(self.jobs)))
-        at_once = HydraConfig.get().launcher.get("n_jobs", 1)
-        at_once = min(waiting, at_once if at_once > 0 else os.cpu_count() or 1)
-        return f"; about {duration(waiting / at_once * fmean(seconds))} left"
+        waiting = sum(n not in there or not there[n].is_whole for n in self.numbers if n >= number)
+        at_once = min(waiting, sum(map(is_claimed, self.folder.glob(self._claim(0).name.replace("0", "*")))))
+        return f"; about {duration(waiting / max(at_once, 1) * fmean(seconds))} left"
 
     def _best(self, monitor: str, mode: str) -> str:
         """Return which run is the best so far by what chooses checkpoints; nothing before the first has finished."""

@@ -26,7 +26,7 @@ STATES: Mapping[str, State] = {
     "finished": "finished", "interrupted": "stopped", "failed": "failed", "refused": "refused",
 }  # fmt: skip
 
-IN_COLUMNS = ("data", "model", "name", "sweep", "resume", "study", "requeue")
+IN_COLUMNS = ("data", "model", "name", "sweep", "only", "resume", "study", "requeue")
 """Overrides that a list shows elsewhere, or that say where a run lies."""
 
 

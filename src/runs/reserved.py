@@ -4,13 +4,15 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import locked
+from ..files import attended, locked
+
+Alone = Callable[[], AbstractContextManager[bool]]
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,12 @@ class Reserved:
     Attributes:
         path: absolute.
         before: all that was in it, at any depth.
+        alone: keeps others out while a block runs, and tells it whether there are none.
     """
 
     path: Path
     before: frozenset[Path]
+    alone: Alone
 
     def tidy(self, folder: Path) -> None:
         """Remove what has come into `folder` since, and the folder if it is new, unless something came of it.
@@ -44,12 +48,15 @@ class Reserved:
 
 
 @contextmanager
-def reserved(path: Path, name: str, remedy: str = "name another folder", *, again: bool = False) -> Iterator[Reserved]:
+def reserved(
+    path: Path, name: str, remedy: str = "name another folder", *, again: bool = False, together: bool = False
+) -> Iterator[Reserved]:
     """Make the folder or take the one that is there, and tidy it up and its new parents at the end.
 
     Args:
         name: what an error calls it, such as `output=FOLDER`.
         again: whether a folder that this process has reserved already will do.
+        together: whether others may be at work in it as well, who say so, too. The last one tidies up.
 
     Raises:
         InputError: it can't be written, or another process has it.
@@ -57,25 +64,31 @@ def reserved(path: Path, name: str, remedy: str = "name another folder", *, agai
     refuse_remote(str(path), name)
     path = Path(os.path.abspath(path))  # noqa: PTH100  # without .. as well
     made: list[Path] = []
+    alone: Alone = lambda: nullcontext(True)  # noqa: E731
     with ExitStack() as stack:
         try:
             made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=path).close()  # permissions don't tell: root has them on a read-only disk too
-            stack.enter_context(locked(path, again=again))
+            if together:
+                alone = stack.enter_context(attended(path))
+            else:
+                stack.enter_context(locked(path, again=again))
         except BlockingIOError:  # what was made is the other one's by now
             raise InputError(f"{name} is at work in another process: wait for it, stop it, or {remedy}") from None
         except OSError as error:
             for folder in made:
                 _remove(folder)
             raise InputError(f"{name} can't be written ({error.strerror}): {remedy}") from None
-        mine = Reserved(path, frozenset(path.rglob("*")))
+        mine = Reserved(path, frozenset(path.rglob("*")), alone)
         try:
             yield mine
         finally:
-            mine.tidy(path)
-            for folder in made:  # those that are empty
-                _remove(folder)
+            with alone() as last:
+                if last:
+                    mine.tidy(path)
+                    for folder in made:  # those that are empty
+                        _remove(folder)
 
 
 def refuse_remote(path: str, name: str) -> None:

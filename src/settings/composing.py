@@ -31,6 +31,7 @@ from .defaults import PACKAGE
 from .other_names import words_for
 from .quotes import quote as quote
 from .rates import is_fine_tuning, usual_rate
+from .ray import offer_ray
 from .refusals import explain, explain_syntax
 from .sweeps import check_length, check_size, once_each
 from .trust import check_trust, flat, read_own, read_plugins, read_verbs, settle, without_hydra
@@ -348,6 +349,7 @@ def typed_words(cfg: DictConfig, part: Literal["task", "hydra"]) -> list[str]:
 def composing(verb: str) -> Iterator[Composer]:
     """Make Hydra work with `CONF` and a `Composer` of the verb while the block runs."""
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        offer_ray()
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         composer = Composer(verb, hydra.config_loader.get_search_path())

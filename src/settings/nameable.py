@@ -7,6 +7,8 @@ name of a file, a host, or the name of other code. To allow one more is one row.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from .ray import TARGET
+
 
 class Nameable(NamedTuple):
     """One class: the settings that it takes from a configuration, and those that it takes when they are typed."""
@@ -70,6 +72,7 @@ LAUNCHERS: Mapping[str, Nameable] = {
     ),
     "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher": _SUBMITIT,
     "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher": _SUBMITIT,
+    TARGET: _row("num_cpus num_gpus max_retries", by_hand="address"),
 }
 
 PLUGINS: Mapping[str, Mapping[str, Nameable]] = {
@@ -77,7 +80,7 @@ PLUGINS: Mapping[str, Mapping[str, Nameable]] = {
     "hydra.launcher": LAUNCHERS,
 }
 
-MOST: Mapping[str, int] = {"n_jobs": 256}
+MOST: Mapping[str, int] = {"n_jobs": 256, "num_cpus": 1_024, "num_gpus": 64, "max_retries": 1_000}
 """Largest values of what takes processes or memory by the number."""
 
 GROUPS: Mapping[str, Mapping[str, Nameable]] = {"callbacks": CALLBACKS, "logger": LOGGERS}

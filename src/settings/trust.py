@@ -30,6 +30,9 @@ COMPUTED = (
 )  # fmt: skip
 """What Hydra sets itself when it has composed, whatever a file says."""
 
+SWEEP = "${hydra.sweep.dir}"
+"""What a plugin's default may refer to, such as submitit's, in which its logs are."""
+
 BY_HAND = "trainer.model_registry"
 """Besides loggers, what sends something to another machine."""
 
@@ -107,7 +110,7 @@ def settle(cfg: DictConfig, plugins: Mapping[str, DictConfig], typed: Collection
     for name in ("hydra.sweeper", "hydra.launcher"):
         content = resolved(OmegaConf.select(cfg, name), name)
         OmegaConf.update(cfg, name, dict(content), merge=False)
-        _check_node(name, content, PLUGINS[name], typed, plugins)
+        _check_node(name, content, PLUGINS[name], typed, plugins, str(cfg.hydra.sweep.dir))
     verbs = without_hydra(cfg)
     OmegaConf.copy_cache(from_config=cfg, to_config=verbs)  # one `${now:}`, in the folder's name and in the settings
     content = resolved(verbs)
@@ -162,11 +165,13 @@ def _check_node(
     table: Mapping[str, Nameable],
     typed: Collection[str] | None,
     plugins: Mapping[str, DictConfig] | None = None,
+    sweep: str = "",
 ) -> None:
     """Raise `InputError` unless the node names a row of the table and has no other settings than its row.
 
     Args:
         plugins: see `read_plugins`; what a plugin has by default may stay.
+        sweep: the folder of the sweep, to which a plugin's default may refer.
     """
     target = node.get("_target_") if isinstance(node, dict) else node
     row = table.get(_as_ours(target)) if isinstance(target, str) else None
@@ -176,7 +181,8 @@ def _check_node(
     usual = {} if plugins is None else _usual(key, node, plugins)
     for leaf, value in flat(node, key).items():
         name, *inner = leaf.removeprefix(f"{key}.").split(".")
-        unchanged = value is None or (leaf in usual and usual[leaf] == value)
+        as_usual = usual[leaf].replace(SWEEP, sweep) if isinstance(usual.get(leaf), str) else usual.get(leaf)
+        unchanged = value is None or (leaf in usual and as_usual == value)
         if unchanged or (name == "_target_" and name not in row.by_hand):
             continue
         if name in row.by_hand:

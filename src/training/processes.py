@@ -1,11 +1,16 @@
 """How Lightning's Trainer meets the processes that are there: those of a launcher, or those that it starts itself."""
 
 import logging
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 import lightning as L
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
@@ -14,6 +19,7 @@ from ..data import ImageDataModule
 from ..errors import InputError
 from ..ranks.joining import crew
 from ..runs.folder import RunFolder
+from ..settings.defaults import PACKAGE
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +110,24 @@ class _Unobserved(_SubprocessScriptLauncher):
     def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
-            self._call_children_scripts()
+            with as_command():
+                self._call_children_scripts()
         _set_num_threads_if_needed(num_processes=self.num_processes)
         return function(*args, **kwargs)
+
+
+@contextmanager
+def as_command() -> Iterator[None]:
+    """Let Lightning find the module that it starts the other processes with: that of `__main__`.
+
+    It is the launcher's (joblib, submitit, Ray) where a run of a sweep has a process of its own.
+    """
+    main = sys.modules["__main__"]
+    before = main.__spec__
+    is_ours = before is not None and before.name.partition(".")[0] == PACKAGE
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and not is_ours:
+        main.__spec__ = ModuleSpec(f"{PACKAGE}.{HydraConfig.get().job.name}", None)
+    try:
+        yield
+    finally:
+        main.__spec__ = before

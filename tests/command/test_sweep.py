@@ -18,12 +18,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.command.resume import NAMES_ONLY, check_same
 from src.errors import InputError
+from src.files import claimed
 from src.reporting.report import write_report
 from src.runs.differing import number_of
 from src.runs.folder import RunFolder
-from src.runs.reserved import reserved
 from src.train import train
-from tests.support.command_line import run_here
+from tests.support.command_line import run_here, start
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("model=simple_cnn", "trainer=cpu", "logger=none", "cost=false", "baseline=false")
@@ -254,25 +254,88 @@ def test_what_can_not_go_on_is_said_last(folds: Path, tmp_path: Path, launcher: 
 
 
 def test_who_comes_second_takes_nothing_away(folds: Path, tmp_path: Path) -> None:
-    """The first has been refused a run, and is reading the images of the next."""
+    """The others have been refused a run, and are reading the images of the next two."""
     copytree(folds, tmp_path / "copy")
     runs = tmp_path / "copy" / "outputs" / "sweeps" / "cv"
     for number in (0, 2):
         rmtree(of(runs, number))
-    RunFolder(of(runs, 1)).refuse(command="", error="no such folder")
-    before = content(runs)
-    with reserved(runs, str(runs)):
-        code = (
-            "from src.command.main import main\nfrom src.train import compare, train\n"
-            "main('train', train, after_sweep=compare)"
-        )
-        result = subprocess.run(
-            [sys.executable, "-c", code, "-m", *FOLDS], cwd=tmp_path / "copy", capture_output=True, text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
-        )  # fmt: skip
+    of(runs, 1).joinpath("metrics.json").unlink()
+    with claimed(runs / ".run_0.lock"), claimed(runs / ".run_1.lock"), claimed(runs / ".run_2.lock"):
+        before = content(runs)
+        result = sweep(*FOLDS, cwd=tmp_path / "copy")
+        one = sweep(*FOLDS, "only=1", cwd=tmp_path / "copy")
+        assert content(runs) == before
+    assert (result.returncode, one.returncode) == (2, 2)
+    remedy = "is at work in another process: wait for it, stop it, or name another folder with sweep=NAME\n"
+    assert result.stderr == f"error: {runs} {remedy}"
+    assert one.stderr == f"error: {runs}: run 2 {remedy}"
+
+
+def test_runs_at_work_elsewhere_are_left_to_others(folds: Path, tmp_path: Path) -> None:
+    copytree(folds, tmp_path / "copy")
+    runs = tmp_path / "copy" / "outputs" / "sweeps" / "cv"
+    for number in (0, 2):
+        rmtree(of(runs, number))
+    with claimed(runs / ".run_0.lock"):
+        result = sweep(*FOLDS, cwd=tmp_path / "copy")
+    assert result.returncode == 1
+    assert "run 1 of 3, data.fold=0: at work in another process\n" in result.stdout
+    assert result.stderr.startswith("at work in another process: data.fold=0: when it is done, ")
+    assert result.stderr.count("\n") == 1
+    assert [number_of(run) for run in sorted(runs.glob("*_*")) if RunFolder(run).is_whole] == [1, 2]
+    assert not list(runs.glob(".*")), "no claim, no note"
+
+
+def test_numbers_of_a_sweep_run_in_processes_of_their_own(folds: Path, tmp_path: Path) -> None:
+    """At the same time; who has finished last writes the report, and the bits are those of one process."""
+    before = {number: weights(of(folds / "outputs" / "sweeps" / "cv", number)) for number in range(3)}
+    processes = [start("-m", *FOLDS, f"only={only}", cwd=tmp_path, log=tmp_path / only) for only in ("0", "1-2")]
+    for process in processes:
+        process.join(100)
+    said = [(tmp_path / only).read_text() for only in ("0", "1-2")]
+    assert [process.exitcode for process in processes] == [0, 0], said
+    begun = [line for line in said[1].splitlines() if re.match(r"run \d", line)]
+    assert [line.partition(";")[0] for line in begun] == ["run 2 of 3, data.fold=1", "run 3 of 3, data.fold=2"]
+    runs = tmp_path / "outputs" / "sweeps" / "cv"
+    assert sum("report  outputs/sweeps/cv/report/report.html" in each for each in said) == 1
+    assert pd.read_csv(runs / "report" / "table.csv")["n"].tolist() == [3]
+    for number, tensors in before.items():
+        now = weights(of(runs, number))
+        assert all(torch.equal(tensor, now[name]) for name, tensor in tensors.items())
+    again = sweep(*FOLDS, cwd=tmp_path)
+    assert (again.returncode, again.stdout.count("finished before")) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("sweep=s", "only=3"), "only=3 is not possible: the sweep has 3 runs, numbers 0 to 2"),
+        (("sweep=s", "only=2-1"), "only=2-1 is not possible: the sweep has 3 runs"),
+        (("sweep=s", "only=two"), "only=two is not possible: take numbers of runs, from 0, such as 3 or 0,4-7"),
+        (("sweep=s", "only="), "only= names no run: give the number of one, from 0"),
+        (("only=1",), "only=1 is for some runs of a sweep that others share: name it with sweep=NAME"),
+    ],
+)
+def test_which_runs_is_said_in_numbers(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    result = sweep(*SHORT, "seed=1,2,3", *words, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {said}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_is_for_sweeps(config: Config, tmp_path: Path) -> None:
+    result = run_here(*SHORT, "only=1", cwd=tmp_path)
+    assert (result.returncode, result.stderr.startswith("error: only=1 is for a sweep: put -m before it")) == (2, True)
+    with pytest.raises(InputError, match="only=1 is for a sweep, and for the command line"):
+        train(config("only=1"), tmp_path)
+
+
+def test_a_chosen_run_that_can_not_begin_leaves_nothing_behind(tmp_path: Path) -> None:
+    words = (*SHORT, "data=folder", "data.root=a,b", "sweep=s")
+    (tmp_path / "a").mkdir()
+    result = sweep(*words, "only=1", cwd=tmp_path)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
-    assert "is at work in another process" in result.stderr
-    assert content(runs) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_run_does_not_go_on_with_other_settings(config: Config, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ DOUBLED = ["a0: xxxxxxxxxx", *(f"a{n}: ${{a{n - 1}}}${{a{n - 1}}}" for n in rang
 
 OPTUNA = "defaults: [override /hydra/sweeper: optuna]\nhydra: {mode: MULTIRUN, sweeper: {n_trials: 1}}"
 SWEEPER = "hydra: {mode: MULTIRUN, sweeper: {"
+RAY = "defaults: [override /hydra/launcher: ray]\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}, "
 JOBLIB = "defaults: [override /hydra/launcher: joblib]\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}, "
 SWEPT_OVER = "hydra: {mode: MULTIRUN, sweeper: {params: "
 TIMER = "callbacks: {x: {_target_: lightning.pytorch.callbacks.Timer, "
@@ -140,6 +141,8 @@ REFUSED = {
     "params": ("hydra: {mode: MULTIRUN, sweeper: {params: {+callbacks.x._target_: os.system}}}", "not allowed"),
     "params of a group": ("hydra: {mode: MULTIRUN, sweeper: {params: {+hydra: '{sweep: {subdir: x}},{}'}}}", ""),
     "joblib's expression": (JOBLIB + "launcher: {pre_dispatch: '__import__(1)'}}", "pre_dispatch can't be set"),
+    "Ray's cluster": (RAY + "launcher: {address: 'evil:6379'}}", "address=evil:6379 is not taken from a file"),
+    "Ray's environment": (RAY + "launcher: {runtime_env: {pip: [evil]}}}", ""),
     "joblib's folder": (JOBLIB + "launcher: {temp_folder: /x}}", "temp_folder can't be set"),
     "a mode": ("hydra: {mode: '${hydra.output_subdir}'}", "hydra.mode"),
     "a launcher from elsewhere": ("p: {_target_: os.system}\nhydra: {launcher: '${p}'}", ""),

@@ -1,18 +1,24 @@
 """What the processes that are there make of the settings of the Trainer and of a resumed run."""
 
 import json
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from lightning.fabric.strategies.launchers.subprocess_script import _hydra_subprocess_cmd
+from omegaconf import OmegaConf
 
 from src.errors import InputError
 from src.ranks.place import Place
 from src.runs.folder import RunFolder
 from src.training import processes
-from src.training.processes import keep_global_batch, settle_processes
+from src.training.processes import as_command, keep_global_batch, settle_processes
 
 USUAL = {"devices": "auto", "num_nodes": 1, "strategy": "auto", "plugins": None}
 
@@ -83,3 +89,18 @@ def test_a_run_keeps_its_global_batch(before, now, size, tmp_path: Path, caplog:
     keep_global_batch(data, run, now)
     assert data.batch_size == size
     assert ("weights will differ" in caplog.text) == (before not in (None, now))
+
+
+def test_a_launchers_process_starts_the_others_as_the_command_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`__main__` is joblib's, submitit's or Ray's there; in a process of ours it is the verb."""
+    hydra = {"mode": RunMode.MULTIRUN, "job": {"name": "train"}, "run": {"dir": "runs/0"}, "runtime": {"cwd": "/here"}}
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", OmegaConf.create({"hydra": hydra}))
+    monkeypatch.setattr(sys, "argv", ["worker.py", "seed=1"])
+    main = sys.modules["__main__"]
+    for spec, module in ((ModuleSpec("joblib.worker", None), "src.train"), (ModuleSpec("src.search", None), None)):
+        monkeypatch.setattr(main, "__spec__", spec)
+        with as_command():
+            command, folder = _hydra_subprocess_cmd(1)
+        assert main.__spec__ is spec
+        assert command[:4] == [sys.executable, "-m", module or "src.search", "seed=1"]
+        assert (folder, command[4]) == ("/here", 'hydra.run.dir="runs/0"')

@@ -344,6 +344,9 @@ class Train(Settings):
         "of an experiment that answers a question"
     )
     sweep: Annotated[Any, Takes("a name")] = setting("the name of a sweep (-m): its runs lie in outputs/sweeps/NAME")
+    only: Annotated[Any, Takes("numbers such as 3 or 0,4-7, or null")] = setting(
+        "of a sweep (-m): do these runs, by the numbers of their folders, while other processes do others; null: all"
+    )
     # before model, whose in_channels and num_classes refer to it: the message names what was typed
     data: Data = setting("the images")
     model: Model = setting("the network")
@@ -387,6 +390,12 @@ class Train(Settings):
     @model_validator(mode="after")
     def _run_has_a_name(self) -> Self:
         check_name(self.name)
+        return self
+
+    @model_validator(mode="after")
+    def _only_is_typed(self) -> Self:
+        if self.only is not None:  # the command line of a sweep takes it away
+            raise InputError(f"only={self.only} is for a sweep, and for the command line: leave it out")
         return self
 
     @model_validator(mode="after")
