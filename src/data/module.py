@@ -66,8 +66,8 @@ class ImageDataModule(LightningDataModule):
         super().__init__()
         defaults = read_defaults("data")
         self.options = {key: value for key, value in settings.items() if key not in defaults}
-        check_source(name, self.options)
         usual = defaults | ({"root": None} if "table" in settings else {})  # the table's folder, as in conf/data
+        check_source(name, self.options, settings.get("root"))
         chosen = Data.read(usual | settings | {"name": name}, "data")
         self.chosen = chosen
         self.source = name
@@ -184,6 +184,7 @@ class ImageDataModule(LightningDataModule):
                 exclude=chosen.exclude,
                 in_channels=self.geometry.in_channels,
                 trained=trained,
+                copy_limit=chosen.copy_limit,
             )
         if self.chosen.num_classes not in (None, len(found.class_names)):
             raise InputError(

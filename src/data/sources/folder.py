@@ -9,6 +9,7 @@ from ..collection import ImageCollection
 from ..exclusion import Exclusion
 from ..folders import collect, list_classes
 from ..layout import find_splits
+from ..no_images import PassedOver
 
 
 def find(
@@ -32,3 +33,9 @@ def find(
     spell, order = (str, str) if class_order == "plain" else (nfc, natural)
     splits = find_splits(root, exclusion)
     return collect(list_classes(root, splits, classes=classes, exclusion=exclusion, spell=spell), order=order)
+
+
+def wanted(paths: Sequence[str]) -> list[str]:
+    """Return the objects of a bucket that may be images."""
+    passed = PassedOver()
+    return [path for path in paths if passed.may_be(path.split("/"))]
