@@ -8,7 +8,7 @@ from functools import cached_property
 from hashlib import sha256
 from importlib import import_module
 from os import environ
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import fsspec
@@ -145,7 +145,8 @@ class Bucket:
         remedy = CREDENTIALS.get(protocol, "see to the permissions")
         kind = type(error).__name__
         if isinstance(error, FileNotFoundError):
-            return InputError(f"{place} does not exist: see to data.root, and to AWS_ENDPOINT_URL if you set it.")
+            also = ", and to AWS_ENDPOINT_URL if you set it" if protocol == "s3" else ""
+            return InputError(f"{place} does not exist: see to data.root{also}.")
         if "Credentials" in kind:
             return InputError(f"{place} needs credentials, and the environment has none: {remedy}.")
         if isinstance(error, PermissionError) or "Authentication" in kind or "Token" in kind:
@@ -167,7 +168,7 @@ def is_full(error: Exception) -> bool:
 
 def said(error: Exception) -> str:
     """Return what a library says, without what may follow a question mark in an address."""
-    words = " ".join(first_line(error).partition("?")[0].split())
+    words = " ".join(first_line(error).partition("?")[0].replace('"', "").split())
     return words[:160] if len(words) > 2 else type(error).__name__
 
 
@@ -183,7 +184,3 @@ def stamp(info: dict[str, Any]) -> int:
     seconds = changed.timestamp() if isinstance(changed, datetime) else changed if isinstance(changed, int | float) else 0
     part = int.from_bytes(sha256(digest.encode()).digest()[:8]) % MICROSECONDS
     return int(seconds) * 10**9 + part * 1000
-
-
-def parts_of(path: str) -> tuple[str, ...]:
-    return PurePosixPath(path).parts

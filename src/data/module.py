@@ -22,7 +22,7 @@ from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, Me
 from .defects import checked_by
 from .first_look import FirstLook
 from .groups import warn_of_shared
-from .keeping import Kept, keep_pictures, open_shelves
+from .keeping import Kept, describe, keep_pictures, open_shelves
 from .kept_kinds import Kind
 from .label_kinds import LabelKind, kind_of
 from .on_device import DeviceDataset, Resident, put
@@ -111,7 +111,7 @@ class ImageDataModule(LightningDataModule):
     def look_at(self, found: ImageCollection) -> None:
         """Look whether this machine has the images that another one has found; download them, or raise `InputError`."""
         if found.images is not None or all(
-            (found.root / path).exists() for path in found.paths[:: max(1, len(found.paths) // 100)]
+            describe(found.root, path) is not None for path in found.paths[:: max(1, len(found.paths) // 100)]
         ):
             return
         own = self.find(download=True)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..data.datasets import FileDataset
+from ..data.members import opened
 from ..frames import pd
 from ..trained.listing import SPLITS
 from ..trained.pictures import Pictures
@@ -31,7 +32,7 @@ def properties_of(pictures: Pictures, chosen: NDArray[np.int64], class_names: Se
             "folder": "/".join(part for part in PurePosixPath(name).parts[:-1] if part not in known)
         }
         try:
-            with Image.open(path) as picture:
+            with opened(path) as file, Image.open(file) as picture:
                 width, height = picture.size
                 row |= {"format": picture.format or "?", "mode": picture.mode}
                 tables = getattr(picture, "quantization", None)  # of a JPEG

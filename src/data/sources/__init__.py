@@ -121,6 +121,8 @@ def find_images(
         log.info("passed over %s", collection.passed_over)
     if group is not None and group != NONE and not own:
         collection = replace(collection, groups=match_groups(group, collection.paths))
+    if group == NONE:
+        collection = replace(collection, groups=None)
     collection = fitting(collection, in_channels)
     bad, total = len(collection.skipped), len(collection.skipped) + len(collection.paths)
     if bad > max_skipped * total:

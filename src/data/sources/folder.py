@@ -1,14 +1,16 @@
-"""Any folder of class folders, with or without train, val and test above them."""
+"""Any folder of class folders, with or without train, val and test above them, or of tar shards."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import InputError
 from ...names import natural, nfc
+from .. import shards
 from ..collection import ImageCollection
 from ..exclusion import Exclusion
 from ..folders import collect, list_classes
 from ..layout import find_splits
+from ..members import INDEX
 from ..no_images import PassedOver
 
 
@@ -20,7 +22,7 @@ def find(
     class_order: str = "natural",
     exclusion: Exclusion | None = None,
 ) -> ImageCollection:
-    """Return the images of the class folders.
+    """Return the images of the class folders, or of tar shards.
 
     Args:
         classes: the names of those to use; None: all.
@@ -31,11 +33,15 @@ def find(
             f"data.classes={classes} says too little of a folder: name its classes, data.classes=[cat,dog]"
         )
     spell, order = (str, str) if class_order == "plain" else (nfc, natural)
+    packed = shards.find(root, classes=classes, exclusion=exclusion, spell=spell, order=order)
+    if packed is not None:
+        return packed
     splits = find_splits(root, exclusion)
     return collect(list_classes(root, splits, classes=classes, exclusion=exclusion, spell=spell), order=order)
 
 
 def wanted(paths: Sequence[str]) -> list[str]:
-    """Return the objects of a bucket that may be images."""
+    """Return the objects of a bucket that may be images; of one that holds none, or an index, its shards."""
     passed = PassedOver()
-    return [path for path in paths if passed.may_be(path.split("/"))]
+    images = [] if INDEX in paths else [path for path in paths if passed.may_be(path.split("/"))]
+    return images or [path for path in paths if path.endswith(".tar") or path in (INDEX, *shards.CLASSES)]
