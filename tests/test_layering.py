@@ -10,7 +10,7 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
-    {"activity", "errors", "frames", "heap", "lean", "names", "tables"},
+    {"activity", "errors", "frames", "heap", "lean", "names", "tables", "urls"},
     {"files", "lists", "ranks"},
     {"logs"},
     {"figures"},
@@ -24,7 +24,7 @@ LAYERS = [
     {"training"},
     {"trained"},
     {"command"},
-    {"adopting", "prediction", "exporting", "auditing", "explanation", "reporting"},
+    {"adopting", "packing", "prediction", "exporting", "auditing", "explanation", "reporting"},
     {"evaluation", "interactive", "listing", "selection"},
     {"page"},
     {
@@ -39,6 +39,7 @@ LAYERS = [
         "app",
         "adopt",
         "search",
+        "pack",
         "run",
         "__main__",
     },

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
@@ -124,9 +124,23 @@ class Bucket:
                     )
             time.sleep(0.5 * 2**attempt)
 
+    def refuse_contents(self) -> None:
+        """Raise `InputError` where anything lies in the folder, or it can't be looked at."""
+        with self.explained():
+            there = self.system.find(self.base)
+        if there:
+            raise InputError(f"{self.url} holds {len(there):,} objects already: name a folder that holds nothing")
+
+    def remove(self, names: list[str]) -> None:
+        """Remove what was written, as far as that is possible."""
+        with suppress(Exception):
+            self.system.rm([f"{self.base}/{name}" for name in names])
+
     def write(self, source: Path, name: str) -> None:
         """Put a file below the folder. Raise `InputError` where that isn't possible."""
         with self.explained(name):
+            if self.protocol == "file":  # elsewhere there are no folders to be made
+                self.system.makedirs(self.base, exist_ok=True)
             self.system.put_file(str(source), f"{self.base}/{name}")
 
     @contextmanager
@@ -158,7 +172,11 @@ class Bucket:
 
 def is_final(error: Exception) -> bool:
     """Return whether it is no use to try again."""
-    return isinstance(error, FileNotFoundError | PermissionError) or "Credentials" in type(error).__name__ or is_full(error)
+    return (
+        isinstance(error, FileNotFoundError | PermissionError)
+        or "Credentials" in type(error).__name__
+        or is_full(error)
+    )
 
 
 def is_full(error: Exception) -> bool:
@@ -181,6 +199,8 @@ def stamp(info: dict[str, Any]) -> int:
     """Return a time of change in ns for what a file system tells of an object."""
     changed = next((info[key] for key in TIMES if info.get(key)), 0)
     digest = next((str(info[key]) for key in ETAGS if info.get(key)), str(changed))
-    seconds = changed.timestamp() if isinstance(changed, datetime) else changed if isinstance(changed, int | float) else 0
+    seconds = (
+        changed.timestamp() if isinstance(changed, datetime) else changed if isinstance(changed, int | float) else 0
+    )
     part = int.from_bytes(sha256(digest.encode()).digest()[:8]) % MICROSECONDS
     return int(seconds) * 10**9 + part * 1000

@@ -1,12 +1,11 @@
 """Images inside of tar shards, read where they lie: a path that is no file may be that of a member.
 
-`shards/cat/001.jpg` is the member that the index of `shards` calls `cat/001.jpg`. Whoever opens an image or asks for its
-size does it here, so that names, order and everything that is remembered are those of a folder of files.
+`shards/cat/001.jpg` is the member that the index of `shards` calls `cat/001.jpg`. Whoever opens an image or asks for
+its size does it here, so that names, order and everything that is remembered are those of a folder of files.
 """
 
 import csv
 import os
-import stat
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -93,8 +92,8 @@ def _status(root: str, shard: str) -> os.stat_result:
         return Path(root, shard).stat()
     except OSError as error:
         raise InputError(
-            f"{Path(root, shard)} can't be opened ({(error.strerror or '').lower()}), and the index of the shards names "
-            "it: copy all shards, or pack the images anew"
+            f"{Path(root, shard)} can't be opened ({(error.strerror or '').lower()}), and the index of shards names it: "
+            "copy all shards, or pack the images anew"
         ) from error
 
 

@@ -108,7 +108,9 @@ def list_members(
             listing.splits.append(one.split or "train")
     known = {target for target, split in zip(listing.targets, listing.splits, strict=True) if split == "train"}
     if lacking := [name for number, name in enumerate(names) if number not in known]:
-        raise InputError(f"the shards in {root} have no training image of {', '.join(map(repr, lacking[:8]))}: add some.")
+        raise InputError(
+            f"the shards in {root} have no training image of {', '.join(map(repr, lacking[:8]))}: add some."
+        )
     if any(one.group for one in kept):
         listing.groups = {one.file: one.group for one in kept}
     return listing
@@ -195,7 +197,7 @@ def samples(tar: Path) -> Iterator[Sample]:
                     pending["labels"][suffix.lower()] = content.read() if content else b""
                 elif kind_of(name) is None and "file" not in pending and suffix.lower() != "cls":
                     pending |= {"file": info.name, "offset": info.offset_data, "size": info.size}
-                file.members = []  # or all headers stay in memory (bpo-23706)
+                vars(file)["members"] = []  # or all headers stay in memory (bpo-23706)
         if "file" in pending:
             yield _sample(pending)
     except (tarfile.TarError, OSError) as error:
@@ -213,7 +215,7 @@ def label_of(sample: Sample, names: Sequence[str], split: str) -> str | None:
             text = sample.labels[suffix].decode("utf-8", "replace").strip()
             if suffix == "json":
                 text = _from_json(text)
-            if suffix == "txt" and "\n" in text or not text:
+            if (suffix == "txt" and "\n" in text) or not text:
                 continue
             return names[int(text)] if text.isdigit() and int(text) < len(names) else nfc(text)
     folder = PurePosixPath(sample.file).parent.name
