@@ -92,7 +92,7 @@ def _status(root: str, shard: str) -> os.stat_result:
         return Path(root, shard).stat()
     except OSError as error:
         raise InputError(
-            f"{Path(root, shard)} can't be opened ({(error.strerror or '').lower()}), and the index of shards names it: "
+            f"{Path(root, shard)} can't be opened ({(error.strerror or '').lower()}), and the index names it: "
             "copy all shards, or pack the images anew"
         ) from error
 
