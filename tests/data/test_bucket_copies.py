@@ -1,4 +1,4 @@
-"""What lies in a bucket is copied to the cache folder, whole or not at all; fsspec's `file://` is one, without a server."""
+"""What lies in a bucket is copied to the cache folder, whole or not at all: `file://` is one that needs no server."""
 
 import logging
 import os
@@ -150,7 +150,7 @@ def test_copies_have_a_limit_and_the_oldest_go(
 ) -> None:
     caplog.set_level(logging.INFO)
     made = {}
-    for time, name in enumerate("abc"):
+    for name in "abc":
         root = tmp_path / name
         root.mkdir()
         (root / "x.png").write_bytes(os.urandom(2**20))
