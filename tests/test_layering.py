@@ -10,8 +10,8 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
-    {"activity", "errors", "frames", "heap", "lean", "names", "tables", "urls"},
-    {"files", "lists", "ranks"},
+    {"activity", "errors", "frames", "heap", "lean", "names", "tables"},
+    {"files", "lists", "ranks", "urls"},
     {"logs"},
     {"figures"},
     {"analysis"},

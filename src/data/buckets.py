@@ -167,7 +167,10 @@ class Bucket:
             return InputError(f"{place} is refused ({said(error)}): the credentials are wrong, or may not: {remedy}.")
         if is_full(error):
             return InputError(f"{place} can't be copied ({said(error)}): free some room, or set RESLENS_CACHE.")
-        return InputError(f"no connection to {place} ({said(error)}): give the command again, what has come is kept.")
+        return InputError(
+            f"{place} can't be read ({said(error)}): see to the connection, and give the command again; what has come is "
+            "kept."
+        )
 
 
 def is_final(error: Exception) -> bool:

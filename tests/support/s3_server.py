@@ -64,6 +64,8 @@ class Handler(BaseHTTPRequestHandler):
             code, content = 404, b"<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>"
         elif fault == "half" and is_object:
             content = content[: len(content) // 2]
+        if fault and is_object:  # a server that fails knows no digest of what it sends
+            headers = [pair for pair in headers if "checksum" not in pair[0].lower()]
         self.send_response(code)
         for name, value in headers:
             self.send_header(name, value)
