@@ -19,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from ..activity import cleared, show
 from ..errors import InputError
-from ..files import is_locked, keep_in_use, locked, replacing
+from ..files import is_locked, keep_in_use, locked, replacing, write_text
 from ..tables import duration, gibibytes
 from ..urls import is_url
 from .buckets import Bucket, Object
@@ -30,6 +30,9 @@ from .kept_media import SHARE_OF_DISK
 log = logging.getLogger(__name__)
 
 FOLDER = "buckets"
+
+ADDRESS = "address.txt"
+"""Says of what a copy is one, beside its folder."""
 
 AT_ONCE = 16
 """Objects that are fetched at the same time."""
@@ -82,6 +85,7 @@ def local_copy(url: str, wanted: Wanted, limit: float | None = None) -> Path:
     folder = cache / FOLDER / bucket.key / url.rsplit("/", 1)[-1]
     with opened(folder, url), alone(folder.parent):
         keep_in_use(folder)
+        write_text(folder.parent / ADDRESS, f"{url}\n")
         os.utime(folder)
         there = present(folder)
         missing = [one for one in objects if there.get(one.path) != one[1:]]
@@ -101,7 +105,11 @@ def opened(folder: Path, url: str) -> Iterator[None]:
     """Make the folder, and take it away where nothing came into it; say in a line why it can't be written to."""
     try:
         with new_folder(folder):
-            yield
+            try:
+                yield
+            finally:
+                if not any(folder.iterdir()):
+                    (folder.parent / ADDRESS).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
             f"the copy of {url} in {folder} can't be written ({(error.strerror or str(error)).lower()}): free some "
@@ -166,10 +174,17 @@ def make_room(folder: Path, size: int, missing: int, limit: float | None, url: s
     for other in list(taken):
         if sum(taken.values()) + size <= room:
             return
-        if not is_locked(other):
-            shutil.rmtree(other.parent)
+        if remove_copy(other):
             log.info("the copy of a bucket removed from the cache, for want of room: %s", other)
             del taken[other]
+
+
+def remove_copy(folder: Path) -> bool:
+    """Remove a copy, unless a process uses it; return whether it has gone."""
+    if is_locked(folder):
+        return False
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    return True
 
 
 def copies(folder: Path) -> list[Path]:

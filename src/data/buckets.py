@@ -168,8 +168,8 @@ class Bucket:
         if is_full(error):
             return InputError(f"{place} can't be copied ({said(error)}): free some room, or set RESLENS_CACHE.")
         return InputError(
-            f"{place} can't be read ({said(error)}): see to the connection, and give the command again; what has come is "
-            "kept."
+            f"{place} can't be read ({said(error)}): see to the connection, and give the command again; what has come "
+            "is kept."
         )
 
 

@@ -17,8 +17,10 @@ from src.data.keeping import describe
 from src.data.members import INDEX, find_member, index_of, read_index
 from src.data.refusal import UnreadableImageError
 from src.errors import InputError
+from src.explanation.files_told import properties_of
 from src.packing.destination import Destination
 from src.packing.shards import key_of, write_shards
+from src.trained.pictures import Pictures
 
 
 @pytest.fixture
@@ -179,6 +181,19 @@ def test_a_member_is_asked_for_like_a_file(photos: Path, make_module: Callable, 
     with pytest.raises(UnreadableImageError, match="missing"):
         look_at(photos / "none.png")
     assert find_member(photos / "none.png") is None
+
+
+def test_what_files_tell_members_tell_too(photos: Path, make_module: Callable, pack: Callable) -> None:
+    root = pack(make_module(root=str(photos), max_skipped=0.5))
+    told = []
+    for place in (photos, root):
+        module = make_module(root=str(place), max_skipped=0.5)
+        module.setup()
+        pictures = Pictures(module.dataset("train", None), module.paths("train"), module.targets("train"))
+        told.append(properties_of(pictures, np.arange(len(pictures)), module.class_names))
+    assert told[0] is not None
+    assert set(told[0]["format"]) == {"PNG", "JPEG"}
+    assert told[0].equals(told[1])
 
 
 def test_a_process_that_was_not_forked_finds_them(photos: Path, make_module: Callable, pack: Callable) -> None:
