@@ -149,7 +149,7 @@ class Data(Settings):
     label: Annotated[
         str | Annotated[Sequence[str], Len(min_length=2)] | None,
         Takes("a column's name, with data.multilabel=true also several such as [cat,dog], or null"),
-    ] = setting("of table: the column of the labels, or the columns; null: found by name")
+    ] = setting("of table, and of Parquet files: the column of the labels, or the columns; null: found by name")
     multilabel: bool = setting(
         "of table: an image has any number of labels: columns of 0 and 1, empty for unknown, or a column of lists"
     )
