@@ -28,16 +28,17 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, proxied: bool = True) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.port = port
+        self.proxied = proxied
         self.fault = ""
         self.suffix = ".png"
         self.fetched = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http://127.0.0.1:{self.server_address[1] if self.proxied else self.port}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -93,8 +94,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Proxy]:
-    """Run the server; what it says goes into a file in the folder."""
+def serving(folder: Path, *, proxied: bool = True) -> Iterator[Proxy]:
+    """Run the server; what it says goes into a file in the folder.
+
+    `proxied`: whether the address is that of a proxy, which can fail and is slower.
+    """
     port = free_port()
     with (folder / "moto.log").open("wb") as log:
         moto = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=log, stderr=log)
@@ -106,7 +110,7 @@ def serving(folder: Path) -> Iterator[Proxy]:
             assert moto.poll() is None, (folder / "moto.log").read_text()
             assert time.monotonic() < end
             time.sleep(0.1)
-        with Proxy(port) as proxy:
+        with Proxy(port, proxied=proxied) as proxy:
             Thread(target=proxy.serve_forever, daemon=True).start()
             yield proxy
             proxy.shutdown()
