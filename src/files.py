@@ -105,13 +105,13 @@ _in_use: dict[Path, int] = {}
 def keep_in_use(folder: Path) -> None:
     """Let `is_locked` say of a folder, until this process ends, that it is in use. Any number of processes may.
 
-    `BlockingIOError` while another one keeps it with `locked`.
+    Another one that keeps it with `locked` is waited for.
     """
     if folder in _in_use:
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
     except OSError:
         os.close(descriptor)
         raise

@@ -1,5 +1,6 @@
 """What lies in a bucket, by fsspec: `s3://bucket/photos` and its like. Credentials are the environment's."""
 
+import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -184,7 +185,7 @@ def is_final(error: Exception) -> bool:
 
 def is_full(error: Exception) -> bool:
     """Return whether our own disk is to blame."""
-    return isinstance(error, OSError) and error.filename is not None and error.errno is not None
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 def said(error: Exception) -> str:

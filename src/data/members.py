@@ -133,13 +133,14 @@ def is_below(path: str) -> bool:
 
 def index_of(root: Path) -> Path | None:
     """Return the index of a folder of shards: its own, or what was found out of shards that others have made."""
-    for path in (root / INDEX, cache_file(root, "shards.csv")):
-        with suppress(OSError):
-            if path is not None and path.is_file():
-                with path.open("rb") as file:
-                    if file.readline(200).strip() == ",".join(COLUMNS).encode():
-                        return path
-    return None
+    found = (root / INDEX, cache_file(root, "shards.csv", quiet=True))
+    return next((path for path in found if path is not None and is_index(path)), None)
+
+
+def is_index(path: Path) -> bool:
+    with suppress(OSError), open(path, "rb", opener=at_once) as file:
+        return file.readline(200).strip() == ",".join(COLUMNS).encode()
+    return False
 
 
 def know(root: Path, members: Iterable[Member]) -> Members:

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 from ..activity import show
 from ..errors import InputError, first_line
 from ..files import csv_line, keep_in_use, replacing, write_text
-from ..names import natural, nfc
+from ..names import nfc
 from .bucket_copies import ADDRESS, FOLDER, alone, make_room, opened
 from .cache import cache_folder
-from .layout import SPLIT_FOLDERS, look_into
+from .layout import SPLIT_FOLDERS
 from .members import COLUMNS, INDEX, Member
-from .shards import split_of
+from .shards import find_files, split_of
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,7 @@ class Columns(NamedTuple):
 
 def find_parquet(root: Path) -> list[str]:
     """Return the Parquet files of a folder that holds no class folders, relative to it, in their order."""
-    if not root.is_dir():
-        return []
-    folders = look_into(root).folders
-    if any(name.lower() not in (*SPLIT_FOLDERS, *BESIDE) or look_into(root / name).folders for name in folders):
-        return []
-    below = ["", *(f"{name}/" for name in folders)]
-    found = [f"{at}{name}" for at in below for name in os.listdir(root / at)]  # noqa: PTH208
-    return sorted((path for path in found if path.endswith(".parquet") and "/." not in f"/{path}"), key=natural)
+    return find_files(root, ".parquet", [*SPLIT_FOLDERS, *BESIDE])
 
 
 def unpacked(root: Path, files: Sequence[str], label: str | None = None) -> Path:

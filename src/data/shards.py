@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from .defects import FoundFile
 from .exclusion import Exclusion
 from .folders import Listing, choose_classes, collect
 from .layout import SPLIT_FOLDERS, look_into
-from .members import COLUMNS, INDEX, Member, Members, index_of, is_below, know, read_index
+from .members import COLUMNS, INDEX, Member, Members, is_below, is_index, know, read_index
 from .no_images import kind_of
 from .splits import SPLITS
 
@@ -43,15 +43,24 @@ _SPLIT = re.compile(rf"(?:^|[-_./])({'|'.join(SPLIT_FOLDERS)})(?=[-_./\d]|$)", r
 
 def find_tars(root: Path) -> list[str]:
     """Return the shards of a folder, relative to it, in their order; none where it holds class folders."""
-    if not root.is_dir():
+    return find_files(root, ".tar", [*SPLIT_FOLDERS])
+
+
+def find_files(root: Path, suffix: str, between: Collection[str]) -> list[str]:
+    """Return the files of a suffix in a folder, or in folders called `between` in it, relative to it, in their order.
+
+    None where there are other folders, or folders below those: it is one of class folders.
+    """
+    try:
+        if not any(name.endswith(suffix) or name.lower() in between for name in os.listdir(root)):  # noqa: PTH208
+            return []
+    except OSError:  # `find_splits` says it
         return []
-    level = look_into(root)
-    below = ["", *(f"{name}/" for name in level.folders)]
-    if any(name.lower() not in SPLIT_FOLDERS for name in level.folders):
+    folders = look_into(root).folders
+    if any(name.lower() not in between or look_into(root / name).folders for name in folders):
         return []
-    found = [f"{at}{name}" for at in below for name in os.listdir(root / at) if name.endswith(".tar")]  # noqa: PTH208
-    split = any(look_into(root / name).folders for name in level.folders)
-    return [] if split else sorted((name for name in found if not name.startswith(".")), key=natural)
+    found = [f"{at}{name}" for at in ("", *(f"{name}/" for name in folders)) for name in os.listdir(root / at)]  # noqa: PTH208
+    return sorted((path for path in found if path.endswith(suffix) and "/." not in f"/{path}"), key=natural)
 
 
 def find(
@@ -67,7 +76,7 @@ def find(
     Raises:
         InputError: a shard is missing, cut short, or no tar; too few classes, or one that train lacks.
     """
-    own = index_of(root) == root / INDEX
+    own = is_index(root / INDEX)
     tars = [] if own else find_tars(root)
     if not own and not tars:
         return None
