@@ -65,6 +65,8 @@ class Bucket:
         """Raise `InputError` where nothing speaks the protocol."""
         self.url = url
         self.protocol = url.partition("://")[0].lower()
+        if "::" in url:  # fsspec would put one file system on top of another
+            raise InputError(f"{url} names several places: name one")
         if self.protocol not in INSTALL:
             raise InputError(
                 f"{url}: nothing is known that reads {self.protocol}://; nearest: {nearest(self.protocol, INSTALL)}. "

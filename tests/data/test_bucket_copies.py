@@ -108,6 +108,7 @@ def test_nothing_there_is_a_line_and_leaves_nothing(tmp_path: Path, make_module:
     for url, why in (
         (f"file://{tmp_path}/nothing", "holds nothing, or does not exist"),
         ("ftpx://host/photos", "nothing is known that reads ftpx://"),
+        ("s3://bucket/photos::file:///etc", "names several places"),
     ):
         with pytest.raises(InputError, match=why):
             make_module(root=url).setup()
