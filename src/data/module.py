@@ -222,6 +222,11 @@ class ImageDataModule(LightningDataModule):
         return self.found.root
 
     @property
+    def place(self) -> str:
+        """Where a person finds the images: the data set's own folder, or the address of what was copied."""
+        return self.root if isinstance(self.root, str) else str(self.data_root)
+
+    @property
     def labelled_by(self) -> Path:
         """What says what the images show: the table that was named, or the folder."""
         return Path(self.options.get("table") or self.data_root)

@@ -48,6 +48,7 @@ def test_a_data_set_in_a_bucket_is_that_of_the_folder(bucket: Path, make_module:
         remote.setup()
         assert remote.census == local.census
         assert remote.skipped == local.skipped
+        assert (local.place, remote.place) == (str(bucket), f"file://{bucket}")
         assert (remote.sample("train", 4)[0] == local.sample("train", 4)[0]).all()
 
 
