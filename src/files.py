@@ -27,22 +27,26 @@ CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """A temporary path in the folder of `path`, renamed onto it when the block ends well and removed when it doesn't.
 
     The same folder means the same file system, so that the rename is atomic (POSIX rename(2)); without the fsync of the
     file before it, a power cut can leave an empty file under the final name, and without that of the folder behind it
     the old one. Nobody can guess the temporary name, and put a link there; a link at `path` is itself replaced.
+
+    Without `flush` neither is waited for: for thousands of small files of which whoever reads them knows the sizes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(8)}{PARTIAL}{path.suffix}")
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | CAREFUL, 0o666))
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if flush:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
-        flush_folder(path.parent)
+        if flush:
+            flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -205,6 +209,25 @@ def is_locked(folder: Path) -> bool:
             return False
     except OSError:
         return True
+
+
+_in_use: dict[Path, int] = {}
+
+
+def keep_in_use(folder: Path) -> None:
+    """Let `is_locked` say of a folder, until this process ends, that it is in use. Any number of processes may.
+
+    Another one that keeps it with `locked` is waited for.
+    """
+    if folder in _in_use:
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except OSError:
+        os.close(descriptor)
+        raise
+    _in_use[folder] = descriptor
 
 
 def _let_go() -> None:

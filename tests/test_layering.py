@@ -11,7 +11,7 @@ SRC = Path(__file__).parent.parent / "src"
 
 LAYERS = [
     {"activity", "errors", "frames", "heap", "lean", "names", "tables"},
-    {"files", "lists", "ranks"},
+    {"files", "lists", "ranks", "urls"},
     {"logs"},
     {"figures"},
     {"analysis"},
@@ -24,7 +24,7 @@ LAYERS = [
     {"training"},
     {"trained"},
     {"command"},
-    {"adopting", "prediction", "exporting", "auditing", "explanation", "reporting"},
+    {"adopting", "packing", "prediction", "exporting", "auditing", "explanation", "reporting"},
     {"evaluation", "interactive", "listing", "selection"},
     {"page"},
     {
@@ -39,6 +39,7 @@ LAYERS = [
         "app",
         "adopt",
         "search",
+        "pack",
         "run",
         "__main__",
     },

@@ -29,6 +29,7 @@ STEPS: Mapping[str, Sequence[str]] = {
     "runs": ("report runs={folder}", "runs prune {chosen}"),
     "export": ("python {folder}/example.py PICTURE",),
     "search": ("predict checkpoint={folder} images=PHOTOS", "explain checkpoint={folder}"),
+    "pack": ("train data=folder data.root={folder}",),
     "adopt": ("evaluate checkpoint={folder} data=folder data.root=PHOTOS", "predict checkpoint={folder} images=PHOTOS"),
 }
 """What to type after each verb, in braces what it fills in; a word in capitals is the user's own. `run` is there where

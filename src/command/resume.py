@@ -24,7 +24,7 @@ from .destination import choose_destination
 
 MAY_CHANGE = (
     *("trainer", "checkpoint_every", "cost", "probabilities", "requeue", "data.root", "data.table", "data.num_workers"),
-    *("data.on_device", "resume", "sweep", "study", "name"),
+    *("data.on_device", "data.copy_limit", "resume", "sweep", "study", "name"),
 )
 """Settings that may change on resume: how long and on what hardware a run trains, not what it trains."""
 

@@ -24,17 +24,18 @@ def cache_folder() -> Path | None:
         return None
 
 
-def cache_file(root: Path, name: str) -> Path | None:
+def cache_file(root: Path, name: str, *, quiet: bool = False) -> Path | None:
     """Return where to keep what belongs to the data set at `root`, in a file whose name ends in `name`.
 
-    It lies in the `cache_folder`. None: there is none, or it lies inside `root`.
+    It lies in the `cache_folder`. None: there is none, or it lies inside `root`, which a line says unless `quiet`.
     """
     folder = cache_folder()
     if folder is None:
         return None
     root = root.resolve()
     if folder.resolve().is_relative_to(root):
-        log.warning("the cache folder %s lies inside the data set: going on without a cache", folder)
+        if not quiet:
+            log.warning("the cache folder %s lies inside the data set: going on without a cache", folder)
         return None
     key = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     return folder / f"{key}_{name}"

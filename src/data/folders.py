@@ -34,6 +34,7 @@ class Listing:
     splits: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     passed_over: PassedOver = field(default_factory=PassedOver)
+    groups: Mapping[str, str] | None = None  # of files, where they are known
 
     def add(
         self,
@@ -198,13 +199,15 @@ def select(
     splits = np.array(listing.splits)[good]
     found = list(zip(listing.files, verdicts, strict=True))
     bad = [Skipped(file.path, verdict.reason) for file, verdict in found if verdict.reason is not None]
+    paths = [file.path for file, verdict in found if verdict.reason is None]
     return ImageCollection(
         root=listing.root,
         class_names=class_names,
         targets=index[np.array(listing.targets, dtype=np.int64)[good]],
-        paths=[file.path for file, verdict in found if verdict.reason is None],
+        paths=paths,
         published={split: np.flatnonzero(splits == split) for split in listing.published},
         skipped=sorted(listing.skipped + bad, key=lambda skipped: skipped.path),
+        groups=None if listing.groups is None else [listing.groups[path] for path in paths],
         passed_over=listing.passed_over,
         verdicts=[verdict for verdict in verdicts if verdict.reason is None],
     )

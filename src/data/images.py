@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from PIL import Image, UnidentifiedImageError, _imaging
 from PIL.ImageFile import ImageFile
 
+from . import members
 from .bands import Bands, Picture
 from .colour import finish_with, plain
 from .decoding_cost import reason_against, reason_against_opened
@@ -268,19 +270,14 @@ def explained(source: Path | str | BinaryIO) -> Iterator[None]:
 
 @contextmanager
 def opened(source: Path | str | BinaryIO) -> Iterator[BinaryIO]:
-    """Open the file at a path. One that is open already is passed on, and stays open."""
+    """Open the image at a path. One that is open already is passed on, and stays open."""
     if not isinstance(source, str | Path):
         yield source
         return
-    with open(source, "rb", opener=at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    with members.opened(source) as file:
+        if not isinstance(file, BytesIO) and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise UnreadableImageError("not a regular file")
         yield file
-
-
-def at_once(path: str, flags: int) -> int:
-    """Open without waiting: a pipe in an image's place would block everyone forever (open(2))."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def reason_of(error: Exception, source: Path | str | BinaryIO) -> str:
@@ -307,7 +304,6 @@ def reason_of(error: Exception, source: Path | str | BinaryIO) -> str:
 
 
 def is_empty(source: Path | str | BinaryIO) -> bool:
-    if isinstance(source, str | Path):
-        return Path(source).stat().st_size == 0
-    source.seek(0)
-    return not source.read(1)
+    with opened(source) as file:
+        file.seek(0)
+        return not file.read(1)

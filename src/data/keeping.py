@@ -18,6 +18,7 @@ from .collection import ImageCollection
 from .defects import FoundFile
 from .kept_kinds import Kind, Made, make_all
 from .kept_media import SHARE_OF_MEMORY, Disk, Memory, bytes_of, media
+from .members import size_and_time
 from .picture_store import Record, Shelf, Store, Writer
 from .processes import map_files
 
@@ -111,10 +112,8 @@ def keep_pictures(
 
 
 def describe(root: Path, path: str) -> FoundFile | None:
-    with suppress(OSError):
-        status = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118  # a Path takes ten times as long
-        return FoundFile(path, status.st_size, status.st_mtime_ns)
-    return None
+    found = size_and_time(os.path.join(root, path))  # noqa: PTH118  # a Path takes ten times as long
+    return None if found is None else FoundFile(path, *found)
 
 
 def make_wishes(

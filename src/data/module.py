@@ -22,7 +22,7 @@ from .datasets import FeatureDataset, FileDataset, ImageDataset, ImageLoader, Me
 from .defects import checked_by
 from .first_look import FirstLook
 from .groups import warn_of_shared
-from .keeping import Kept, keep_pictures, open_shelves
+from .keeping import Kept, describe, keep_pictures, open_shelves
 from .kept_kinds import Kind
 from .label_kinds import LabelKind, kind_of
 from .on_device import DeviceDataset, Resident, put
@@ -66,8 +66,8 @@ class ImageDataModule(LightningDataModule):
         super().__init__()
         defaults = read_defaults("data")
         self.options = {key: value for key, value in settings.items() if key not in defaults}
-        check_source(name, self.options)
         usual = defaults | ({"root": None} if "table" in settings else {})  # the table's folder, as in conf/data
+        check_source(name, self.options, settings.get("root"))
         chosen = Data.read(usual | settings | {"name": name}, "data")
         self.chosen = chosen
         self.source = name
@@ -111,7 +111,7 @@ class ImageDataModule(LightningDataModule):
     def look_at(self, found: ImageCollection) -> None:
         """Look whether this machine has the images that another one has found; download them, or raise `InputError`."""
         if found.images is not None or all(
-            (found.root / path).exists() for path in found.paths[:: max(1, len(found.paths) // 100)]
+            describe(found.root, path) is not None for path in found.paths[:: max(1, len(found.paths) // 100)]
         ):
             return
         own = self.find(download=True)
@@ -184,6 +184,7 @@ class ImageDataModule(LightningDataModule):
                 exclude=chosen.exclude,
                 in_channels=self.geometry.in_channels,
                 trained=trained,
+                copy_limit=chosen.copy_limit,
             )
         if self.chosen.num_classes not in (None, len(found.class_names)):
             raise InputError(
@@ -219,6 +220,11 @@ class ImageDataModule(LightningDataModule):
     def data_root(self) -> Path:
         """The data set's own folder: what `paths` and `skipped` are relative to."""
         return self.found.root
+
+    @property
+    def place(self) -> str:
+        """Where a person finds the images: the data set's own folder, or the address of what was copied."""
+        return self.root if isinstance(self.root, str) else str(self.data_root)
 
     @property
     def labelled_by(self) -> Path:

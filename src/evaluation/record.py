@@ -143,7 +143,7 @@ def told_of(
         "checkpoint": str(trained.path),
         "network": trained.name,
         "data": examples.data.source,
-        "root": str(examples.data.data_root),
+        "root": examples.data.place,
         "split": examples.split,
         "own": examples.own,
         "images": images,

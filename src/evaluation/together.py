@@ -87,7 +87,7 @@ def evaluate_together(
             for one, (name, of) in zip(ensemble.as_dict(), told, strict=True)
         ],
         "data": requests[0].data.source,
-        "root": str(requests[0].data.data_root),
+        "root": requests[0].data.place,
         "split": split,
         "own": requests[0].own,
         "images": len(targets),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..data.datasets import FileDataset
+from ..data.members import opened
 from ..frames import pd
 from ..trained.listing import SPLITS
 from ..trained.pictures import Pictures
@@ -34,7 +35,7 @@ def properties_of(pictures: Pictures, chosen: NDArray[np.int64], class_names: Se
             "folder": "/".join(part for part in PurePosixPath(name).parts[:-1] if part not in known)
         }
         try:
-            with Image.open(path) as picture:
+            with opened(path) as file, Image.open(file) as picture:
                 width, height = picture.size
                 row |= {"format": picture.format or "?", "mode": picture.mode}
                 row["blocks"] = _blocks(picture) if picture.format in LOSSLESS else 0.0

@@ -1,4 +1,4 @@
-"""What decoded pictures take in the cache folder, data set by data set, and taking them away."""
+"""What decoded pictures and copies of buckets take in the cache folder, one by one, and taking them away."""
 
 import json
 import logging
@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..command.next_steps import how_to_start
+from ..data.bucket_copies import ADDRESS, copies, present, remove_copy
+from ..data.bucket_copies import FOLDER as BUCKETS
 from ..data.cache import cache_folder
 from ..data.kept_media import FOLDER, Disk, bytes_of, last_used, remove
 from ..data.picture_store import Store
@@ -61,6 +63,31 @@ class Pictures:
         return False
 
 
+@dataclass(frozen=True)
+class Copy:
+    """What was copied from a bucket."""
+
+    folder: Path
+
+    @property
+    def size(self) -> int:
+        return sum(size for size, _ in present(self.folder).values())
+
+    @property
+    def used(self) -> float:
+        return last_used(self.folder)
+
+    @property
+    def root(self) -> str:
+        with suppress(OSError):
+            return (self.folder.parent / ADDRESS).read_text("utf-8").strip()
+        return self.folder.name
+
+    def remove(self) -> bool:
+        """Take it away, unless a process uses it; return whether it has gone."""
+        return remove_copy(self.folder)
+
+
 def find_pictures(folder: Path) -> list[Pictures]:
     """Return the pictures in a cache folder, those of the data set that was used last first."""
     stores: dict[Path, list[Store]] = {}
@@ -69,10 +96,12 @@ def find_pictures(folder: Path) -> list[Pictures]:
     return [Pictures(*item) for item in stores.items()]
 
 
-def show_cache(*, delete: bool) -> list[Pictures]:
-    """Print what pictures take, and with `delete` take them away."""
+def show_cache(*, delete: bool) -> list[Pictures | Copy]:
+    """Print what pictures and copies take, and with `delete` take them away."""
     folder = cache_folder()
-    found = find_pictures(folder) if folder else []
+    pictures = find_pictures(folder) if folder else []
+    copied = [Copy(path) for path in reversed(copies(folder / BUCKETS))] if folder else []
+    found: list[Pictures | Copy] = [*pictures, *copied]
     if not found:
         log.info("no decoded pictures in %s", folder or "the cache folder, for there is none")
         return []
@@ -87,7 +116,9 @@ def show_cache(*, delete: bool) -> list[Pictures]:
         text = as_text(table, shutil.get_terminal_size((WIDTH, 24)).columns)
         get_console().print(text, markup=False, highlight=False, soft_wrap=True)
     total = sum(one.size for one in found)
-    count = f"{len(found):,} data set{'s' * (len(found) != 1)}"
+    count = f"{len(pictures):,} data set{'s' * (len(pictures) != 1)}"
+    if copied:
+        count += f" and copies of {len(copied):,} bucket{'s' * (len(copied) != 1)}"
     if not delete:
         log.info("\ndecoded pictures of %s in %s, %s; nothing has been deleted", count, folder, on_disk(total))
         log.info("%s%s", "next".ljust(13), f"{how_to_start('runs')} cache delete=true")
@@ -97,5 +128,10 @@ def show_cache(*, delete: bool) -> list[Pictures]:
     for one in stay:
         log.info("stays as it is: %s: another process is at work there", escaped(one.root))
     freed = total - sum(sizes[one.folder] for one in stay)
-    log.info("\nfreed %s of %s; the next training decodes again", on_disk(freed), on_disk(total))
+    log.info(
+        "\nfreed %s of %s; the next training decodes again%s",
+        on_disk(freed),
+        on_disk(total),
+        " and fetches" if copied else "",
+    )
     return found

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from src import files
+from src.data.bucket_copies import local_copy
 from src.data.kept_media import FOLDER
 from src.files import locked
 from src.listing.cached import find_pictures, show_cache
@@ -50,3 +52,20 @@ def test_they_go_unless_somebody_adds_to_them(cache: Path, caplog) -> None:
     assert sorted(path.name for path in cache.iterdir()) == ["aa_manifest.json", f"bb_{FOLDER}"]
     assert show_cache(delete=True) == []
     assert caplog.messages[-1] == f"no decoded pictures in {cache}"
+
+
+def test_copies_of_buckets_are_among_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog, capsys) -> None:
+    monkeypatch.setenv("RESLENS_CACHE", str(tmp_path / "cache"))
+    caplog.set_level("INFO")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/x.png").write_bytes(b"x" * 1000)
+    url = f"file://{tmp_path}/photos"
+    copy = local_copy(url, list)
+    assert [one.root for one in show_cache(delete=False)] == [url]
+    assert "and copies of 1 bucket in" in caplog.text
+    show_cache(delete=True)
+    assert "another process is at work there" in caplog.text, "this process uses it"
+    os.close(files._in_use.pop(copy))  # as when it has ended
+    show_cache(delete=True)
+    assert not copy.exists()
+    assert show_cache(delete=False) == []

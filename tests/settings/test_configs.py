@@ -175,7 +175,20 @@ def test_every_setting_has_a_meaning_and_says_what_it_takes(verb: str) -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["evaluate", "predict", "explain", "audit", "benchmark", "report", "runs", "export", "app", "adopt", "search"],
+    [
+        "evaluate",
+        "predict",
+        "explain",
+        "audit",
+        "benchmark",
+        "report",
+        "runs",
+        "export",
+        "app",
+        "adopt",
+        "search",
+        "pack",
+    ],
 )
 def test_the_configuration_of_a_verb_is_checked_by_its_own_schema(verb: str) -> None:
     cfg = compose_overrides(verb, [])

@@ -261,6 +261,7 @@ def test_every_verb_refuses_it(verb: str, name: str, tmp_path: Path, monkeypatch
         "benchmark": [],
         "adopt": ADOPTION,
         "search": [],
+        "pack": ["data.root=x"],
     }
     with pytest.raises(InputError, match=re.escape(REFUSED[name][1])):
         check_overrides(verb, ["+experiment=evil", *needed.get(verb, ["checkpoint=x"])])

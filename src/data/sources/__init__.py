@@ -12,6 +12,8 @@ import numpy as np
 
 from ...errors import InputError, nearest
 from ...settings.schema.data import Data
+from ...urls import is_url
+from ..bucket_copies import Wanted, below, copied
 from ..collection import ImageCollection, Skipped
 from ..columns import NONE
 from ..exclusion import Exclusion
@@ -34,11 +36,14 @@ class Source(NamedTuple):
             writes into `root`. With an argument `exclusion` it doesn't even look at what is left out.
         in_memory: whether it returns its images as one tensor, not as paths of files.
         bundled: whether it comes in a package, so that there is no folder to look at.
+        wanted: chooses among the paths of all objects in a bucket those whose bytes are needed; None where `root` may
+            be no bucket.
     """
 
     find: Callable[..., ImageCollection]
     in_memory: bool = False
     bundled: bool = False
+    wanted: Wanted | None = None
 
     @property
     def options(self) -> list[str]:
@@ -55,16 +60,19 @@ SOURCES = {
     "imagenette": Source(imagenette.find),
     "pets": Source(pets.find),
     "tinyimagenet": Source(tinyimagenet.find),
-    "folder": Source(folder.find),
-    "table": Source(table.find),
+    "folder": Source(folder.find, wanted=folder.wanted),
+    "table": Source(table.find, wanted=table.wanted),
 }
 
 
-def check_source(name: str, options: Mapping[str, Any]) -> None:
+def check_source(name: str, options: Mapping[str, Any], root: Path | str | None = None) -> None:
     """Raise `InputError` for a data set or an option that does not exist, or can't have this value."""
     if not isinstance(name, str) or name not in SOURCES:
         raise InputError(f"data={name} is unknown; nearest: {nearest(str(name), SOURCES)}")
     known = SOURCES[name].options
+    if is_url(root) and SOURCES[name].wanted is None:
+        may = " and ".join(f"data={other}" for other, source in SOURCES.items() if source.wanted)
+        raise InputError(f"data={name} can't be read from {root}: {may} can; copy it to a folder")
     for key in options:
         if key not in known:
             near = f"; nearest: {nearest(key, known)}" if known else ""
@@ -74,7 +82,7 @@ def check_source(name: str, options: Mapping[str, Any]) -> None:
 
 def find_images(
     name: str,
-    root: Path,
+    root: Path | str,
     *,
     download: bool,
     max_skipped: float,
@@ -83,19 +91,28 @@ def find_images(
     exclude: str | Sequence[str] | None = None,
     in_channels: int = 3,
     trained: bool = False,
+    copy_limit: float | None = None,
 ) -> ImageCollection:
     """Return the data set, downloaded if necessary and allowed, without what `exclude` names (see `Exclusion`).
 
     Args:
+        root: its folder, or the address of one in a bucket, which is copied first.
         in_channels: files that don't give so many are left out.
         trained: whether `in_channels` is that of a network that is trained already, so that no other can be proposed.
         group: what an image belongs with: a regular expression on its path; a source with an argument of this name
             takes it as it likes.
+        copy_limit: GiB that all copies of buckets may take; None: half of the disk's room.
 
     Raises:
         InputError: it isn't there, more than `max_skipped` of its files are unreadable, or all of a published split.
     """
     source = SOURCES[name]
+    if is_url(root):
+        with copied(root, source.wanted, copy_limit) as copy:
+            said = {"exclude": exclude, "in_channels": in_channels, "trained": trained, "group": group}
+            options = below(root, options)
+            return find_images(name, copy, download=False, max_skipped=max_skipped, options=options, **said)  # type: ignore[arg-type]
+    root = Path(root)
     if not source.bundled:
         check_root(root)
     own = {"group": group} if "group" in source.options else {}
@@ -104,6 +121,8 @@ def find_images(
         log.info("passed over %s", collection.passed_over)
     if group is not None and group != NONE and not own:
         collection = replace(collection, groups=match_groups(group, collection.paths))
+    if group == NONE:
+        collection = replace(collection, groups=None)
     collection = fitting(collection, in_channels)
     bad, total = len(collection.skipped), len(collection.skipped) + len(collection.paths)
     if bad > max_skipped * total:

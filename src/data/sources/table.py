@@ -11,9 +11,10 @@ from ..defects import FoundFile
 from ..folders import Listing, collect
 from ..label_sets import LabelSet, as_matrix, find_label_sets, read_label_sets
 from ..labels import as_targets, read_labels
+from ..no_images import PassedOver
 from ..splits import SPLITS
 from ..table_rows import Row, divide, group, read_parts, unite
-from ..tables_found import FoundTable, find_tables
+from ..tables_found import SUFFIXES, FoundTable, find_tables
 
 
 def find(
@@ -91,3 +92,9 @@ def check_classes(listing: Listing) -> None:
         raise InputError(
             f"the table of {listing.root} has no training image of {names}: add some, or say data.split=none"
         )
+
+
+def wanted(paths: Sequence[str]) -> list[str]:
+    """Return the objects of a bucket that may be images or tables."""
+    passed = PassedOver()
+    return [path for path in paths if path.lower().endswith((*SUFFIXES, ".json")) or passed.may_be(path.split("/"))]

@@ -8,6 +8,7 @@ from annotated_types import Interval, Len
 from pydantic import AfterValidator, ConfigDict, model_validator
 
 from ...errors import InputError
+from ...urls import is_url, refuse_secrets
 from .kinds import Channels, Classes, Names, Part, Seed, Settings, Share, Takes, Workers, plain, setting
 
 
@@ -48,9 +49,9 @@ class Data(Settings):
     """Read by `src.data.ImageDataModule`, from Python too. Its defaults are those of conf/data/base.yaml."""
 
     name: str = setting("the data set, which data=NAME sets")
-    root: Annotated[Root, Takes("a folder")] = setting(
-        "folder that holds the data set's own folder; of data=folder the folder of class folders itself; of data=table "
-        "the images' (null: the table's)"
+    root: Annotated[Root, Takes("a folder, or a bucket's such as s3://BUCKET/PHOTOS")] = setting(
+        "folder that holds the data set's own folder; of data=folder the folder of class folders or of tar shards "
+        "itself; of data=table the images' (null: the table's); these two may lie in a bucket"
     )
     image_size: Annotated[int, Interval(ge=4, le=4096)] = setting("side of the square that the network sees, in pixels")
     in_channels: Channels = setting(
@@ -126,6 +127,9 @@ class Data(Settings):
         "where decoded pictures are kept for all epochs and runs; auto: where there is room, with the same pixels as "
         "none; memory, disk: random crops are taken from smaller copies of large pictures"
     )
+    copy_limit: Annotated[float, Interval(gt=0, le=1_000_000)] | None = setting(
+        "GiB that copies of what lies in buckets may take in the cache folder, together; null: half of the disk's room"
+    )
     on_device: Literal["auto"] | bool = setting(
         "decoded images live on the device that trains, and are flipped and shifted there, with the same pixels; auto: "
         "on a GPU, where they take at most a quarter of its free memory"
@@ -145,7 +149,7 @@ class Data(Settings):
     label: Annotated[
         str | Annotated[Sequence[str], Len(min_length=2)] | None,
         Takes("a column's name, with data.multilabel=true also several such as [cat,dog], or null"),
-    ] = setting("of table: the column of the labels, or the columns; null: found by name")
+    ] = setting("of table, and of Parquet files: the column of the labels, or the columns; null: found by name")
     multilabel: bool = setting(
         "of table: an image has any number of labels: columns of 0 and 1, empty for unknown, or a column of lists"
     )
@@ -167,6 +171,8 @@ class Data(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        for name in ("root", "table"):
+            refuse_secrets(f"data.{name}", getattr(self, name))
         if self.name == "table" and self.root is None and self.table is None:
             raise InputError("data=table needs a table: say data.table=FILE, or data.root=FOLDER of images and a table")
         if isinstance(self.label, Sequence) and not isinstance(self.label, str) and not self.multilabel:
@@ -187,8 +193,10 @@ class Data(Settings):
         return self
 
     @property
-    def folder(self) -> Path:
-        """`root`; without one the folder of the table."""
+    def folder(self) -> Path | str:
+        """`root`; without one the folder of the table. A str where it is an address."""
+        if is_url(place := self.table if self.root is None else self.root):
+            return (place if self.root is not None else place.rpartition("/")[0]).rstrip("/")
         return Path(Path(self.table or "").parent if self.root is None else self.root).expanduser()
 
 

@@ -398,6 +398,18 @@ class Search(Settings):
         return self
 
 
+class Pack(Settings):
+    """`python -m src.pack`."""
+
+    shard_size: Annotated[int, Interval(ge=1, le=100_000)] = setting("MiB of a shard, at most")
+    seed: Seed = setting("of the order of the images in the shards")
+    data: Data = setting("the images; what finds and chooses them counts")
+    output: Annotated[Any, Takes("a folder, or a bucket's such as s3://BUCKET/SHARDS, or null")] = setting(
+        "a new or empty folder, one with shards that src.pack has written, which are replaced, or a folder in a bucket "
+        "that holds nothing yet; null: outputs/pack/TIME"
+    )
+
+
 VERBS: Mapping[str, type[Settings]] = {
     "train": Train,
     "evaluate": Evaluate,
@@ -411,4 +423,5 @@ VERBS: Mapping[str, type[Settings]] = {
     "app": App,
     "adopt": Adopt,
     "search": Search,
+    "pack": Pack,
 }
