@@ -100,6 +100,12 @@ def local_copy(url: str, wanted: Wanted, limit: float | None = None) -> Path:
     return folder
 
 
+def is_known(url: str) -> bool:
+    """Return whether something has been fetched from an address before, and is here still."""
+    cache = cache_folder()
+    return cache is not None and (cache / FOLDER / Bucket(url).key / ADDRESS).is_file()
+
+
 @contextmanager
 def opened(folder: Path, url: str) -> Iterator[None]:
     """Make the folder, and take it away where nothing came into it; say in a line why it can't be written to."""

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..data import ImageDataModule
 from ..data.batches import EpochBatchSampler
+from ..data.bucket_copies import is_known
 from ..data.collection import Skipped
 from ..data.datasets import FileDataset, ImageDataset, ImageLoader
 from ..data.defects import find_defects, scan
@@ -28,6 +29,7 @@ from ..errors import InputError, first_line
 from ..names import nfc
 from ..runs.folder import RunFolder
 from ..runs.saved_settings import run_settings
+from ..urls import is_url
 from .checkpoint import Trained
 from .listing import SPLITS, find_paths
 
@@ -189,6 +191,12 @@ def open_data(run: RunFolder, data_root: str | None = None, geometry: Geometry |
         raise InputError(f"{run.path}: the settings of its data can't be read ({first_line(error)})") from error
     if data_root is not None:
         settings["root"] = data_root
+    elif is_url(place := settings.get("root")) and not is_known(place.rstrip("/")):
+        # The run may be a stranger's, and credentials are sent to where it says.
+        raise InputError(
+            f"{run.path} was trained on images in {place}, from which nothing was fetched here yet: say "
+            f"data.root={place} if you trust the run"
+        )
     if geometry is not None:
         settings |= geometry.settings
     try:

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from src.data.transforms import load_image
 from src.errors import InputError
+from src.runs.folder import RunFolder
 from src.trained.checkpoint import Trained, load_trained
-from src.trained.pictures import UNKNOWN, open_pictures
+from src.trained.pictures import UNKNOWN, open_data, open_pictures
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +99,12 @@ def test_the_three_splits_are_those_of_the_training(trained: Trained) -> None:
     assert sum(map(len, names.values())) == 1797
     assert not names["train"] & names["test"]
     assert not names["val"] & names["test"]
+
+
+def test_a_bucket_that_nobody_here_has_read_is_not_asked_for_a_stranger(run: Path) -> None:
+    settings = run / ".hydra/config.yaml"
+    content = yaml.safe_load(settings.read_text())
+    content["data"] |= {"name": "folder", "root": "s3://elsewhere/photos/"}
+    settings.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match="nothing was fetched here yet: say data.root=s3://elsewhere/photos/ if you"):
+        open_data(RunFolder(run))
