@@ -1,6 +1,5 @@
 """Runs that are killed at any moment (`kill -9`) and gone on with: nothing finished is lost, and all ends the same."""
 
-import gc
 import os
 import shutil
 import signal
@@ -89,7 +88,7 @@ def test_kept_pictures_are_the_same_after_a_kill(
     """Those on the disk are there still; those in memory ended with the run, and are made again."""
     monkeypatch.setenv("RESLENS_CACHE", str(tmp_path / "cache"))
     run = RunFolder(tmp_path / "run")
-    gc.collect()  # pictures in memory that an earlier test's run here has left
+    monkeypatch.setattr("src.data.kept_media._in_memory", {})  # what earlier runs of this process have left there
     with Launched(*RUN, f"data.root={photos}", f"data.cache={how}", cwd=tmp_path) as command:
         while not kept_steps(run):
             assert command.is_alive(), command.said
