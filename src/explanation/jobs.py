@@ -71,6 +71,7 @@ def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str
     pictures, chosen, of = _choose(cfg, trained)
     names, true = [pictures.names[i] for i in chosen], pictures.targets[chosen]
     targets = choose_targets(target_of(cfg), trained.class_names, true, names)
+    places = pictures.places(chosen) if cfg.faithfulness else None  # before what takes long: boxes may be wrong
     images = pictures.take(chosen)
 
     def explain(classes: NDArray[np.int64] | None, network: nn.Module | None = None) -> image_maps.Maps:
@@ -95,13 +96,13 @@ def _explain_images(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str
         "of": of,
         "left_out": [{"image": skipped.path, "reason": skipped.reason} for skipped in pictures.skipped],
     }
-    if cfg.faithfulness and isinstance(maps, Attribution):
+    if places is not None and isinstance(maps, Attribution):
         from .truth import measure
 
         with _interrupted(shuffled):
             record["faithfulness"] = measure(
                 trained, images, maps, cfg.method, folder,
-                places=pictures.places(chosen), shuffled=shuffled, batch_size=cfg.batch_size, seed=cfg.seed,
+                places=places, shuffled=shuffled, batch_size=cfg.batch_size, seed=cfg.seed,
             )  # fmt: skip
         if cfg.single_deletion:
             record["faithfulness"]["single_deletion"] = _deletions(cfg, trained, images, true, maps)
