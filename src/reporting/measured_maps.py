@@ -23,9 +23,9 @@ SANITY = (
 )
 
 BESIDES = (
-    ". Deletion, insertion and ROAD compare maps of one network; those of two are compared by IDSDS (Hesse et al. "
-    "2024: the rank correlation of what map and network give each piece of an image, single_deletion=true), and by "
-    "their energy and peaks on the objects, where these are known"
+    "Whose maps are truer? Deletion, insertion and ROAD compare maps of one network; those of two are compared by "
+    "IDSDS (Hesse et al. 2024: the rank correlation of what map and network give each piece of an image, "
+    "single_deletion=true), and by their energy and peaks on the objects, where these are known"
 )
 
 BASELINES = ("random", "inverted", "centre blob")
@@ -68,23 +68,15 @@ def faithfulness_section(groups: Sequence[Group]) -> list[Section]:
         "then random and centre blob; and in how many of the three the map is better than each (95 % interval of the "
         "paired difference), from python -m src.explain checkpoint=RUN faithfulness=true"
     )
-    columns = [
-        "model",
-        "maps",
-        "runs × images",
-        "deletion",
-        "insertion",
-        "ROAD",
-        f"better than {' / '.join(BASELINES)}",
-    ]
-    if any(row.deleted or row.objects for row in besides):
-        caption += BESIDES
-        columns += ["IDSDS", "on objects: energy / peaks / covered"]
-        rows = [[*row, *more.cells] for row, more in zip(rows, besides, strict=True)]
+    columns = ["model", "maps", "runs × images", "deletion", "insertion", "ROAD"]
     lacking = [f"Can't be read: {'; '.join(damaged)}."] if damaged else []
+    columns.append(f"better than {' / '.join(BASELINES)}")
     tables = [Table(caption, columns, rows, text_columns=2)] if rows else []
     said, agree = agreement(besides)
     lacking += [*compared(besides), *said]
+    if truer := [row for row in besides if row.deleted or row.objects]:
+        columns = ["model", "maps", "IDSDS", "on objects: energy / peaks / covered"]
+        tables.append(Table(BESIDES, columns, [[row.model, row.maps, *row.cells] for row in truer], text_columns=2))
     tables += agree
     if sane:
         tables.append(Table(SANITY, ["model", "maps", "control", "rank correlation"], sane, text_columns=4))
