@@ -133,8 +133,9 @@ def agreement(rows: Sequence[Row]) -> tuple[list[str], list[Table]]:
         else "The measures put these maps in much the same order."
     )
     caption = (
-        "Do the measures agree? Spearman's rank correlation over the rows of the first table: deletion, insertion and ROAD "
-        "by their lead over random maps, objects by energy beyond what they cover. 1: the same order; below 0.3 they disagree"
+        "Do the measures agree? Spearman's rank correlation over the rows of the first table: deletion, insertion and "
+        "ROAD by their lead over random maps, objects by energy beyond what they cover. 1: the same order; below 0.3 "
+        "they disagree"
     )
     cells = [[f"{one}, {other}", f"{value:+.2f}", str(n)] for one, other, value, n in pairs]
     return [said], [Table(caption, ["measures", "rank correlation", "rows"], cells)]
