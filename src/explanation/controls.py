@@ -145,20 +145,25 @@ def begin_from_scratch(settings: DictConfig) -> None:
 def shuffled_settings(run: RunFolder, *, epochs: int, images: int) -> DictConfig:
     """Return the settings of `run` with shuffled labels, without what such a training does not need."""
     settings: DictConfig = run_settings(run)
-    settings.update({"study": None, "sweep": None, "callbacks": {}, "logger": {}})
-    settings.update({"baseline": False, "cost": False, "test": False, "compile": False})
+    plain(settings, epochs)
     begin_from_scratch(settings)
-    settings.update({name: value for name, value in NO_LEVERS.items() if name in settings})
     # Pretrained weights know something already, and a frozen backbone learns nothing by heart.
     settings.update({"weights": None, "freeze": "none"})
     settings.model.update({key: settings[key] for key in ("weights", "freeze") if key in settings.model})
     settings.optimizer.layer_decay = 1.0
     limit = OmegaConf.select(settings, "data.max_images")
     settings.data.update({"shuffle_labels": True, "augment": None, "max_images": min(images, limit or images)})
-    # No setting of Lightning's may cut it short. Validation is by the true labels: one batch of it is enough.
+    return settings
+
+
+def plain(settings: DictConfig, epochs: int) -> None:
+    """Leave out of a run's settings what a training beside it doesn't need, and let it train for `epochs`."""
+    settings.update({"study": None, "sweep": None, "callbacks": {}, "logger": {}})
+    settings.update({"baseline": False, "cost": False, "test": False, "compile": False})
+    settings.update({name: value for name, value in NO_LEVERS.items() if name in settings})
+    # No setting of Lightning's may cut it short. What validation says decides nothing: one batch of it is enough.
     settings.trainer.update(
         ALONE
         | {"max_epochs": epochs, "max_steps": -1, "max_time": None}
         | {"fast_dev_run": False, "overfit_batches": 0.0, "limit_train_batches": None, "limit_val_batches": 1}
     )
-    return settings

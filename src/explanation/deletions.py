@@ -17,8 +17,9 @@ from ..runs.folder import RunFolder
 from ..runs.saved_settings import run_settings
 from ..settings.rates import AUTO, FINE_TUNING, is_fine_tuning, usual_for
 from ..trained.checkpoint import Trained, load_trained
+from ..trained.temperature import digest
 from ..training.assemble import all_settings_needed
-from .controls import ALONE, NO_LEVERS, cost_of, train_beside
+from .controls import cost_of, plain, train_beside
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def measure_deletions(
 
 def _trained_on(run: RunFolder, checkpoint: Path, data_root: str | None) -> Path:
     """Train the run's network on with images that lack a piece, unless that is done; return the copy's checkpoint."""
-    settings, copy = deletion_settings(run, checkpoint), RunFolder(run.deletions)
+    settings, copy = deletion_settings(run, checkpoint), RunFolder(run.deletions(digest(checkpoint)))
     if data_root is not None:
         settings.data.root = data_root
     if not (copy.is_whole and copy.last_checkpoint.exists()):
@@ -81,18 +82,11 @@ def deletion_settings(run: RunFolder, checkpoint: Path) -> DictConfig:
     settings: DictConfig = run_settings(run)
     rate = usual_for(settings) if settings.optimizer.lr == AUTO else settings.optimizer.lr
     settings.optimizer.lr = rate if is_fine_tuning(settings) else rate * FINE_TUNING
-    settings.update({"study": None, "sweep": None, "callbacks": {}, "logger": {}})
-    settings.update({"baseline": False, "cost": False, "test": False, "compile": False})
-    settings.update({name: value for name, value in NO_LEVERS.items() if name in settings})
+    plain(settings, EPOCHS)
     begun = {"weights": str(checkpoint), "freeze": "none", "head": "auto"}
     settings.update(begun)
     settings.model.update({key: value for key, value in begun.items() if key in settings.model})
     settings.update({name: False for name in ("head_first",) if name in settings})
     limit = OmegaConf.select(settings, "data.max_images")
     settings.data.update({"augment": {"erase": 0.5}, "max_images": min(IMAGES, limit or IMAGES)})
-    settings.trainer.update(
-        ALONE
-        | {"max_epochs": EPOCHS, "max_steps": -1, "max_time": None}
-        | {"fast_dev_run": False, "overfit_batches": 0.0, "limit_train_batches": None, "limit_val_batches": 1}
-    )
     return settings

@@ -192,7 +192,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "controls": Kind(
         "controls", "explain trains them again when it needs them",
-        lambda run: [run.judge, run.shuffled_labels, run.deletions], _of_control,
+        lambda run: [run.judge, run.shuffled_labels, *sorted(run.judge.parent.glob(f"{run.deletions().name}*"))],
+        _of_control,
     ),
     "exports": Kind(
         "exports", "export makes them again",

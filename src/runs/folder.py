@@ -71,12 +71,15 @@ class RunFolder:
         explain = self.path / "explain"
         # trainings of src.explain
         self.judge, self.shuffled_labels = explain / "judge", explain / "shuffled_labels"
-        self.deletions = explain / "single_deletion"
         self.folders = (self.checkpoints, self.gradcam, self.figures)
         self.tables = (
             self.history_file, self.metrics_file, self.per_class_file, self.predictions_file,
             self.probabilities_file, self.skipped_file, self.cost_file, self.page_file, self.steps_file,
         )  # fmt: skip
+
+    def deletions(self, digest: str = "") -> Path:
+        """Where src.explain trains a copy of the checkpoint with this digest on, with images that lack a piece."""
+        return self.path / "explain" / f"single_deletion_{digest[:8]}"
 
     @property
     def shown(self) -> str:
