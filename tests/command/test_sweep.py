@@ -14,6 +14,7 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 import torch
+from joblib.externals.loky import get_reusable_executor
 from omegaconf import DictConfig, OmegaConf
 
 from src.command.resume import NAMES_ONLY, check_same
@@ -236,6 +237,14 @@ def test_damaged_runs_are_mended(folds: Path, tmp_path: Path) -> None:
     assert settings.read_text() == text
 
 
+@pytest.fixture
+def no_process_stays() -> Iterator[None]:
+    """joblib keeps its own for five minutes, where later tests would count them."""
+    yield
+    get_reusable_executor().shutdown(wait=True)
+
+
+@pytest.mark.usefixtures("no_process_stays")
 @pytest.mark.parametrize("launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")])
 def test_what_can_not_go_on_is_said_last(folds: Path, tmp_path: Path, launcher: tuple[str, ...]) -> None:
     """Its own record says that it was begun, and no more."""
