@@ -1,6 +1,7 @@
 """Addresses of folders that no disk holds, such as `s3://bucket/photos`, where a path may stand."""
 
 import re
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from .errors import InputError
@@ -15,6 +16,22 @@ _SECRETS = re.compile(
 def is_url(place: Any) -> TypeGuard[str]:
     """Return whether a setting names a folder by its address, not by its path."""
     return isinstance(place, str) and _URL.match(place) is not None
+
+
+_addresses: dict[str, str] = {}
+
+
+def call_copy(folder: Path, address: str) -> None:
+    """Let this process call what lies in a folder by the address that it was fetched from."""
+    _addresses[f"{folder}/"] = f"{address}/"
+
+
+def called(path: str) -> str:
+    """Return the address of a file that was fetched in this process; any other path as it is."""
+    for folder, address in _addresses.items():
+        if path.startswith(folder):
+            return address + path.removeprefix(folder)
+    return path
 
 
 def refuse_secrets(setting: str, place: Any) -> None:

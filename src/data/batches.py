@@ -22,6 +22,10 @@ class Batch(NamedTuple):
     repeats: np.ndarray
 
 
+SHARDS_AT_ONCE = 4
+"""Shards whose images are mixed: with those of 256 MiB a window of 1 GiB, which memory holds."""
+
+
 class EpochBatchSampler(Sampler[Batch]):
     """Batches of one process's share of every epoch: all processes together draw each image once.
 
@@ -38,6 +42,8 @@ class EpochBatchSampler(Sampler[Batch]):
         shuffle: False: every epoch in the order of the data set, `balanced` or not.
         balanced: the targets (size,): an epoch has as many draws as there are images, but as many of each class, within
             one; see `balanced_draws`. None: each image once.
+        shards: the shard of each image (size,): they come in a new order every epoch, and the images of
+            `SHARDS_AT_ONCE` neighbours are mixed, so that each shard is read once an epoch. None: all images are mixed.
         smallest: the images that a batch has at least, in each process.
 
     Raises:
@@ -52,6 +58,7 @@ class EpochBatchSampler(Sampler[Batch]):
         shuffle: bool,
         seed: int = 0,
         balanced: np.ndarray | None = None,
+        shards: np.ndarray | None = None,
         smallest: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -62,6 +69,7 @@ class EpochBatchSampler(Sampler[Batch]):
         self.shuffle = shuffle
         self.seed = seed
         self.members = None if balanced is None else [np.flatnonzero(balanced == c) for c in np.unique(balanced)]
+        self.shards = shards
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
@@ -83,7 +91,11 @@ class EpochBatchSampler(Sampler[Batch]):
         """Return this epoch's order of all images, before it is divided into batches and shares."""
         if not self.shuffle:
             return np.arange(self.size)
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = rng.permutation(self.size)
+        if self.shards is not None:
+            windows = rng.permutation(self.shards.max() + 1) // SHARDS_AT_ONCE
+            return order[np.argsort(windows[self.shards[order]], kind="stable")]
         if self.members is None:
             return order
         return balanced_draws(self.members, self.size, self.seed, self.epoch)[order]

@@ -21,7 +21,7 @@ from ..activity import cleared, show
 from ..errors import InputError
 from ..files import is_locked, keep_in_use, locked, replacing, write_text
 from ..tables import duration, gibibytes
-from ..urls import is_url
+from ..urls import call_copy, is_url
 from .buckets import Bucket, Object
 from .cache import cache_folder
 from .download import new_folder
@@ -96,6 +96,7 @@ def local_copy(url: str, wanted: Wanted, limit: float | None = None) -> Path:
         start = time.perf_counter()
         fetch(bucket, missing, folder, needed)
         took = f"fetched {len(missing):,} in {duration(time.perf_counter() - start)}" if missing else "nothing to fetch"
+        call_copy(folder, url)
         log.info("%s: a copy in %s, %s of %s; %s", url, folder, gibibytes(size), f"{len(needed):,} files", took)
     return folder
 

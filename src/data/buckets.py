@@ -105,7 +105,7 @@ class Bucket:
                 listed.append(Object(path, int(info["size"] or 0), stamp(info)))
         if not listed:
             what = "is an object, not a folder" if self.base in found else "holds nothing, or does not exist"
-            raise InputError(f"{self.url} {what}: set data.root to a folder in a bucket.")
+            raise InputError(f"{self.url} {what}: name a folder in a bucket.")
         return sorted(listed)
 
     def fetch(self, one: Object, target: Path) -> None:
@@ -163,10 +163,13 @@ class Bucket:
         kind = type(error).__name__
         if isinstance(error, FileNotFoundError):
             also = ", and to AWS_ENDPOINT_URL if you set it" if protocol == "s3" else ""
-            return InputError(f"{place} does not exist: see to data.root{also}.")
+            return InputError(f"{place} does not exist: see to the address{also}.")
         if "Credentials" in kind:
             return InputError(f"{place} needs credentials, and the environment has none: {remedy}.")
-        if isinstance(error, PermissionError) or "Authentication" in kind or "Token" in kind:
+        # adlfs wraps what Azure says into errors of another kind.
+        about = f"{kind} {error}".lower()
+        unknown = "Token" in kind or "authentic" in about or "connection string" in about
+        if isinstance(error, PermissionError) or unknown:
             return InputError(f"{place} is refused ({said(error)}): the credentials are wrong, or may not: {remedy}.")
         if is_full(error):
             return InputError(f"{place} can't be copied ({said(error)}): free some room, or set RESLENS_CACHE.")

@@ -7,11 +7,13 @@ its size does it here, so that names, order and everything that is remembered ar
 import csv
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+import numpy as np
 
 from ..errors import InputError
 from ..lists import decode_text
@@ -161,6 +163,15 @@ def find_member(path: Path | str) -> tuple[Members, str] | None:
             know(folder, rows)
             return find_member(whole)
     return None
+
+
+def shards_of(root: Path, paths: Sequence[str]) -> np.ndarray | None:
+    """Return the number of the shard that each image (N,) lies in; None where they are files."""
+    found = find_member(root / paths[0]) if paths else None
+    if found is None:
+        return None
+    members = found[0]
+    return np.array([members.where[3 * members.places[path]] for path in paths])
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from .groups import warn_of_shared
 from .keeping import Kept, describe, keep_pictures, open_shelves
 from .kept_kinds import Kind
 from .label_kinds import LabelKind, kind_of
+from .members import shards_of
 from .on_device import DeviceDataset, Resident, put
 from .picture_store import Shelf
 from .policies import check_channels
@@ -191,6 +192,11 @@ class ImageDataModule(LightningDataModule):
                 f"data.num_classes={self.chosen.num_classes}, but {found.root} has {len(found.class_names)} classes: "
                 "set data.num_classes=null to count them."
             )
+        if chosen.shuffle == "shards" and not trained:
+            if shards_of(found.root, found.paths[:1]) is None:
+                raise InputError(f"data.shuffle=shards, but {found.root} holds no tar shards: set data.shuffle=images")
+            if chosen.balance == "sampler":
+                raise InputError("data.shuffle=shards leaves no choice to data.balance=sampler: set data.balance=loss")
         return found
 
     @property
@@ -398,12 +404,14 @@ class ImageDataModule(LightningDataModule):
             dataset = DeviceDataset(dataset, self.resident)
         # Lightning's switch for overfitting on purpose wants the same batches every epoch
         overfit = getattr(self.trainer, "overfit_batches", 0) > 0
+        by_shard = self.chosen.shuffle == "shards"
         batches = EpochBatchSampler(
             len(dataset),
             batch_size,
             shuffle=training and not overfit,
             seed=self.seed,
             balanced=dataset.targets if training and self.balance == "sampler" else None,
+            shards=shards_of(self.found.root, self.paths("train")) if training and by_shard else None,
             smallest=2 if training else 0,
             rank=0 if self.trainer is None else self.trainer.global_rank,
             world_size=1 if self.trainer is None else self.trainer.world_size,

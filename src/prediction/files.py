@@ -18,6 +18,7 @@ from ..trained.ensemble import Ensemble
 from ..trained.logits import probabilities
 from ..trained.pictures import Pictures
 from ..trained.temperature import read_calibration
+from ..urls import called
 from .doubt import Doubt
 from .on_screen import Summary, best
 from .overlays import Overlays, folder_of
@@ -127,10 +128,10 @@ class Task:
         asked = self.validated
         sets = None if asked is None else asked.sets(likely)
         familiarity = None if asked is None else asked.familiarity(answers.features)
-        rows = [Row(path, error=reason) for path, reason in zip(answers.paths, answers.reasons, strict=True)]
+        rows = [Row(called(path), error=reason) for path, reason in zip(answers.paths, answers.reasons, strict=True)]
         for index, place in enumerate(whole):
             rows[place] = Row(
-                answers.paths[place],
+                called(answers.paths[place]),
                 [self.trained.class_names[class_] for class_ in order[index]],
                 likely[index, order[index]].tolist(),
                 overlay=pictures[index] if pictures else None,

@@ -18,6 +18,7 @@ from ..settings.composing import CONF
 from ..trained.checkpoint import Trained
 from ..trained.pictures import Pictures
 from ..training.label_results import probabilities, thresholds_of
+from ..urls import called
 from .on_screen import TOP, Summary, best
 from .request import row_format
 from .rows import FORMULA, AppendedFile, json_line
@@ -58,7 +59,7 @@ class LabelTask:
                 summary.clipped += answers.clipped
                 said = iter(probabilities(answers.logits))
                 lines = []
-                for path, reason in zip(answers.paths, answers.reasons, strict=True):
+                for path, reason in zip(map(called, answers.paths), answers.reasons, strict=True):
                     row = None if reason is not None else next(said)
                     decided = [] if row is None else [names[k] for k in np.flatnonzero(row >= thresholds)]
                     lines.append(write(path, decided, names, row, reason))

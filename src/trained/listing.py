@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..activity import cleared
 from ..errors import InputError
 from ..lists import split_paths
+from ..urls import is_url, refuse_secrets
 
 if TYPE_CHECKING:
     from ..data.no_images import PassedOver
@@ -35,6 +36,7 @@ def find_paths(images: str) -> list[str]:
     Raises:
         InputError: There is no such file.
     """
+    images = fetched(images)
     if images == STDIN:
         with cleared():  # somebody may be typing it
             paths = _listed(sys.stdin.buffer.read())
@@ -58,6 +60,17 @@ def find_paths(images: str) -> list[str]:
     if passed:
         log.info("passed over %s", passed)
     return sorted(paths)
+
+
+def fetched(images: str) -> str:
+    """Return the folder of a copy of what lies in a bucket, and any other place as it is."""
+    if not is_url(images):
+        return images
+    from ..data.bucket_copies import local_copy
+    from ..data.sources.folder import wanted
+
+    refuse_secrets("images", images)
+    return str(local_copy(images.rstrip("/"), wanted))
 
 
 def _listed(content: bytes) -> list[str]:

@@ -31,7 +31,7 @@ from ..runs.folder import RunFolder
 from ..runs.saved_settings import run_settings
 from ..urls import is_url
 from .checkpoint import Trained
-from .listing import SPLITS, find_paths
+from .listing import SPLITS, fetched, find_paths
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +128,7 @@ def open_pictures(where: str, trained: Trained, data_root: str | None = None) ->
     """
     if where in SPLITS:
         return open_run_split(where, trained, data_root)
+    where = fetched(where)
     path = Path(where).expanduser()
     if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises for a name that is too long
         return _open_folder(path, trained)

@@ -1,6 +1,7 @@
 """The scan of a large folder beside a bare parallel decode of the same files, in turn, in one run:
 
     python -m tests.benchmarks.bench_scan --files 100000
+    python -m tests.benchmarks.bench_scan --files 10000 100000 1000000 --rounds 1 --audit
 
 It makes that many small photographs (about 2 kB each, below --folder, removed in the end), and measures the seconds of
 
@@ -8,15 +9,20 @@ It makes that many small photographs (about 2 kB each, below --folder, removed i
 - bare, an eighth: the same, but of a JPEG only an eighth of its size is reconstructed, as the scan does it;
 - scan: what `data=folder` does with a folder it has never seen: list, decode, remember;
 - again: the same with what it remembers;
+- audit (`--audit`): `src.audit` of the same files, near duplicates among them, after the scan;
 
 each of the clock and of the processors, which other work on the machine disturbs less; and the most memory that all
-processes of a scan held together, looked at every 0.2 s.
+processes of a scan held together, looked at every 0.2 s. A table at the end has the exponents between sizes: processor
+seconds grow with the number of files to this power.
 """
 
 import argparse
+import math
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,9 +31,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from src.data.processes import cpu_count, fork_context
@@ -39,13 +46,16 @@ CHUNK = 64
 
 
 def make_part(root: Path, numbers: Sequence[int]) -> None:
-    """Crops of a few large pictures, each at a place of its own, 96 to 128 pixels wide."""
-    sources = [photograph(seed, (1024, 768)) for seed in range(8)]
+    """Crops of large pictures, 500 of each, 96 to 128 pixels wide: a few overlap so far that they are near twins."""
+    seed, source = -1, photograph(0)
     for number in numbers:
+        if number // 500 != seed:
+            seed = int(number // 500)
+            source = photograph(seed, (1024, 768))
         random = np.random.default_rng(number)
         width, height = (int(side) for side in random.integers(96, 129, 2))
         left, top = int(random.integers(0, 1024 - width)), int(random.integers(0, 768 - height))
-        picture = sources[number % 8].crop((left, top, left + width, top + height))
+        picture = source.crop((left, top, left + width, top + height))
         picture.save(root / f"class{number % CLASSES}" / f"{number:06d}.jpg", quality=85)
 
 
@@ -74,6 +84,11 @@ def bare(paths: Sequence[str], *, eighth: bool) -> None:
 def scan(root: Path, count: int) -> None:
     found = find_images("folder", root, download=False, max_skipped=0.0, options={})
     assert len(found.paths) == count
+
+
+def audit(root: Path) -> None:
+    words = ["data=folder", f"data.root={root}", f"output={root.parent / 'audit'}"]
+    subprocess.run([sys.executable, "-m", "src.audit", *words], check=True, stdout=subprocess.DEVNULL)
 
 
 # What is measured -----------------------------------------------------------------------------------------------------
@@ -106,10 +121,8 @@ def held(process: int) -> tuple[int, ...]:
 def watch(parent: int, peaks: Any) -> None:
     """Keep the most that `parent` and its children have held together; this process is one, and shares all it has."""
     while True:
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        for position, values in enumerate(
-            zip(*(held(process) for process in [parent, *map(int, children)]), strict=True)
-        ):
+        children = [child.pid for child in psutil.Process(parent).children(recursive=True)]
+        for position, values in enumerate(zip(*(held(process) for process in [parent, *children]), strict=True)):
             peaks[position] = max(peaks[position], sum(values))
         time.sleep(0.2)
 
@@ -124,7 +137,15 @@ def most_memory(work: Callable[[], Any]) -> tuple[int, ...]:
     return tuple(peaks)
 
 
-def measure(root: Path, cache: Path, count: int, rounds: int) -> None:
+class Cost(NamedTuple):
+    """Seconds of the clock and of the processors, and bytes (PSS)."""
+
+    clock: float
+    processors: float
+    memory: int
+
+
+def measure(root: Path, cache: Path, count: int, rounds: int, *, audited: bool) -> dict[str, Cost]:
     paths = [str(path) for path in sorted(root.rglob("*.jpg"))]
     size = sum(Path(path).stat().st_size for path in paths)
     print(f"{count:,} JPEG files, {size / count / 1000:.1f} kB each, {cpu_count()} cores", flush=True)
@@ -135,14 +156,16 @@ def measure(root: Path, cache: Path, count: int, rounds: int) -> None:
         "bare, an eighth": partial(bare, paths, eighth=True),
         "again": partial(scan, root, count),
     }
+    if audited:
+        works["audit"] = partial(audit, root)
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
-    peaks = []
+    peaks: dict[str, list[tuple[int, ...]]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
             if name == "scan":
                 shutil.rmtree(cache, ignore_errors=True)
             peak = most_memory(lambda work=work, name=name: taken[name].append(seconds(work)))  # type: ignore[misc]
-            peaks += [peak] if name == "scan" else []
+            peaks[name].append(peak)
     print("median seconds of the clock, of the processors")
     for name, values in taken.items():
         walls, cpus = zip(*values, strict=True)
@@ -153,22 +176,44 @@ def measure(root: Path, cache: Path, count: int, rounds: int) -> None:
             shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
             print(f"speed of the scan over that of {name}, by the {unit}: {median(ratios):.2f} ({shown})")
     for position, kind in enumerate(KINDS):
-        most = max(peak[position] for peak in peaks)
+        most = max(peak[position] for peak in peaks["scan"])
         print(f"{kind}: {most / 1e6:.0f} MB at most in a scan, {before[position] / 1e6:.0f} MB before it")
-    print(f"manifest: {sum(file.stat().st_size for file in cache.iterdir()) / 1e6:.1f} MB")
+    print(f"manifest: {sum(file.stat().st_size for file in cache.iterdir()) / 1e6:.1f} MB", flush=True)
+    return {
+        name: Cost(median(one[0] for one in taken[name]), median(one[1] for one in taken[name]), max(peaks[name])[0])
+        for name in works
+    }
+
+
+def growth(costs: dict[int, dict[str, Cost]]) -> str:
+    """Return a Markdown table of what each size costs, and the exponents from the size before."""
+    lines = ["| | files | seconds | processor seconds | exponent | GB |", "|" + "---|" * 6]
+    sizes = sorted(costs)
+    for name in costs[sizes[0]]:
+        for before, size in zip([None, *sizes], sizes, strict=False):
+            clock, processors, memory = costs[size][name]
+            power = ""
+            if before is not None:
+                power = f"{math.log(processors / costs[before][name].processors) / math.log(size / before):.2f}"
+            lines.append(f"| {name} | {size:,} | {clock:.1f} | {processors:.1f} | {power} | {memory / 1e9:.2f} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--files", type=int, nargs="+", default=[100_000])
+    parser.add_argument("--audit", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where to make the files (default: the system's temporary folder)")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        root, cache = Path(folder, "files"), Path(folder, "cache")
-        os.environ["RESLENS_CACHE"] = str(cache)
-        print(f"made in {seconds(lambda: make_files(root, arguments.files))[0]:.0f} s", flush=True)
-        measure(root, cache, arguments.files, arguments.rounds)
+    costs: dict[int, dict[str, Cost]] = {}
+    for count in arguments.files:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            root, cache = Path(folder, "files"), Path(folder, "cache")
+            os.environ["RESLENS_CACHE"] = str(cache)
+            print(f"made in {seconds(partial(make_files, root, count))[0]:.0f} s", flush=True)
+            costs[count] = measure(root, cache, count, arguments.rounds, audited=arguments.audit)
+    print(growth(costs))
 
 
 if __name__ == "__main__":

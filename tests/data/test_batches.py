@@ -124,5 +124,29 @@ def test_repeats_are_counted():
     assert all((batch.repeats == 0).all() for batch in EpochBatchSampler(10, 4, shuffle=True))
 
 
+@pytest.mark.parametrize("world_size", [1, 4])
+def test_shards_are_read_a_few_at_a_time(world_size):
+    shards = np.random.default_rng(0).integers(0, 10, 512)
+
+    def epoch(number: int) -> np.ndarray:
+        samplers = [
+            EpochBatchSampler(512, 8, shuffle=True, seed=4, shards=shards, rank=rank, world_size=world_size)
+            for rank in range(world_size)
+        ]
+        for sampler in samplers:
+            sampler.set_epoch(number)
+        return np.stack([orders(sampler) for sampler in samplers], axis=1).ravel()
+
+    first, second = epoch(0), epoch(1)
+    np.testing.assert_array_equal(first, epoch(0))
+    assert sorted(first) == sorted(second) == list(range(512))
+    seen = [np.flatnonzero(shards[first] == shard) for shard in range(10)]
+    spans = sorted((place[0], place[-1]) for place in seen)
+    for window in (4, 8):
+        assert max(end for _, end in spans[:window]) + 1 == spans[window][0], "the next four come when these are read"
+    assert max(begin for begin, _ in spans[:4]) < min(end for _, end in spans[:4]), "four are mixed"
+    assert list(dict.fromkeys(shards[first])) != list(dict.fromkeys(shards[second]))
+
+
 def test_without_shuffling_nothing_is_balanced():
     assert orders(EpochBatchSampler(100, 8, shuffle=False, balanced=LOPSIDED)).tolist() == list(range(100))

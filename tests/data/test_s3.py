@@ -102,10 +102,16 @@ def test_a_training_has_the_same_bits_from_the_bucket_and_from_shards(
         ("predict", ["checkpoint=shards", "images=test"]),
         ("explain", ["checkpoint=shards"]),
         ("audit", ["data=folder", "data.root=s3://shots/shards"]),
+        ("predict", ["checkpoint=local", "images=s3://shots/photos", "output=fetched"]),
+        ("predict", ["checkpoint=local", f"images={photos}", "output=here"]),
+        ("explain", ["checkpoint=local", "images=s3://shots/photos"]),
     ):
         done = run(server, *words, cwd=tmp_path, verb=verb)
         assert done.returncode == 0, done.stderr
     assert server.fetched == before, "what was fetched once is there"
+    fetched = (tmp_path / "fetched/predictions.csv").read_text()
+    assert fetched.replace("s3://shots/photos", str(photos)) == (tmp_path / "here/predictions.csv").read_text()
+    assert "s3://shots/photos/cat/cut.png,,," in fetched
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     written += [path for path in (tmp_path.parent / f"{tmp_path.name}_cache").rglob("*") if path.is_file()]
     assert len(written) > 60
@@ -119,7 +125,7 @@ FAULTS = {
     "refused": (r"s3://shots/photos is refused", "credentials are wrong"),
     "half": (r"bytes, 3 times", "give the command again"),
     "lost": (r"s3://shots/photos/cat/7\.png can't be read", "give the command again"),
-    "gone": (r"\.png does not exist", "data.root"),
+    "gone": (r"\.png does not exist", "see to the address"),
 }
 
 

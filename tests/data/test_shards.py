@@ -68,6 +68,25 @@ def test_shards_are_the_folder(photos: Path, make_module: Callable, pack: Callab
         assert same(local, packed), options
 
 
+def test_a_training_may_go_shard_by_shard(photos: Path, make_module: Callable, pack: Callable) -> None:
+    root = pack(make_module(root=str(photos), max_skipped=0.5), most=600)
+    names = [member.shard for member in read_index(root) or []]
+    assert len(set(names)) > 8
+    data = make_module(root=str(root), max_skipped=0.5, shuffle="shards", batch_size=2)
+    data.setup()
+    where = dict(zip((member.file for member in read_index(root) or []), names, strict=True))
+    drawn = [data.paths("train")[i] for batch in data.train_dataloader().batch_sampler for i in batch.indices]
+    assert sorted(drawn) == sorted(data.paths("train"))
+    places = [where[path] for path in drawn]
+    early = set(places[: places.index(list(dict.fromkeys(places))[4])])
+    assert len(early) == 4
+    assert not early & set(places[places.index(list(dict.fromkeys(places))[4]) :])
+    with pytest.raises(InputError, match="data.shuffle=shards, but .* holds no tar shards: set data.shuffle=images"):
+        make_module(root=str(photos), max_skipped=0.5, shuffle="shards").setup()
+    with pytest.raises(InputError, match="leaves no choice to data.balance=sampler"):
+        make_module(root=str(root), max_skipped=0.5, shuffle="shards", balance="sampler").setup()
+
+
 def test_published_splits_and_groups_stay(make_folder: Callable, make_module: Callable, pack: Callable) -> None:
     counts = {f"{split}/{name}": n for split, n in (("train", 6), ("val", 3), ("test", 3)) for name in ("cat", "dog")}
     root = make_folder(counts)

@@ -91,6 +91,10 @@ class Data(Settings):
     balance: Literal["none", "loss", "sampler"] = setting(
         "for classes of unequal size: weight the loss by class, or draw the classes evenly"
     )
+    shuffle: Literal["images", "shards"] = setting(
+        "the order of an epoch: images: all training images are mixed; shards: a few tar shards at a time, for those "
+        "that memory can't hold"
+    )
     shuffle_labels: bool = setting(
         "permute the labels of the training images, as a control: what is learned then can't come from the classes"
     )

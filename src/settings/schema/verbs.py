@@ -21,7 +21,10 @@ Images = Takes("FILE, FOLDER, PATTERN, - or a split")
 Output = Annotated[Any, Takes("a folder")]
 METHODS = "attribution method; --help lists them"
 LAYER = "the layer; null: the deepest one with a map of at least 7×7, or 4×4 of tiny images"
-IMAGES = "FOLDER: all below it; PATTERN: such as 'PHOTOS/**/*.jpg'; -: a list on stdin; test, val, train: of the run"
+IMAGES = (
+    "FOLDER: all below it, also in a bucket; PATTERN: such as 'PHOTOS/**/*.jpg'; -: a list on stdin; "
+    "test, val, train: of the run"
+)
 RUNS = "; [A,B,…], or a sweep's folder: an ensemble, which answers with the mean of their probabilities"
 RUN = "a run folder, which means its best checkpoint, or a checkpoint file"
 Threshold = Annotated[float, Interval(gt=0, lt=1)] | None
