@@ -14,14 +14,12 @@ from ..attribution.archive import save_arrays
 from ..attribution.cam import class_activation_maps
 from ..data.located import Located, sample_located
 from ..errors import InputError
+from ..runs.kept_energy import OBJECTS
 
 log = logging.getLogger(__name__)
 
 TAG = "val/object_energy"
 """The mean over the images, in curves and in metrics.csv; see `src.analysis.objects`."""
-
-OBJECTS = "objects.npz"
-"""In `gradcam/`: `paths` (n,), how much of each image its object covers, `covered`, and of a centre blob, `blob`."""
 
 BATCH = 32
 

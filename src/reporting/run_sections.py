@@ -5,12 +5,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
-from ..analysis.intervals import Interval, said, wilson
+import numpy as np
+
+from ..analysis.intervals import Interval, between, mean_interval, said, wilson
 from ..analysis.metrics import SPLITS, Metric
 from ..analysis.tasks import ONE_CLASS
 from ..command.next_steps import STEPS, filled_in
 from ..cost.cost_table import TOLD
-from ..runs.contents import is_number
+from ..runs.contents import UnusableError, is_number
+from ..runs.kept_energy import read_energy
 from ..runs.turned import chosen
 from ..tables import duration
 from .document import Picture, Section, Table
@@ -37,7 +40,7 @@ def describe_run(
     sections = [
         Section("How good it is", [_figures_said(run), *_early(run)], [_figures(run, intervals)]),
         Section("What was trained", tables=[_settings(run)], pictures=_pictures(run, BATCH)),
-        Section("Learning", pictures=_pictures(run, RATES) + _pictures(run, CURVES)),
+        Section("Learning", _on_objects(run), pictures=_pictures(run, (*RATES, *CURVES, *ENERGY))),
         _classes(run, _pictures(run, CONFUSION) if of_classes is None else of_classes),
         Section("Its surest mistakes", [_mistakes_said(run)], pictures=_pictures(run, MISTAKES)),
         Section("Where it looks", pictures=_maps(run)),
@@ -193,9 +196,17 @@ RATES = (
         "rate that was taken is the largest at which it still falls nearly as steeply as anywhere",
     ),
 )
+ENERGY = (
+    (
+        "object_energy",
+        "How much of the Grad-CAMs' positive evidence lies on the object, with a 95 % interval over the images, and what "
+        "a centre blob and an even map have; beside it the validation",
+    ),
+)
 CONFUSION = (
     ("confusion_matrix", "Confusion matrix of the test set: rows are the true classes, columns the predicted"),
 )
+ANIMATION = Picture("figures/gradcam_by_epoch.webp", "Grad-CAM of fixed validation images, epoch after epoch")
 MISTAKES = (("mistakes", "Mistakes with the highest confidence, each beside its Grad-CAM of what was decided wrongly"),)
 
 
@@ -210,7 +221,29 @@ def _maps(run: Run) -> list[Picture]:
     found = {int(n[1]): n[0] for path in run.folder.gradcam.glob("epoch_*.png") if (n := SHEET.fullmatch(path.name))}
     ends = sorted({min(found), max(found)}) if found else []
     moved = (("gradcam_movement", "How like each Grad-CAM is to that of the epoch before"),)
-    return [Picture(f"gradcam/{found[epoch]}", _of_epoch(epoch, run)) for epoch in ends] + _pictures(run, moved)
+    film = [ANIMATION] if (run.folder.path / ANIMATION.file).is_file() else []
+    sheets = [Picture(f"gradcam/{found[epoch]}", _of_epoch(epoch, run)) for epoch in ends]
+    return film + sheets + _pictures(run, moved)
+
+
+def _on_objects(run: Run) -> list[str]:
+    """Say how much of the maps lies on the objects at the best epoch, and before; nothing where no place is known."""
+    try:
+        kept = read_energy(run.folder.path)
+    except UnusableError:  # its picture is there, or isn't
+        return []
+    if kept is None:
+        return []
+    at = kept.at(int(run.metrics["best_epoch"]))
+    row = kept.energy[at][np.isfinite(kept.energy[at])]
+    if not len(row):
+        return []
+    before = f", before training {kept.means[0]:.3f}" if kept.epochs[0] == 0 < at and np.isfinite(kept.means[0]) else ""
+    return [
+        f"After epoch {kept.epochs[at]}, {row.mean():.3f} {between(*mean_interval(row))} of the Grad-CAMs' positive "
+        f"evidence lies on the object, in {len(row)} validation images whose places are known{before}; of a centre blob "
+        f"it would be {kept.blob.mean():.3f}, of a map that is the same everywhere {kept.covered.mean():.3f}."
+    ]
 
 
 def _of_epoch(epoch: int, run: Run) -> str:
