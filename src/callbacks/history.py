@@ -126,7 +126,6 @@ class History(L.Callback):
             self._folder.write_history(self.rows)
             log.info("%s", epoch_line(row, trainer.max_epochs, better, self._task))
 
-
     def add(self, epoch: int, name: str, value: float) -> None:
         """Give the row of the epoch that has just ended one more figure; in the first process."""
         if self.rows and self.rows[-1]["epoch"] == epoch:

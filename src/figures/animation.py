@@ -35,7 +35,7 @@ class Frame:
 
 
 def chosen_frames(epochs: int, best: int | None = None) -> list[int]:
-    """Return the places of at most `MOST_FRAMES` epochs: the first, the last, `best`, and evenly chosen ones between."""
+    """Return the places of `MOST_FRAMES` epochs and `best`: the first, the last, and evenly chosen ones between."""
     places = {int(place) for place in np.linspace(0, epochs - 1, min(epochs, MOST_FRAMES)).round()}
     return sorted(places | ({best} if best is not None else set()))
 
@@ -79,7 +79,9 @@ def save_animation(pictures: Sequence[NDArray[np.uint8]], path: Path) -> None:
     Where the best quality takes too much, a lower one is taken, then every second frame, never the first or last.
     """
     while True:
-        content = next((found for quality in QUALITIES if len(found := _encoded(pictures, quality)) <= MOST_BYTES), None)
+        content = next(
+            (found for quality in QUALITIES if len(found := _encoded(pictures, quality)) <= MOST_BYTES), None
+        )
         if content is not None or len(pictures) <= 2:
             break
         pictures = [*pictures[:-1:2], pictures[-1]]
@@ -98,4 +100,3 @@ def _encoded(pictures: Sequence[NDArray[np.uint8]], quality: int) -> bytes:
         duration=[*[each] * (len(frames) - 1), LAST],
     )  # fmt: skip
     return buffer.getvalue()
-

@@ -1,7 +1,7 @@
 """How much of Grad-CAMs lies on the objects, epoch by epoch, beside the accuracy."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -59,10 +59,16 @@ def object_energy_of_groups(groups: Mapping[str, tuple[Line, Line]], covered: fl
     return figure
 
 
-def _draw(axes: Axes, line: Line, colour: str, label: str, **style: object) -> None:
+def _draw(axes: Axes, line: Line, colour: str, label: str, **style: Any) -> None:
     known = np.isfinite(line.mean)
     few = len(line.epochs) < 15
-    drawn = {"linewidth": 1.8, "markersize": 4, "color": colour, "label": label or "_", "marker": "o"} | style
+    drawn: dict[str, Any] = {
+        "linewidth": 1.8,
+        "markersize": 4,
+        "color": colour,
+        "label": label or "_",
+        "marker": "o",
+    } | style
     axes.plot(np.asarray(line.epochs)[known], line.mean[known], **(drawn if few else drawn | {"marker": ""}))
     between = known & np.isfinite(line.low) & np.isfinite(line.high)
     if between.any():

@@ -1,4 +1,4 @@
-"""Does the better network look at better places? How much of the Grad-CAMs lay on the objects, where places are known."""
+"""Does the better network look at better places? How much of the Grad-CAMs lies on objects whose places are known."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ from .groups import Group
 QUESTION = "Does the better network look at better places?"
 
 FEWEST = 5
-"""Networks below which no order can be told from chance: of four, 2 of 24 orders agree wholly with any other or turn it
-round, p = 0.083."""
+"""Networks below which no order can be told from chance: 2 of the 24 orders of four agree wholly with any other one,
+or turn it round, which is p = 0.083."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +78,8 @@ def looking_section(result: Result, draw: Drawing) -> list[Section]:
     every = [one.kept for found in seen.values() for one in found.values()]
     covered, blob = (fmean(float(getattr(kept, name).mean()) for kept in every) for name in ("covered", "blob"))
     caption = (
-        "Share of the Grad-CAMs' positive evidence that lies on the object, in validation images whose places are known, "
-        "at each run's best epoch: mean ± sd over the runs, and Student's 95 % interval for other seeds"
+        "Share of the Grad-CAMs' positive evidence that lies on the object, in validation images whose places are "
+        "known, at each run's best epoch: mean ± sd over the runs, and Student's 95 % interval for other seeds"
     )
     columns = ["model", "runs × images", "on the object", "other seeds", "before training", "map"]
     rows = [_row(group.label, seen[group.label]) for group in groups]
@@ -89,15 +89,15 @@ def looking_section(result: Result, draw: Drawing) -> list[Section]:
         blob,
         f"Validation {result.task.score.title}",
     )
-    pictured = "Mean over the runs; band: Student's 95 % interval for other seeds, where there are several. Epoch 0: untrained"
+    pictured = (
+        "Mean over the runs; band: Student's 95 % interval for other seeds, where there are several. Epoch 0: untrained"
+    )
     beside = (
-        f"Of a map that is the same everywhere {covered:.3f} would lie there, of a centre blob {blob:.3f}. Each map is of "
-        f"{_explained(groups)}."
+        f"Of a map that is the same everywhere {covered:.3f} would lie there, of a centre blob {blob:.3f}. Each map is "
+        f"of {_explained(groups)}."
     )
     said = [*answer(groups, seen, result), beside, *_coarse(seen), *lacking]
-    return [
-        Section("On the objects?", said, [Table(caption, columns, rows)], draw(chart, "object_energy", pictured))
-    ]
+    return [Section("On the objects?", said, [Table(caption, columns, rows)], draw(chart, "object_energy", pictured))]
 
 
 def _read(group: Group) -> tuple[dict[Replicate, Seen], list[str]]:
@@ -151,14 +151,13 @@ def answer(groups: Sequence[Group], seen: Mapping[str, Mapping[Replicate, Seen]]
         return [*said, *(f"{best.label} against {label}: {lead}." for label, lead in leads.items())]
     (label, lead), other = next(iter(leads.items())), others[0]
     low, high = lead.interval
-    verdict = (
-        "Yes, of these networks" if low > 0 else "No, these show the opposite" if high < 0 else "That isn't shown"
-    )
+    verdict = "Yes, of these networks" if low > 0 else "No, these show the opposite" if high < 0 else "That isn't shown"
     score = result.task.score.title
     better = "is better" if label in shown else "is ahead, though no difference is shown,"
     return [
         f"{QUESTION} {verdict}: {best.label} {better} in {score} ({best.score:.3f} against {other.score:.3f}), and the "
-        f"share of its evidence on the objects is {_mean(seen[best.label]):.3f} against {_mean(seen[label]):.3f} ({lead})."
+        f"share of its evidence on the objects is {_mean(seen[best.label]):.3f} against {_mean(seen[label]):.3f} "
+        f"({lead})."
     ]
 
 
@@ -188,7 +187,9 @@ def _by_rank(groups: Sequence[Group], seen: Mapping[str, Mapping[Replicate, Seen
     told = f"rank correlation {rho:+.2f} between {result.task.score.title} and the share on the objects, {n} networks"
     if n < FEWEST:
         return f"{QUESTION} So few networks can't show it: {told}."
-    verdict = "That isn't shown" if p >= 0.05 else "Yes, of these networks" if rho > 0 else "No, these show the opposite"
+    verdict = (
+        "That isn't shown" if p >= 0.05 else "Yes, of these networks" if rho > 0 else "No, these show the opposite"
+    )
     return f"{QUESTION} {verdict}: {told}, p = {p:.3f}."
 
 
@@ -237,9 +238,7 @@ def _target(run: Run) -> str:
 
 
 def _lines(group: Group, found: Mapping[Replicate, Seen]) -> tuple[Line, Line]:
-    energy = [
-        pd.DataFrame({"epoch": one.kept.epochs, "value": one.kept.means}) for one in found.values()
-    ]
+    energy = [pd.DataFrame({"epoch": one.kept.epochs, "value": one.kept.means}) for one in found.values()]
     name = f"val/{group.task.first}"
     accuracy = [run.history[["epoch", name]].rename(columns={name: "value"}) for run in group.runs]
     return _line(energy), _line(accuracy)
@@ -249,8 +248,6 @@ def _line(tables: Sequence[pd.DataFrame]) -> Line:
     """Return the means over the seeds, and Student's interval of each epoch that all have."""
     rows = by_epoch(tables, "value")
     joined = pd.concat(tables)
-    intervals = [
-        seeds_interval(joined[joined["epoch"] == epoch]["value"].dropna().tolist()) for epoch in rows.index
-    ]
+    intervals = [seeds_interval(joined[joined["epoch"] == epoch]["value"].dropna().tolist()) for epoch in rows.index]
     low, high = np.array(intervals, dtype=float).reshape(-1, 2).T
     return Line([int(epoch) for epoch in rows.index], rows["mean"].to_numpy(), low, high)

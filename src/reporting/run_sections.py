@@ -199,8 +199,8 @@ RATES = (
 ENERGY = (
     (
         "object_energy",
-        "How much of the Grad-CAMs' positive evidence lies on the object, with a 95 % interval over the images, and what "
-        "a centre blob and an even map have; beside it the validation",
+        "How much of the Grad-CAMs' positive evidence lies on the object, with a 95 % interval over the images, and "
+        "what a centre blob and an even map have; beside it the validation",
     ),
 )
 CONFUSION = (
@@ -241,8 +241,8 @@ def _on_objects(run: Run) -> list[str]:
     before = f", before training {kept.means[0]:.3f}" if kept.epochs[0] == 0 < at and np.isfinite(kept.means[0]) else ""
     return [
         f"After epoch {kept.epochs[at]}, {row.mean():.3f} {between(*mean_interval(row))} of the Grad-CAMs' positive "
-        f"evidence lies on the object, in {len(row)} validation images whose places are known{before}; of a centre blob "
-        f"it would be {kept.blob.mean():.3f}, of a map that is the same everywhere {kept.covered.mean():.3f}."
+        f"evidence lies on the object, in {len(row)} validation images whose places are known{before}; of a centre "
+        f"blob it would be {kept.blob.mean():.3f}, of a map that is the same everywhere {kept.covered.mean():.3f}."
     ]
 
 

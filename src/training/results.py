@@ -1,7 +1,7 @@
 """What a run leaves behind when it ends: pictures, tables of the test set, and a summary on screen."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import lightning as L
@@ -43,7 +43,7 @@ def draw_epochs(
     figures.save(figures.curves(history, best_epoch, charts, rates), folder.figures / "curves.png")
     metric, column = task.score, f"val/{task.first}"
     by_epoch = dict(zip(history["epoch"], history[column], strict=True)) if column in history else {}
-    pictures = {
+    pictures: dict[str, Callable[[], None]] = {
         "gradcam_movement.png": lambda: draw_movement(folder),
         "object_energy.png": lambda: draw_object_energy(folder, by_epoch, best_epoch, metric.title),
         ANIMATION: lambda: draw_animation(folder, by_epoch, best_epoch, metric.title),

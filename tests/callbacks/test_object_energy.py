@@ -12,7 +12,6 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor, nn
 
 from src.attribution.cam import gradcam
@@ -24,10 +23,12 @@ from src.data.located import sample_located
 from src.runs.folder import RunFolder
 from src.runs.kept_energy import read_energy
 from tests.callbacks.test_gradcam import Classifier
+from tests.support.command_line import run_here
 from tests.support.photographs import make_photos
 
 pytestmark = pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")
 
+ROOT = Path(__file__).parent.parent.parent
 BOX = {"high": "0,0,20,10", "low": "0,10,20,20"}
 
 
@@ -65,35 +66,26 @@ def module_of(root: Path, **options: Any) -> ImageDataModule:
     return ImageDataModule(name="folder", root=str(root), mean=(0.5,), std=(0.5,), **settings | options)
 
 
-def fit(
-    folder: Path, root: Path, *more: lightning.Callback, epochs: int = 2, resume: Path | None = None, **gradcam: Any
-) -> InColour:
+def fit(folder: Path, root: Path, epochs: int = 2, **gradcam: Any) -> InColour:
     folder.mkdir(exist_ok=True)
     lightning.seed_everything(3, verbose=False)
     module, table = InColour(), StepsLogger(str(folder))
     callbacks: Sequence[lightning.Callback] = (
         History(RunFolder(folder), "val/accuracy", "max"),
         GradCAMCallback(images=2, **gradcam),
-        *more,
     )
     lightning.Trainer(
         default_root_dir=folder, max_epochs=epochs, accelerator="cpu", callbacks=list(callbacks), logger=table,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, log_every_n_steps=100,
-    ).fit(module, datamodule=module_of(root), ckpt_path=resume)  # fmt: skip
+    ).fit(module, datamodule=module_of(root))  # fmt: skip
     table.save()
     return module
 
 
 @pytest.fixture(scope="module")
 def measured(placed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, InColour]:
-    """Three epochs with it, and a checkpoint after the second."""
     folder = tmp_path_factory.mktemp("measured")
-
-    def keep(trainer: lightning.Trainer, _: Any) -> None:
-        if trainer.current_epoch == 1:
-            trainer.save_checkpoint(folder / "second.ckpt")
-
-    return folder, fit(folder, placed, LambdaCallback(on_train_epoch_end=keep), epochs=3, objects=64)
+    return folder, fit(folder, placed, epochs=3, objects=64)
 
 
 def test_those_with_a_known_place_are_chosen_the_same_every_time(placed: Path) -> None:
@@ -137,7 +129,9 @@ def test_what_it_measures_keeps_and_logs(measured: tuple[Path, InColour], placed
     np.testing.assert_allclose(logged, kept.means[1:], atol=1e-6)
 
 
-def test_training_is_bit_equal_with_and_without_it(placed: Path, tmp_path: Path, measured: tuple[Path, InColour]) -> None:
+def test_training_is_bit_equal_with_and_without_it(
+    placed: Path, tmp_path: Path, measured: tuple[Path, InColour]
+) -> None:
     folder, with_it = measured
     without = fit(tmp_path, placed, epochs=3, objects=0)
     torch.testing.assert_close(with_it.state_dict(), without.state_dict(), rtol=0, atol=0)
@@ -148,17 +142,24 @@ def test_training_is_bit_equal_with_and_without_it(placed: Path, tmp_path: Path,
     assert ours == theirs
 
 
-def test_a_resumed_run_goes_on_with_the_same_figures(
-    placed: Path, tmp_path: Path, measured: tuple[Path, InColour]
-) -> None:
-    folder, _ = measured
-    run = tmp_path / "run"
-    shutil.copytree(folder, run, ignore=shutil.ignore_patterns("epoch_003*"))
-    fit(run, placed, epochs=3, objects=64, resume=folder / "second.ckpt")
-    for name in ("epoch_003.npz", "objects.npz"):
-        assert (run / "gradcam" / name).read_bytes() == (folder / "gradcam" / name).read_bytes()
-    ours, theirs = (RunFolder(where).history()["val/object_energy"].tolist() for where in (run, folder))
+def test_a_resumed_run_goes_on_with_the_same_figures(placed: Path, tmp_path: Path) -> None:
+    words = (
+        "data=folder", f"data.root={placed}", "data.image_size=16", "data.batch_size=4", "data.num_workers=0",
+        "model=simple_cnn", "model.width=8", "trainer=cpu", "cost=false", "baseline=false", "test=false",
+        "scheduler=constant", "callbacks.gradcam.untrained=true",
+    )  # fmt: skip
+    for name, epochs in (("whole", 3), ("resumed", 2)):
+        result = run_here(*words, f"trainer.max_epochs={epochs}", f"hydra.run.dir={name}", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    result = run_here("resume=resumed", "trainer.max_epochs=3", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    whole, resumed = (RunFolder(tmp_path / name) for name in ("whole", "resumed"))
+    for name in (*(f"epoch_00{epoch}.npz" for epoch in range(4)), "objects.npz"):
+        assert (resumed.gradcam / name).read_bytes() == (whole.gradcam / name).read_bytes()
+    ours, theirs = (run.history()["val/object_energy"].tolist() for run in (resumed, whole))
     assert ours == theirs
+    assert len(ours) == 3
+    assert {"object_energy.png", "gradcam_by_epoch.webp"} <= {path.name for path in resumed.figures.iterdir()}
 
 
 def test_without_known_places_nothing_is_kept(placed: Path, tmp_path: Path) -> None:
@@ -187,7 +188,8 @@ def test_a_run_of_two_processes_measures_it_in_the_first(placed: Path, tmp_path:
     weights = []
     for name, objects in (("with", 64), ("without", "null")):
         subprocess.run(
-            [sys.executable, "-m", "src.train", *words, f"callbacks.gradcam.objects={objects}", f"hydra.run.dir={name}"],
+            [sys.executable, "-m", "src.train", *words, f"callbacks.gradcam.objects={objects}",
+             f"hydra.run.dir={name}"],
             cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=300, check=True,
         )  # fmt: skip
         weights.append(torch.load(RunFolder(tmp_path / name).last_checkpoint, weights_only=True)["state_dict"])
