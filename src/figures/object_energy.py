@@ -12,6 +12,7 @@ from .epochs import GROUP_STYLES, OVERLAID, WIDTH
 from .style import BLUE, DPI, GREY, INK, VERMILLION, add_legend, end_at_one, epoch_axes, fit_labels
 
 ENERGY = "Share of the positive evidence on the object"
+LEAD = "Share of evidence on the object, beyond an even map"
 
 
 class Line(NamedTuple):
@@ -42,8 +43,11 @@ def object_energy(energy: Line, accuracy: Line, covered: float, blob: float, tit
     return figure
 
 
-def object_energy_of_groups(groups: Mapping[str, tuple[Line, Line]], covered: float, blob: float, title: str) -> Figure:
-    """Draw energy and accuracy of up to six groups, each a mean over seeds with an interval; of more the first six."""
+def object_energy_of_groups(groups: Mapping[str, tuple[Line, Line]], blob: float, title: str) -> Figure:
+    """Draw how much more than of an even map lies on the objects, and the accuracy, of up to six groups.
+
+    Each is a mean over seeds with an interval; `blob` is what a centre blob has more than an even map.
+    """
     shown = dict(list(groups.items())[:OVERLAID])
     labels = fit_labels(list(shown), 0.8 * WIDTH * DPI, 10)
     figure = Figure(figsize=(WIDTH, 3.4 + 0.25 * len(shown)), dpi=DPI, layout="constrained")
@@ -51,8 +55,8 @@ def object_energy_of_groups(groups: Mapping[str, tuple[Line, Line]], covered: fl
     for label, lines, style in zip(labels, shown.values(), GROUP_STYLES, strict=False):
         for axes, line in zip((left, right), lines, strict=True):
             _draw(axes, line, style["color"], label if axes is left else "", **style)
-    _references(left, {"centre blob": blob, "even map": covered})
-    for axes, heading in ((left, ENERGY), (right, title)):
+    _references(left, {"centre blob": blob, "even map": 0.0})
+    for axes, heading in ((left, LEAD), (right, title)):
         axes.set_title(heading, loc="left", size=11, weight="bold", color=INK)
         _finish(axes)
     add_legend(figure, *left.get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=10)
@@ -73,7 +77,7 @@ def _draw(axes: Axes, line: Line, colour: str, label: str, **style: Any) -> None
     between = known & np.isfinite(line.low) & np.isfinite(line.high)
     if between.any():
         axes.fill_between(
-            line.epochs, line.low.clip(0, 1), line.high.clip(0, 1), where=list(between), color=colour, alpha=0.15,
+            line.epochs, line.low.clip(-1, 1), line.high.clip(-1, 1), where=list(between), color=colour, alpha=0.15,
             linewidth=0,
         )  # fmt: skip
 
@@ -84,7 +88,7 @@ def _references(axes: Axes, values: Mapping[str, float]) -> None:
         axes.axhline(value, color=GREY, linewidth=1, linestyle="--", zorder=0)
         axes.annotate(
             name, (0.01, value), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
-            size=8, color=GREY, va="bottom",
+            size=8, color=GREY, va="bottom", zorder=5, bbox={"facecolor": "white", "alpha": 0.75, "pad": 0.5, "lw": 0},
         )  # fmt: skip
 
 

@@ -3,14 +3,13 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from statistics import fmean, stdev
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import figures
 from ..analysis.intervals import Interval, between, mean_interval, seeds_interval
+from ..analysis.significance import p_of_order
 from ..figures.epochs import by_epoch
 from ..figures.object_energy import Line
 from ..frames import pd
@@ -39,6 +38,10 @@ class Seen:
     @property
     def energy(self) -> float:
         return float(self.kept.means[self.at])
+
+    @property
+    def lead(self) -> float:
+        return float(self.kept.leads[self.at])
 
     @property
     def by_image(self) -> dict[str, float]:
@@ -79,14 +82,14 @@ def looking_section(result: Result, draw: Drawing) -> list[Section]:
     covered, blob = (fmean(float(getattr(kept, name).mean()) for kept in every) for name in ("covered", "blob"))
     caption = (
         "Share of the Grad-CAMs' positive evidence that lies on the object, in validation images whose places are "
-        "known, at each run's best epoch: mean ± sd over the runs, and Student's 95 % interval for other seeds"
+        "known, at each run's best epoch: mean ± sd over the runs; how much more that is than of a map that is the same "
+        "everywhere (before training, too), and Student's 95 % interval of it for other seeds"
     )
-    columns = ["model", "runs × images", "on the object", "other seeds", "before training", "map"]
+    columns = ["model", "runs × images", "on the object", "beyond an even map", "other seeds", "before", "map"]
     rows = [_row(group.label, seen[group.label]) for group in groups]
     chart = figures.object_energy_of_groups(
         {group.label: _lines(group, seen[group.label]) for group in groups},
-        covered,
-        blob,
+        blob - covered,
         f"Validation {result.task.score.title}",
     )
     pictured = (
@@ -118,18 +121,24 @@ def _read(group: Group) -> tuple[dict[Replicate, Seen], list[str]]:
 def _row(label: str, found: Mapping[Replicate, Seen]) -> list[str]:
     energies, before = [one.energy for one in found.values()], []
     for one in found.values():
-        if one.kept.epochs[0] == 0 and np.isfinite(first := float(one.kept.means[0])):
+        if one.kept.epochs[0] == 0 and np.isfinite(first := float(one.kept.leads[0])):
             before.append(first)
     images = sorted({len(one.by_image) for one in found.values()})
-    spread = f" ± {stdev(energies):.3f}" if len(energies) > 1 else ""
+    leads = [one.lead for one in found.values()]
     return [
         label,
         f"{len(found)} × {'–'.join(map(str, dict.fromkeys((images[0], images[-1]))))}",
-        f"{fmean(energies):.3f}{spread}",
-        between(*seeds_interval(energies)) if len(energies) > 1 else "–",
-        f"{fmean(before):.3f}" if before else "–",
+        _mean_and_sd(energies, ".3f"),
+        _mean_and_sd(leads, "+.3f"),
+        between(*seeds_interval(leads), "+.3f") if len(leads) > 1 else "–",
+        f"{fmean(before):+.3f}" if before else "–",
         ", ".join(sorted({_size(one.kept) for one in found.values()})),
     ]
+
+
+def _mean_and_sd(values: Sequence[float], digits: str) -> str:
+    spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{fmean(values):{digits}}{spread}".replace("-", "−")
 
 
 def _size(kept: KeptEnergy) -> str:
@@ -180,10 +189,9 @@ def leads_by(one: Mapping[Replicate, Seen], other: Mapping[Replicate, Seen]) -> 
 def _by_rank(groups: Sequence[Group], seen: Mapping[str, Mapping[Replicate, Seen]], result: Result) -> str:
     scores = np.array([group.score for group in groups])
     energies = np.array([_mean(seen[group.label]) for group in groups])
-    rho, n = _spearman(scores, energies), len(groups)
+    (rho, p), n = p_of_order(scores, energies), len(groups)
     if not np.isfinite(rho):
         return f"{QUESTION} That can't be told: the figures don't differ."
-    p = _p_of_order(scores, energies, rho)
     told = f"rank correlation {rho:+.2f} between {result.task.score.title} and the share on the objects, {n} networks"
     if n < FEWEST:
         return f"{QUESTION} So few networks can't show it: {told}."
@@ -191,23 +199,6 @@ def _by_rank(groups: Sequence[Group], seen: Mapping[str, Mapping[Replicate, Seen
         "That isn't shown" if p >= 0.05 else "Yes, of these networks" if rho > 0 else "No, these show the opposite"
     )
     return f"{QUESTION} {verdict}: {told}, p = {p:.3f}."
-
-
-def _spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    return float(pd.Series(one).corr(pd.Series(other), method="spearman"))
-
-
-def _p_of_order(one: NDArray[np.float64], other: NDArray[np.float64], rho: float) -> float:
-    """Return how often by chance an order agrees with another, or with its reverse, at least as well: two-sided."""
-    if len(one) <= 7:
-        orders = np.array([*permutations(range(len(one)))])
-    else:
-        random = np.random.default_rng(0)
-        orders = np.array([np.arange(len(one)), *(random.permutation(len(one)) for _ in range(4999))])
-    first, second = (pd.Series(values).rank().to_numpy() for values in (one, other))
-    apart = second[orders] - second.mean()
-    drawn = apart @ (first - first.mean()) / np.sqrt((apart**2).sum(axis=1) * ((first - first.mean()) ** 2).sum())
-    return float((np.abs(drawn) >= abs(rho) - 1e-12).mean())
 
 
 def _mean(found: Mapping[Replicate, Seen]) -> float:
@@ -238,7 +229,7 @@ def _target(run: Run) -> str:
 
 
 def _lines(group: Group, found: Mapping[Replicate, Seen]) -> tuple[Line, Line]:
-    energy = [pd.DataFrame({"epoch": one.kept.epochs, "value": one.kept.means}) for one in found.values()]
+    energy = [pd.DataFrame({"epoch": one.kept.epochs, "value": one.kept.leads}) for one in found.values()]
     name = f"val/{group.task.first}"
     accuracy = [run.history[["epoch", name]].rename(columns={name: "value"}) for run in group.runs]
     return _line(energy), _line(accuracy)

@@ -5,15 +5,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
-import numpy as np
-
-from ..analysis.intervals import Interval, between, mean_interval, said, wilson
+from ..analysis.intervals import Interval, said, wilson
 from ..analysis.metrics import SPLITS, Metric
 from ..analysis.tasks import ONE_CLASS
 from ..command.next_steps import STEPS, filled_in
 from ..cost.cost_table import TOLD
-from ..runs.contents import UnusableError, is_number
-from ..runs.kept_energy import read_energy
+from ..runs.contents import is_number
 from ..runs.turned import chosen
 from ..tables import duration
 from .document import Picture, Section, Table
@@ -21,6 +18,7 @@ from .finished import Run
 from .groups import Group
 from .measured_maps import faithfulness_section
 from .measured_shortcuts import shortcuts_section
+from .on_objects import on_objects_said
 
 PAIRS, WORST = 10, 20
 """Rows of the tables of confused pairs and of classes."""
@@ -40,7 +38,7 @@ def describe_run(
     sections = [
         Section("How good it is", [_figures_said(run), *_early(run)], [_figures(run, intervals)]),
         Section("What was trained", tables=[_settings(run)], pictures=_pictures(run, BATCH)),
-        Section("Learning", _on_objects(run), pictures=_pictures(run, (*RATES, *CURVES, *ENERGY))),
+        Section("Learning", on_objects_said(run), pictures=_pictures(run, (*RATES, *CURVES, *ENERGY))),
         _classes(run, _pictures(run, CONFUSION) if of_classes is None else of_classes),
         Section("Its surest mistakes", [_mistakes_said(run)], pictures=_pictures(run, MISTAKES)),
         Section("Where it looks", pictures=_maps(run)),
@@ -199,8 +197,8 @@ RATES = (
 ENERGY = (
     (
         "object_energy",
-        "How much of the Grad-CAMs' positive evidence lies on the object, with a 95 % interval over the images, and "
-        "what a centre blob and an even map have; beside it the validation",
+        "How much of the Grad-CAMs' positive evidence lies on the object, and what a centre blob and an even map have; "
+        "band: 95 % interval, over the images, of the distance to the even map",
     ),
 )
 CONFUSION = (
@@ -224,26 +222,6 @@ def _maps(run: Run) -> list[Picture]:
     film = [ANIMATION] if (run.folder.path / ANIMATION.file).is_file() else []
     sheets = [Picture(f"gradcam/{found[epoch]}", _of_epoch(epoch, run)) for epoch in ends]
     return film + sheets + _pictures(run, moved)
-
-
-def _on_objects(run: Run) -> list[str]:
-    """Say how much of the maps lies on the objects at the best epoch, and before; nothing where no place is known."""
-    try:
-        kept = read_energy(run.folder.path)
-    except UnusableError:  # its picture is there, or isn't
-        return []
-    if kept is None:
-        return []
-    at = kept.at(int(run.metrics["best_epoch"]))
-    row = kept.energy[at][np.isfinite(kept.energy[at])]
-    if not len(row):
-        return []
-    before = f", before training {kept.means[0]:.3f}" if kept.epochs[0] == 0 < at and np.isfinite(kept.means[0]) else ""
-    return [
-        f"After epoch {kept.epochs[at]}, {row.mean():.3f} {between(*mean_interval(row))} of the Grad-CAMs' positive "
-        f"evidence lies on the object, in {len(row)} validation images whose places are known{before}; of a centre "
-        f"blob it would be {kept.blob.mean():.3f}, of a map that is the same everywhere {kept.covered.mean():.3f}."
-    ]
 
 
 def _of_epoch(epoch: int, run: Run) -> str:

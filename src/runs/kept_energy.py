@@ -39,13 +39,27 @@ class KeptEnergy:
     @property
     def means(self) -> NDArray[np.float64]:
         """(E,) the means over the images that have a figure; NaN where none has."""
-        known = np.isfinite(self.energy)
-        counts = known.sum(axis=1)
-        return np.where(counts > 0, np.where(known, self.energy, 0).sum(axis=1) / np.maximum(counts, 1), np.nan)
+        return _means(self.energy)
+
+    @property
+    def leads(self) -> NDArray[np.float64]:
+        """(E,) the means over the same images of the energy beyond that of an even map: large objects count no more."""
+        return _means(self.energy - self.covered)
+
+    def beyond(self, at: int, other: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the energy of an epoch's index minus `covered` or `blob`, of the images that have one."""
+        found: NDArray[np.float64] = (self.energy[at] - other)[np.isfinite(self.energy[at])]
+        return found
 
     def at(self, epoch: int) -> int:
         """Return the index of an epoch; of the last one where that has no maps."""
         return self.epochs.index(epoch) if epoch in self.epochs else len(self.epochs) - 1
+
+
+def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    known = np.isfinite(values)
+    counts = known.sum(axis=1)
+    return np.where(counts > 0, np.where(known, values, 0).sum(axis=1) / np.maximum(counts, 1), np.nan)
 
 
 def read_energy(run: Path) -> KeptEnergy | None:

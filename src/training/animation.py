@@ -40,5 +40,5 @@ def draw_animation(folder: RunFolder, accuracy: Mapping[int, float], best_epoch:
         right = [one == other for one, other in zip(explained, true, strict=True)]
         captions = [f"{'' if fits else '✗ '}{name}" for name, fits in zip(explained, right, strict=True)]
         frames.append(Frame(title, found.maps, captions, right))
-    pictures = draw_frames(kept["images"], true, frames, f"Grad-CAM · {layer}: true class, and that of the map")
+    pictures = draw_frames(kept["images"], true, frames, f"Grad-CAM of {layer}: above the true class, below the map's")
     save_animation(pictures, folder.figures / FILE)

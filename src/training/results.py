@@ -69,12 +69,15 @@ def draw_movement(folder: RunFolder) -> None:
 
 
 def draw_object_energy(folder: RunFolder, accuracy: Mapping[int, float], best_epoch: int, named: str) -> None:
-    """Draw `figures/object_energy.png` beside the validation's `accuracy` by epoch, where places were known."""
+    """Draw `figures/object_energy.png` beside the validation's `accuracy` by epoch, where places were known.
+
+    The interval is that of what lies beyond an even map: how large the objects are is no uncertainty.
+    """
     kept = read_energy(folder.path)
     if kept is None:
         return
-    intervals = [mean_interval(row[np.isfinite(row)]) for row in kept.energy]
-    low, high = np.array(intervals).T
+    intervals = [mean_interval(kept.beyond(at, kept.covered)) for at in range(len(kept.epochs))]
+    low, high = np.array(intervals).T + kept.means - kept.leads
     values = np.array([*accuracy.values()], dtype=float)
     nothing = np.full(len(values), np.nan)
     figure = figures.object_energy(

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from scipy.stats import t as student
 
 from src.analysis.intervals import seeds_interval
+from src.analysis.significance import p_of_order
 from src.attribution.archive import save_arrays
 from src.frames import pd
 from src.reporting.answers import Result
@@ -19,7 +20,7 @@ from src.reporting.finished import read_runs
 from src.reporting.groups import group_runs
 from src.reporting.groups import test_sets as make_sets
 from src.reporting.kept_maps import Looks
-from src.reporting.looking import Seen, _p_of_order, leads_by, looking_section
+from src.reporting.looking import Seen, leads_by, looking_section
 from src.reporting.report import write_report
 from src.reporting.run_page import write_run_page
 from src.runs.folder import RunFolder
@@ -70,7 +71,9 @@ def test_the_better_of_two_looks_at_better_places(tmp_path: Path, make_run: Make
     assert "Does the better network look at better places? Yes, of these networks: aa is better in accuracy" in text
     assert "(0.950 against 0.250), and the share of its evidence on the objects is 0.615 against 0.515" in text
     assert "on 12 images, more in 2 of 2 pairs of trainings" in text
-    assert "| 2 × 12 | 0.615 ± 0.007 | [0.551, 0.679] | 0.300 | 8×8 |" in text.replace(r"\[", "[").replace(r"\]", "]")
+    assert "| 2 × 12 | 0.615 ± 0.007 | +0.315 ± 0.007 | [+0.251, +0.379] | +0.000 | 8×8 |" in text.replace(
+        r"\[", "["
+    ).replace(r"\]", "]")
     assert "Of a map that is the same everywhere 0.300 would lie there, of a centre blob 0.400." in text
     assert (tmp_path / "report/object_energy.png").exists()
 
@@ -113,8 +116,9 @@ def test_the_page_of_a_run_says_it(tmp_path: Path, make_run: MakeRun) -> None:
     frames[0].save(run.figures / "gradcam_by_epoch.webp", save_all=True, append_images=frames[1:])
     write_run_page(run)
     text = run.page_file.read_text(encoding="utf-8")
-    assert "After epoch 3, 0.600 [" in text
-    assert "in 12 validation images whose places are known, before training 0.300; of a centre blob it" in text
+    assert "After epoch 3, 0.600 of the" in text
+    assert "in 12 validation images whose places are known. That is +0.300 [" in text
+    assert "(before training +0.000), and +0.200 [" in text
     film = b64encode((run.figures / "gradcam_by_epoch.webp").read_bytes()).decode()
     assert f"data:image/webp;base64,{film}" in text, "it still moves"
 
@@ -145,5 +149,5 @@ def test_intervals_and_orders_beside_scipy() -> None:
     assert seeds_interval(values) == pytest.approx(expected)
     assert np.isnan(seeds_interval([0.4])).all()
     one, other = np.array([5.0, 4, 3, 2, 1]), np.array([0.5, 0.6, 0.3, 0.2, 0.1])
-    rho = spearmanr(one, other).statistic
-    assert _p_of_order(one, other, rho) == pytest.approx(10 / 120), "with 0.9 or 1, or turned round"
+    assert p_of_order(one, other) == pytest.approx((spearmanr(one, other).statistic, 10 / 120)), "0.9, 1, or reversed"
+    assert np.isnan(p_of_order(one, np.ones(5))).all()
