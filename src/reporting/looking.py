@@ -82,8 +82,8 @@ def looking_section(result: Result, draw: Drawing) -> list[Section]:
     covered, blob = (fmean(float(getattr(kept, name).mean()) for kept in every) for name in ("covered", "blob"))
     caption = (
         "Share of the Grad-CAMs' positive evidence that lies on the object, in validation images whose places are "
-        "known, at each run's best epoch: mean ± sd over the runs; how much more that is than of a map that is the same "
-        "everywhere (before training, too), and Student's 95 % interval of it for other seeds"
+        "known, at each run's best epoch: mean ± sd over the runs; how much more that is than of a map that is the "
+        "same everywhere (before training, too), and Student's 95 % interval of it for other seeds"
     )
     columns = ["model", "runs × images", "on the object", "beyond an even map", "other seeds", "before", "map"]
     rows = [_row(group.label, seen[group.label]) for group in groups]
@@ -188,8 +188,8 @@ def leads_by(one: Mapping[Replicate, Seen], other: Mapping[Replicate, Seen]) -> 
 
 def _by_rank(groups: Sequence[Group], seen: Mapping[str, Mapping[Replicate, Seen]], result: Result) -> str:
     scores = np.array([group.score for group in groups])
-    energies = np.array([_mean(seen[group.label]) for group in groups])
-    (rho, p), n = p_of_order(scores, energies), len(groups)
+    leads = np.array([fmean(one.lead for one in seen[group.label].values()) for group in groups])
+    (rho, p), n = p_of_order(scores, leads), len(groups)
     if not np.isfinite(rho):
         return f"{QUESTION} That can't be told: the figures don't differ."
     told = f"rank correlation {rho:+.2f} between {result.task.score.title} and the share on the objects, {n} networks"
