@@ -21,7 +21,7 @@ FRAME, LAST = 700, 3000
 SHORTEST = 450
 
 MOST_BYTES = 290_000
-QUALITIES = (80, 65, 50, 35, 20)
+QUALITIES = (80, 55, 30)
 
 
 @dataclass(frozen=True, eq=False)

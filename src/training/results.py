@@ -46,7 +46,7 @@ def draw_epochs(
     pictures: dict[str, Callable[[], None]] = {
         "gradcam_movement.png": lambda: draw_movement(folder),
         "object_energy.png": lambda: draw_object_energy(folder, by_epoch, best_epoch, metric.title),
-        ANIMATION: lambda: draw_animation(folder, by_epoch, best_epoch, metric.title),
+        ANIMATION: lambda: draw_animation(folder, by_epoch, best_epoch, task),
     }
     for name, draw in pictures.items():
         try:
