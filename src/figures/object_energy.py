@@ -12,7 +12,7 @@ from .epochs import GROUP_STYLES, OVERLAID, WIDTH
 from .style import BLUE, DPI, GREY, INK, VERMILLION, add_legend, end_at_one, epoch_axes, fit_labels
 
 ENERGY = "Share of the positive evidence on the object"
-LEAD = "Share of evidence on the object, beyond an even map"
+LEAD = "On the object, beyond an even map"
 
 
 class Line(NamedTuple):
@@ -59,6 +59,7 @@ def object_energy_of_groups(groups: Mapping[str, tuple[Line, Line]], blob: float
     for axes, heading in ((left, LEAD), (right, title)):
         axes.set_title(heading, loc="left", size=11, weight="bold", color=INK)
         _finish(axes)
+    right.sharex(left)
     add_legend(figure, *left.get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=10)
     return figure
 
@@ -85,7 +86,7 @@ def _draw(axes: Axes, line: Line, colour: str, label: str, **style: Any) -> None
 def _references(axes: Axes, values: Mapping[str, float]) -> None:
     """Draw a line for each, its name at the left end above it."""
     for name, value in values.items():
-        axes.axhline(value, color=GREY, linewidth=1, linestyle="--", zorder=0)
+        axes.axhline(value, color=GREY, linewidth=1, linestyle="--", zorder=1)
         axes.annotate(
             name, (0.01, value), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
             size=8, color=GREY, va="bottom", zorder=5, bbox={"facecolor": "white", "alpha": 0.75, "pad": 0.5, "lw": 0},

@@ -138,7 +138,7 @@ def _row(label: str, found: Mapping[Replicate, Seen]) -> list[str]:
 
 def _mean_and_sd(values: Sequence[float], digits: str) -> str:
     spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{fmean(values):{digits}}{spread}".replace("-", "−")
+    return f"{fmean(values):{digits}}{spread}"
 
 
 def _size(kept: KeptEnergy) -> str:
