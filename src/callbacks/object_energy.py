@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 TAG = "val/object_energy"
 """The mean over the images, in curves and in metrics.csv; see `src.analysis.objects`."""
 
-BATCH = 32
+BATCH = 8
+"""Images in one pass: no more than the callback's own, so that it needs no more memory."""
 
 
 @dataclass(frozen=True, eq=False)
