@@ -46,7 +46,7 @@ def object_energy(energy: Line, accuracy: Line, covered: float, blob: float, tit
 def object_energy_of_groups(groups: Mapping[str, tuple[Line, Line]], blob: float, title: str) -> Figure:
     """Draw how much more than of an even map lies on the objects, and the accuracy, of up to six groups.
 
-    Each is a mean over seeds with an interval; `blob` is what a centre blob has more than an even map.
+    Each is a mean over seeds with a band; `blob` is what a centre blob has more than an even map.
     """
     shown = dict(list(groups.items())[:OVERLAID])
     labels = fit_labels(list(shown), 0.8 * WIDTH * DPI, 10)

@@ -92,9 +92,7 @@ def looking_section(result: Result, draw: Drawing) -> list[Section]:
         blob - covered,
         f"Validation {result.task.score.title}",
     )
-    pictured = (
-        "Mean over the runs; band: Student's 95 % interval for other seeds, where there are several. Epoch 0: untrained"
-    )
+    pictured = "Mean over the runs, with a band from the lowest to the highest. Epoch 0: untrained"
     beside = (
         f"Of a map that is the same everywhere {covered:.3f} would lie there, of a centre blob {blob:.3f}. Each map is "
         f"of {_explained(groups)}."
@@ -236,9 +234,8 @@ def _lines(group: Group, found: Mapping[Replicate, Seen]) -> tuple[Line, Line]:
 
 
 def _line(tables: Sequence[pd.DataFrame]) -> Line:
-    """Return the means over the seeds, and Student's interval of each epoch that all have."""
+    """Return the means over the seeds, from the lowest to the highest, as learning curves show them."""
     rows = by_epoch(tables, "value")
-    joined = pd.concat(tables)
-    intervals = [seeds_interval(joined[joined["epoch"] == epoch]["value"].dropna().tolist()) for epoch in rows.index]
-    low, high = np.array(intervals, dtype=float).reshape(-1, 2).T
+    several = rows["count"] > 1
+    low, high = (rows[end].where(several).to_numpy() for end in ("min", "max"))
     return Line([int(epoch) for epoch in rows.index], rows["mean"].to_numpy(), low, high)
