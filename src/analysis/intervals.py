@@ -159,3 +159,15 @@ def mean_interval(values: NDArray[np.floating], *, resamples: int = RESAMPLES, s
         places.append(float(ndtr(shift + (shift + z) / bent)) if bent > 0 else float(z > 0))
     low, high = (float(end) for end in np.quantile(means, places))
     return min(low, mean), max(high, mean)
+
+
+def seeds_interval(values: Sequence[float]) -> Interval:
+    """Return Student's interval of the mean over trainings, which differ in their seeds; `NONE` of a single one.
+
+    Two or three seeds make it wide, as they should.
+    """
+    if len(values) < 2:
+        return NONE
+    figures = np.asarray(values, dtype=np.float64)
+    reach = float(stdtrit(len(figures) - 1, (1 + LEVEL) / 2) * figures.std(ddof=1) / sqrt(len(figures)))
+    return float(figures.mean()) - reach, float(figures.mean()) + reach

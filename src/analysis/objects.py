@@ -53,8 +53,7 @@ def on_objects(maps: NDArray[np.floating], masks: NDArray[np.bool_], known: NDAr
     if not used.any():
         return None
     energy, peaks = shares(maps[used], masks[used])
-    side = masks.shape[1:]
-    blob, _ = shares(np.broadcast_to(centre_blob((side[0], side[1])), (int(used.sum()), *side)), masks[used])
+    blob = blob_energies(masks[used])
     n = len(energy)
     return OnObjects(
         images=n,
@@ -64,6 +63,22 @@ def on_objects(maps: NDArray[np.floating], masks: NDArray[np.bool_], known: NDAr
         lead=float((energy - blob).mean()), lead_interval=mean_interval(energy - blob),
         without=len(maps) - n,
     )  # fmt: skip
+
+
+def energies(maps: NDArray[np.floating], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of each map's positive part (N, h, w) on its object (N, S, S), (N,); NaN where there is none."""
+    found = np.full(len(maps), np.nan)
+    some = masks.any(axis=(1, 2)) & (maps.max(axis=(1, 2)) > 0)
+    if some.any():
+        found[some], _ = shares(maps[some], masks[some])
+    return found
+
+
+def blob_energies(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of a Gaussian in the middle of the image that lies on each object (N, S, S), (N,)."""
+    side = (masks.shape[1], masks.shape[2])
+    found, _ = shares(np.broadcast_to(centre_blob(side), (len(masks), *side)), masks)
+    return found
 
 
 def shares(maps: NDArray[np.floating], masks: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

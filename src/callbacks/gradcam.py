@@ -20,8 +20,11 @@ from ..data.workers import is_death
 from ..errors import InputError
 from ..names import NO_LABEL, together
 from ..runs.folder import RunFolder
+from .history import History
 from .loggers import log_by_epoch, log_picture
 from .map_steps import arrays_file, step_to
+from .object_energy import TAG as ENERGY
+from .object_energy import ObjectEnergy
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +53,20 @@ class GradCAMCallback(lightning.pytorch.Callback):
     once, and to the loggers the picture and how much its maps resemble those of the epoch before
     (`src.callbacks.map_steps`). `target` chooses the class that a map explains, where an image has several labels the
     likeliest or each that it has, `layer` the layer by name (default: the
-    deepest with a map of at least 7×7). `seconds` is the time spent so far.
+    deepest with a map of at least 7×7). Where the objects' places are known, it also measures on at most `objects`
+    images how much of the maps lies on them (`src.callbacks.object_energy`). `seconds` is the time spent so far.
 
     It observes only: weights, gradients, modes and random state are those of a run without it. Maps that can't be made
     cause one warning; a `layer` that doesn't exist ends the run before it begins (`InputError`).
     """
 
     def __init__(
-        self, images: int = 8, target: Target = "predicted", layer: str | None = None, untrained: bool = True
+        self,
+        images: int = 8,
+        target: Target = "predicted",
+        layer: str | None = None,
+        untrained: bool = True,
+        objects: int | None = None,
     ) -> None:
         if images < 1:
             raise InputError(f"callbacks.gradcam.images={images} is no number of images; take at least 1")
@@ -67,8 +76,10 @@ class GradCAMCallback(lightning.pytorch.Callback):
         self.target = target
         self.layer = layer
         self.untrained = untrained
+        self.objects = objects
         self.seconds = 0.0
         self._sample: Sample | None = None
+        self._energy: ObjectEnergy | None = None
         self._warned = False
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -109,9 +120,13 @@ class GradCAMCallback(lightning.pytorch.Callback):
             module.answering(), normalised, targets if self.target == "true" else None, layer=self.layer
         )
         self.layer = attribution.layer  # found once: the images stay the same size
+        more = {} if self._energy is None else {"object_energy": self._energy.measure(module, attribution.layer)}
         save_attribution(
-            arrays_file(folder, epoch), attribution, targets=targets.numpy(), paths=np.array(paths), epoch=epoch
+            arrays_file(folder, epoch), attribution, targets=targets.numpy(), paths=np.array(paths), epoch=epoch, **more
         )
+        if more and epoch:
+            known = more["object_energy"][np.isfinite(more["object_energy"])]
+            self._log_energy(trainer, module, float(known.mean()) if len(known) else float("nan"), epoch)
         title = f"epoch {epoch}"
         if labels is None:
             picture = draw(images.numpy(), attribution, targets.numpy(), names, title)
@@ -123,10 +138,21 @@ class GradCAMCallback(lightning.pytorch.Callback):
         if moved is not None and np.isfinite(moved.mean):
             log_by_epoch(trainer, MOVEMENT, float(moved.mean), epoch)
 
+    def _log_energy(self, trainer: lightning.Trainer, module: Any, energy: float, epoch: int) -> None:
+        """Log the figure as the other figures of an epoch are."""
+        module.log(ENERGY, energy, on_epoch=True, rank_zero_only=True)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, History):
+                callback.add(epoch, ENERGY, energy)
+
     def _fixed_batch(self, trainer: lightning.Trainer, folder: Path) -> Sample:
         """Return what is explained, read once; `images.npz` keeps it for reports."""
         if self._sample is None:
             images, targets, paths = trainer.datamodule.sample("val", self.images)  # type: ignore[attr-defined]
+            self._energy = ObjectEnergy.prepare(
+                trainer.datamodule,  # type: ignore[attr-defined]
+                self.objects, folder, by_true=self.target == "true",
+            )  # fmt: skip
             names, more = trainer.datamodule.class_names, {}  # type: ignore[attr-defined]
             if targets.ndim == 1:
                 self._sample = Sample(images.cpu(), torch.as_tensor(targets), [str(path) for path in paths])

@@ -110,7 +110,9 @@ class History(L.Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         metrics = {name: metrics[name] for name in metrics if not name.startswith("val/")} | self._validation
         epoch = trainer.current_epoch + 1
-        row: dict[str, Any] = {name: metrics.get(name, math.nan) for name in self._columns}
+        # Those of `add` have values later, if at all.
+        added = {name: math.nan for row in self.rows[-1:] for name in row if name not in self._columns}
+        row: dict[str, Any] = {name: metrics.get(name, math.nan) for name in self._columns} | added
         row |= {"epoch": epoch, "step": trainer.global_step}
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["seconds"] = round(time.perf_counter() - self._start, 3)
@@ -123,6 +125,13 @@ class History(L.Callback):
         if trainer.is_global_zero:
             self._folder.write_history(self.rows)
             log.info("%s", epoch_line(row, trainer.max_epochs, better, self._task))
+
+    def add(self, epoch: int, name: str, value: float) -> None:
+        """Give the row of the epoch that has just ended one more figure; in the first process."""
+        if self.rows and self.rows[-1]["epoch"] == epoch:
+            self.rows = [row | {name: row.get(name, math.nan)} for row in self.rows]
+            self.rows[-1][name] = value
+            self._folder.write_history(self.rows)
 
 
 def epoch_line(row: dict[str, Any], epochs: int | None, best: bool, task: Task = ONE_CLASS) -> str:

@@ -15,6 +15,7 @@ from ..errors import InputError
 
 BOXES = "boxes.csv"
 COLUMNS = ("file", "left", "top", "right", "bottom")
+TRIMAPS = "annotations/trimaps"
 BACKGROUND = 2
 """In the masks of Oxford-IIIT pets; 1 is the animal, 3 its edge."""
 
@@ -34,7 +35,7 @@ class Places:
 
         Raise `InputError` for a `boxes.csv` that can't be read.
         """
-        return bool(self._boxes(path)) or self._trimap(path).is_file()
+        return bool(self._boxes(path)) or (self._has_trimaps and self._trimap(path).is_file())
 
     def mask(self, path: str, size: tuple[int, int]) -> Image.Image:
         """Return where they are: 255 in a picture of mode L and of `size` (W, H), that of the picture, upright."""
@@ -48,8 +49,12 @@ class Places:
             mask = Image.fromarray(np.where(np.asarray(trimap) != BACKGROUND, 255, 0).astype(np.uint8))
         return mask.resize(size, Image.Resampling.NEAREST)
 
+    @cached_property
+    def _has_trimaps(self) -> bool:
+        return (self._root / TRIMAPS).is_dir()
+
     def _trimap(self, path: str) -> Path:
-        return self._root / "annotations" / "trimaps" / f"{PurePosixPath(path).stem}.png"
+        return self._root / TRIMAPS / f"{PurePosixPath(path).stem}.png"
 
     def _boxes(self, path: str) -> list[Box]:
         if path in self._listed:

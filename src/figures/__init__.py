@@ -27,6 +27,8 @@ from .heat_maps import upsample as upsample
 from .map_comparison import gradcam_comparison as gradcam_comparison
 from .map_comparison import gradcam_epochs as gradcam_epochs
 from .map_movement import map_movement as map_movement
+from .object_energy import object_energy as object_energy
+from .object_energy import object_energy_of_groups as object_energy_of_groups
 from .race import race_curves as race_curves
 from .rate_curve import rate_curve as rate_curve
 from .reliability import ReliabilityBins as ReliabilityBins

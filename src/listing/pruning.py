@@ -21,7 +21,7 @@ Files = list[Path]
 OF_TRAINING = re.compile(
     rf"(run|metrics|cost)\.json|(metrics|per_class|predictions|skipped|steps)\.csv|report\.html|probabilities\.npz|train\.log|{EVENTS}\..*"
     r"|\.hydra/(config|hydra|overrides)\.yaml|checkpoints/(best|last)\.ckpt|checkpoints/best\.(calibration\.json|validation\.npz)"
-    r"|gradcam/(epoch_[0-9]+\.(png|npz)|images\.npz)|figures/[a-z_]+\.png"
+    r"|gradcam/(epoch_[0-9]+\.(png|npz)|(images|objects)\.npz)|figures/[a-z_]+\.(png|webp)"
 )
 """What a training writes, by the path below its folder."""
 

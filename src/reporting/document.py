@@ -115,14 +115,14 @@ def _embed(folder: Path, file: str) -> tuple[Markup, int, int] | None:
     """Return a picture as data: URI with its width and height in pixels; None if it can't be read."""
     try:
         content = read_inside(folder, file, MOST_BYTES)
-        with Image.open(BytesIO(content), formats=["PNG"]) as image:
+        with Image.open(BytesIO(content), formats=["PNG", "WEBP"]) as image:
             if image.width * image.height > MOST_PIXELS:
                 return None
             image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # SyntaxError: Pillow's, of a broken PNG
         return None
-    kind = image.get_format_mimetype()
-    if (smaller := _webp(image)) and len(smaller) < len(content):
+    kind = Image.MIME[image.format or "PNG"]
+    if image.format == "PNG" and (smaller := _webp(image)) and len(smaller) < len(content):
         kind, content = "image/webp", smaller
     return Markup(f"data:{kind};base64,{b64encode(content).decode()}"), *image.size
 

@@ -27,7 +27,7 @@ from .tested import Tested, read_tested
 Replicate = tuple[int, int | None]
 """Seed and fold; the fold is None without cross-validation."""
 
-IGNORED = ("seed", "data.fold", "name", "sweep", "study", "resume", "probabilities")
+IGNORED = ("seed", "data.fold", "name", "sweep", "study", "resume", "probabilities", "callbacks.gradcam.objects")
 """Settings that differ within a group, name a run or keep more of it: neither they nor what follows from them make a
 group."""
 

@@ -178,7 +178,7 @@ def _refuse_other(output: Path) -> None:
 def _replace(output: Path, folder: Path) -> None:
     """Move the files of `folder` into `output`, and remove pictures that only an earlier report had."""
     written = move_files(folder, output)
-    for path in output.glob("*.png"):
+    for path in (*output.glob("*.png"), *output.glob("*.webp")):
         ours = path.stem.lstrip("0123456789_") in PICTURES or PICTURES_OF_ONE.fullmatch(path.name)
         if ours and path.name not in written:
             path.unlink()

@@ -19,8 +19,8 @@ from .run_sections import describe_run
 from .tasks import parts_of
 
 PICTURES_OF_ONE = re.compile(
-    r"figures_(train_batch|curves|confusion_matrix|mistakes|gradcam_movement)\.png|gradcam_epoch_\d+\.png|"
-    r"explain_[\w-]+_shortcuts\.png"
+    r"figures_(train_batch|curves|confusion_matrix|mistakes|gradcam_movement|object_energy)\.png|"
+    r"figures_gradcam_by_epoch\.webp|gradcam_epoch_\d+\.png|explain_[\w-]+_shortcuts\.png"
 )
 """What `with_copies` calls them."""
 

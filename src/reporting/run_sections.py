@@ -18,6 +18,7 @@ from .finished import Run
 from .groups import Group
 from .measured_maps import faithfulness_section
 from .measured_shortcuts import shortcuts_section
+from .on_objects import on_objects_said
 
 PAIRS, WORST = 10, 20
 """Rows of the tables of confused pairs and of classes."""
@@ -37,7 +38,7 @@ def describe_run(
     sections = [
         Section("How good it is", [_figures_said(run), *_early(run)], [_figures(run, intervals)]),
         Section("What was trained", tables=[_settings(run)], pictures=_pictures(run, BATCH)),
-        Section("Learning", pictures=_pictures(run, RATES) + _pictures(run, CURVES)),
+        Section("Learning", on_objects_said(run), pictures=_pictures(run, (*RATES, *CURVES, *ENERGY))),
         _classes(run, _pictures(run, CONFUSION) if of_classes is None else of_classes),
         Section("Its surest mistakes", [_mistakes_said(run)], pictures=_pictures(run, MISTAKES)),
         Section("Where it looks", pictures=_maps(run)),
@@ -193,9 +194,17 @@ RATES = (
         "rate that was taken is the largest at which it still falls nearly as steeply as anywhere",
     ),
 )
+ENERGY = (
+    (
+        "object_energy",
+        "How much of the Grad-CAMs' positive evidence lies on the object, and what a centre blob and an even map have; "
+        "band: 95 % interval, over the images, of the distance to the even map",
+    ),
+)
 CONFUSION = (
     ("confusion_matrix", "Confusion matrix of the test set: rows are the true classes, columns the predicted"),
 )
+ANIMATION = Picture("figures/gradcam_by_epoch.webp", "Grad-CAM of fixed validation images, epoch after epoch")
 MISTAKES = (("mistakes", "Mistakes with the highest confidence, each beside its Grad-CAM of what was decided wrongly"),)
 
 
@@ -210,7 +219,9 @@ def _maps(run: Run) -> list[Picture]:
     found = {int(n[1]): n[0] for path in run.folder.gradcam.glob("epoch_*.png") if (n := SHEET.fullmatch(path.name))}
     ends = sorted({min(found), max(found)}) if found else []
     moved = (("gradcam_movement", "How like each Grad-CAM is to that of the epoch before"),)
-    return [Picture(f"gradcam/{found[epoch]}", _of_epoch(epoch, run)) for epoch in ends] + _pictures(run, moved)
+    film = [ANIMATION] if (run.folder.path / ANIMATION.file).is_file() else []
+    sheets = [Picture(f"gradcam/{found[epoch]}", _of_epoch(epoch, run)) for epoch in ends]
+    return film + sheets + _pictures(run, moved)
 
 
 def _of_epoch(epoch: int, run: Run) -> str:

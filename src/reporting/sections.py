@@ -19,6 +19,7 @@ from .disputed import disagreement
 from .document import Picture, Section, Table
 from .finished import Replicate
 from .groups import Group, TestSet
+from .looking import looking_section
 from .measured_maps import faithfulness_section
 from .measured_shortcuts import shortcuts_section
 from .single_runs import single_runs
@@ -26,7 +27,7 @@ from .tasks import parts_of
 
 PICTURES = (
     *("class_f1", "confusion_matrices", "costs", "disagreements", "gradcam", "gradcam_epochs", "gradcam_movement"),
-    *("learning_curves", "class_average_precision", "roc"),
+    *("learning_curves", "object_energy", "class_average_precision", "roc"),
 )
 
 
@@ -43,6 +44,7 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
         Section(task.classes.capitalize(), pictures=parts_of(task).classes(result.test_set, draw)),
         _disagreements(result, draw),
         *_gradcams(result, draw),
+        *looking_section(result, draw),
         *faithfulness_section(groups),
         *shortcuts_section(groups),
     ]

@@ -22,7 +22,7 @@ def _row(takes: str = "", *, by_hand: str = "") -> Nameable:
 
 
 CALLBACKS: Mapping[str, Nameable] = {
-    "src.callbacks.gradcam.GradCAMCallback": _row("images target layer untrained"),
+    "src.callbacks.gradcam.GradCAMCallback": _row("images target layer untrained objects"),
     "src.callbacks.layers_table.LayersTable": _row("max_depth"),
     "lightning.pytorch.callbacks.DeviceStatsMonitor": _row("cpu_stats"),
     "lightning.pytorch.callbacks.EarlyStopping": _row(

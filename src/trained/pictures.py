@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ from ..data.datasets import FileDataset, ImageDataset, ImageLoader
 from ..data.defects import find_defects, scan
 from ..data.folders import list_files
 from ..data.images import reason_against_bands
+from ..data.located import object_masks
 from ..data.manifest import Verdict
-from ..data.places import Places
 from ..data.splits import round_robin, stratified_subset
-from ..data.transforms import Geometry, make_square
+from ..data.transforms import Geometry
 from ..errors import InputError, first_line
 from ..names import nfc
 from ..runs.folder import RunFolder
@@ -86,19 +86,7 @@ class Pictures:
 
     def places(self, chosen: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return where the objects are in some of the images, (n, S, S), and whether that is known of each, (n,)."""
-        dataset, side = self.dataset, self.dataset.geometry.image_size
-        masks, known = np.zeros((len(chosen), side, side), bool), np.zeros(len(chosen), bool)
-        if not isinstance(dataset, FileDataset):
-            return masks, known
-        places = Places(dataset.root)
-        whole, seen = replace(dataset.geometry, decode="exact"), replace(dataset.geometry, in_channels=1, fill=(0,))
-        for number, index in enumerate(chosen):
-            path = dataset.paths[int(index)]
-            if not places.knows(path):
-                continue
-            mask = places.mask(path, whole.read(dataset.root / path, side).size)
-            masks[number], known[number] = np.asarray(make_square(mask, seen)) > 127, True
-        return masks, known
+        return object_masks(self.dataset, chosen)
 
     def some(self, most: int | None, seed: int, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Choose at most `most` images, the classes in turn, the same ones for the same seed: their indices, sorted.

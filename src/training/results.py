@@ -1,7 +1,7 @@
 """What a run leaves behind when it ends: pictures, tables of the test set, and a summary on screen."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import lightning as L
@@ -10,16 +10,20 @@ from numpy.typing import NDArray
 
 from .. import figures
 from ..analysis.classification import confusion_among, most_mistaken, per_class
-from ..analysis.intervals import FEW_TESTED, beside_guessing, right_of, said, wilson
+from ..analysis.intervals import FEW_TESTED, beside_guessing, mean_interval, right_of, said, wilson
 from ..analysis.metrics import SPLITS
 from ..analysis.tasks import ONE_CLASS, Task
 from ..callbacks.loggers import WHOLE_RUN, log_picture
 from ..callbacks.map_steps import steps
 from ..callbacks.test_outputs import Predictions
 from ..data import ImageDataModule
+from ..figures.object_energy import Line
 from ..logs import say_lines
 from ..runs.folder import RunFolder
+from ..runs.kept_energy import read_energy
 from ..tables import as_text, metrics_table
+from .animation import FILE as ANIMATION
+from .animation import draw_animation
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +34,25 @@ MATRIX = WHOLE_RUN + "confusion_matrix_test"
 def draw_epochs(
     folder: RunFolder, best_epoch: int, task: Task = ONE_CLASS, rates: Sequence[tuple[int, float]] = ()
 ) -> None:
-    """Draw `figures/curves.png`, from metrics.csv, and `figures/gradcam_movement.png`.
+    """Draw `figures/curves.png`, from metrics.csv, and what the maps that were kept by epoch show.
 
     `rates` are the learning rates by step; without any they are shown by epoch.
     """
     charts = {name: metric.heading for name, metric in task.metrics.items() if metric.curve}
-    figures.save(figures.curves(folder.history(), best_epoch, charts, rates), folder.figures / "curves.png")
-    try:
-        draw_movement(folder)
-    except Exception as error:  # as in the callback: no map is worth losing a training for
-        log.warning("no gradcam_movement.png: %s", error)
+    history = folder.history()
+    figures.save(figures.curves(history, best_epoch, charts, rates), folder.figures / "curves.png")
+    metric, column = task.score, f"val/{task.first}"
+    by_epoch = dict(zip(history["epoch"], history[column], strict=True)) if column in history else {}
+    pictures: dict[str, Callable[[], None]] = {
+        "gradcam_movement.png": lambda: draw_movement(folder),
+        "object_energy.png": lambda: draw_object_energy(folder, by_epoch, best_epoch, metric.title),
+        ANIMATION: lambda: draw_animation(folder, by_epoch, best_epoch, task),
+    }
+    for name, draw in pictures.items():
+        try:
+            draw()
+        except Exception as error:  # as in the callback: no map is worth losing a training for
+            log.warning("no %s: %s", name, error)
 
 
 def draw_movement(folder: RunFolder) -> None:
@@ -53,6 +66,29 @@ def draw_movement(folder: RunFolder) -> None:
             title="How like each Grad-CAM is to that of the epoch before",
         )
         figures.save(figure, folder.figures / "gradcam_movement.png")
+
+
+def draw_object_energy(folder: RunFolder, accuracy: Mapping[int, float], best_epoch: int, named: str) -> None:
+    """Draw `figures/object_energy.png` beside the validation's `accuracy` by epoch, where places were known.
+
+    The interval is that of what lies beyond an even map: how large the objects are is no uncertainty.
+    """
+    kept = read_energy(folder.path)
+    if kept is None:
+        return
+    intervals = [mean_interval(kept.beyond(at, kept.covered)) for at in range(len(kept.epochs))]
+    low, high = np.array(intervals).T + kept.means - kept.leads
+    values = np.array([*accuracy.values()], dtype=float)
+    nothing = np.full(len(values), np.nan)
+    figure = figures.object_energy(
+        Line(kept.epochs, kept.means, low, high),
+        Line([*accuracy], values, nothing, nothing),
+        float(kept.covered.mean()),
+        float(kept.blob.mean()),
+        f"Validation {named}",
+        best_epoch,
+    )
+    figures.save(figure, folder.figures / "object_energy.png")
 
 
 def write_test(

@@ -272,7 +272,8 @@ def test_without_maps_there_is_no_figure_and_a_broken_one_is_a_warning(
         arrays_file(folder.gradcam, epoch).parent.mkdir(exist_ok=True)
         arrays_file(folder.gradcam, epoch).write_bytes(b"PK half a file")
     draw_epochs(folder, best_epoch=1)
-    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["no gradcam_movement.png"]
+    said = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert said == ["no gradcam_movement.png", "no gradcam_by_epoch.webp"]
 
 
 def test_a_frozen_and_compiled_network(tmp_path: Path) -> None:

@@ -191,6 +191,10 @@ class GradCAM(Settings):
     target: Literal["predicted", "true"] = setting("the class that is explained")
     layer: Layer = setting("the layer; null: the deepest one with a map of at least 7×7, or 4×4 of tiny images")
     untrained: bool = setting("explain the untrained network, too")
+    objects: Annotated[int, Interval(ge=0, le=4096)] | None = setting(
+        "validation images at most on which it is measured how much of a map lies on the object, where places are "
+        "known; 0 or null: none"
+    )
 
 
 class EarlyStopping(Settings):
