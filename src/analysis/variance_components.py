@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri, fdtri, nctdtr, ndtri, stdtrit
 
-from .intervals import LEVEL, NONE, Interval, mean_interval
+from .intervals import LEVEL, Interval, mean_interval
 
 TAIL = (1 - LEVEL) / 2
 POWER = 0.8
@@ -54,10 +54,9 @@ class Component:
     def sd_interval(self) -> Interval:
         return sqrt(self.low) if self.low >= 0 else float("nan"), sqrt(self.high) if self.high >= 0 else float("nan")
 
-    def without(self, other: "Component") -> "Component":
+    def without(self, part: float) -> "Component":
         """Return what is left of it without a part that is known far better."""
-        low, high = (max(0.0, end - other.variance) for end in (self.low, self.high))
-        return Component(self.variance - other.variance, low, high)
+        return Component(self.variance - part, max(0.0, self.low - part), max(0.0, self.high - part))
 
 
 @dataclass(frozen=True)
@@ -156,30 +155,51 @@ def _reaches_of_difference(plus: Term, minus: Term) -> tuple[float, float]:
 # Test images ----------------------------------------------------------------------------------------------------------
 
 
-def image_values(answers: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return values (M,) whose mean is the variance, between images, of what an image gets on average over runs.
+class ImageParts(NamedTuple):
+    """What the choice of test images adds to variances of figures, all of which would vanish with many images.
 
-    `answers` (S, R, M): of each split and seed, 1 where the image is answered rightly, or the difference of two
-    networks'. S may be 1, where each split has its own test images. The square of an image's average also holds what
-    varies from run to run; that is taken off, image by image, so that a value may be negative.
+    Attributes:
+        run: to that of a single run; the sum of the others.
+        split, seed, rest: to the components.
+        common: to that of the mean of any number of runs, since they share images; 0 where each split has its own.
+    """
+
+    run: float
+    split: float
+    seed: float
+    rest: float
+    common: float
+
+
+def image_parts(answers: NDArray[np.floating]) -> ImageParts:
+    """Return the parts from `answers` (S, R, M): 1 where an image is answered rightly, or the difference of two.
+
+    NaN where the image isn't in the test set of this split. Two runs with m and m' test images, n of them shared,
+    covary by n c / (m m'), where c is the covariance of their answers to the shared ones: within a run their variance,
+    p (1 − p). The components are what pairs of runs covary more that share the split, the seed, or both.
     """
     splits, seeds, images = answers.shape
-    apart = answers - answers.mean(axis=2, keepdims=True)
-    if splits == 1:
-        noise = apart[0].var(axis=0, ddof=1) / seeds
-    else:
-        by_split, by_seed, rest = mean_squares(apart)
-        noise = (by_split + by_seed - rest) / (splits * seeds)
-    values: NDArray[np.float64] = (apart.mean(axis=(0, 1)) ** 2 - noise) * images / (images - 1)
-    return values
+    flat = answers.reshape(splits * seeds, images)
+    known = (~np.isnan(flat)).astype(np.float64)
+    values = np.where(known > 0, flat, 0.0)
+    shared = known @ known.T
+    sums = values @ known.T
+    covariance = (values @ values.T - sums * sums.T / np.maximum(shared, 1)) / np.maximum(shared - 1, 1)
+    sizes = known.sum(axis=1)
+    both = (covariance * shared / np.outer(sizes, sizes)).reshape(splits, seeds, splits, seeds)
+    split, seed = np.eye(splits, dtype=bool)[:, None, :, None], np.eye(seeds, dtype=bool)[None, :, None, :]
+    pairs = (split & seed, split & ~seed, ~split & seed, ~split & ~seed)
+    run, of_split, of_seed, common = (float(both[np.broadcast_to(some, both.shape)].mean()) for some in pairs)
+    return ImageParts(run, of_split - common, of_seed - common, run - of_split - of_seed + common, common)
 
 
-def image_component(values: NDArray[np.floating], images: float) -> Component:
-    """Return the variance that a test set of so many `images` adds to a figure; a bootstrap of the `values` (M,)."""
+def images_interval(answers: NDArray[np.floating]) -> Interval:
+    """Return the 95 % interval of `image_parts(answers).run`, a bootstrap of the images."""
+    images = np.isfinite(answers).sum(axis=2, keepdims=True)
+    apart = (answers - np.nanmean(answers, axis=2, keepdims=True)) ** 2 / (images - 1)
+    values = np.nanmean(apart, axis=(0, 1))
     low, high = mean_interval(values)
-    if not low <= high:
-        return Component(float(values.mean()) / images, *NONE)
-    return Component(float(values.mean()) / images, max(0.0, low) / images, max(0.0, high) / images)
+    return max(0.0, low), high
 
 
 # How many -------------------------------------------------------------------------------------------------------------
@@ -202,7 +222,7 @@ def runs_needed(difference: float, per_run: float, stays: float = 0.0, most: int
 def images_needed(difference: float, variance: float) -> int:
     """Return how many test images show a true `difference`, with 80 % power at 5 %, where all else is averaged out.
 
-    `variance` is that of a single image, as the mean of `image_values`.
+    `variance` is that of a single image, of what it gets on average.
     """
     reach = float(ndtri(1 - TAIL) + ndtri(POWER))
     return max(1, ceil(reach**2 * max(0.0, variance) / difference**2))

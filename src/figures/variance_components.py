@@ -51,7 +51,7 @@ def _draw(axes: Axes, spreads: Spreads, right: float) -> None:
         axes.plot(sd, row, "o", color=BLUE, markersize=7, clip_on=False, zorder=2)
         axes.annotate(f"{sd:.1f}", (sd, row), (0, 5), textcoords="offset points", size=8.5, color=INK, ha="center")
     axes.set_yticks(range(len(spreads)), list(spreads))
-    axes.set(ylim=(len(spreads) - 0.5, -0.7), xlim=(0, right))
+    axes.set(ylim=(len(spreads) - 0.5, -0.7), xlim=(-0.03 * right, right))
     axes.grid(axis="x", color="#e5e5e5", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

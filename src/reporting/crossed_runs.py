@@ -13,9 +13,10 @@ from ..analysis.tasks import ONE_CLASS
 from ..analysis.variance_components import (
     Component,
     Crossed,
+    ImageParts,
     crossed,
-    image_component,
-    image_values,
+    image_parts,
+    images_interval,
     images_needed,
     runs_needed,
 )
@@ -41,10 +42,10 @@ class Sources:
         splits, seeds: how many of each, all of them crossed.
         mean: the accuracy, or the difference.
         images: test images of a run, on average.
-        follows: whether the test images follow the split; otherwise they are the same, published ones.
-        scores: the components of the runs' accuracies. The split's holds the test images that follow it.
-        parts: by `NAMES`, all apart from one another.
-        per_image: the variance of single images, of what they get on average.
+        published: whether all runs have the same test images; otherwise these follow the split.
+        scores: the components of the runs' accuracies, luck of the test images included.
+        parts: by `NAMES`, apart from one another: of split and seed what would be left with many test images.
+        luck: what the test images add to each.
     """
 
     label: str
@@ -53,10 +54,10 @@ class Sources:
     seeds: int
     mean: float
     images: float
-    follows: bool
+    published: bool
     scores: Crossed
     parts: Mapping[str, Component]
-    per_image: float
+    luck: ImageParts
 
     @property
     def title(self) -> str:
@@ -70,17 +71,24 @@ class Sources:
 
     def pairs(self, difference: float) -> list[int | None]:
         """Return how many pairs of runs show a true difference, each on a split of its own, and the ends of that."""
-        stays = 0.0 if self.follows else max(0.0, self.parts["images"].variance)
-        run = self.scores.run
-        return [runs_needed(difference, variance, stays) for variance in (run.variance, run.low, run.high)]
+        run, stays = self.scores.run, max(0.0, self.luck.common)
+        likely = max(
+            run.variance, self.scores.on_one_split.variance
+        )  # an estimate of the split's below 0 takes nothing off
+        return [runs_needed(difference, variance, stays) for variance in (likely, run.low, max(likely, run.high))]
+
+    @property
+    def stays_on_one_split(self) -> float:
+        """The variance that its test images leave to the mean over any number of seeds."""
+        return max(0.0, self.luck.common + self.luck.split)
 
     def seeds_on_one_split(self, difference: float) -> int | None:
         """Return how many seeds show it on one split and its test images; None where no number of them does."""
-        return runs_needed(difference, self.scores.on_one_split.variance, max(0.0, self.parts["images"].variance))
+        return runs_needed(difference, self.scores.on_one_split.variance, self.stays_on_one_split)
 
     def images_needed(self, difference: float) -> int:
         """Return how many test images show it, however many seeds there are."""
-        return images_needed(difference, self.per_image)
+        return images_needed(difference, self.stays_on_one_split * self.images)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of components.csv."""
@@ -127,7 +135,7 @@ def _whole(answers: Answers) -> Answers:
     Where runs are missing, splits with few seeds go, or seeds that are on few splits.
     """
     known = {split: table.dropna(axis=1, how="all").sort_index() for split, table in answers.items()}
-    seeds_of: dict[Split, set[int]] = {split: set(table.columns) for split, table in known.items()}
+    seeds_of: dict[Split, set[Any]] = {split: set(table.columns) for split, table in known.items()}
     order = sorted(known, key=lambda split: -len(seeds_of[split]))
     best: Answers = {}
     size = 0
@@ -140,19 +148,19 @@ def _whole(answers: Answers) -> Answers:
 
 def _sources(label: str, minus: str, answers: Answers) -> Sources:
     tables = list(answers.values())
-    follows = any(not table.index.equals(tables[0].index) for table in tables)
-    if follows:
-        each = [pd.Series(image_values(table.to_numpy().T[None]), table.index) for table in tables]
-        values = pd.concat(each).groupby(level=0).mean().to_numpy()  # an image is in the test set of several splits
-    else:
-        values = image_values(np.stack([table.to_numpy().T for table in tables]))
-    scores = np.array([table.mean().to_numpy() for table in tables])
-    images = float(np.mean([len(table) for table in tables]))
-    found, tested = crossed(scores), image_component(values, images)
-    split = found.split.without(tested) if follows else found.split
-    parts = {"images": tested, "split": split, "seed": found.seed, "rest": found.rest}
-    size, mean, per_image = scores.shape, float(scores.mean()), float(values.mean())
-    return Sources(label, minus, size[0], size[1], mean, images, follows, found, parts, per_image)
+    published = all(table.index.equals(tables[0].index) for table in tables)
+    asked = tables[0].index if published else sorted(set().union(*(table.index for table in tables)))
+    right = np.stack([table.reindex(asked).to_numpy().T for table in tables])
+    scores = np.nanmean(right, axis=2)
+    found, luck = crossed(scores), image_parts(right)
+    parts = {
+        "images": Component(luck.run, *images_interval(right)),
+        "split": found.split.without(luck.split),
+        "seed": found.seed.without(luck.seed),
+        "rest": found.rest.without(luck.rest),
+    }
+    size, mean, images = scores.shape, float(scores.mean()), float(np.mean([len(table) for table in tables]))
+    return Sources(label, minus, size[0], size[1], mean, images, published, found, parts, luck)
 
 
 def components_table(found: Mapping[str, Sequence[Sources]]) -> pd.DataFrame | None:

@@ -17,10 +17,10 @@ def summary(test_set: TestSet) -> pd.DataFrame:
     standard deviation (n − 1; NaN for one run) in the column of the same name with `_sd`: the best checkpoint's test
     metrics; accuracy before training; accuracy on training images, without augmentation, and on validation images; the
     gap between these, train − validation, in accuracy (above 0 when overfitting) and loss (below 0 when overfitting);
-    the best checkpoint's epoch, from 1; seconds of training. Then `_low` and `_high` of the test metrics, the 95 % intervals that the choice of test
-    images leaves (NaN where there is none), `epochs` and `images_per_second` of training (means), `parameters`, `macs`
-    of one image, and `latency_ms` of one image (median). NaN if no run of the group has the figure. Where an image has
-    several labels, mAP (`map`) takes the place of accuracy.
+    the best checkpoint's epoch, from 1; seconds of training. Then `_low` and `_high` of the test metrics, the 95 %
+    intervals that the choice of test images leaves (NaN where there is none), `epochs` and `images_per_second` of
+    training (means), `parameters`, `macs` of one image, and `latency_ms` of one image (median). NaN if no run of the
+    group has the figure. Where an image has several labels, mAP (`map`) takes the place of accuracy.
 
     All runs of a cross-validation over several seeds count alike, n = seeds × folds. Folds of one seed share training
     images, so their sd says less than that of as many seeds.

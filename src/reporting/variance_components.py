@@ -69,17 +69,18 @@ def how_many(sources: Sources) -> str:
 
 def _method(sources: Sources) -> str:
     tested = (
-        "The test images follow the split, and the answers to each image tell their part from that of the training "
-        "images. The splits of one data set share most images: fresh images would vary more."
-        if sources.follows
-        else "All runs have the same published test images, so the split's part holds none of them; theirs, from the "
-        "answers to each image, is what another test set would change."
+        "All runs have the same published test images, so the split's part holds none of them; theirs is what another "
+        "test set would change."
+        if sources.published
+        else "The test images follow the split: their part is taken off the split's. The splits of one data set share "
+        "most images: fresh images would vary more."
     )
     return (
         f"{sources.seeds} seeds (initialisation, order, augmentation) were trained on each of {sources.splits} splits "
         "(data.split_seed: which images train, validate, test): a two-way random-effects analysis of variance by the "
         "method of moments. An estimate below 0 is shown as 0; components.csv keeps it. Intervals: Burdick and "
-        f"Graybill 1992; of the test images, a bootstrap. {tested}"
+        f"Graybill 1992; of the test images, a bootstrap. Their part is what would vanish with many of them, "
+        f"by what the runs answer to each. {tested}"
     )
 
 

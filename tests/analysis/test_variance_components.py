@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from src.analysis.variance_components import (
     Component,
     Term,
     combined,
     crossed,
-    image_component,
-    image_values,
+    image_parts,
+    images_interval,
     images_needed,
     runs_needed,
 )
@@ -68,47 +69,61 @@ def test_estimates_are_unbiased_and_intervals_hold_the_truth(splits: int, seeds:
         assert 0.93 <= held <= 0.99, (name, held)
 
 
-def chances(random: np.random.Generator, images: int) -> np.ndarray:
-    """How often each image is answered rightly: half of them always."""
-    return np.where(random.random(images) < 0.5, 1.0, random.random(images))
+SD = {"split": 0.02, "seed": 0.01, "rest": 0.015}
+"""True standard deviations of the accuracy on infinitely many images."""
 
 
-TRUE = 0.5 * (1 / 12) + 0.25 * (1 - 0.5) ** 2
-"""The variance of `chances`: within its halves, and between them."""
+def answers(random: np.random.Generator, design: str, splits: int = 4, seeds: int = 4) -> np.ndarray:
+    """Networks of known accuracy, to which the same images are hard, of 400 all, or parts of 200 or 100."""
+    accuracy = 0.8 + SD["split"] * random.normal(size=(splits, 1, 1)) + SD["seed"] * random.normal(size=(1, seeds, 1))
+    accuracy = accuracy + SD["rest"] * random.normal(size=(splits, seeds, 1))
+    felt = np.sqrt(0.6) * random.normal(size=400) + np.sqrt(0.4) * random.normal(size=(splits, seeds, 400))
+    right = (ndtr(felt) < accuracy).astype(float)
+    for split in range(splits if design != "published" else 0):
+        asked = random.permutation(400)[:200] if design == "drawn" else np.arange(400)[split::splits]
+        right[split][:, np.setdiff1d(np.arange(400), asked)] = np.nan
+    return right
 
 
-@pytest.mark.parametrize("splits", [1, 4])
-def test_images_differ_by_what_they_get_on_average(splits: int) -> None:
-    """The variance of the images' chances, not that of their single answers, which is p (1 − p)."""
-    random = np.random.default_rng(splits)
-    estimates, held = [], []
-    for _ in range(120):
-        chance = chances(random, 300)
-        values = image_values((random.random((splits, 4, 300)) < chance).astype(float))
-        found = image_component(values, 300)
-        estimates.append(found.variance * 300)
-        held.append(found.low <= TRUE / 300 <= found.high)
-    assert np.mean(estimates) == pytest.approx(TRUE, rel=0.03)
-    assert np.mean(held) > 0.9
+@pytest.mark.parametrize("design", ["published", "drawn", "parts"])
+def test_what_many_images_would_leave_is_told_from_luck_of_the_images(design: str) -> None:
+    """Whether all runs have the same test images, splits share some of them, or none."""
+    random, draws = np.random.default_rng([*design.encode()]), 600
+    left: dict[str, list[float]] = {name: [] for name in SD}
+    for _ in range(draws):
+        right = answers(random, design)
+        found, luck = crossed(np.nanmean(right, axis=2)), image_parts(right)
+        assert luck.run == pytest.approx(luck.split + luck.seed + luck.rest + luck.common)
+        for name, some in left.items():
+            some.append(getattr(found, name).without(getattr(luck, name)).variance)
+    for name, some in left.items():
+        assert abs(np.mean(some) - SD[name] ** 2) < 4 * np.std(some) / np.sqrt(draws), name
 
 
-def test_an_image_that_changes_with_the_split_is_no_hard_image() -> None:
-    """Answers follow from image and split by chance: no image is harder than another."""
-    random = np.random.default_rng(1)
-    estimates = [
-        image_values(np.repeat((random.random((4, 1, 300)) < 0.7).astype(float), 5, axis=1)).mean() for _ in range(300)
-    ]
-    assert abs(np.mean(estimates)) < 4 * np.std(estimates) / np.sqrt(300)
+def test_the_luck_of_a_run_is_binomial() -> None:
+    """p (1 − p) / m, with its interval, which a single run of 100 images nearly has, too."""
+    right = answers(np.random.default_rng(1), "parts")
+    shares = np.nanmean(right, axis=2)
+    expected = (shares * (1 - shares)).mean() / 99
+    low, high = images_interval(right)
+    assert image_parts(right).run == pytest.approx(expected)
+    assert 0.7 * expected < low < expected < high < 1.3 * expected
+    assert image_parts(right).common == 0
+
+
+def test_of_published_images_most_is_common() -> None:
+    """What all networks fail on stays, however many there are."""
+    luck = image_parts(answers(np.random.default_rng(2), "published"))
+    assert luck.common > 3 * abs(luck.split) + 3 * abs(luck.seed)
 
 
 def test_images_that_are_all_alike_have_no_interval() -> None:
-    found = image_component(image_values(np.ones((1, 3, 50))), 50)
-    assert found.variance == 0
-    assert np.isnan([found.low, found.high, *found.sd_interval]).all()
+    assert image_parts(np.ones((2, 3, 50))) == (0, 0, 0, 0, 0)
+    assert np.isnan(images_interval(np.ones((2, 3, 50)))[1])
 
 
 def test_a_part_that_is_known_is_taken_off() -> None:
-    left = Component(5.0, 1.0, 9.0).without(Component(2.0, 1.5, 2.5))
+    left = Component(5.0, 1.0, 9.0).without(2.0)
     assert (left.variance, left.low, left.high) == (3, 0, 7)
 
 
