@@ -49,7 +49,7 @@ def _draw(axes: Axes, spreads: Spreads, right: float) -> None:
             if high > right:
                 axes.plot(right, row, ">", color=GREY, markersize=6, clip_on=False, zorder=1)
         axes.plot(sd, row, "o", color=BLUE, markersize=7, clip_on=False, zorder=2)
-        axes.annotate(f"{sd:.1f}", (sd, row), (0, 5), textcoords="offset points", size=8.5, color=INK, ha="center")
+        axes.annotate(f"{sd:.1f}", (sd, row), (0, 5), textcoords="offset points", size=9, color=INK, ha="center")
     axes.set_yticks(range(len(spreads)), list(spreads))
     axes.set(ylim=(len(spreads) - 0.5, -0.7), xlim=(-0.03 * right, right))
     axes.grid(axis="x", color="#e5e5e5", linewidth=0.8)

@@ -72,9 +72,8 @@ class Sources:
     def pairs(self, difference: float) -> list[int | None]:
         """Return how many pairs of runs show a true difference, each on a split of its own, and the ends of that."""
         run, stays = self.scores.run, max(0.0, self.luck.common)
-        likely = max(
-            run.variance, self.scores.on_one_split.variance
-        )  # an estimate of the split's below 0 takes nothing off
+        # An estimate of the split's part below 0 takes nothing off.
+        likely = max(run.variance, self.scores.on_one_split.variance)
         return [runs_needed(difference, variance, stays) for variance in (likely, run.low, max(likely, run.high))]
 
     @property
