@@ -5,6 +5,7 @@ Splits are those of `data.split_seed`, or the folds of one; each has one run of 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,11 @@ class Sources:
     @property
     def title(self) -> str:
         return f"{self.label} − {self.minus}" if self.minus else self.label
+
+    @property
+    def sd(self) -> float:
+        """The standard deviation of a new run, on a new split and new test images."""
+        return sqrt(max(0.0, self.scores.run.variance + self.luck.common))
 
     @property
     def shares(self) -> dict[str, float]:

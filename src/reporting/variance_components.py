@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from .. import figures
+from ..analysis.intervals import NONE
 from .class_pictures import Drawing
 from .crossed_runs import NAMES, Sources
 from .difference_shown import points
@@ -37,19 +38,21 @@ def variance_section(found: Sequence[Sources], draw: Drawing) -> list[Section]:
 
 
 def _spreads(sources: Sources) -> dict[str, tuple[float, float, float]]:
-    """Return standard deviations with their intervals, in points."""
-    ends = {name: part.sd_interval for name, part in sources.parts.items()}
-    return {NAMES[name]: (100 * sources.parts[name].sd, 100 * low, 100 * high) for name, (low, high) in ends.items()}
+    """Return standard deviations with their intervals, in points; without one where all of it is below 0."""
+    found = {}
+    for name, part in sources.parts.items():
+        low, high = part.sd_interval if part.high > 0 else NONE
+        found[NAMES[name]] = (100 * part.sd, 100 * low, 100 * high)
+    return found
 
 
 def summed_up(sources: Sources) -> str:
     """Say how much varies from run to run, and which part of the variance is of what, the largest first."""
-    spread = sum(max(0.0, part.variance) for part in sources.parts.values()) ** 0.5
     mean = f"{points(sources.mean)} points" if sources.minus else f"{100 * sources.mean:.1f} %"
     shares = sorted(sources.shares.items(), key=lambda item: -item[1])
     known = ", ".join(f"{100 * share:.0f} % {LUCK[name]}" for name, share in shares)
     what = f"{sources.label} leads {sources.minus} by" if sources.minus else f"{sources.label} reaches"
-    return f"{what} {mean} ± {100 * spread:.1f} (sd, another run of each): this variance is {known}."
+    return f"{what} {mean} ± {100 * sources.sd:.1f} (sd, another run of each): this variance is {known}."
 
 
 def how_many(sources: Sources) -> str:
@@ -91,7 +94,10 @@ def _parts_table(found: Sequence[Sources]) -> Table:
         for name, (sd, low, high) in _spreads(sources).items():
             between = f"{low:.2f} to {high:.2f}" if low <= high else "–"
             rows.append([sources.title, name, f"{sd:.2f}", between, f"{shares[name]:.0f} %"])
-    caption = "Standard deviation from run to run, in points, by what it comes from, and its share in the variance"
+    caption = (
+        "Standard deviation from run to run, in points, by what it comes from, and its share in the variance; –: even "
+        "the upper end of the interval is below 0"
+    )
     return Table(caption, ["accuracy of", "by", "sd", "95 % interval", "share"], rows, text_columns=2)
 
 
