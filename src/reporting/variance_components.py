@@ -62,7 +62,7 @@ def how_many(sources: Sources) -> str:
         number, *ends = map(_number, sources.pairs(difference))
         said.append(f"{number} runs of each network ({' to '.join(ends)}) for {_points(difference)}")
         seeds, images = map(_number, (sources.seeds_on_one_split(difference), sources.images_needed(difference)))
-        alone.append(f"{seeds} seeds for {_points(difference)} (any number needs {images} test images)")
+        alone.append(f"{seeds} seeds for {_points(difference)} (none below {images} test images)")
     return (
         f"To show a true difference with 80 % power (paired t-test over the runs, at 5 %): {', '.join(said)}, each run "
         "with another seed and another split, as seed=1,2,3 does by itself. On one split alone, with "
