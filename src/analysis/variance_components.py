@@ -209,7 +209,8 @@ def runs_needed(difference: float, per_run: float, stays: float = 0.0, most: int
     """Return how many pairs of runs show a true `difference` with 80 % power; None where `most` don't.
 
     A paired t-test at 5 %, two-sided, by the noncentral t distribution (Cohen 1988, Statistical power analysis, section
-    2.2). Each pair has the variance `per_run`; `stays` is what all of them share, such as that of the test images.
+    2.2). Each pair has the variance `per_run`; `stays` is what all of them share, such as that of the test images, and
+    is taken as known.
     """
     runs = np.arange(2, most + 1)
     limit = stdtrit(runs - 1, 1 - TAIL)
