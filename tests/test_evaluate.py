@@ -97,6 +97,19 @@ def test_the_runs_own_test_set(run: Path, tmp_path: Path, caplog: pytest.LogCapt
     assert said.endswith(f"of 180 right: {record['test/accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f})")
 
 
+def test_a_split_by_a_seed_of_its_own_goes_on_and_is_found_again(tmp_path: Path) -> None:
+    """A run that got its second epoch on resume is that of two epochs, and its test images are those of the split."""
+    words = ["data=digits", "data.split_seed=5", "data.max_images=50", "model=simple_cnn", "trainer=cpu"]
+    words += ["callbacks=none", "logger=none", "cost=false", "baseline=false", "scheduler=constant"]
+    for name, epochs in (("whole", 2), ("resumed", 1)):
+        assert run_here(*words, f"trainer.max_epochs={epochs}", f"hydra.run.dir={name}", cwd=tmp_path).returncode == 0
+    assert run_here("resume=resumed", "trainer.max_epochs=2", cwd=tmp_path).returncode == 0
+    whole, resumed = ((tmp_path / name / "predictions.csv").read_text() for name in ("whole", "resumed"))
+    assert whole == resumed
+    record = evaluated(f"checkpoint={tmp_path / 'resumed'}", f"output={tmp_path / 'out'}")
+    assert record["test/accuracy"] == RunFolder(tmp_path / "resumed").metrics()["test/accuracy"]
+
+
 def test_the_temperature_is_kept_when_asked_for(run: Path, tmp_path: Path) -> None:
     record = evaluated(f"checkpoint={run}", "calibrate=true", "mistakes=0", f"output={tmp_path / 'out'}")
     kept = read_calibration(run / "checkpoints/best.ckpt")

@@ -48,7 +48,7 @@ class ImageDataModule(LightningDataModule):
 
     Args:
         name: a key of `src.data.sources.SOURCES`.
-        seed: of the division, the order and the augmentation. Not negative.
+        seed: of the order and the augmentation, and of the division unless `split_seed` says it. Not negative.
         settings: those of `src.settings.schema.data.Data`, and what a single data set knows, such as `target` of pets.
             What is missing is as in conf/data/base.yaml. With `batch_size="auto"` the training finds how many images
             fit, and sets the attribute; evaluation takes twice as many. With `balance="sampler"` training draws the
@@ -90,6 +90,7 @@ class ImageDataModule(LightningDataModule):
         if wrong := problem("seed", seed):
             raise InputError(f"seed={seed} is not possible: {wrong}")
         self.seed = seed
+        self.split_seed = seed if chosen.split_seed is None else chosen.split_seed
         self.collection: ImageCollection | None = None
         self.splits: dict[str, np.ndarray] = {}
         self.features: dict[str, torch.Tensor] = {}
@@ -132,7 +133,7 @@ class ImageDataModule(LightningDataModule):
             found.class_names,
             val_fraction=chosen.val_fraction,
             test_fraction=chosen.test_fraction,
-            seed=self.seed,
+            seed=self.split_seed,
             folds=chosen.folds,
             fold=chosen.fold,
             groups=found.groups,
@@ -145,10 +146,10 @@ class ImageDataModule(LightningDataModule):
             imbalance=chosen.imbalance,
             fraction=chosen.train_fraction,
             max_images=chosen.max_images,
-            seed=self.seed,
+            seed=self.split_seed,
         )
         if chosen.shuffle_labels:
-            self.collection = replace(found, targets=permute_labels(found.targets, train, self.seed))
+            self.collection = replace(found, targets=permute_labels(found.targets, train, self.split_seed))
         self.splits = splits | {"train": train}
         self.settle_range()
 

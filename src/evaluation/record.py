@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 IDLE = (
     "image_size", "in_channels", "num_classes", "mean", "std", "interpolation", "decode", "resize", "range", "color",
     "augment",
-    "val_fraction", "test_fraction", "folds", "fold", "train_fraction", "max_images", "imbalance", "balance",
-    "shuffle", "shuffle_labels", "cache_features",
+    "val_fraction", "test_fraction", "folds", "fold", "split_seed", "train_fraction", "max_images", "imbalance",
+    "balance", "shuffle", "shuffle_labels", "cache_features",
 )  # fmt: skip
 """Settings of the data that only training uses, or that come with a checkpoint."""
 

@@ -38,3 +38,4 @@ from .style import save_image as save_image
 from .style import shorten as shorten
 from .style import to_image as to_image
 from .tuning import tuning_panels as tuning_panels
+from .variance_components import variance_chart as variance_chart

@@ -14,9 +14,11 @@ from ..analysis.intervals import FEW_TESTED
 from ..analysis.tasks import ONE_CLASS, Task
 from ..frames import pd
 from ..tables import large_number
+from .crossed_runs import Sources
 from .difference_shown import Comparison, compare, is_shown, p_value, points
 from .groups import Group, TestSet
 from .kept_maps import Looks, sharper
+from .variance_components import how_many, summed_up
 
 TUNED = (
     *("optimizer", "scheduler", "trainer", "model", "label_smoothing", "freeze"),
@@ -30,12 +32,18 @@ Row = Mapping[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What is known about the groups of one test set; `table` is its `src.reporting.summary.summary`."""
+    """What is known about the groups of one test set.
+
+    Attributes:
+        table: its `src.reporting.summary.summary`.
+        sources: what its figures vary by, where splits and seeds are crossed.
+    """
 
     test_set: TestSet
     table: pd.DataFrame
     comparisons: Sequence[Comparison]
     looks: Looks
+    sources: Sequence[Sources] = ()
 
     @property
     def task(self) -> Task:
@@ -172,6 +180,12 @@ def depth(result: Result) -> str:
     return f"{text[0].upper()}{text[1:]}." if parts else best(result)
 
 
+def luck(result: Result) -> str:
+    """Say which part of the best one's lead is luck of what, and how many runs show a difference."""
+    lead = next((sources for sources in result.sources if sources.minus), None)
+    return best(result) if lead is None else f"{summed_up(lead)} {how_many(lead)}"
+
+
 ANSWERS: Mapping[str, Callable[[Result], str]] = {
     "best": best,
     "cost": cost,
@@ -180,6 +194,7 @@ ANSWERS: Mapping[str, Callable[[Result], str]] = {
     "gap": gap,
     "sharpness": sharpness,
     "depth": depth,
+    "luck": luck,
 }
 
 

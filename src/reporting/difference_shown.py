@@ -37,7 +37,7 @@ class Comparison(Difference):
 
     Attributes:
         best, other: their labels.
-        replicates: how many pairs of runs, of the same seed and fold.
+        replicates: how many pairs of runs, of the same seed, fold and split.
         p_holm: `p`, corrected for the number of comparisons in this test set.
         sd: of the differences of single pairs, each that of their test figures, over the pairs (n − 1); None of one.
     """
@@ -120,6 +120,6 @@ def _sd(pairs: Sequence[tuple[Run, Run]], first: str) -> float | None:
 
 
 def _same_replicates(best: Group, other: Group) -> list[tuple[Run, Run]]:
-    """Return the pairs of runs of the same seed and fold."""
+    """Return the pairs of runs of the same seed, fold and split."""
     others = {run.replicate: run for run in other.runs}
     return [(run, others[run.replicate]) for run in best.runs if run.replicate in others]

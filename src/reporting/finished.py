@@ -6,7 +6,7 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,10 +24,24 @@ from ..settings.defaults import EARLIER
 from .found import REMEDY, find_runs
 from .tested import Tested, read_tested
 
-Replicate = tuple[int, int | None]
-"""Seed and fold; the fold is None without cross-validation."""
 
-IGNORED = ("seed", "data.fold", "name", "sweep", "study", "resume", "probabilities", "callbacks.gradcam.objects")
+class Replicate(NamedTuple):
+    """What distinguishes the runs of one group: no fold without cross-validation, no `split` where seed divides."""
+
+    seed: int
+    fold: int | None = None
+    split: int | None = None
+
+    def __str__(self) -> str:
+        """`3`, `3, fold 0` or `3, split 2`."""
+        parts = {"fold": self.fold, "split": self.split}
+        return ", ".join([f"{self.seed}", *(f"{name} {value}" for name, value in parts.items() if value is not None)])
+
+
+IGNORED = (
+    *("seed", "data.fold", "data.split_seed", "name", "sweep", "study", "resume", "probabilities"),
+    "callbacks.gradcam.objects",
+)
 """Settings that differ within a group, name a run or keep more of it: neither they nor what follows from them make a
 group."""
 
@@ -69,7 +83,8 @@ class Run:
     @property
     def replicate(self) -> Replicate:
         """What distinguishes the runs of one group."""
-        return self.config["seed"], self.config["data"].get("fold")
+        data = self.config["data"]
+        return Replicate(self.config["seed"], data.get("fold"), data.get("split_seed"))
 
     @property
     def task(self) -> Task:
@@ -194,9 +209,10 @@ def _check_config(config: Mapping[str, Any]) -> None:
     for group in ("model", "data"):
         if not isinstance(config.get(group), dict) or not isinstance(config[group].get("name"), str):
             raise UnusableError(f".hydra/config.yaml has no {group}.name")
-    seed, fold, folds = config.get("seed"), config["data"].get("fold"), config["data"].get("folds")
-    if type(seed) is not int or any(type(number) not in (int, type(None)) for number in (fold, folds)):
-        raise UnusableError(".hydra/config.yaml: seed, data.fold or data.folds is no whole number")
+    seed, folds = config.get("seed"), config["data"].get("folds")
+    others = (config["data"].get(name) for name in ("fold", "folds", "split_seed"))
+    if type(seed) is not int or any(type(number) not in (int, type(None)) for number in others):
+        raise UnusableError(".hydra/config.yaml: seed, data.fold, data.folds or data.split_seed is no whole number")
     if problem("data.folds", folds):
         raise UnusableError(f".hydra/config.yaml: data.folds={folds} is not possible")
 
@@ -224,7 +240,7 @@ def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any
         content |= {"seed": 0, "sweep": None, "resume": None}
         content["study"] = dict.fromkeys(content["study"]) if isinstance(content.get("study"), dict) else None
         if isinstance(content.get("data"), dict):
-            content["data"]["fold"] = 0
+            content["data"] |= {"fold": 0, "split_seed": 0}
     try:
         resolved: Any = OmegaConf.to_container(OmegaConf.create(content), resolve=True)
     except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:

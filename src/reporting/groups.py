@@ -19,12 +19,12 @@ Digests = dict[Replicate, bytes]
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Runs that differ only in seed and fold.
+    """Runs that differ only in seed, fold and split.
 
     Attributes:
         label: short and unique.
         differs: this group's values of the settings, besides the model, in which the groups differ.
-        runs: at least one, sorted by seed and fold, each of these once.
+        runs: at least one, sorted by these, each of them once.
     """
 
     label: str
@@ -47,7 +47,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class TestSet:
-    """Groups that can be compared: runs of the same seed and fold have the same test images. The best comes first."""
+    """Groups that can be compared: runs of the same seed, fold and split have the same test images. The best first."""
 
     __test__: ClassVar = False  # or pytest takes the class for one of its own
     name: str
@@ -85,7 +85,7 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[Problem]]:
             if replaced is not None:
                 problems.append((replaced.name, run.replicate, newest))
             newest[run.replicate] = run
-        kept.append(sorted(newest.values(), key=lambda run: (run.replicate[0], run.replicate[1] or 0)))
+        kept.append(sorted(newest.values(), key=lambda run: [part or 0 for part in run.replicate]))
     named = label_groups(kept)
     groups = [Group(label, differs, members) for (label, differs), members in zip(named, kept, strict=True)]
     older = [
@@ -99,13 +99,12 @@ def _missing_folds(groups: Sequence[Group]) -> Iterator[Problem]:
     """Yield cross-validations that lack folds, whose means are over fewer test images than those of others."""
     for group in groups:
         folds = range(group.runs[0].config["data"].get("folds") or 0)
-        there = {run.replicate for run in group.runs}
-        lacking = {
-            seed: [str(fold) for fold in folds if (seed, fold) not in there] for seed in sorted({s for s, _ in there})
-        }
-        for seed, missing in lacking.items():
+        there = [run.replicate for run in group.runs]
+        divided = dict.fromkeys(replicate._replace(fold=None) for replicate in there)
+        lacking = {one: [str(fold) for fold in folds if one._replace(fold=fold) not in there] for one in divided}
+        for one, missing in lacking.items():
             if missing:
-                reason = f"seed {seed} lacks fold {', '.join(missing)} of {len(folds)}: the means are over the others"
+                reason = f"seed {one} lacks fold {', '.join(missing)} of {len(folds)}: the means are over the others"
                 yield Problem(group.label, reason)
 
 
@@ -217,9 +216,9 @@ def _name(members: Sequence[Group]) -> str:
     title = Path(str(_place(data))).name if data["name"] in ("folder", "table") else data["name"]
     images = 0
     for group in members:
-        seeds: Counter[int] = Counter()
+        seeds: Counter[Replicate] = Counter()
         for run in group.runs:
-            seeds[run.replicate[0]] += len(run.predictions)
+            seeds[run.replicate._replace(fold=None)] += len(run.predictions)
         images = max(images, *seeds.values())
     classes = f"{len(members[0].runs[0].class_names)} {members[0].task.classes}"
     return f"{title or data['name']}: {images:,} test image{'s' * (images != 1)} of {classes}"

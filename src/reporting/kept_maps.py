@@ -60,7 +60,7 @@ class Maps:
 
 
 Areas = Mapping[Replicate, Mapping[str, float]]
-"""`Maps.areas` of each run of a group, by seed and fold."""
+"""`Maps.areas` of each run of a group, by seed, fold and split."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,7 +61,7 @@ def model_name(run: Run) -> str:
 
 
 def same_settings(one: Run, other: Run) -> bool:
-    """Return whether the runs belong to one group, apart from seed and fold."""
+    """Return whether the runs belong to one group, apart from seed, fold and split."""
     return not _differ([settings_of(one), settings_of(other)])
 
 

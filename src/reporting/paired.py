@@ -11,7 +11,7 @@ from ..frames import pd
 from .finished import Run
 
 Pairs = Sequence[tuple[Run, Run]]
-"""Runs of the same seed and fold."""
+"""Runs of the same seed, fold and split."""
 
 
 @dataclass(frozen=True)

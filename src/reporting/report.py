@@ -24,6 +24,7 @@ from ..tables import as_text, screen_width
 from .answers import ANSWERS, Result, chosen_by_test, few_tested
 from .chosen import Choice, read_choice
 from .class_pictures import Drawing
+from .crossed_runs import components_table, find_sources
 from .difference_shown import COLUMNS, SIGNED, compare
 from .document import Page, Table, render_html, render_markdown
 from .facts import Facts, made_by, study_of
@@ -43,6 +44,9 @@ GAP = 3
 
 HALF = ".report."
 """How the name of an unfinished report's folder begins."""
+
+COMPONENTS = "components.csv"
+"""Only where splits and seeds are crossed."""
 
 # What an earlier report is known by: those of earlier versions have no runs.csv.
 FILES = ("report.html", "report.md", "table.csv", "comparisons.csv")
@@ -90,6 +94,9 @@ def write_report(runs: Path, output: Path) -> Report:
         report_table(sets).to_csv(folder / "table.csv", index=False)
         runs_table(sets).to_csv(folder / "runs.csv", index=False)
         _comparisons(results).to_csv(folder / "comparisons.csv", index=False)
+        components = components_table({result.test_set.name: result.sources for result in results})
+        if components is not None:
+            components.to_csv(folder / COMPONENTS, index=False)
         write_text(folder / "report.html", render_html(page, folder))
         write_text(folder / "report.md", render_markdown(page))
         _replace(output, folder)
@@ -127,7 +134,7 @@ def _results(sets: Sequence[TestSet]) -> tuple[list[Result], list[Problem]]:
         comparisons, unpaired = compare(test_set)
         looks = look(test_set.groups)
         problems += [*unpaired, *looks.problems]
-        results.append(Result(test_set, summary(test_set), comparisons, looks))
+        results.append(Result(test_set, summary(test_set), comparisons, looks, find_sources(test_set)))
     return results, problems
 
 
@@ -176,8 +183,10 @@ def _refuse_other(output: Path) -> None:
 
 
 def _replace(output: Path, folder: Path) -> None:
-    """Move the files of `folder` into `output`, and remove pictures that only an earlier report had."""
+    """Move the files of `folder` into `output`, and remove what only an earlier report had."""
     written = move_files(folder, output)
+    if COMPONENTS not in written:
+        (output / COMPONENTS).unlink(missing_ok=True)
     for path in (*output.glob("*.png"), *output.glob("*.webp")):
         ours = path.stem.lstrip("0123456789_") in PICTURES or PICTURES_OF_ONE.fullmatch(path.name)
         if ours and path.name not in written:

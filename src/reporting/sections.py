@@ -17,17 +17,17 @@ from .class_pictures import Drawing
 from .difference_shown import p_value, points
 from .disputed import disagreement
 from .document import Picture, Section, Table
-from .finished import Replicate
 from .groups import Group, TestSet
 from .looking import looking_section
 from .measured_maps import faithfulness_section
 from .measured_shortcuts import shortcuts_section
 from .single_runs import single_runs
 from .tasks import parts_of
+from .variance_components import variance_section
 
 PICTURES = (
     *("class_f1", "confusion_matrices", "costs", "disagreements", "gradcam", "gradcam_epochs", "gradcam_movement"),
-    *("learning_curves", "object_energy", "class_average_precision", "roc"),
+    *("learning_curves", "object_energy", "class_average_precision", "roc", "variance_components"),
 )
 
 
@@ -40,6 +40,7 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
     notes = [_legend(result), *_machines(groups), *few_tested(result)]
     sections = [
         Section(result.test_set.name, notes, tables, _costs(result, draw)),
+        *variance_section(result.sources, draw),
         Section("Learning", pictures=_curves(groups, task, draw)),
         Section(task.classes.capitalize(), pictures=parts_of(task).classes(result.test_set, draw)),
         _disagreements(result, draw),
@@ -208,7 +209,7 @@ def _disagreements(result: Result, draw: Drawing) -> Section:
     if found is None:
         return Section(title, [f"{best.label} and {rival.label} are right on the same images."])
     images = f"{found.count} image{'s' * (found.count != 1)}"
-    said = f"{best.label} and {rival.label} differ on {images} of {_replicate(found.replicate)}."
+    said = f"{best.label} and {rival.label} differ on {images} of seed {found.replicate}."
     caption = f"Test images that one gets right and the other wrong, {len(found.true)} of {found.count}"
     return Section(
         title,
@@ -239,7 +240,7 @@ def _gradcams(result: Result, draw: Drawing) -> list[Section]:
     sharp = f"Half of a map's energy lies in this share of the image: {', '.join(shares)}." if shares else ""
     late = [maps.label for maps in shown if maps.best_epoch not in maps.epochs]
     note = f" Of the last epoch, as the best has none: {', '.join(late)}." if late else ""
-    of = _replicate(result.looks.replicate)
+    of = f"seed {result.looks.replicate}"
     text = f"Grad-CAM of the same validation images at each model's best epoch, {of}.{note}"
     pictures = [
         *draw(comparison, "gradcam", "Grad-CAM of the same images, raw maps on one colour scale"),
@@ -247,11 +248,6 @@ def _gradcams(result: Result, draw: Drawing) -> list[Section]:
         *draw(movement, "gradcam_movement", "How like the maps of an epoch are to those of the last one"),
     ]
     return [Section("Where they look", [text, *filter(None, [sharp, lacking if missing else ""])], pictures=pictures)]
-
-
-def _replicate(replicate: Replicate) -> str:
-    seed, fold = replicate
-    return f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
 
 
 def _between(table: pd.DataFrame, column: str) -> list[str]:

@@ -16,9 +16,10 @@ MOST = 60
 def runs_table(test_sets: Sequence[TestSet]) -> pd.DataFrame:
     """Return one row a run, in the order of the groups.
 
-    The columns are `test_set`, `label` (its group's), `run` (its folder), `seed`, `fold` (of a cross-validation), what
-    sums up its test as `test_accuracy` or `test_map`, `_low` and `_high` of Wilson's 95 % interval (of accuracies),
-    the number of its `test_images`, `val_…` of the best checkpoint, `best_epoch`, `epochs` and `train_seconds`.
+    The columns are `test_set`, `label` (its group's), `run` (its folder), `seed`, `fold` (of a cross-validation),
+    `split` (its data.split_seed), what sums up its test as `test_accuracy` or `test_map`, `_low` and `_high` of
+    Wilson's 95 % interval (of accuracies), the number of its `test_images`, `val_…` of the best checkpoint,
+    `best_epoch`, `epochs` and `train_seconds`.
     """
     rows = []
     for test_set in test_sets:
@@ -26,13 +27,12 @@ def runs_table(test_sets: Sequence[TestSet]) -> pd.DataFrame:
         for group in test_set.groups:
             for run in group.runs:
                 low, high = _interval(run)
-                seed, fold = run.replicate
-                row = {"test_set": test_set.name, "label": group.label, "run": run.name, "seed": seed, "fold": fold}
+                row = {"test_set": test_set.name, "label": group.label, "run": run.name, **run.replicate._asdict()}
                 row |= {f"test_{first}": run.metrics[f"test/{first}"], "test_low": low, "test_high": high}
                 row |= {"test_images": len(run.predictions), f"val_{first}": run.metrics.get(f"val/{first}")}
                 rows.append(row | {name: run.metrics.get(name) for name in ("best_epoch", "epochs", "train_seconds")})
     frame = pd.DataFrame(rows)
-    return frame if frame["fold"].notna().any() else frame.drop(columns="fold")
+    return frame.drop(columns=[name for name in ("fold", "split") if frame[name].isna().all()])
 
 
 def _interval(run: Run) -> tuple[float, float]:
@@ -45,9 +45,9 @@ def single_runs(test_set: TestSet) -> Table:
     task, frame = test_set.task, runs_table([test_set])
     known = frame["test_low"].notna().any()
     rows = []
-    for row in frame.head(MOST).to_dict("records"):
+    replicates = [str(run.replicate) for group in test_set.groups for run in group.runs]
+    for row, replicate in zip(frame.head(MOST).to_dict("records"), replicates, strict=False):
         between = f"{100 * row['test_low']:.1f} to {100 * row['test_high']:.1f}"
-        replicate = f"{row['seed']}" if row.get("fold") is None else f"{row['seed']}, fold {row['fold']}"
         cells = [row["label"], row["run"], replicate, f"{100 * row[f'test_{task.first}']:.1f}"]
         rows.append([*cells, *([between] if known else [])])
     interval = "; 95 % interval: Wilson's, on other images like these" if known else ""

@@ -179,6 +179,24 @@ def test_the_splits_of_a_seed_stay(make_module, seed, digest):
     assert hashlib.sha256(np.array(rows, dtype="<i8").tobytes()).hexdigest()[:16] == digest
 
 
+@pytest.mark.parametrize("options", [{}, {"max_images": 100}, {"imbalance": 5}, {"folds": 3, "fold": 1}])
+def test_a_seed_of_the_split_divides_and_the_seed_trains(make_module, options):
+    """`split_seed` divides as that seed alone does, whichever seed orders and augments; null is the seed."""
+
+    def made(seed: int, split_seed: int | None) -> ImageDataModule:
+        data = make_module("digits", in_channels=1, seed=seed, split_seed=split_seed, **options)
+        data.setup()
+        return data
+
+    alone, first, second = made(7, None), made(1, 7), made(2, 7)
+    for split in SPLITS:
+        assert alone.paths(split) == first.paths(split) == second.paths(split)
+    orders = [read(data.train_dataloader())[1] for data in (first, second, made(1, 7), made(2, 2), made(2, None))]
+    assert not torch.equal(orders[0], orders[1])
+    assert torch.equal(orders[0], orders[2])
+    assert torch.equal(orders[3], orders[4])
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_lopsided_digits_are_20_to_1(make_module, seed):
     data = make_module("digits", in_channels=1, imbalance=20, seed=seed)

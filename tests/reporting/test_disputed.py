@@ -32,7 +32,7 @@ def test_the_images_are_those_that_one_gets_right_alone(groups: list[Group], tmp
     tables = {group.label: RunFolder(group.runs[0].folder.path).predictions() for group in groups}
     one, other = (table["predicted"] == table["target"] for table in tables.values())
     assert found.count == (one != other).sum()
-    assert found.replicate == (1, None)
+    assert found.replicate == (1, None, None)
     assert len(found.images) == len(found.true) == min(MOST, found.count) > 1
     for i, true in enumerate(found.true):
         assert (found.predicted[groups[0].label][i] == true) != (found.predicted[groups[1].label][i] == true)

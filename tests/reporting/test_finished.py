@@ -32,7 +32,7 @@ def test_a_run_is_what_its_folder_says(tmp_path: Path, make_run: MakeRun) -> Non
     )  # fmt: skip
     (run,), problems = only(tmp_path)
     assert problems == {}
-    assert (run.name, run.replicate, run.class_names, run.cost) == ("0", (4, 1), ["NA", "01"], cost)
+    assert (run.name, run.replicate, run.class_names, run.cost) == ("0", (4, 1, None), ["NA", "01"], cost)
     assert run.config["data"]["class_seed"] == 4
     assert run.config["data"]["max_images"] is None
     assert run.choices == {"model": "resnet18", "data": "mnist8"}
@@ -160,8 +160,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "environment": (replace(".hydra/config.yaml", "${weights}", "${oc.env:HOME}"), "refers to ${oc.env:…}, wh"),
     "settings, a word": (write(".hydra/config.yaml", b"seed"), ".hydra/config.yaml is damaged"),
     "no model": (replace(".hydra/config.yaml", "model:", "network:"), "has no model.name"),
-    "no seed": (replace(".hydra/config.yaml", "seed: 1", "seed: one"), "seed, data.fold or data.folds is no whole"),
-    "folds": (replace(".hydra/config.yaml", "folds: null", "folds: many"), "data.folds is no whole number"),
+    "no seed": (replace(".hydra/config.yaml", "seed: 1", "seed: one"), "data.folds or data.split_seed is no whole"),
+    "folds": (replace(".hydra/config.yaml", "folds: null", "folds: many"), "data.folds or data.split_seed is no whole"),
     "many folds": (replace(".hydra/config.yaml", "folds: null", f"folds: 1{'0' * 20}"), "000 is not possible"),
     "unknown": (replace(".hydra/config.yaml", "${weights}", "${nothing}"), ".hydra/config.yaml can't be resolved"),
     "resolver": (replace(".hydra/config.yaml", "${weights}", "${no:1}"), "refers to ${no:…}, which"),

@@ -39,7 +39,7 @@ def test_runs_that_differ_in_the_seed_alone_are_a_group(tmp_path: Path, make_run
     make_run(tmp_path / "3", "seed=1", "model=resnet50")
     (first, second), problems = group(tmp_path)
     assert problems == []
-    assert [run.replicate for run in first.runs] == [(1, None), (2, None), (10, None)]
+    assert [run.replicate for run in first.runs] == [(1, None, None), (2, None, None), (10, None, None)]
     assert [run.config["data"]["class_seed"] for run in first.runs] == [1, 2, 10]
     assert (first.label, first.model, first.differs) == ("resnet18", "resnet18", {})
     assert (second.label, len(second.runs)) == ("resnet50", 1)
@@ -84,7 +84,7 @@ def test_a_run_that_got_more_epochs_is_of_another_group(tmp_path: Path, make_run
 def test_folds_are_replicates(tmp_path: Path, make_run: MakeRun) -> None:
     make_all(tmp_path, make_run, *(f"data.folds=2 data.fold={fold} seed={seed}" for seed in (2, 1) for fold in (1, 0)))
     (found,), problems = group(tmp_path)
-    assert [run.replicate for run in found.runs] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert [run.replicate for run in found.runs] == [(1, 0, None), (1, 1, None), (2, 0, None), (2, 1, None)]
     assert problems == []
 
 

@@ -35,7 +35,7 @@ def test_the_seed_that_most_groups_have_is_shown(tmp_path: Path, make_run: MakeR
         for seed in seeds:
             with_maps(make_run(tmp_path / f"{model}{seed}", f"model={model}", f"seed={seed}"))
     found = looks(tmp_path)
-    assert found.replicate == (2, None)
+    assert found.replicate == (2, None, None)
     assert [maps.label for maps in found.maps] == ["a", "b", "c"]
     assert {label: {seed for seed, _ in runs} for label, runs in found.areas.items()} == {
         "a": {1, 2},
@@ -62,7 +62,7 @@ def test_what_one_run_lacks_costs_the_others_nothing(tmp_path: Path, make_run: M
             with_maps(run, paths=("b.jpg", "c.jpg") if model == "a" else ("a.jpg", "b.jpg"))
     (tmp_path / "b1" / "gradcam" / "images.npz").write_bytes(b"PK")
     found = looks(tmp_path)
-    assert found.replicate == (2, None)
+    assert found.replicate == (2, None, None)
     assert [maps.label for maps in found.maps] == ["b", "c"]
     assert [problem.name for problem in found.problems] == ["b1"]
 

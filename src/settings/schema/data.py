@@ -79,6 +79,9 @@ class Data(Settings):
         "parts of a cross-validation; null: no cross-validation"
     )
     fold: Annotated[int, Interval(ge=0, le=999)] | None = setting("which part is the test set, from 0; needs folds")
+    split_seed: Seed | None = setting(
+        "of the division alone: which images train, validate, test, and which of them max_images takes; null: seed"
+    )
     train_fraction: Annotated[float, Interval(ge=0.0001, le=1)] = setting(
         "share of the training images to use; a smaller share lies inside a larger one"
     )

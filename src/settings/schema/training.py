@@ -15,7 +15,7 @@ from ...errors import InputError
 from .data import Data
 from .kinds import Channels, Classes, Count, Layer, OneOf, Part, Seed, Settings, Share, Takes, setting
 
-ANSWERS = ("best", "cost", "levels", "pretraining", "gap", "sharpness", "depth")
+ANSWERS = ("best", "cost", "levels", "pretraining", "gap", "sharpness", "depth", "luck")
 """How a study can be answered: `src.reporting.answers` has the words."""
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
