@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from .. import figures
 from ..analysis.intervals import NONE
+from ..analysis.variance_components import MOST_RUNS
 from .class_pictures import Drawing
 from .crossed_runs import NAMES, Sources
 from .difference_shown import points
@@ -121,4 +122,4 @@ def _points(difference: float) -> str:
 
 
 def _number(number: int | None) -> str:
-    return "no number of" if number is None else f"{number:,}"
+    return f"over {MOST_RUNS:,}" if number is None else f"{number:,}"

@@ -37,7 +37,7 @@ def test_the_seed_that_most_groups_have_is_shown(tmp_path: Path, make_run: MakeR
     found = looks(tmp_path)
     assert found.replicate == (2, None, None)
     assert [maps.label for maps in found.maps] == ["a", "b", "c"]
-    assert {label: {seed for seed, _ in runs} for label, runs in found.areas.items()} == {
+    assert {label: {replicate.seed for replicate in runs} for label, runs in found.areas.items()} == {
         "a": {1, 2},
         "b": {2},
         "c": {2, 3},
