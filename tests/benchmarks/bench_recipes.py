@@ -245,10 +245,10 @@ def read(file: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file.open(newline=""))) if file.exists() else []
 
 
-def write(file: Path, row: dict[str, object]) -> None:
+def write(file: Path, row: dict[str, object], columns: Sequence[str] = COLUMNS) -> None:
     begins = not file.exists()
     with file.open("a", newline="") as opened:
-        writer = csv.DictWriter(opened, COLUMNS)
+        writer = csv.DictWriter(opened, columns)
         if begins:
             writer.writeheader()
         writer.writerow(row)

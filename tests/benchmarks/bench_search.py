@@ -33,7 +33,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from src.selection.candidates import HEAD, SCRATCH, TUNED, WHOLE, WORDS
-from tests.benchmarks.bench_recipes import ALWAYS, commit, read
+from tests.benchmarks.bench_recipes import ALWAYS, commit, read, write
 
 COLUMNS = (
     "setting", "what", "candidate", "seed", "minutes", "epochs", "test_accuracy", "low", "high", "val_accuracy",
@@ -111,7 +111,7 @@ def run_all(options: argparse.Namespace) -> None:
             rows = [partial(whole, candidate=name) for name in names]
         for make in rows:
             row = make(job)
-            write(options.rows, row)
+            write(options.rows, row, COLUMNS)
             print({name: row[name] for name in COLUMNS[:7]}, flush=True)
 
 
@@ -211,15 +211,6 @@ def call(verb: str, words: Sequence[str], folder: str, threads: int | None = Non
         raise RuntimeError(Path(folder, "said.txt").read_text()[-600:])
     seconds = {"wall_seconds": time.perf_counter() - start, "processor_seconds": used.ru_utime + used.ru_stime}
     return {name: round(value, 1) for name, value in seconds.items()}
-
-
-def write(file: Path, row: dict[str, Any]) -> None:
-    begins = not file.exists()
-    with file.open("a", newline="") as opened:
-        writer = csv.DictWriter(opened, COLUMNS)
-        if begins:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 # Table ----------------------------------------------------------------------------------------------------------------
