@@ -75,7 +75,7 @@ def test_every_file_of_the_run_folder_is_there(run: RunFolder) -> None:
         ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "run.json", "metrics.csv", "metrics.json",
         "per_class.csv", "predictions.csv", "skipped.csv", "cost.json", "train.log", "checkpoints/best.ckpt",
         "checkpoints/last.ckpt", "gradcam/images.npz", "figures/curves.png", "figures/confusion_matrix.png",
-        "figures/gradcam_movement.png", "figures/train_batch.png", "report.html",
+        "figures/gradcam_movement.png", "figures/gradcam_by_epoch.webp", "figures/train_batch.png", "report.html",
     }  # fmt: skip
     assert pictures < names
 
@@ -84,7 +84,7 @@ def test_the_page_shows_the_run(run: RunFolder) -> None:
     text, metrics = run.page_file.read_text().replace("\xa0", " "), run.metrics()
     right = round(180 * metrics["test/accuracy"])
     assert f"{right} of 180 test images right: {metrics['test/accuracy']:.3f} (95 % interval " in text
-    assert text.count('<img src="data:image/') == 6, "the batch, curves, confusion, two Grad-CAMs and their movement"
+    assert text.count('<img src="data:image/') == 7, "batch, curves, confusion, Grad-CAMs: two, all, moves"
     assert "(picture missing)" not in text
     assert "images: train, validation, test" in text
     assert "1,455, 162, 180" in text

@@ -369,7 +369,7 @@ def test_every_configuration_builds(path):
     assert len(data.mean) == len(data.std) == config["in_channels"]
     keys = "name root image_size in_channels num_classes mean std batch_size num_workers val_fraction test_fraction"
     keys += " folds fold train_fraction max_images imbalance balance max_skipped interpolation cache_features augment"
-    keys += " shuffle shuffle_labels exclude decode range color resize group cache on_device copy_limit"
+    keys += " split_seed shuffle shuffle_labels exclude decode range color resize group cache on_device copy_limit"
     own = {"target", "classes", "class_order", "class_seed", "table", "file", "label", "split", "multilabel"}
     assert set(config) - own == set(keys.split())
     assert "defaults: [" in path.read_text(encoding="utf-8")
