@@ -1,21 +1,22 @@
 """Grad-CAMs of the same images, epoch after epoch, as an animation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ..files import replacing
 from .heat_maps import enlarge, overlay, panel_size, scale_maps
-from .style import GREY, INK, VERMILLION, blank_sheet, fit, printable, show_pixels, to_image
+from .lettering import width_of, write
+from .style import GREY, INK, VERMILLION, printable, shorten
 
 SIDE, MOST_IMAGES, MOST_FRAMES = 112, 8, 24
 GAP, HEADER, CAPTION = 8, 40, 22  # pixels
+TITLE, LETTERS, LEAST_WIDTH = 20, 12, 460
 FRAME, LAST = 700, 3000
 """Milliseconds that a frame is shown; with many frames each a little shorter."""
 SHORTEST = 450
@@ -47,30 +48,46 @@ def draw_frames(
     shown = min(len(images), MOST_IMAGES)
     height, width = panel_size(images.shape[2:], SIDE)
     pictures = [enlarge(image, (height, width)) for image in images[:shown]]
-    sheet = (HEADER + 2 * (height + CAPTION) + 2 * GAP, max(shown * (width + GAP) + GAP, 460))
-    return [_draw(frame, pictures, true, subtitle, sheet) for frame in frames]
+    titles = [printable(frame.title) for frame in frames]
+    sheet = (HEADER + 2 * (height + CAPTION) + 2 * GAP, max(shown * (width + GAP) + GAP, LEAST_WIDTH))
+    room = sheet[1] - 3 * GAP - max(width_of(title, TITLE) for title in titles)
+    blank = Image.new("RGB", (sheet[1], sheet[0]), "white")
+    if (wide := width_of(subtitle := printable(subtitle), LETTERS)) <= room:
+        write(ImageDraw.Draw(blank), sheet[1] - GAP - wide, HEADER - CAPTION / 2, subtitle, LETTERS, GREY)
+    for left, picture, name in _places(pictures, true):
+        write(ImageDraw.Draw(blank), left, HEADER + CAPTION - 5, _fitted(name, width), LETTERS, GREY)
+        blank.paste(Image.fromarray(picture), (left, HEADER + CAPTION))
+    return [_draw(blank.copy(), frame, title, pictures) for frame, title in zip(frames, titles, strict=True)]
 
 
-def _draw(
-    frame: Frame, pictures: Sequence[NDArray[np.uint8]], true: Sequence[str], subtitle: str, sheet: tuple[int, int]
-) -> NDArray[np.uint8]:
-    axes, canvas = blank_sheet(*sheet)
+def _draw(sheet: Image.Image, frame: Frame, title: str, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Complete a sheet that has all but what changes from epoch to epoch."""
+    draw = ImageDraw.Draw(sheet)
     height, width = pictures[0].shape[:2]
-    tops = (HEADER + CAPTION, HEADER + 2 * CAPTION + height)
-    maps = np.where(np.isfinite(frame.maps), frame.maps, 0)
-    for number, picture in enumerate(pictures):
-        left = GAP + number * (width + GAP)
-        heat = scale_maps(maps[number][None], (height, width))[0]
-        canvas[tops[0] : tops[0] + height, left : left + width] = picture
-        canvas[tops[1] : tops[1] + height, left : left + width] = overlay(picture, heat)
-        style: Mapping[str, Any] = {"size": 8.5, "va": "bottom", "parse_math": False}
-        colour = INK if frame.right[number] else VERMILLION
-        axes.text(left, tops[0] - 4, fit(true[number], width, 8.5), color=GREY, **style)
-        axes.text(left, tops[1] - 4, fit(frame.captions[number], width, 8.5), color=colour, **style)
-    title: Mapping[str, Any] = {"va": "center", "parse_math": False}
-    axes.text(GAP, HEADER / 2, printable(frame.title), size=14, weight="bold", color=INK, **title)
-    axes.text(sheet[1] - GAP, HEADER / 2, printable(subtitle), size=9, color=GREY, ha="right", **title)
-    return to_image(show_pixels(axes, canvas))
+    top = HEADER + 2 * CAPTION + height
+    write(draw, GAP, HEADER - CAPTION / 2, title, TITLE, INK)
+    heat = scale_maps(np.where(np.isfinite(frame.maps), frame.maps, 0)[: len(pictures)], (height, width))
+    places = _places(pictures, frame.captions)
+    for (left, picture, caption), map_, right in zip(places, heat, frame.right, strict=False):
+        write(draw, left, top - 5, _fitted(caption, width), LETTERS, INK if right else VERMILLION)
+        sheet.paste(Image.fromarray(overlay(picture, map_)), (left, top))
+    return np.asarray(sheet)
+
+
+def _places(
+    pictures: Sequence[NDArray[np.uint8]], names: Sequence[str]
+) -> Iterator[tuple[int, NDArray[np.uint8], str]]:
+    """Yield how far from the left each picture is, itself, and its name."""
+    for number, (picture, name) in enumerate(zip(pictures, names, strict=False)):
+        yield GAP + number * (picture.shape[1] + GAP), picture, name
+
+
+def _fitted(name: str, width: int) -> str:
+    """Return a name without its middle where it is wider than its picture."""
+    name, length = printable(name), len(name)
+    while width_of(short := shorten(name, length), LETTERS) > width and length > 3:
+        length -= 1
+    return short
 
 
 def save_animation(pictures: Sequence[NDArray[np.uint8]], path: Path) -> None:

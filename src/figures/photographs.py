@@ -1,13 +1,11 @@
 """A photograph as large as it is, beside itself under a map, with a line of text above both."""
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from .fonts import pieces
 from .heat_maps import enlarge, overlay, panel_size, scale_maps
+from .lettering import width_of, write
 from .style import INK, printable, shorten
 
 LEAST, MOST = 224, 1600
@@ -69,22 +67,14 @@ def _line(name: str, tail: str, width: int) -> NDArray[np.uint8]:
     size = max(LETTERS[0], min(LETTERS[1], width // 30))
     name, length = printable(name), LONGEST
     while True:
-        written = [(piece, _font(file, size)) for piece, file in pieces(shorten(name, length) + tail)]
-        needed = 2 * MARGIN + round(sum(font.getlength(piece) for piece, font in written))
+        text = shorten(name, length) + tail
+        needed = 2 * MARGIN + round(width_of(text, size))
         if needed <= width or length <= 4:
             break
         length -= 1
     canvas = Image.new("RGB", (needed, size + 2 * MARGIN), "white")
-    draw, x = ImageDraw.Draw(canvas), float(MARGIN)
-    for piece, font in written:
-        draw.text((x, MARGIN + size), piece, fill=INK, font=font, anchor="ls")
-        x += font.getlength(piece)
+    write(ImageDraw.Draw(canvas), MARGIN, MARGIN + size, text, size, INK)
     return np.asarray(canvas)
-
-
-@cache
-def _font(file: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(file, size)
 
 
 def _widened(pixels: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
