@@ -67,7 +67,7 @@ def main() -> None:
     accuracy = max(best.intermediate_values.values())
     (folder / "found.json").write_text(json.dumps({
         "candidate": best.params["candidate"], "epochs": best.user_attrs["epochs"],
-        "test_accuracy": found["accuracy"], "val_accuracy": accuracy,
+        "test_accuracy": found["test/accuracy"], "val_accuracy": accuracy,
     }))  # fmt: skip
 
 
