@@ -26,6 +26,6 @@ def on_objects_said(run: Run) -> list[str]:
     return [
         f"After epoch {kept.epochs[at]}, {kept.means[at]:.3f} of the Grad-CAMs' positive evidence lies on the object, "
         f"in {images} validation images whose places are known. That is {even.mean():+.3f} "
-        f"{between(*mean_interval(even), '+.3f')} beside a map that is the same everywhere{before}, and "
-        f"{blob.mean():+.3f} {between(*mean_interval(blob), '+.3f')} beside a centre blob, image by image."
+        f"{between(*mean_interval(even), '+.3f')} compared with a map that is the same everywhere{before}, and "
+        f"{blob.mean():+.3f} {between(*mean_interval(blob), '+.3f')} compared with a centre blob, image by image."
     ]
