@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import rich
 import torch
@@ -147,6 +148,39 @@ def test_class_images_are_judged_beside_their_controls(run: Path, tmp_path: Path
     ]  # fmt: skip
 
 
+def test_tricks_are_added_one_by_one_and_judged(run: Path, tmp_path: Path) -> None:
+    judge = tmp_path / "judge.ckpt"
+    content = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    content["state_dict"]["network.fc.weight"] += 0.001
+    torch.save(content, judge)
+    asked = (f"checkpoint={run}", "method=class_image", "per_class=2", "steps=12", f"judge={judge}")
+    record = explained(*asked, "tricks=true")
+    folder = newest(run)
+    assert names(folder) == [
+        "batch_norms.npz", "colour.npz", "explain.json", "fourier.npz", "maco.npz", "maco_batch_norms.npz",
+        "pixel_ascent.npz", "real_images.npz", "total_variation.npz", "transformations.npz",
+        "tricks.csv", "tricks.png", "tricks_2.png",
+    ]  # fmt: skip
+    table = pd.read_csv(folder / "tricks.csv")
+    told = record["tricks"]
+    assert isinstance(told, list)
+    assert table["way"].tolist() == [row["way"] for row in told]
+    assert table["way"].iloc[[0, 5, 8]].tolist() == ["pixel ascent", "+ batch norms", "real images"]
+    assert (table["images"] == 20).all()
+    np.testing.assert_array_equal(table["named_right"], [row["named_right"] for row in told])
+    assert table["low"].le(table["named_right"]).all()
+    assert table["high"].ge(table["named_right"]).all()
+    assert table["named_right"].iloc[-1] > 0.8, "real images"
+    with np.load(folder / "pixel_ascent.npz") as arrays:
+        right = (arrays["predicted"] == arrays["targets"]).mean()
+    assert table["named_right"].iloc[0] == right
+    with np.load(folder / "batch_norms.npz") as arrays:
+        last = arrays["images"]
+    explained(*asked)
+    with np.load(newest(run) / "class_images.npz") as arrays:
+        np.testing.assert_array_equal(arrays["images"], last, err_msg="with all tricks, they are the class images")
+
+
 @pytest.mark.parametrize("method", ["gradcam", "eigengradcam"])
 def test_maps_are_measured_and_the_verdict_is_made_from_the_figures(run: Path, tmp_path: Path, method: str) -> None:
     control = tmp_path / "control"  # says that its labels were shuffled; explanation/test_controls.py has a real one
@@ -275,6 +309,8 @@ def test_a_process_explains_a_folder_with_odd_names_and_names_what_it_left_out(r
         (["faithfulness=true", "method=guided_gradcam"], "faithfulness=True means nothing to method=guided_gradcam"),
         (["method=deconvnet", "target='7'"], "target=7 means nothing to method=deconvnet"),
         (["method=class_image", "layer=layer4"], "layer=layer4 means nothing to method=class_image"),
+        (["tricks=true"], "tricks=True means nothing to method=gradcam"),
+        (["method=class_image", "tricks=true", "judge=null"], "tricks=true needs a judge"),
         (["steps=10"], "steps=10 means nothing to method=gradcam"),
         (["shuffled=null"], "is for faithfulness=true"),
         (["faithfulness=true", "shuffled=null", "max_images=9"], "take at least 10"),

@@ -42,15 +42,25 @@ class Colour:
 
         To first order mean + spread · root · values; a sigmoid keeps larger ones within bounds.
         """
+        mean, spread, slope = self._sized(values)
+        mixed = spread * torch.einsum("dc,ncij->ndij", self.root.to(values, copy=True), values)
+        return torch.sigmoid(torch.logit(mean) + mixed / slope)
+
+    def unpaint(self, pixels: Tensor) -> Tensor:
+        """Return the values (n, C, S, S) that `paint` makes pixels in [0, 1] of; of black and white, nearly."""
+        mean, spread, slope = self._sized(pixels)
+        mixed = (torch.logit(pixels.clamp(DARKEST, 1 - DARKEST)) - torch.logit(mean)) * slope
+        return torch.einsum("dc,ncij->ndij", torch.linalg.inv(self.root).to(pixels), mixed / spread)
+
+    def _sized(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean, spread and the sigmoid's slope at the mean, (1, C or 1, S, S), as large as the images."""
         # Copies: tensors measured under inference_mode can't take part in a gradient.
-        mean, spread, root = (cells.to(values, copy=True) for cells in (self.mean, self.spread[None], self.root))
         mean, spread = (
-            F.interpolate(cells[None], values.shape[-2:], mode="bilinear", align_corners=False)
-            for cells in (mean, spread)
+            F.interpolate(cells.to(images, copy=True)[None], images.shape[-2:], mode="bilinear", align_corners=False)
+            for cells in (self.mean, self.spread[None])
         )
         mean = mean.clamp(DARKEST, 1 - DARKEST)
-        mixed = spread * torch.einsum("dc,ncij->ndij", root, values)
-        return torch.sigmoid(torch.logit(mean) + mixed / (mean * (1 - mean)).clamp(min=LEAST_SLOPE))
+        return mean, spread, (mean * (1 - mean)).clamp(min=LEAST_SLOPE)
 
 
 def measure_colour(images: Tensor) -> Colour:

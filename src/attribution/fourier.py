@@ -54,3 +54,19 @@ def random_views(images: Tensor, *, jitter: float, scale: float, rotation: float
     matrix = torch.stack([cosine, -sine, move * right, sine, cosine, move * down], dim=1).view(n, 2, 3)
     grid = F.affine_grid(matrix.to(images.device), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def random_crops(images: Tensor, least: float, generator: torch.Generator) -> Tensor:
+    """Cut a square out of each image (n, C, S, S) at random and enlarge it to S × S.
+
+    Its side is between `least` and 1 of the image's; its centre is normal about the image's, with a standard deviation
+    of 0.15 sides, as far as the square stays inside (Fel et al. 2023, appendix, let it reach beyond).
+    """
+    n = len(images)
+    side = least + (1 - least) * torch.rand(n, generator=generator)
+    room = (1 - side) / 2
+    right, down = (0.15 * torch.randn(2, n, generator=generator)).clamp(-room, room)
+    zero = torch.zeros(n)
+    matrix = torch.stack([side, zero, 2 * right, zero, side, 2 * down], dim=1).view(n, 2, 3)
+    grid = F.affine_grid(matrix.to(images.device), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -74,10 +74,8 @@ def explain_classes(
     run or checkpoint, `train` to train one beside the run's explanations, or None; `data_root` is where the run's data
     set lies now.
     """
-    classes = list(range(len(trained.class_names)))
-    if target not in ("all", "predicted"):
-        classes = [find_class(target, trained.class_names)]
-    judging = _find_judge(trained, judge, per_class * len(trained.class_names), data_root)
+    classes = wanted_classes(trained, target)
+    judging = find_judge(trained, judge, per_class * len(trained.class_names), data_root)
     targets = [place for place in classes for _ in range(per_class)]
     made = _make(trained, make, targets, steps, data_root, seed)
     names = [f"{trained.class_names[place]} {number + 1}" for place in classes for number in range(per_class)]
@@ -98,7 +96,7 @@ def explain_classes(
     if judging is None:
         _sheets(folder, trained, trained, shown, title, "the network itself")
         return record
-    shown["real images"] = _real(judging, classes, per_class)
+    shown["real images"] = real_images(judging, classes, per_class)
     share = judged(judging.judge.module, judging.real, judging.targets).share
     weak = weakness(share if np.isnan(judging.accuracy) else judging.accuracy, len(trained.class_names))
     judgement = Judgement(*_sheets(folder, trained, judging.judge, shown, title, judging.called))
@@ -107,6 +105,13 @@ def explain_classes(
     log.info("\nTop-1 of the judge, %s\n\n%s\n", judging.called, as_text(judgement.table()))
     judge_said = {"judge": str(judging.judge.path), "judge_network": judging.judge.name}
     return record | judge_said | {"named_right": judgement.figures, "judge_too_weak": weak is not None}
+
+
+def wanted_classes(trained: Trained, target: str) -> list[int]:
+    """Return the classes that `target` names: one, or all of them, which is the default too."""
+    if target in ("all", "predicted"):
+        return list(range(len(trained.class_names)))
+    return [find_class(target, trained.class_names)]
 
 
 def _sheets(
@@ -149,7 +154,7 @@ def _make(
     """
     preprocessing = trained.module.hparams["preprocessing"]
     settings = ClassImageSettings() if steps is None else ClassImageSettings(steps=steps)
-    sample = _sample(trained, data_root)
+    sample = sample_of(trained, data_root)
     colour: Colour | None = None if sample is None else measure_colour(sample)
     # Without a run, no images can give the batch norms of random weights their statistics.
     some = None if sample is None else trained.module.normalise(sample[:128].to(trained.device))
@@ -176,7 +181,7 @@ def _make(
     return made
 
 
-def _sample(trained: Trained, data_root: str | None) -> torch.Tensor | None:
+def sample_of(trained: Trained, data_root: str | None) -> torch.Tensor | None:
     """Return training images, uint8 (n, C, S, S); None where the checkpoint belongs to no run."""
     if trained.run is None:
         log.info("%s belongs to no run: colours come from mean and std alone", trained.path)
@@ -184,7 +189,7 @@ def _sample(trained: Trained, data_root: str | None) -> torch.Tensor | None:
     return open_data(trained.run, data_root, trained.geometry).sample("train", SAMPLE)[0]
 
 
-def _find_judge(trained: Trained, judge: str | None, images: int, data_root: str | None) -> Judging | None:
+def find_judge(trained: Trained, judge: str | None, images: int, data_root: str | None) -> Judging | None:
     """Return the network that judges, which must not be the judged one."""
     if judge is None:
         return None
@@ -223,7 +228,9 @@ def _accuracy(judge: Trained) -> float:
     return float("nan")
 
 
-def _real(judging: Judging, classes: Sequence[int], per_class: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def real_images(
+    judging: Judging, classes: Sequence[int], per_class: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return as many real images of these classes, uint8 (n, C, S, S), and their classes."""
     chosen = np.concatenate([np.flatnonzero(judging.targets == place)[:per_class] for place in classes])
     return judging.real[torch.from_numpy(chosen)].numpy(), judging.targets[chosen]

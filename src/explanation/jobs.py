@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,11 @@ def _explain_channels(cfg: DictConfig, trained: Trained, folder: Path) -> dict[s
 
 def _explain_classes(cfg: DictConfig, trained: Trained, folder: Path) -> dict[str, Any]:
     from .classes import explain_classes
+    from .tricks import explain_tricks
 
-    return explain_classes(
-        trained, folder, target_of(cfg), METHODS[cfg.method].load(),
+    explain = explain_tricks if cfg.tricks else partial(explain_classes, make=METHODS[cfg.method].load())
+    return explain(
+        trained, folder, target_of(cfg),
         per_class=cfg.per_class, steps=cfg.steps, judge=cfg.judge, data_root=cfg.data.root, seed=cfg.seed,
     )  # fmt: skip
 

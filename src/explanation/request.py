@@ -12,6 +12,7 @@ from ..settings.composing import CONF
 OF_AN_IMAGE: tuple[Kind, ...] = ("map", "pixels")
 FEWEST, MOST = 40, 500
 """Images in which shortcuts are looked for: fewer tell nothing of a place, more take long."""
+NO_JUDGE = "tricks=true needs a judge: say judge=RUN of another network, or leave judge out"
 FOR: dict[str, tuple[Kind, ...]] = {
     "layer": (*OF_AN_IMAGE, "channels"),
     "images": (*OF_AN_IMAGE, "channels"),
@@ -26,6 +27,7 @@ FOR: dict[str, tuple[Kind, ...]] = {
     "per_class": ("class_image",),
     "steps": ("class_image",),
     "judge": ("class_image",),
+    "tricks": ("class_image",),
 }
 """The kinds of method to which a setting means something; settings that are not here are for all of them."""
 
@@ -56,6 +58,8 @@ def check_request(cfg: DictConfig) -> None:
         raise InputError("single_deletion=true is for faithfulness=true: say so too, or leave it out")
     if kind == "class_image" and target_of(cfg) == "true":
         raise InputError("target=true is for images: take the name of a class, or all")
+    if cfg.tricks and cfg.judge is None:
+        raise InputError(NO_JUDGE)
     if cfg.target == "all" and kind != "class_image":
         raise InputError("target=all is for method=class_image: take predicted, true or the name of a class")
     if cfg.misclassified and cfg.faithfulness:

@@ -37,5 +37,6 @@ from .style import save as save
 from .style import save_image as save_image
 from .style import shorten as shorten
 from .style import to_image as to_image
+from .trick_sheets import trick_pages as trick_pages
 from .tuning import tuning_panels as tuning_panels
 from .variance_components import variance_chart as variance_chart

@@ -3,7 +3,7 @@
 import copy
 import random
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from src.attribution.ascent import SMALLEST_IMAGE, mixed
 from src.attribution.class_image import ClassImageSettings, at_once, class_images, pixel_ascent
 from src.attribution.colour import measure_colour, plain_colour
 from src.attribution.fourier import random_views, random_waves, to_pixels, wave_scale
+from src.attribution.maco import PUBLISHED, Phases, measure_magnitude
 from src.attribution.naturalness import StatisticsLoss, total_variation
 from src.attribution.randomised import randomised
 from src.errors import InputError
@@ -108,6 +109,17 @@ def test_plain_ascent_convinces_its_own_network_alone() -> None:
     )
     rough, smooth = (total_variation(torch.tensor(found.images / 255)) for found in (plain, made))
     assert rough > 1.5 * smooth, "it is noise"
+
+
+def test_maco_is_recognised_with_the_magnitudes_of_the_digits() -> None:
+    colour = measure_colour(digits()[0][:300])
+    canvas = partial(Phases, magnitude=measure_magnitude(digits()[0][:300], colour))
+    arguments = settings_of(1) | {"colour": colour, "canvas": canvas, "seed": 1}
+    made = class_images(trained(), list(range(10)) * 3, settings=replace(PUBLISHED, steps=60), **arguments)
+    assert made.confidences.mean() > 0.9
+    assert share(judge(), made.images, made.targets) >= 0.5
+    again = class_images(trained(), list(range(10)) * 3, settings=replace(PUBLISHED, steps=60), **arguments)
+    np.testing.assert_array_equal(made.images, again.images)
 
 
 def test_confidence_is_the_networks_own_for_the_image_as_it_is() -> None:

@@ -155,6 +155,9 @@ class Explain(Settings):
     judge: Annotated[Any, Takes("a run or checkpoint, train, or null")] = setting(
         "of class_image: a run or checkpoint of another network that names the pictures; train: make one; null: none"
     )
+    tricks: bool = setting(
+        "of class_image: the published tricks one by one, from pixel ascent to MaCo, and what the judge names right"
+    )
     batch_size: BatchSize = setting(FASTER)
     accelerator: Accelerator = setting("where it runs")
     seed: Seed = setting("of everything random: the choice of images, controls, class images")
