@@ -159,7 +159,7 @@ def test_tricks_are_added_one_by_one_and_judged(run: Path, tmp_path: Path) -> No
     assert names(folder) == [
         "batch_norms.npz", "colour.npz", "explain.json", "fourier.npz", "maco.npz", "maco_batch_norms.npz",
         "pixel_ascent.npz", "real_images.npz", "total_variation.npz", "transformations.npz",
-        "tricks.csv", "tricks.png", "tricks_2.png",
+        "tricks.csv", "tricks.png",
     ]  # fmt: skip
     table = pd.read_csv(folder / "tricks.csv")
     told = record["tricks"]
