@@ -66,7 +66,6 @@ def class_images(
     settings = painted.settings
 
     def cost(images: Tensor, logits: Tensor, wanted: Tensor, statistics: Tensor) -> Tensor:
-        wanted = wanted.repeat(len(logits) // len(wanted))  # of several views of each
         named = F.cross_entropy(logits, wanted) - settings.logit * of_class(logits, wanted).mean()
         return named + settings.tv * total_variation(images) + settings.bn * statistics
 

@@ -17,16 +17,13 @@ from .canvas import ClassImageSettings, Waves
 from .colour import Colour
 from .fourier import random_crops
 
-CROPS = 4
-"""How many crops of each picture the network sees in a step."""
-
 LEAST_CROP = 0.5
 """Least side of a crop, in sides of the picture. The paper's go down to 0.05, of pictures several times as large as
 what the network takes: there the network still sees parts in its own resolution."""
 
-PUBLISHED = ClassImageSettings(lr=0.5, tv=0.0, bn=0.0, noise=0.1)
-"""As in the paper, without other priors; of these settings `lr` is in radians, and jitter, scale, rotation, start and
-decay have no meaning."""
+PUBLISHED = ClassImageSettings(lr=1.0, tv=0.0, bn=0.0, noise=0.1)
+"""Its rate, in radians, and little noise, as the authors' code has them, without other priors. Jitter, scale, rotation,
+start and decay have no meaning here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +43,8 @@ class Phases(Waves):
         return self.colour.paint(torch.fft.irfft2(waves, s=(self.size, self.size), norm="ortho"))
 
     def views(self, images: Tensor) -> Tensor:
-        """Show `CROPS` crops of each image (n, C, S, S) under noise: (CROPS · n, C, S, S), image by image in turn."""
-        return self.noisy(random_crops(images.repeat(CROPS, 1, 1, 1), LEAST_CROP, self.random))
+        """Show a crop of each image (n, C, S, S) under noise: one a step, where the authors average over several."""
+        return self.noisy(random_crops(images, LEAST_CROP, self.random))
 
 
 def odd(phases: Tensor) -> Tensor:
