@@ -171,6 +171,8 @@ def test_tricks_are_added_one_by_one_and_judged(run: Path, tmp_path: Path) -> No
     assert table["low"].le(table["named_right"]).all()
     assert table["high"].ge(table["named_right"]).all()
     assert table["named_right"].iloc[-1] > 0.8, "real images"
+    assert table["distance"].idxmin() == 8, "nothing is nearer to the training images"
+    assert table["distance"].iloc[0] > table["distance"].iloc[5] > 0
     with np.load(folder / "pixel_ascent.npz") as arrays:
         right = (arrays["predicted"] == arrays["targets"]).mean()
     assert table["named_right"].iloc[0] == right

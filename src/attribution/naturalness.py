@@ -26,14 +26,16 @@ class StatisticsLoss:
     over the channels of a norm, then over the norms. Yin et al. 2020 (equation 4) take plain differences, where
     channels with large activations would outweigh all others.
 
-    It leaves its hooks on `network`, which must be a copy. Call `take()` after each forward pass.
+    It leaves its hooks on `network`, which must be a copy. Call `take()` after each forward pass. `norms` is how many
+    batch norms it watches.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self._terms: list[Tensor] = []
-        for module in network.modules():
-            if isinstance(module, Norm) and module.running_mean is not None:
-                module.register_forward_pre_hook(self._note)
+        watched = [one for one in network.modules() if isinstance(one, Norm) and one.running_mean is not None]
+        self.norms = len(watched)
+        for norm in watched:
+            norm.register_forward_pre_hook(self._note)
 
     def take(self) -> Tensor:
         """Return the distance of the last forward pass; 0 for a network without batch norms."""

@@ -18,6 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from torch import Tensor
 
+from ..attribution.ascent import mixed
+from ..attribution.naturalness import StatisticsLoss
 from ..attribution.snapshot import device_of, frozen_copy
 from ..errors import InputError
 from ..runs.folder import RunFolder
@@ -143,10 +145,28 @@ def judged(
     if wanted.min() < 0 or wanted.max() >= classes:
         raise InputError(f"the judge knows {classes} classes, not class {wanted.max()}: name another judge=CHECKPOINT")
     with frozen_copy(judge.network) as network, torch.no_grad():
-        slices = [_resized(part, settings["image_size"]) for part in torch.split(pixels, BATCH)]
-        logits = [network(judge.normalise(part).to(device_of(network)).float()) for part in slices]
+        logits = [network(_seen(judge, part).to(device_of(network))) for part in torch.split(pixels, BATCH)]
     best = torch.cat(logits).cpu().softmax(dim=1).max(dim=1)
     return Verdict(wanted, best.indices.numpy(), best.values.numpy())
+
+
+def statistics_distance(
+    judge: ImageClassifier, images: NDArray[np.uint8] | Tensor, targets: Sequence[int] | NDArray[np.int64]
+) -> float:
+    """Return how far images (n, C, S, S) are from the judge's training images by what its batch norms remember.
+
+    `naturalness.StatisticsLoss`, 0 or more, averaged over batches of as many of the classes `targets` (n,) as possible;
+    NaN for a judge without batch norms. It depends on n, below 64: compare as many images of the same classes.
+    """
+    pixels, wanted = torch.as_tensor(np.asarray(images)), torch.as_tensor(np.asarray(targets, dtype=np.int64))
+    with frozen_copy(judge.network) as network, torch.enable_grad():  # it measures only where gradients flow
+        statistics, found = StatisticsLoss(network), []
+        if not statistics.norms:
+            return math.nan
+        for part in mixed(wanted, BATCH):
+            network(_seen(judge, pixels[part]).to(device_of(network)))
+            found.append(statistics.take().item())
+    return float(np.mean(found))
 
 
 def train_judge(
@@ -220,6 +240,11 @@ def judge_settings(run: RunFolder, *, model: str | None, epochs: int, images: in
     settings.trainer.update(ALONE | {"max_epochs": min(epochs, own) if own > 0 else epochs})
     settings.optimizer.layer_decay = 1.0  # of fine-tuning; a judge begins with random weights
     return settings
+
+
+def _seen(judge: ImageClassifier, images: Tensor) -> Tensor:
+    """Return uint8 images (n, C, S, S) as the judge sees them: in its own size, normalised as in its training."""
+    return judge.normalise(_resized(images, judge.hparams["preprocessing"]["image_size"])).float()
 
 
 def _resized(images: Tensor, size: int) -> Tensor:

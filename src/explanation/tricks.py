@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 from torch import Tensor
 
@@ -27,8 +28,8 @@ from ..frames import pd
 from ..networks import row_of
 from ..tables import as_text
 from ..trained.checkpoint import Trained
-from .classes import find_judge, real_images, sample_of, wanted_classes
-from .judge import Verdict, judged, weakness
+from .classes import Judging, find_judge, real_images, sample_of, wanted_classes
+from .judge import judged, statistics_distance, weakness
 from .request import NO_JUDGE
 
 log = logging.getLogger(__name__)
@@ -100,13 +101,10 @@ def explain_tricks(
         began = time.perf_counter()
         images = _make(way, trained, targets, seed)
         seconds = time.perf_counter() - began
-        verdict = judged(judging.judge.module, images.images, images.targets)
-        made[way.name] = JudgedImages(images.images, images.targets, verdict.predicted, verdict.confidences)
-        rows.append(_row(way.name, verdict, float(images.confidences.mean()), seconds))
-    pictures, known = real_images(judging, classes, per_class)
-    verdict = judged(judging.judge.module, pictures, known)
-    made[REAL] = JudgedImages(pictures, known, verdict.predicted, verdict.confidences)
-    rows.append(_row(REAL, verdict))
+        made[way.name] = _judged(judging, images.images, images.targets)
+        rows.append(_row(way.name, judging, made[way.name]) | _own(float(images.confidences.mean()), seconds))
+    made[REAL] = _judged(judging, *real_images(judging, classes, per_class))
+    rows.append(_row(REAL, judging, made[REAL]) | _own(None, None))
     share = judged(judging.judge.module, judging.real, judging.targets).share
     weak = weakness(share if np.isnan(judging.accuracy) else judging.accuracy, len(trained.class_names))
     title = f"What {trained.name} wants to see, trick by trick"
@@ -142,19 +140,29 @@ def _make(way: Way, trained: Trained, targets: Sequence[int], seed: int) -> Clas
         )
 
 
-def _row(name: str, verdict: Verdict, own: float | None = None, seconds: float | None = None) -> dict[str, Any]:
-    """Return a line of tricks.csv, unrounded; shares and confidences are in [0, 1]."""
-    low, high = wilson(verdict.share, len(verdict.targets))
+def _judged(judging: Judging, images: NDArray[np.uint8], targets: NDArray[np.int64]) -> JudgedImages:
+    verdict = judged(judging.judge.module, images, targets)
+    return JudgedImages(images, targets, verdict.predicted, verdict.confidences)
+
+
+def _row(name: str, judging: Judging, group: JudgedImages) -> dict[str, Any]:
+    """Return what the judge says of a way, unrounded; shares and confidences are in [0, 1]."""
+    share = float((group.predicted == group.targets).mean())
+    low, high = wilson(share, len(group.targets))
+    distance = statistics_distance(judging.judge.module, group.images, group.targets)
     return {
         "way": name,
-        "images": len(verdict.targets),
-        "named_right": verdict.share,
+        "images": len(group.targets),
+        "named_right": share,
         "low": low,
         "high": high,
-        "judge_confidence": float(verdict.confidences.mean()),
-        "own_confidence": own,
-        "seconds": seconds,
+        "judge_confidence": float(group.confidences.mean()),
+        "distance": None if np.isnan(distance) else distance,
     }
+
+
+def _own(confidence: float | None, seconds: float | None) -> dict[str, Any]:
+    return {"own_confidence": confidence, "seconds": seconds}
 
 
 def _write(
@@ -178,7 +186,7 @@ def _write(
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     table.add_column("")
-    for heading in ("named right", "95 % interval", "confidence", "its own", "images", "seconds"):
+    for heading in ("named right", "95 % interval", "confidence", "distance", "its own", "images", "seconds"):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
@@ -186,8 +194,13 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
             f"{row['named_right']:.3f}",
             f"{row['low']:.3f} to {row['high']:.3f}",
             f"{row['judge_confidence']:.2f}",
-            "–" if row["own_confidence"] is None else f"{row['own_confidence']:.2f}",
+            _shown(row["distance"], ".3f"),
+            _shown(row["own_confidence"], ".2f"),
             str(row["images"]),
-            "–" if row["seconds"] is None else f"{row['seconds']:.0f}",
+            _shown(row["seconds"], ".0f"),
         )
     return table
+
+
+def _shown(figure: float | None, digits: str) -> str:
+    return "–" if figure is None else f"{figure:{digits}}"

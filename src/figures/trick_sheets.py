@@ -46,12 +46,12 @@ def _page(
     heading = fit(title, canvas.shape[1] - 2 * GAP, 11, weight="bold")
     axes.text(GAP, HEADER / 2, heading, va="center", weight="bold", **(words | {"size": 11}))
     for column, target in enumerate(classes):
-        name = fit(class_names[target], across - GAP, 9, lines=2, weight="bold")
+        name = fit(class_names[target], across - 3, 9, lines=2, weight="bold")
         axes.text(NAMES + column * across, top - 5, name, va="bottom", weight="bold", linespacing=1.1, **words)
     for row, (name, group) in enumerate(ways.items()):
         y = top + row * cell
         right = int((group.predicted == group.targets).sum())
-        label = f"{fit(name, NAMES - 2 * GAP, 9, lines=2)}\n{right} of {len(group.targets)} right"
+        label = f"{fit(name, NAMES - GAP - 3, 9, lines=2)}\n{right} of {len(group.targets)} right"
         axes.text(GAP, y + height / 2, label, va="center", linespacing=1.3, **words)
         for column, target in enumerate(classes):
             for place, index in enumerate(group.of(target)[:each]):

@@ -1,5 +1,6 @@
 """Judges of class images: trained on the run's data as another network with another seed, asked in their own size."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from src.attribution.naturalness import StatisticsLoss
 from src.errors import InputError
 from src.explanation import controls
 from src.explanation.judge import (
@@ -17,6 +19,7 @@ from src.explanation.judge import (
     judge_settings,
     judged,
     read_judge,
+    statistics_distance,
     train_judge,
     unseen_images,
     weakness,
@@ -103,6 +106,21 @@ class TestVerdict:
     def test_what_it_cannot_judge(self, images: np.ndarray, targets: list[int], words: str) -> None:
         with pytest.raises(InputError, match=words):
             judged(classifier(), images, targets)
+
+    def test_distance_is_that_of_its_batch_norms(self) -> None:
+        module = classifier().eval()
+        images = torch.randint(256, (5, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+        network = copy.deepcopy(module.network)
+        statistics = StatisticsLoss(network)
+        network((images / 255 - 0.4) / 0.2)
+        assert statistics.norms > 1
+        expected = statistics.take().item()
+        assert statistics_distance(module, images.numpy(), [0, 1, 2, 0, 1]) == pytest.approx(expected, rel=1e-5)
+        with torch.no_grad():
+            twice = statistics_distance(module, images.repeat(26, 1, 1, 1), [0, 1, 2, 0, 1] * 26)
+        assert twice == pytest.approx(expected, rel=0.1), "the mean over batches"
+        module.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+        assert np.isnan(statistics_distance(module, images, [0] * 5))
 
     def test_five_figures_in_a_table(self) -> None:
         one, none = (Verdict(np.zeros(4, int), np.full(4, i), np.full(4, 0.25, np.float32)) for i in (0, 1))
