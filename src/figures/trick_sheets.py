@@ -12,7 +12,7 @@ from .heat_maps import enlarge, panel_size
 from .style import GREY, INK, VERMILLION, blank_sheet, fit, printable, show_pixels
 
 PANEL = 72  # pixels of an image's longer side, about: ten of them side by side, with room for a class's name
-GAP, LINE, HEADER, HEADING, NAMES, WIDEST = 8, 15, 36, 34, 130, 1000  # pixels
+GAP, LINE, HEADER, HEADING, NAMES, WIDEST = 8, 15, 36, 34, 140, 1000  # pixels
 
 NOTE = "Below each image: how sure {judge} is of what it names; ✗: it takes it for another class. None was chosen."
 
