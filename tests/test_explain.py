@@ -344,8 +344,8 @@ def test_a_network_does_not_judge_itself(run: Path, tmp_path: Path) -> None:
 def test_tricks_need_the_images_of_a_run(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "checkpoints/best.ckpt", tmp_path / "alone.ckpt")
     with pytest.raises(InputError, match="tricks=true needs the images of a run"):
-        explained(f"checkpoint={tmp_path / 'alone.ckpt'}", "method=class_image", "tricks=true", f"output={tmp_path}/out")
-    assert not (tmp_path / "out").exists()
+        explained(f"checkpoint={tmp_path / 'alone.ckpt'}", "method=class_image", "tricks=true", f"output={tmp_path}/o")
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_control_has_learned_shuffled_labels(run: Path) -> None:
