@@ -37,7 +37,6 @@ def write_page(race: Race) -> None:
 def order_of(race: Race) -> list[str]:
     """Return all candidates: the pick, then those that came furthest, the best first."""
     content = race.record.content
-    last = list(content["last"])
     rounds = {
         name: max((int(n) for n, rows in content["rounds"].items() if name in rows), default=-1)
         for name in race.candidates
@@ -45,7 +44,7 @@ def order_of(race: Race) -> list[str]:
 
     def place(name: str) -> tuple[bool, int, float]:
         accuracy = race.figures[name].accuracy if name in race.figures else -1.0
-        return name != last[0], -rounds[name], -accuracy
+        return name != content["pick"], -rounds[name], -accuracy
 
     return sorted(race.candidates, key=place)
 
