@@ -37,6 +37,9 @@ def finish(race: Race, last: Sequence[str]) -> list[str]:
     for name in finalists:
         beside = [other for other in last[1:2] if other not in finalists]
         cool_down(race, name, beside, at_length=name == last[0])
+        ends = {**race.record.content.get("ends", {})}
+        ends.setdefault(name, {"at": round(race.record.spent, 2), "accuracy": _validated(race, name)[0]})
+        race.record.write(ends=ends)
     if len(finalists) == 1:
         return list(last)
     order = sorted(last[:2], key=lambda name: _validated(race, name), reverse=True)
@@ -76,7 +79,8 @@ def cool_down(race: Race, name: str, beside: Sequence[str], *, at_length: bool) 
             keep_settings(run, cfg, typed)
             data = race.pictures.of(race.candidates[name], cfg)
             run_training(cfg, run, race.command, resume=True, again="", data=data)
-            _write_page(run)
+            if race.record.spent < race.seconds:  # src.report makes it as well
+                _write_page(run)
     except RunError as error:  # the answer is of the network as the race left it
         race.record.write(not_cooled_down={**race.record.content.get("not_cooled_down", {}), name: first_line(error)})
         log.warning("%s could not be cooled down: %s", race.candidates[name].shown, first_line(error))

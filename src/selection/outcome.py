@@ -30,7 +30,7 @@ def answer_of(race: Race) -> list[str]:
     if (origin := content.get("weights_of_these_images")) is not None:
         said.append(origin)
     validation, last = found["validation"], race.figures[pick]
-    what = "trials" if isinstance(race, Tuning) else "candidates"
+    what = "trial" if isinstance(race, Tuning) else "candidate"
     if (optimism := found.get("optimism")) is not None:
         more = "more" if optimism >= 0 else "less"
         said.append(
@@ -38,10 +38,14 @@ def answer_of(race: Race) -> list[str]:
             f"{more} than the test images."
         )
     said.append(
-        f"It rests on {len(race.figures)} {what}, {last.steps:,} steps of this one in the race, and "
-        f"{validation['images']:,} validation images; {duration(race.record.spent)} in all."
+        f"It rests on {_some(len(race.figures), what)}, {_some(last.steps, 'step')} of this one in the race, and "
+        f"{_some(validation['images'], 'validation image')}; {duration(race.record.spent)} in all."
     )
     return said
+
+
+def _some(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _tested(race: Race, found: Mapping[str, Any], pick: str) -> list[str]:
