@@ -181,6 +181,11 @@ def test_with_weights_there_are_four_ways_and_few_test_images_are_said_to_be_few
     assert result.returncode == 0, result.stderr
     found = content(tmp_path / "found")
     assert {name.rpartition("_")[2] for name in found["candidates"]} == {"head", "tuned", "whole", "scratch"}
+    heads = [name for name in found["candidates"] if name.endswith("_head")]
+    assert [list(rows) for number, rows in found["rounds"].items() if number == "0"] == [heads]
+    assert not any(name in heads for number, rows in found["rounds"].items() if number != "0" for name in rows)
+    finished = {run.name for run in (tmp_path / "found" / "runs").iterdir() if RunFolder(run).is_whole}
+    assert finished == {found["last"][0], *(name for name in found["last"] if name in heads)}
     low, high = found["look"]["corrected"]["interval"]
     assert low <= found["look"]["corrected"]["accuracy"] <= high
     assert "BBC-CV" in result.stdout

@@ -60,7 +60,8 @@ def beside_guessing(accuracy: float, counts: Sequence[int]) -> str:
     images, most = sum(counts), max(counts, default=0)
     if not images or wilson(accuracy, images)[0] > most / images:
         return ""
-    return f"no better than guessing shown: one class for all would be right {most:,} times of {images:,}"
+    times = f"{most:,} time{'s' * (most != 1)}"
+    return f"no better than guessing shown: one class for all would be right {times} of {images:,}"
 
 
 def tango(better: float, worse: float, images: float) -> Interval:

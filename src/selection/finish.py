@@ -25,35 +25,65 @@ from .training import compose, keep_settings, quiet, until
 log = logging.getLogger(__name__)
 
 COOLDOWN = 0.2
-"""Share of all steps where steps are the budget."""
+"""Share of all steps, of a head alone and where steps are the budget."""
 
 MINE = ("cost=true",)
 TESTED = ("test=true", "probabilities=true")
 
 
-def cool_down(race: Race, winner: str) -> None:
-    """Let the winner's rate fall to 0 in the time that is left, and measure it as any run: its folder is one."""
-    run, figures = race.record.run(winner), race.figures[winner]
+def finish(race: Race, last: Sequence[str]) -> list[str]:
+    """Train the finalists among `last` to their end; return `last`, the one that validation images like best first."""
+    finalists = race.finalists(last)
+    for name in finalists:
+        beside = [other for other in last[1:2] if other not in finalists]
+        cool_down(race, name, beside, at_length=name == last[0])
+        ends = {**race.record.content.get("ends", {})}
+        ends.setdefault(name, {"at": round(race.record.spent, 2), "accuracy": _validated(race, name)[0]})
+        race.record.write(ends=ends)
+    if len(finalists) == 1:
+        return list(last)
+    order = sorted(last[:2], key=lambda name: _validated(race, name), reverse=True)
+    return [*order, *last[2:]]
+
+
+def _validated(race: Race, name: str) -> tuple[float, float]:
+    """Return accuracy and negative log-loss on the validation images, of its finished run if there is one."""
+    run = race.record.run(name)
+    if not run.is_whole:
+        return race.figures[name].rank
+    metrics = run.metrics()
+    return metrics["val/accuracy"], -metrics["val/loss"]
+
+
+def cool_down(race: Race, name: str, beside: Sequence[str], *, at_length: bool) -> None:
+    """Let the rate of a finalist fall to 0, and measure it as any run: its folder is one.
+
+    The winner does so `at_length`, in the time that those `beside` it leave when they are looked at, too; a probe, in
+    seconds.
+    """
+    run, figures = race.record.run(name), race.figures[name]
     if run.is_whole:
         return
     ended = race.ends_with()
     does = "measuring" if ended else "cooling down"
-    race.screen.phase(f"{does} the winner, and looking at the test images")
-    race.screen.working(winner)
-    words = race.record.recalled("finish", ended or _finish(race, figures.seconds, figures.steps))
+    race.screen.phase(f"{does} {'the winner' if at_length else 'the best head'}, and looking at the test images")
+    race.screen.working(name)
+    ending = _finish_in_time(race, name, beside) if race.minutes is not None and at_length else _finish(figures.steps)
+    words = race.record.recalled("finish" if at_length else "finish_of_the_head", ended or ending)
     tested = TESTED if race.record.content["data"]["images"]["test"] else ()
-    typed = [*race.words_of(winner, []), *MINE, *tested, *words]
+    typed = [*race.words_of(name, []), *MINE, *tested, *words]
     typed = [word for number, word in enumerate(typed) if not _said_later(word, typed[number + 1 :])]
     cfg = compose(typed)
     try:
         with quiet(run.path):
             keep_settings(run, cfg, typed)
-            data = race.pictures.of(race.candidates[winner], cfg)
+            data = race.pictures.of(race.candidates[name], cfg)
             run_training(cfg, run, race.command, resume=True, again="", data=data)
-            _write_page(run)
+            if race.record.spent < race.seconds:  # src.report makes it as well
+                _write_page(run)
     except RunError as error:  # the answer is of the network as the race left it
-        race.record.write(not_cooled_down=first_line(error))
-        log.warning("the winner could not be cooled down: %s", first_line(error))
+        race.record.write(not_cooled_down={**race.record.content.get("not_cooled_down", {}), name: first_line(error)})
+        log.warning("%s could not be cooled down: %s", race.candidates[name].shown, first_line(error))
     race.screen.working(None)
     gc.collect()
 
@@ -70,12 +100,16 @@ def _said_later(word: str, later: Sequence[str]) -> bool:
     return any(other.partition("=")[0] == key for other in later)
 
 
-def _finish(race: Race, trained: float, steps: int) -> list[str]:
-    """Return what ends the winner's training, and in which share of it the rate falls."""
-    if race.steps is not None:
-        more = max(1, round(steps * COOLDOWN / (1 - COOLDOWN)))
-        return [f"trainer.max_steps={steps + more}", f"scheduler.cooldown={more / (steps + more):.6g}"]
-    left = race.seconds - race.record.spent - race.reserve()
+def _finish(steps: int) -> list[str]:
+    """Return what ends a training, and in which share of it the rate falls."""
+    more = max(1, round(steps * COOLDOWN / (1 - COOLDOWN)))
+    return [f"trainer.max_steps={steps + more}", f"scheduler.cooldown={more / (steps + more):.6g}"]
+
+
+def _finish_in_time(race: Race, name: str, beside: Sequence[str]) -> list[str]:
+    """Return the same of a training that takes the time that is left."""
+    trained = race.figures[name].seconds
+    left = race.seconds - race.record.spent - race.reserve([name], beside)
     whole = max(1, int(trained + max(0.0, left)))
     share = max(0.0, min(1.0, 1 - trained / whole))
     return [f"trainer.max_time={until(whole)}", f"scheduler.cooldown={share:.6g}"]
@@ -87,9 +121,7 @@ def look(race: Race, last: Sequence[str]) -> dict[str, Any]:
     Of each the answers on all test images; nothing that follows is chosen by them.
     """
     winner, run = last[0], race.record.run(last[0])
-    data, validated = race.record.content["data"], race.figures[winner].accuracy
-    if run.is_whole:
-        validated = run.metrics()["val/accuracy"]
+    data, validated = race.record.content["data"], _validated(race, winner)[0]
     found: dict[str, Any] = {
         "winner": winner,
         "validation": {"accuracy": validated, "images": data["images"]["val"]},
@@ -97,7 +129,7 @@ def look(race: Race, last: Sequence[str]) -> dict[str, Any]:
     }
     if not data["images"]["test"]:
         return found | {"corrected": _corrected(race)}
-    predicted = run.probabilities().logits.argmax(axis=1) if run.is_whole else _answers(race, run, winner)
+    predicted = _answers(race, run, winner)
     targets = race.pictures.first.targets("test")
     found["test"] = _figures(targets, predicted, len(data["classes"]))
     found["optimism"] = validated - found["test"]["accuracy"]
@@ -128,7 +160,7 @@ def _plain(interval: tuple[float, float]) -> list[float] | None:
 
 
 def _beside(race: Race, name: str, targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, Any]:
-    """Return what the runner-up answers to the same images, as the race left it."""
+    """Return what the runner-up answers to the same images, as it stands."""
     run = race.record.run(name)
     try:
         theirs = _answers(race, run, name)
@@ -138,6 +170,7 @@ def _beside(race: Race, name: str, targets: NDArray[np.int64], predicted: NDArra
     low, high = difference_interval((mine_right & ~right).astype(np.float64), (right & ~mine_right).astype(np.float64))
     return {
         "name": name,
+        "cooled_down": run.is_whole,
         "accuracy": float(right.mean()),
         "difference": float(mine_right.mean() - right.mean()),
         "difference_interval": [low, high],
@@ -146,6 +179,9 @@ def _beside(race: Race, name: str, targets: NDArray[np.int64], predicted: NDArra
 
 
 def _answers(race: Race, run: RunFolder, name: str) -> NDArray[np.int64]:
+    if run.is_whole:
+        said: NDArray[np.int64] = run.probabilities().logits.argmax(axis=1)
+        return said
     cfg = compose(race.words_of(name, ["trainer.max_steps=1"]))
     trained = load_trained(run.last_checkpoint, choose_device("gpu" if cfg.trainer.accelerator == "gpu" else "cpu"))
     data = race.pictures.of(race.candidates[name], cfg)

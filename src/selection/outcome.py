@@ -25,12 +25,12 @@ def answer_of(race: Race) -> list[str]:
     content = race.record.content
     found, pick = content["look"], content["pick"]
     said = [*_tested(race, found, pick), *_beside(race, found), _equals(race, found, pick)]
-    if (reason := content.get("not_cooled_down")) is not None:
+    if (reason := content.get("not_cooled_down", {}).get(pick)) is not None:
         said.append(f"It could not be cooled down, and is as the race left it: {reason}.")
     if (origin := content.get("weights_of_these_images")) is not None:
         said.append(origin)
     validation, last = found["validation"], race.figures[pick]
-    what = "trials" if isinstance(race, Tuning) else "candidates"
+    what = "trial" if isinstance(race, Tuning) else "candidate"
     if (optimism := found.get("optimism")) is not None:
         more = "more" if optimism >= 0 else "less"
         said.append(
@@ -38,10 +38,14 @@ def answer_of(race: Race) -> list[str]:
             f"{more} than the test images."
         )
     said.append(
-        f"It rests on {len(race.figures)} {what}, {last.steps:,} steps of this one in the race, and "
-        f"{validation['images']:,} validation images; {duration(race.record.spent)} in all."
+        f"It rests on {_some(len(race.figures), what)}, {_some(last.steps, 'step')} of this one in the race, and "
+        f"{_some(validation['images'], 'validation image')}; {duration(race.record.spent)} in all."
     )
     return said
+
+
+def _some(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _tested(race: Race, found: Mapping[str, Any], pick: str) -> list[str]:
@@ -75,7 +79,8 @@ def _beside(race: Race, found: Mapping[str, Any]) -> list[str]:
     low, high = other["difference_interval"]
     shown = "no difference shown" if low <= 0 <= high else "a difference is shown"
     name = race.candidates[other["name"]].shown
-    beside = f"Beside it {name}" if isinstance(race, Tuning) else f"The runner-up, {name}, without a cool-down"
+    uncooled = "" if other["cooled_down"] else ", without a cool-down"
+    beside = f"Beside it {name}" if isinstance(race, Tuning) else f"The runner-up, {name}{uncooled}"
     return [
         f"{beside}: {other['accuracy']:.3f} on the same images, from which the pick differs by "
         f"{100 * other['difference']:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}): {shown}."

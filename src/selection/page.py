@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .. import figures
@@ -11,6 +12,7 @@ from ..errors import first_line
 from ..files import write_text
 from ..frames import pd
 from ..reporting.document import Page, Picture, Section, Table, render_html
+from ..runs.contents import UnusableError
 from ..tables import duration
 from .page_parts import budget_of, facts_of, how_sure, how_to_use, title_of
 from .race import Race
@@ -35,17 +37,16 @@ def write_page(race: Race) -> None:
 
 
 def order_of(race: Race) -> list[str]:
-    """Return all candidates: the pick, then those that came furthest, the best first."""
+    """Return all candidates: the pick, the others of the end, then those that came furthest, the best first."""
     content = race.record.content
-    last = list(content["last"])
     rounds = {
         name: max((int(n) for n, rows in content["rounds"].items() if name in rows), default=-1)
         for name in race.candidates
     }
 
-    def place(name: str) -> tuple[bool, int, float]:
+    def place(name: str) -> tuple[bool, bool, int, float]:
         accuracy = race.figures[name].accuracy if name in race.figures else -1.0
-        return name != last[0], -rounds[name], -accuracy
+        return name != content["pick"], name not in content["order"], -rounds[name], -accuracy
 
     return sorted(race.candidates, key=place)
 
@@ -53,9 +54,12 @@ def order_of(race: Race) -> list[str]:
 def draw(race: Race, folder: Path) -> list[Picture]:
     """Draw the race and the costs into a folder."""
     content, order = race.record.content, [name for name in order_of(race) if name in race.figures]
+    ends = content.get("ends", {})
     lines = {
         race.candidates[name].shown: [
-            (rows[name]["at"], rows[name]["accuracy"]) for rows in content["rounds"].values() if name in rows
+            (row["at"], row["accuracy"])
+            for row in (*(rows.get(name) for rows in content["rounds"].values()), ends.get(name))
+            if row is not None
         ]
         for name in order
     }
@@ -72,7 +76,9 @@ def draw(race: Race, folder: Path) -> list[Picture]:
         figures.save(chart, folder / COSTS)
     return [
         Picture(
-            RACE, "Each point is the end of a round. In a round all are trained for equally long; a third goes on."
+            RACE,
+            "Each point is the end of a round, the last one of a finalist that of its cool-down. In a round all are "
+            "trained for equally long; a third goes on.",
         ),
         Picture(COSTS, "Validation accuracy where each candidate was stopped: those that went on had more training."),
     ]
@@ -94,7 +100,9 @@ def search_page(race: Race, pictures: Sequence[Picture]) -> Page:
                 "The race",
                 [
                     "Successive halving: all candidates are trained for equally many seconds, and a third of them goes "
-                    "on from where it stands, until one is left. It alone is cooled down, as its rate falls to 0.",
+                    "on from where it stands, until one is left. It is cooled down, as its rate falls to 0. A head "
+                    "alone learns in seconds what it can and stays out of the rounds; the best one is cooled down, "
+                    "too, unless it is shown to be worse.",
                 ],
                 [_table(race)],
                 pictures[:1],
@@ -109,10 +117,25 @@ def search_page(race: Race, pictures: Sequence[Picture]) -> Page:
 
 
 def _cost(race: Race) -> str:
-    pick = race.candidates[race.record.content["pick"]]
-    return (
-        f"The pick has {short(pick.parameters)} parameters and takes {short(pick.macs)} multiply-accumulates an image."
+    name = race.record.content["pick"]
+    pick, run = race.candidates[name], race.record.run(name)
+    said = (
+        f"The pick has {short(pick.parameters)} parameters and takes {short(pick.macs)} multiply-accumulates an image"
     )
+    with suppress(UnusableError, OSError):
+        cost = run.cost()
+        one, many = cost["latency_ms_median"], cost["inference_images_per_second"]
+        return f"{said}: here {one:.1f} ms for one alone, and {many:,.0f} a second in batches."
+    return f"{said}."
+
+
+def took(race: Race, name: str) -> float:
+    """Return the seconds of all pieces of a candidate's training: features, validation and loading, too."""
+    seconds, steps = 0.0, -1
+    for rows in race.record.content["rounds"].values():
+        if name in rows and rows[name]["steps"] != steps:  # else it waited for others, with what it had
+            seconds, steps = seconds + rows[name]["wall"], rows[name]["steps"]
+    return seconds
 
 
 def _table(race: Race) -> Table:
@@ -130,9 +153,20 @@ def _table(race: Race) -> Table:
                 str(reached) if reached else "priced",
                 f"{one.steps:,}",
                 duration(one.seconds),
+                duration(took(race, name)),
                 short(candidate.parameters),
                 short(candidate.macs),
             ]
         )
-    columns = ["candidate", "val accuracy", "val loss", "last round", "steps", "trained", "parameters", "MACs an image"]
+    columns = [
+        "candidate",
+        "val accuracy",
+        "val loss",
+        "last round",
+        "steps",
+        "trained",
+        "with all",
+        "parameters",
+        "MACs an image",
+    ]
     return Table("Where each candidate came to in the race, before the cool-down", columns, rows, best_first=True)

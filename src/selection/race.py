@@ -2,6 +2,9 @@
 
 Successive halving (Jamieson & Talwalkar 2016, https://arxiv.org/abs/1502.07943) in seconds: in a round each has been
 trained for as long as any other, whatever it costs. Nothing is trained twice.
+
+Heads alone learn in seconds what they can. In rounds they would beat every network that still learns, and take the
+places of those that overtake them: they are trained once, as probes, and the best of them meets the winner in the end.
 """
 
 import logging
@@ -14,7 +17,7 @@ from ..errors import InputError, RunError, first_line
 from ..tables import duration
 from ..training.session import COST_SECONDS
 from .candidates import HEAD, SCRATCH, Candidate
-from .judge import ETA, Cut, cut, ranked, rounds_of
+from .judge import ETA, Cut, alike, cut, ranked, rounds_of
 from .record import Measured, Record
 from .screen import Lines
 from .training import ALWAYS, WARM_UP, Pictures, train_on, until
@@ -24,12 +27,17 @@ log = logging.getLogger(__name__)
 PRICED_STEPS = 10
 PRICE_SHARE = 0.3
 """Of the time, at most; it isn't wasted, as the race goes on from there."""
+DEAREST_PRICE, SHORTEST_PRICE = 0.015, 3.0
+"""Of the time, for one candidate, and its seconds at least: a few slow steps tell that they are slow."""
+
+PROBE_SHARE, SHORTEST_PROBE = 0.01, 3.0
+"""Of the time, for a head alone, and its seconds at least: hundreds of steps on kept features."""
 
 FINISH_SHARE = 0.2
 """Of the time: the cool-down of the winner and the look at the test images."""
 
 FEWEST_STEPS = 20
-"""A first round of fewer tells nothing."""
+"""A first round of fewer tells nothing; from scratch, nor does one that ends in the warm-up."""
 SHORTEST_ROUND = 2.0
 """Seconds of training; what is around it takes as long."""
 
@@ -69,27 +77,50 @@ class Race:
     # Phases ----------------------------------------------------------------------------------------------------------
 
     def price(self) -> None:
-        """Train each candidate for a few steps, to know what a step costs; leave out what there is no time for."""
-        self.screen.phase("pricing")
+        """Train probes, and each other candidate for a few steps, to know what one costs; leave out what is too dear.
+
+        Where steps are the budget there are probes alone.
+        """
+        probes = self.probes
+        names = probes if self.minutes is None else list(self._able())
+        if not names:
+            return
+        self.screen.phase("pricing" if self.minutes is not None else "heads alone")
         begun = self.record.spent
-        end = begun + PRICE_SHARE * (self.seconds - begun)
-        for name, candidate in self._able().items():
+        end = begun + PRICE_SHARE * (self.seconds - begun) if self.minutes is not None else math.inf
+        for name in names:
             if self._recall(0, name):
                 continue
             left = end - self.record.spent
-            if self.figures and left < self._guess(candidate):
+            if self.figures and left < self._guess(self.candidates[name]):
                 self._out(name, "no time was left to try it")
                 continue
-            limit = until(max(1.0, left))
-            self._train(0, name, [f"trainer.max_steps={PRICED_STEPS}", f"trainer.max_time={limit}"])
-        if not self.figures:
+            self._train(0, name, self._first_limit(name in probes, max(1.0, left)))
+        if self.minutes is not None and not self.figures:
             raise RunError(f"no candidate could be trained: {self.reason()}")
-        if "round_1" not in self.record.content:
+        if self.minutes is not None and "round_1" not in self.record.content:
             self._choose_entrants()
 
     def hold(self) -> list[str]:
-        """Hold all rounds; return the names of the last one, the winner first."""
-        alive = list(self._able())
+        """Hold all rounds; return the names of the last one, the winner first, and the best probe behind it.
+
+        A probe that validation images show to be worse than the winner is left out.
+        """
+        last = self._rounds() if self.entrants else []
+        probes = ranked({name: self.figures[name] for name in self.probes if name in self.figures})
+        if not last or not probes:
+            return last or probes
+        met = {name: self.figures[name] for name in (last[0], probes[0])}
+        beside = [probes[0]] if probes[0] in alike(met, ranked(met)[0]) else []
+        return [last[0], *beside, *last[1:]]
+
+    def finalists(self, last: Sequence[str]) -> list[str]:
+        """Return those of `last` that are trained to their end: a probe, and the winner with the time that is left."""
+        probes = [name for name in last[1:2] if name in self.probes and last[0] not in self.probes]
+        return [*probes, last[0]]
+
+    def _rounds(self) -> list[str]:
+        alive = self.entrants
         number = 1
         while True:
             alive = [name for name in alive if name in self._able()]
@@ -134,19 +165,33 @@ class Race:
 
     def _choose_entrants(self) -> None:
         """Leave out, of those that are priced, what would have too few steps in the first round."""
-        while len(able := self._able()) > 1:
-            seconds = self._level(list(able))
-            name, slow = self._dearest(able)
+        while len(entrants := self.entrants) > 1:
+            seconds = self._level(entrants)
+            name, slow = self._dearest(entrants)
             steps = seconds / slow if slow > 0 else float("inf")
-            if seconds >= SHORTEST_ROUND and steps >= FEWEST_STEPS:
+            if seconds >= SHORTEST_ROUND and steps >= self._fewest(name):
                 return
             self._out(name, f"a step takes {slow:.2g} s: its share of the time is too little, or too many take part")
 
-    def _dearest(self, able: Mapping[str, Candidate]) -> tuple[str, float]:
+    def _fewest(self, name: str) -> int:
+        """Return the steps that a candidate needs in the first round."""
+        warm_up = min(WARM_UP, max(1, self.record.content["data"]["steps_an_epoch"]))
+        return max(FEWEST_STEPS, warm_up) if self.candidates[name].how == SCRATCH else FEWEST_STEPS
+
+    def _dearest(self, entrants: Sequence[str]) -> tuple[str, float]:
         """Return what is left out first: from scratch before what is trained already, then the slowest step."""
-        pace = {name: self.figures[name].step_seconds for name in able}
-        name = max(able, key=lambda name: (able[name].how == SCRATCH, pace[name]))
+        pace = {name: self.figures[name].step_seconds for name in entrants}
+        name = max(entrants, key=lambda name: (self.candidates[name].how == SCRATCH, pace[name]))
         return name, pace[name]
+
+    def _first_limit(self, probe: bool, left: float) -> list[str]:
+        """Return what ends a probe, or the few steps that give a price."""
+        if not probe:
+            limit = until(min(left, max(SHORTEST_PRICE, DEAREST_PRICE * self.seconds)))
+            return [f"trainer.max_steps={PRICED_STEPS}", f"trainer.max_time={limit}"]
+        if self.steps is not None:  # as many as the winner has after the last round
+            return [f"trainer.max_steps={self.steps * ETA ** (rounds_of(len(self.entrants)) - 1)}"]
+        return [f"trainer.max_time={until(min(left, max(SHORTEST_PROBE, PROBE_SHARE * self.seconds)))}"]
 
     def _limit(self, number: int, entrants: Sequence[str]) -> list[str]:
         """Return what ends the round for all that are in it."""
@@ -190,14 +235,25 @@ class Race:
         """Return the second at which no training may begin."""
         return self.seconds - max(FINISH_SHARE * self.seconds, self.reserve())
 
-    def reserve(self) -> float:
-        """Return the seconds that the end takes at least: measuring, drawing, and the look at the test images."""
+    def reserve(self, ends: Sequence[str] = (), beside: Sequence[str] = ()) -> float:
+        """Return the seconds that the end takes at least: measuring, drawing, and the look at the test images.
+
+        Args:
+            ends: Those that are still to be trained to their end; without any, as many as there can be, and slow ones.
+            beside: Who is looked at besides.
+        """
+        able = [name for name in self._able() if name in self.figures]
+        rates = {name: 0.0 if math.isnan(each := self.figures[name].image_seconds) else each for name in able}
+        if not ends:
+            slowest = max(rates, key=lambda name: rates[name], default="")
+            ends, beside = ([slowest] * 2, []) if self.probes else ([slowest], [slowest])
         sizes = self.record.content["data"]["images"]
-        images = 2 * sizes["test"] + sizes["val"] + min(sizes["train"], max(1_000, 3 * sizes["val"]))
-        each = [self.figures[name].image_seconds for name in self._able() if name in self.figures]
-        slowest = max((one for one in each if not math.isnan(one)), default=0.0)
+        measured = sizes["val"] + min(sizes["train"], max(1_000, 3 * sizes["val"]))
+        seen = measured * rates.get(ends[-1], 0.0) + sum(
+            sizes["test"] * rates.get(name, 0.0) for name in (*ends, *beside)
+        )
         libraries = min(LIBRARIES * float(self.record.content["loaded"]), 0.1 * self.seconds)
-        return float(images * slowest + AROUND_THE_END * self.overhead + libraries + COST_SECONDS)
+        return float(seen + len(ends) * (AROUND_THE_END * self.overhead + COST_SECONDS) + libraries)
 
     def _time_for(self, number: int) -> bool:
         return f"round_{number}" in self.record.content or self.record.spent < self._race_ends() - SHORTEST_ROUND
@@ -252,8 +308,8 @@ class Race:
 
     def so_far(self, number: int, name: str) -> str:
         """Return the pick in words that say how little it rests on."""
-        alike = [name, *self.record.content["rounds"].get(str(number), {})]
-        best = ranked({one: self.figures[one] for one in alike if one in self.figures})[0]
+        rivals = [name, *self.record.content["rounds"].get(str(number), {}), *self.probes]
+        best = ranked({one: self.figures[one] for one in rivals if one in self.figures})[0]
         measured, when = self.figures[best], f"round {number}" if number else "pricing"
         right = f"{measured.right.sum():,} of {len(measured.right):,} validation images right"
         return (
@@ -272,6 +328,19 @@ class Race:
             self.figures[name] = measured
             self.screen.measured(name, measured)
         return measured
+
+    @property
+    def probes(self) -> list[str]:
+        """The heads alone that can still take part; with nothing else from the start, they race themselves."""
+        if all(candidate.how == HEAD for candidate in self.candidates.values()):
+            return []
+        return [name for name, candidate in self._able().items() if candidate.how == HEAD]
+
+    @property
+    def entrants(self) -> list[str]:
+        """All others that can still take part."""
+        probes = self.probes
+        return [name for name in self._able() if name not in probes]
 
     def _able(self) -> dict[str, Candidate]:
         out = self.record.content["candidates"]

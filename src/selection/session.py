@@ -31,7 +31,7 @@ from ..settings.trust import without_hydra
 from ..training.assemble import to_dict
 from ..training.hardware import describe_hardware
 from .candidates import MOST, MOST_NAMED, Candidate, choose_networks, choose_sizes, list_candidates
-from .finish import cheapest, cool_down, look
+from .finish import cheapest, finish, look
 from .outcome import write_outcome
 from .race import Race
 from .record import FILE, VERSION, Record
@@ -45,6 +45,9 @@ USUAL_MINUTES = 10.0
 
 MOST_BEFORE = 0.5
 """Share of the time that may be gone before anything is trained."""
+
+VALIDATED, MOST_VALIDATED = 500, 0.2
+"""So many images should choose, or this share of those that there are (AutoGluon's rule for its holdout)."""
 
 TAKEN = ("data.image_size",)
 DECIDED = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.min_epochs", "trainer.min_steps")
@@ -138,6 +141,10 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
     data = ImageDataModule(**to_dict(cfg)["data"], seed=cfg.seed)
     data.prepare_data()
     data.setup()
+    share = record.content.get("val_fraction") if record.content else _share_to_validate(cfg, data, words)
+    if share is not None:
+        words = [*words, f"data.val_fraction={share:g}"]
+        data = _divided(cfg, data, share)
     for split in ("train", "val"):
         if not data.size(split):
             raise InputError(f"there is no {split} image: a search needs training and validation images")
@@ -166,7 +173,7 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
         record.spent_before = float(record.content["seconds"])
     else:
         _look_at_time(minutes, record.spent)
-        begun = {"words": list(typed), "loaded": round(record.spent, 2)}
+        begun = {"words": list(typed), "loaded": round(record.spent, 2), "val_fraction": share}
         record.content = _begin(cfg, data, candidates, impossible, minutes) | begun
     record.write(status="running")
     by_name = {candidate.name: candidate for candidate in candidates}
@@ -174,6 +181,29 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
     screen.introduce(data, impossible, cfg.weights, "" if space is None else f"settings of {networks[0]}")
     race = Race if space is None else partial(tuning, base, to_dict(cfg)["space"])
     return race(record, by_name, Pictures(data), words, screen, minutes, cfg.steps, shlex.join(sys.orig_argv))
+
+
+def _share_to_validate(cfg: DictConfig, data: ImageDataModule, words: Sequence[str]) -> float | None:
+    """Return the share of the images that is to validate where the usual one leaves too few to choose by."""
+    images = data.size("train") + data.size("val")
+    share = round(min(MOST_VALIDATED, VALIDATED / images), 3)
+    if share <= cfg.data.val_fraction or any(word.startswith("data.val_fraction=") for word in words):
+        return None
+    if _divided(cfg, data, share).size("val") <= data.size("val"):  # a published one stays as it is
+        return None
+    log.info(
+        "%.3g of the images validate, as they choose among all candidates: data.val_fraction=%g is what else is usual",
+        share, cfg.data.val_fraction,
+    )  # fmt: skip
+    return share
+
+
+def _divided(cfg: DictConfig, data: ImageDataModule, share: float) -> ImageDataModule:
+    """Return the same images with another share for validation."""
+    other = ImageDataModule(**{**to_dict(cfg)["data"], "val_fraction": share}, seed=cfg.seed)
+    other.take(data.found)
+    other.setup()
+    return other
 
 
 def _look_at_time(minutes: float | None, spent: float) -> None:
@@ -264,14 +294,13 @@ def _run(race: Race) -> Record:
     """Race, finish, look, and write it all down."""
     record, screen = race.record, race.screen
     with screen:
-        if race.minutes is not None:
-            race.price()
+        race.price()
         last = record.recalled("last", race.hold())
         if not last:
             raise RunError(f"no candidate could be trained: {race.reason()}")
         for name in last:  # what a search that was stopped in its finish has measured before
             race.figures.setdefault(name, _latest(record, name))
-        cool_down(race, last[0])
+        last = record.recalled("order", finish(race, last))
     found = record.recalled("look", look(race, last))
     record.write(cheapest=cheapest(race, found["alike"]), pick=last[0])
     write_outcome(race)

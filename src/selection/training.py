@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -179,9 +180,14 @@ def train_on(
 
 
 def _image_seconds(parts: Parts, watch: Watch, wall: float, before: Measured | None) -> float:
-    """Return what an image costs in evaluation: of kept features what it took to compute them."""
+    """Return what an image costs in evaluation the first time, decoding included: test images are yet to be seen.
+
+    Of kept features it is what it took to compute them.
+    """
     if not parts.caches_features:
-        return watch.validation_seconds / max(1, parts.data.size("val"))
+        now = watch.validation_seconds / max(1, parts.data.size("val"))
+        known = [one for one in (now, before.image_seconds if before else math.nan) if not math.isnan(one)]
+        return max(known, default=math.nan)
     if before is not None:  # it has them since then
         return before.image_seconds
     return (wall - trained_seconds(parts)) / (parts.data.size("train") + parts.data.size("val"))

@@ -56,6 +56,8 @@ class Tuning(Race):
 
     def price(self) -> None:
         """Train the first trial for a few steps, to know how long each may take; no plan is made twice."""
+        if self.minutes is None:
+            return
         first = self.trial(1)
         self.screen.phase("pricing")
         if self._recall(0, first.name) is None:

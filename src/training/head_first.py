@@ -20,8 +20,13 @@ from .transfer import extract_features
 log = logging.getLogger(__name__)
 
 ITERATIONS = 100
-PENALTY = 1.0
-"""What the squared weights of the head cost, divided by twice the number of images: scikit-learn's default."""
+PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+"""What the squared weights of the head may cost, divided by twice the number of images; scikit-learn's default is 1.
+
+A head of large weights fits the images by heart, and sends gradients as large as theirs into the network.
+"""
+HELD_OUT, MOST_TRIED = 0.2, 5_000
+"""Of so many images at most, this share is held out to choose among them."""
 
 
 def fit_head(
@@ -37,7 +42,8 @@ def fit_head(
     """Fit the head to the features of all images of the loader, whose `targets` come in its order.
 
     The loss is that of the training, which is convex in the head: L-BFGS finds its minimum, the same one every time, in
-    seconds. torch's random state stays as it was.
+    seconds. How much large weights cost is chosen by images that are held out for it. torch's random state stays as it
+    was.
 
     Args:
         context: The precision of the training.
@@ -50,23 +56,50 @@ def fit_head(
     features = features.float().to(device)
     head = module.network.get_submodule(module.head)
     assert isinstance(head, nn.Linear)
-    weight, bias = _minimum(module, head, features, targets.to(device))
+    weight, bias, penalty = _fitted(module, head, features, targets.to(device))
     with torch.no_grad():
         head.weight.copy_(weight)
         if head.bias is not None:
             head.bias.copy_(bias)
     seconds = duration(time.perf_counter() - start)
-    log.info("the head was fitted to the features of %s images, in %s", f"{len(features):,}", seconds)
+    said = f"{len(features):,} images, penalty {penalty:g}"
+    log.info("the head was fitted to the features of %s, in %s", said, seconds)
 
 
-def _minimum(module: ImageClassifier, head: nn.Linear, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the head's weight and bias with the least loss, found on features around 0.
+def _fitted(
+    module: ImageClassifier, head: nn.Linear, features: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor, float]:
+    """Return the head's weight and bias, and their penalty, found on features around 0.
 
     One scale serves all features: those that hardly vary must not be blown up.
     """
     mean = features.mean(dim=0)
     scale = (features - mean).square().mean().sqrt().clamp(min=1e-6)
     inputs = (features - mean) / scale
+    penalty = choose_penalty(module, head, inputs, targets)
+    weight, bias = _minimum(module, head, inputs, targets, penalty)
+    own = weight / scale
+    return own, bias - own @ mean, penalty
+
+
+def choose_penalty(module: ImageClassifier, head: nn.Linear, inputs: Tensor, targets: Tensor) -> float:
+    """Return the penalty whose head has the least loss on the images (N, F) that are held out."""
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))[:MOST_TRIED].to(inputs.device)
+    out, rest = order.tensor_split([int(HELD_OUT * len(order))])
+    if not len(out):
+        return PENALTIES[-1]
+
+    def loss_of(penalty: float) -> float:
+        weight, bias = _minimum(module, head, inputs[rest], targets[rest], penalty)
+        return float(module.training_loss(inputs[out] @ weight.T + bias, targets[out]))
+
+    return min(PENALTIES, key=loss_of)
+
+
+def _minimum(
+    module: ImageClassifier, head: nn.Linear, inputs: Tensor, targets: Tensor, penalty: float
+) -> tuple[Tensor, Tensor]:
+    """Return weight and bias with the least loss."""
     weight = torch.zeros_like(head.weight, dtype=torch.float32, requires_grad=True)
     bias = torch.zeros(len(weight), device=weight.device, requires_grad=head.bias is not None)
     variables = [weight, bias] if bias.requires_grad else [weight]
@@ -75,10 +108,9 @@ def _minimum(module: ImageClassifier, head: nn.Linear, features: Tensor, targets
     def loss() -> Tensor:
         optimizer.zero_grad()
         value = module.training_loss(inputs @ weight.T + bias, targets)
-        value = value + PENALTY / (2 * len(inputs)) * weight.square().sum()
+        value = value + penalty / (2 * len(inputs)) * weight.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch's has no types
-    own = weight.detach() / scale
-    return own, bias.detach() - own @ mean
+    return weight.detach(), bias.detach()

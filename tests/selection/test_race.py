@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from src.selection.candidates import HEAD, SCRATCH
 from src.selection.race import Race
 from src.selection.record import Measured, Record
 
 
-def race(tmp_path: Path, trained: dict[str, float], minutes: float = 10.0) -> Race:
-    """A race at its beginning, whose candidates have been trained for so many seconds; an image costs nothing."""
+def race(tmp_path: Path, trained: dict[str, float], minutes: float = 10.0, heads: str = "") -> Race:
+    """A race at its beginning, whose candidates have been trained for so many seconds; an image costs nothing.
+
+    Those that `heads` names learn on kept features.
+    """
     images = {"train": 100, "val": 10, "test": 10}
     content: dict[str, Any] = {
         "data": {"images": images},
@@ -20,14 +24,14 @@ def race(tmp_path: Path, trained: dict[str, float], minutes: float = 10.0) -> Ra
         "rounds": {},
         "loaded": 10,
     }
-    nobody: Any = SimpleNamespace(how="from scratch")
+    candidates: Any = {name: SimpleNamespace(how=HEAD if name in heads else SCRATCH) for name in trained}
     figures = {
         name: Measured(10, seconds, np.ones(10, bool), np.ones(10, np.float32), seconds + 2, 2.0, 0.1, 0.0)
         for name, seconds in trained.items()
     }
     anything: Any = None
     record = Record(tmp_path, content)
-    return Race(record, dict.fromkeys(trained, nobody), anything, [], anything, minutes, None, figures=figures)
+    return Race(record, candidates, anything, [], anything, minutes, None, figures=figures)
 
 
 def test_the_first_round_gets_its_share_of_the_time(tmp_path: Path) -> None:
@@ -47,3 +51,34 @@ def test_as_much_is_kept_for_the_end_as_the_images_need(tmp_path: Path) -> None:
     slow = race(tmp_path, {"a": 1.0}, minutes=1)
     slow.figures["a"] = Measured(10, 1.0, np.ones(10, bool), np.ones(10, np.float32), 3.0, 2.0, 0.1, 0.2)
     assert slow._race_ends() == pytest.approx(60 - (20 + 10 + 100) * 0.2 - 3 * 2 - 3 - 2, abs=0.1)
+
+
+def test_a_head_takes_no_place_in_the_rounds(tmp_path: Path) -> None:
+    found = race(tmp_path, dict.fromkeys("abcd", 1.0), heads="cd")
+    assert (found.entrants, found.probes) == (["a", "b"], ["c", "d"])
+    only = race(tmp_path, dict.fromkeys("cd", 1.0), heads="cd")
+    assert (only.entrants, only.probes) == (["c", "d"], []), "with nothing else to race, heads do"
+
+
+@pytest.mark.parametrize(
+    ("right", "last", "finalists"),
+    [(30, ["a", "c", "b"], ["c", "a"]), (60, ["a", "c", "b"], ["c", "a"]), (10, ["a", "b"], ["a"])],
+)
+def test_the_best_head_meets_the_winner_unless_shown_to_be_worse(
+    right: int, last: list[str], finalists: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 60 validation images the winner has 35 right; of the heads `c` has so many, and `d` none."""
+    found = race(tmp_path, dict.fromkeys("abcd", 1.0), heads="cd")
+    for name, count in (("a", 35), ("b", 5), ("c", right), ("d", 0)):
+        found.figures[name] = Measured(10, 1.0, np.arange(60) < count, np.ones(60, np.float32), 3.0, 2.0, 0.1, 0.0)
+    monkeypatch.setattr(Race, "_rounds", lambda _: ["a", "b"])
+    assert found.hold() == last
+    assert found.finalists(last) == finalists
+
+
+def test_where_all_others_are_out_the_best_head_is_left(tmp_path: Path) -> None:
+    found = race(tmp_path, dict.fromkeys("acd", 1.0), heads="cd")
+    found.figures["c"] = Measured(10, 1.0, np.zeros(10, bool), np.ones(10, np.float32), 3.0, 2.0, 0.1, 0.0)
+    found.record.content["candidates"]["a"]["out"] = "no time was left to try it"
+    assert found.hold() == ["d", "c"]
+    assert found.finalists(["d", "c"]) == ["d"]

@@ -12,14 +12,15 @@ from sklearn.linear_model import LogisticRegression
 
 from src.errors import InputError
 from src.train import train
-from src.training.head_first import fit_head
+from src.training.head_first import PENALTIES, choose_penalty, fit_head
 from tests.training.test_classifier import batches, module
 from tests.training.test_multilabel import module as label_module
 
 Config = Callable[..., DictConfig]
 
 
-def test_the_head_is_the_one_with_the_least_loss() -> None:
+def test_the_head_is_the_one_with_the_least_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("src.training.head_first.PENALTIES", (1.0,))
     own = module()
     given = batches(40, 40, 23)
     targets = torch.cat([target for _, target in given])
@@ -37,6 +38,17 @@ def test_the_head_is_the_one_with_the_least_loss() -> None:
     scaled = (centred / centred.square().mean().sqrt()).numpy()
     other = LogisticRegression(max_iter=1000, tol=1e-8).fit(scaled, targets.numpy())
     np.testing.assert_allclose(answers.softmax(dim=1).numpy(), other.predict_proba(scaled), atol=2e-3)
+
+
+def test_large_weights_cost_what_images_held_out_say() -> None:
+    """Noise is worth the largest penalty; features that tell the classes apart, the smallest."""
+    random = torch.Generator().manual_seed(0)
+    targets, noise = torch.arange(200) % 10, torch.randn(200, 64, generator=random)
+    own, head = module(), torch.nn.Linear(64, 10)
+    assert choose_penalty(own, head, noise, targets) == PENALTIES[-1]
+    clear = noise + 20 * torch.eye(64)[targets]
+    assert choose_penalty(own, head, clear, targets) == PENALTIES[0]
+    assert choose_penalty(own, head, clear[:4], targets[:4]) == PENALTIES[-1], "too few to hold any out"
 
 
 def test_unknown_labels_count_nothing() -> None:
