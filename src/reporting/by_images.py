@@ -11,6 +11,7 @@ from .. import figures
 from ..analysis.significance import holm
 from ..analysis.tasks import Task
 from ..figures import Points
+from ..names import natural
 from .arms import without
 from .class_pictures import Drawing
 from .difference_shown import Comparison, compare, points
@@ -67,7 +68,7 @@ def curves_of(test_set: TestSet) -> dict[str, Curve]:
             label: {sizes[g.differs[key]]: g for g in sorted(groups, key=lambda g: sizes[g.differs[key]])}
             for label, groups in arms
         }
-        return {label: curves[label] for label in sorted(curves)}
+        return {label: curves[label] for label in sorted(curves, key=natural)}
     return {}
 
 
@@ -86,12 +87,12 @@ def crossing(result: Result) -> str | None:
     if not curves:
         return None
     sizes = sorted({size for curve in curves.values() for size in curve})
-    best = ", ".join(f"with {size:,.0f} {_best(curves, size, result.test_set)}" for size in sizes)
+    best = ", ".join(f"on {size:,.0f} {_best(curves, size, result.test_set)}" for size in sizes)
     if len(curves) == 1:
-        return f"By images to train on: {best}."
+        return f"By training images: {best}."
     changes = list(changes_of(curves, result.test_set))
     order = f"The order changes: {'; '.join(map(str, changes))}" if changes else "The order doesn't change"
-    return f"Best by images to train on: {best}. {order}."
+    return f"Best by training images: {best}. {order}."
 
 
 def _best(curves: Mapping[str, Curve], size: float, test_set: TestSet) -> str:
@@ -99,25 +100,24 @@ def _best(curves: Mapping[str, Curve], size: float, test_set: TestSet) -> str:
         ((curve[size], label) for label, curve in curves.items() if size in curve), key=lambda pair: -pair[0].score
     )
     (first, label), *others = there
-    reached = f"{'' if len(curves) == 1 else f'{label} '}{_score(first)}"
+    reached = f"{_score(first)} %" if len(curves) == 1 else f"{label} with {_score(first)} %"
     if not others:
         return reached
     second, name = others[0]
     found = compare(replace(test_set, groups=[group for group, _ in there]))[0]
     lead = next((comparison for comparison in found if comparison.other == second.label), None)
-    return reached if lead is None else f"{reached}, {_lead(lead)} {name}"
-
-
-def _lead(lead: Comparison) -> str:
+    if lead is None:
+        return reached
     spread = "" if lead.sd is None else f" ± {100 * lead.sd:.1f}"
-    return f"{'a' if lead.shown else 'no'} difference shown, {points(lead.difference)}{spread} points, to"
+    shown = "a difference" if lead.shown else "no difference"
+    return f"{reached} ({name} {points(lead.difference)}{spread} points below: {shown} shown)"
 
 
 def _score(group: Group) -> str:
     task = group.task
     scores = [100 * score for score in _scores(group)]
     spread = f" ± {stdev(scores):.1f}" if len(scores) > 1 else ""
-    return f"({task.before}{fmean(scores):.1f}{spread} %)"
+    return f"{task.before}{fmean(scores):.1f}{spread}"
 
 
 def _scores(group: Group) -> list[float]:
@@ -164,12 +164,11 @@ def images_section(result: Result, draw: Drawing) -> list[Section]:
         return []
     sizes = sorted({size for curve in curves.values() for size in curve})
     rows = [
-        [label, *(_score(curve[size]).strip("()%").strip() if size in curve else "–" for size in sizes)]
-        for label, curve in curves.items()
+        [label, *(_score(curve[size]) if size in curve else "–" for size in sizes)] for label, curve in curves.items()
     ]
     title = result.task.score.title
     caption = f"Test {title} in percent by the number of training images: mean ± sd over the runs"
-    table = Table(caption, ["", *(f"{size:,.0f}" for size in sizes)], rows)
+    table = Table(caption, ["training images", *(f"{size:,.0f}" for size in sizes)], rows)
     chart = figures.line_charts(_charts(curves, result.task), "training images", [f"Test {title}"])
     pictured = f"Test {title}, and the gap between training and validation images, by training images (bars: ± sd)"
     return [Section("By number of images", [said], [table], draw(chart, "by_images", pictured))]

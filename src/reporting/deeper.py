@@ -69,13 +69,10 @@ def beside_the_paper(result: Result, table: pd.DataFrame) -> str:
         error, sd = 100 * (1 - row["test_accuracy"]), 100 * row["test_accuracy_sd"]
         spread = "" if np.isnan(sd) else f" ± {sd:.1f}"
         published = PUBLISHED[int(row["layers"])]
-        said.append(f"{error:.1f}{spread} % with {row['layers']:.0f} ({error - published:+.1f} to {published} %)")
-    if not said:
-        return ""
-    return (
-        f" Residual test error, and the distance to the paper's (He et al. 2015, 64,000 steps on 45,000 images): "
-        f"{', '.join(said)}."
-    ).replace("(-", "(−")
+        away = f"{abs(error - published):.1f} points {'more' if error > published else 'less'}"
+        said.append(f"{error:.1f}{spread} % with {row['layers']:.0f} layers ({published} %: {away})")
+    paper = "He et al. 2015, 64,000 steps on 45,000 images"
+    return f" Residual test error beside the paper's ({paper}): {', '.join(said)}." if said else ""
 
 
 def _welch(one: Row, other: Row, column: str) -> float:
