@@ -43,11 +43,12 @@ class Change:
     before: float
     after: float
     at: float
-    shown: Sequence[bool]
+    shown: tuple[bool, bool]
 
     def __str__(self) -> str:
         sides = {(True, True): "both sides", (True, False): "the left only", (False, True): "the right only"}
-        shown = f"a difference shown on {sides[pair]}" if any(pair := tuple(self.shown)) else "no difference shown"
+        side = sides.get(self.shown)
+        shown = f"a difference shown on {side}" if side else "no difference shown"
         return (
             f"{self.behind} passes {self.ahead} between {self.before:,.0f} and {self.after:,.0f} images, at about "
             f"{float(f'{self.at:.2g}'):,.0f} ({shown})"
@@ -129,7 +130,7 @@ def changes_of(curves: Mapping[str, Curve], test_set: TestSet) -> Iterator[Chang
 
     Whether a difference is shown is tested for these pairs only, with Holm's correction over all of them.
     """
-    found: list[tuple[Change, list[Comparison]]] = []
+    found: list[tuple[Change, list[Comparison | None]]] = []
     for (one, ours), (other, theirs) in combinations(curves.items(), 2):
         for before, after in pairwise(sorted(ours.keys() & theirs.keys())):
             leads = [ours[size].score - theirs[size].score for size in (before, after)]
@@ -139,12 +140,12 @@ def changes_of(curves: Mapping[str, Curve], test_set: TestSet) -> Iterator[Chang
             share = leads[0] / (leads[0] - leads[1])
             at = float(np.exp(np.log(before) + share * np.log(after / before)))
             sides = [_compared(test_set, ours[size], theirs[size]) for size in (before, after)]
-            found.append((Change(behind, ahead, before, after, at, ()), sides))
+            found.append((Change(behind, ahead, before, after, at, (False, False)), sides))
     corrected = iter(holm([side.p for _, sides in found for side in sides if side is not None]))
-    told = [
-        replace(change, shown=[side is not None and replace(side, p_holm=next(corrected)).shown for side in sides])
-        for change, sides in found
-    ]
+    told = []
+    for change, sides in found:
+        left, right = (side is not None and replace(side, p_holm=next(corrected)).shown for side in sides)
+        told.append(replace(change, shown=(left, right)))
     yield from sorted(told, key=lambda change: (change.before, change.at))
 
 

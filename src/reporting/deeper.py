@@ -129,10 +129,10 @@ def _against(result: Result, small: Group, large: Group) -> Comparison | None:
     found = compare(replace(result.test_set, groups=pair))[0]
     if not found:
         return None
-    lead, names = found[0], {"best": small.model, "other": large.model}
+    lead = replace(found[0], best=small.model, other=large.model)
     if pair[0] is small:
-        return replace(lead, **names)
-    return replace(lead, difference=-lead.difference, low=-lead.high, high=-lead.low, **names)
+        return lead
+    return replace(lead, difference=-lead.difference, low=-lead.high, high=-lead.low)
 
 
 def _ahead(groups: Sequence[Group], result: Result) -> str:
@@ -163,7 +163,7 @@ def _by_seconds(group: Group, first: str) -> Points:
     ]
     epochs = pd.concat(tables).groupby(level=0)
     means, sds = epochs.mean(), epochs["score"].std(ddof=1)
-    return Points(means["at"].to_numpy(), means["score"].to_numpy(float), sds.to_numpy(float))
+    return Points(*(values.to_numpy(dtype=np.float64) for values in (means["at"], means["score"], sds)))
 
 
 def seconds_chart(result: Result, draw: Drawing) -> list[Picture]:
