@@ -163,7 +163,7 @@ def _by_seconds(group: Group, first: str) -> Points:
     ]
     epochs = pd.concat(tables).groupby(level=0)
     means, sds = epochs.mean(), epochs["score"].std(ddof=1)
-    return Points(*(values.to_numpy(dtype=np.float64) for values in (means["at"], means["score"], sds)))
+    return Points(*(np.array(values, float) for values in (means["at"], means["score"], sds)))
 
 
 def seconds_chart(result: Result, draw: Drawing) -> list[Picture]:
