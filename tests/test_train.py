@@ -243,6 +243,15 @@ def test_an_epoch_without_validation_has_no_validation_figures(tmp_path: Path, c
     assert metrics["best_epoch"] == history["val/loss"].idxmin() + 1
 
 
+def test_validation_every_so_many_steps_whatever_the_epoch(tmp_path: Path, config: Config) -> None:
+    """`check_val_every_n_epoch=null`: 3 batches an epoch, validated after steps 4, 8 and 12, the last one too."""
+    words = ("trainer.check_val_every_n_epoch=null", "trainer.val_check_interval=4", "trainer.limit_train_batches=3")
+    train(config(*QUICK, *words, "trainer.max_epochs=-1", "trainer.max_steps=12"), tmp_path / "run")
+    history = RunFolder(tmp_path / "run").history()
+    assert history["step"].tolist() == [3, 6, 9, 12]
+    assert history["val/loss"].isna().tolist() == [True, False, False, False]
+
+
 def test_a_step_schedule_counts_real_epochs(tmp_path: Path, config: Config) -> None:
     """23 batches an epoch: within 10 steps no epoch has passed, and the rate is still warming up."""
     train(

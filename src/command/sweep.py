@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from typing import cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -156,7 +157,8 @@ class Sweep:
             tidy: what is done with the folder of a run that is interrupted.
         """
         hydra = HydraConfig.get()
-        run, number = RunFolder(hydra.runtime.output_dir), self.jobs.index(list(hydra.overrides.task))
+        words = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # as typed: ${model.name} may be in them
+        run, number = RunFolder(hydra.runtime.output_dir), self.jobs.index(cast(list[str], words))
         with read_write(hydra):  # type: ignore[arg-type]  # a node that is typed as what it holds
             hydra.job.num = number  # launchers count those that are run here
         if self._is_done(run, number):

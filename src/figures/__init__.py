@@ -24,6 +24,8 @@ from .faithfulness_charts import faithfulness_chart as faithfulness_chart
 from .heat_maps import gradcam_grid as gradcam_grid
 from .heat_maps import scale_maps as scale_maps
 from .heat_maps import upsample as upsample
+from .lines import Points as Points
+from .lines import line_charts as line_charts
 from .map_comparison import gradcam_comparison as gradcam_comparison
 from .map_comparison import gradcam_epochs as gradcam_epochs
 from .map_movement import map_movement as map_movement

@@ -15,8 +15,11 @@ from .relu import ReLU
 Kind = Literal["basic", "bottleneck"]
 Order = Literal["post", "pre"]
 
-WIDTHS = (32, 64, 128)
-"""Channels of the three stages."""
+WIDTH = 32
+"""Channels of the stem and the first stage, unless told otherwise; the other two stages have 2 and 4 times as many."""
+
+NARROWEST = 4
+"""Channels of which a bottleneck has one left."""
 
 SMALLEST_IMAGE = 8
 """Side in pixels that the two strides reduce to 2×2: at 1×1, batch norm could not train on a batch of one."""
@@ -79,32 +82,49 @@ class MiniResNet(nn.Module):
     """Stem, three stages of two blocks, head: (N, in_channels, S, S) -> (N, num_classes) for any S of at least 8.
 
     ReLUs are not shared: methods that hook the gradients of ReLUs need that.
+
+    Args:
+        width: Channels of the stem and the first stage; the next two have 2 and 4 times as many. A bottleneck's inner
+            convolutions have a quarter of that, rounded down. At 114 bottleneck blocks have about as many parameters
+            as basic ones at 32.
     """
 
     def __init__(
-        self, kind: Kind, order: Order, *, num_classes: int, in_channels: int = 3, image_size: int = 64
+        self,
+        kind: Kind,
+        order: Order,
+        *,
+        num_classes: int,
+        in_channels: int = 3,
+        image_size: int = 64,
+        width: int = WIDTH,
     ) -> None:
         super().__init__()
+        if width < NARROWEST:
+            raise InputError(
+                f"model.width={width} is too small: mini_resnet_{kind}_{order} takes at least {NARROWEST} channels, "
+                f"{WIDTH} by default"
+            )
         if image_size < SMALLEST_IMAGE:
             raise InputError(
                 f"data.image_size={image_size} is too small for mini_resnet_{kind}_{order}: "
                 f"take at least {SMALLEST_IMAGE} pixels"
             )
         block = PostBlock if order == "post" else PreBlock
-        self.conv1 = nn.Conv2d(in_channels, WIDTHS[0], kernel_size=3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
+        self.conv1 = nn.Conv2d(in_channels, width, kernel_size=3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = ReLU()
-        self.layer1 = _stage(block, kind, WIDTHS[0], WIDTHS[0], stride=1)  # (N, 32, S, S)
-        self.layer2 = _stage(block, kind, WIDTHS[0], WIDTHS[1], stride=2)  # (N, 64, S/2, S/2)
-        self.layer3 = _stage(block, kind, WIDTHS[1], WIDTHS[2], stride=2)  # (N, 128, S/4, S/4)
+        self.layer1 = _stage(block, kind, width, width, stride=1)  # (N, width, S, S)
+        self.layer2 = _stage(block, kind, width, 2 * width, stride=2)  # (N, 2 width, S/2, S/2)
+        self.layer3 = _stage(block, kind, 2 * width, 4 * width, stride=2)  # (N, 4 width, S/4, S/4)
         # One module for the last norm and its ReLU, so that Grad-CAM, which takes the last map, explains what the head
         # averages, not the sum before it with its negative values.
         self.norm = nn.Sequential()
         if order == "pre":
-            self.norm.add_module("bn", nn.BatchNorm2d(WIDTHS[2]))
+            self.norm.add_module("bn", nn.BatchNorm2d(4 * width))
             self.norm.add_module("relu", ReLU())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(WIDTHS[2], num_classes)
+        self.fc = nn.Linear(4 * width, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

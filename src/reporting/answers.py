@@ -3,21 +3,23 @@
 Whether a difference is shown is decided in `difference_shown`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from operator import itemgetter
-from typing import Any
 
 import numpy as np
 
 from ..analysis.intervals import FEW_TESTED
 from ..analysis.tasks import ONE_CLASS, Task
-from ..frames import pd
 from ..tables import large_number
-from .crossed_runs import Sources
-from .difference_shown import Comparison, compare, is_shown, p_value, points
-from .groups import Group, TestSet
-from .kept_maps import Looks, sharper
+from .by_images import crossing
+from .deeper import by_training_error, deeper
+from .difference_shown import compare, is_shown, p_value, points
+from .groups import Group
+from .kept_maps import sharper
+from .looking import on_objects
+from .result import Result as Result
+from .result import Row, score_of
 from .variance_components import how_many, summed_up
 
 TUNED = (
@@ -25,29 +27,6 @@ TUNED = (
     *("data.batch_size", "data.augment", "data.image_size", "data.balance"),
 )
 """Settings, or groups of them, of which one takes the best; others are a question, such as `data.train_fraction`."""
-
-Row = Mapping[Any, Any]
-"""One group's figures, by the columns of the table."""
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What is known about the groups of one test set.
-
-    Attributes:
-        table: its `src.reporting.summary.summary`.
-        sources: what its figures vary by, where splits and seeds are crossed.
-    """
-
-    test_set: TestSet
-    table: pd.DataFrame
-    comparisons: Sequence[Comparison]
-    looks: Looks
-    sources: Sequence[Sources] = ()
-
-    @property
-    def task(self) -> Task:
-        return self.test_set.task
 
 
 def best(result: Result) -> str:
@@ -59,9 +38,9 @@ def best(result: Result) -> str:
         return f"{result.comparisons[0]}."
     first, second = table.to_dict("records")[:2]
     lead = next((comparison for comparison in result.comparisons if comparison.other == second["label"]), None)
-    text = f"{first['label']} is best with {_score(first, task)}{task.after}"
+    text = f"{first['label']} is best with {score_of(first, task)}{task.after}"
     if lead is None:
-        return f"{text}, {second['label']} next with {_score(second, task)}."
+        return f"{text}, {second['label']} next with {score_of(second, task)}."
     return f"{text}; {lead}."
 
 
@@ -72,7 +51,9 @@ def cost(result: Result) -> str:
     text = f"{best(result).rstrip('.')}; {first['label']} has {_costs(first)}"
     if smallest is first:
         return f"{text}."
-    return f"{text}, the smallest, {smallest['label']}, {_costs(smallest)} and reaches {_score(smallest, result.task)}."
+    return (
+        f"{text}, the smallest, {smallest['label']}, {_costs(smallest)} and reaches {score_of(smallest, result.task)}."
+    )
 
 
 def levels(result: Result) -> str:
@@ -96,7 +77,7 @@ def pretraining(result: Result) -> str:
     asked = {max(pretrained, key=size).label, min(scratch, key=size).label}
     groups = [group for group in result.test_set.groups if group.label in asked]  # the better one first
     verdicts = [f"{comparison}; " for comparison in compare(replace(result.test_set, groups=groups))[0]]
-    reached = [f"{label} reaches {_score(row, result.task)}" for label, row in rows.items()]
+    reached = [f"{label} reaches {score_of(row, result.task)}" for label, row in rows.items()]
     return f"{''.join(verdicts)}{', '.join(reached)}."
 
 
@@ -122,11 +103,13 @@ def gap(result: Result) -> str:
         alike, size = [row for row in rows if row[fraction] == share], f"{100 * float(share):g} %"
         most, first = max(alike, key=overfits), max(alike, key=wins)
         worst.append(f"{most['model']} on {size} of the images ({_gap(most, task)})")
-        winners.append(f"{first['model']} on {size} ({_score(first, task)})")
+        winners.append(f"{first['model']} on {size} ({score_of(first, task)})")
         others = {row["label"] for row in alike if row is not first}
         leads = (c for c in result.comparisons if c.best == first["label"] and c.other in others)
         lead = next(leads, None)  # in the end that on most images
     verdict = f"; {lead}" if lead is not None else ""
+    if (told := crossing(result)) is not None:
+        return f"Train {title} is furthest above validation {title} with {', '.join(worst)}. {told}"
     return (
         f"Train {title} is furthest above validation {title} with {', '.join(worst)}; best on the test set are "
         f"{', '.join(winners)}{verdict}."
@@ -134,7 +117,11 @@ def gap(result: Result) -> str:
 
 
 def sharpness(result: Result) -> str:
-    """Say which group is best, how small a part of the image holds its evidence, and whether these parts differ."""
+    """Say which group is best, how small a part of the image holds its evidence, and how much is on the objects."""
+    return f"{_sharp(result)}{on_objects(result)}"
+
+
+def _sharp(result: Result) -> str:
     text, shares = best(result).rstrip("."), result.looks.shares
     if not shares:
         return f"{text}."
@@ -153,31 +140,18 @@ def sharpness(result: Result) -> str:
 
 
 def depth(result: Result) -> str:
-    """Say how the training error changes from the shallowest to the deepest network, plain and residual."""
-    if result.task is not ONE_CLASS:  # an mAP has no error that would be its rest
-        return best(result)
-    table = result.table.assign(layers=result.table["model"].str.extract(r"(\d+)$", expand=False).astype(float))
-    parts = []
-    for kind in ("plain", "resnet"):
-        rows = table[table["model"].str.contains(kind)].sort_values("layers")
-        if rows["layers"].duplicated().any():  # another setting differs, too: depth alone would not be the reason
-            return best(result)
-        if len(rows) < 2:
-            continue
-        first, *_, last = rows.to_dict("records")
-        shallow, deep = 100 * (1 - first["train_accuracy"]), 100 * (1 - last["train_accuracy"])
-        p = _welch(first, last, "train_accuracy")
-        sure = "of one run each" if np.isnan(p) else f"Welch's t-test over seeds: p {p_value(p)}"
-        word = "is" if not is_shown(p) else "rises from" if deep > shallow else "falls from"
-        joint = "and" if word == "is" else "to"
-        shown = "" if is_shown(p) else ", no difference shown"
-        names = {"plain": "plain", "resnet": "residual"}
-        parts.append(
-            f"the training error of {names[kind]} networks {word} {shallow:.1f} % with {first['layers']:.0f} layers "
-            f"{joint} {deep:.1f} % with {last['layers']:.0f} ({sure}{shown})"
-        )
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}." if parts else best(result)
+    """Say how the training error changes with depth, plain and residual, and how far the paper's figures are."""
+    return by_training_error(result) or best(result)
+
+
+def depth_by_arm(result: Result) -> str:
+    """Say in each arm, pretrained and from scratch, say, whether the larger network is better, and after which time."""
+    return deeper(result) or best(result)
+
+
+def by_number_of_images(result: Result) -> str:
+    """Say which arm is best with how many images to train on, and where the order changes."""
+    return crossing(result) or best(result)
 
 
 def luck(result: Result) -> str:
@@ -194,6 +168,8 @@ ANSWERS: Mapping[str, Callable[[Result], str]] = {
     "gap": gap,
     "sharpness": sharpness,
     "depth": depth,
+    "deeper": depth_by_arm,
+    "crossing": by_number_of_images,
     "luck": luck,
 }
 
@@ -223,7 +199,7 @@ def _level(row: Row, task: Task) -> str:
         before = f" after training and {100 * baseline:.1f} % before"
     macro = {name: 100 * row[f"test_{name}"] for name, metric in task.scores.items() if metric.average == "macro"}
     known = ", ".join(f"{name} {value:.1f}" for name, value in macro.items() if not np.isnan(value))
-    return f"{row['label']}: {_score(row, task)}{task.after}{before} (macro {known} %)"
+    return f"{row['label']}: {score_of(row, task)}{task.after}{before} (macro {known} %)"
 
 
 def _costs(row: Row) -> str:
@@ -231,23 +207,6 @@ def _costs(row: Row) -> str:
     return f"{large_number(row['parameters'])} parameters, {large_number(row['macs'])} MACs{latency}"
 
 
-def _score(row: Row, task: Task) -> str:
-    mean, sd = row[f"test_{task.first}"], row[f"test_{task.first}_sd"]
-    return f"{task.before}{100 * mean:.1f}{'' if np.isnan(sd) else f' ± {100 * sd:.1f}'} %"
-
-
 def _gap(row: Row, task: Task) -> str:
     mean, sd = row[f"gap_{task.first}"], row[f"gap_{task.first}_sd"]
     return f"{points(mean)}{'' if np.isnan(sd) else f' ± {100 * sd:.1f}'} points"
-
-
-def _welch(one: Row, other: Row, column: str) -> float:
-    """Return the p-value of Welch's t-test of two groups' means over their runs; NaN where one has a single run."""
-    from scipy.stats import ttest_ind_from_stats  # half a second to import
-
-    figures = [(row[column], row[f"{column}_sd"], row["n"]) for row in (one, other)]
-    if any(np.isnan(sd) for _, sd, _ in figures):
-        return float("nan")
-    if not any(sd for _, sd, _ in figures):
-        return float(one[column] == other[column])
-    return float(ttest_ind_from_stats(*figures[0], *figures[1], equal_var=False).pvalue)

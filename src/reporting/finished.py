@@ -20,7 +20,7 @@ from ..runs.contents import MissingError, UnusableError, is_number, parse_yaml, 
 from ..runs.folder import RunFolder
 from ..settings import composing  # noqa: F401  # the resolvers that a configuration may use
 from ..settings.check import problem
-from ..settings.defaults import EARLIER
+from ..settings.defaults import EARLIER, EARLIER_MODELS
 from .found import REMEDY, find_runs
 from .tested import Tested, read_tested
 
@@ -245,7 +245,10 @@ def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any
         resolved: Any = OmegaConf.to_container(OmegaConf.create(content), resolve=True)
     except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         raise UnusableError(f".hydra/config.yaml can't be resolved ({first_line(error)})") from None
-    data = resolved.get("data")
+    data, model = resolved.get("data"), resolved.get("model")
+    if isinstance(model, dict):
+        for name, settings in EARLIER_MODELS.items():
+            model |= settings | model if str(model.get("name")).startswith(name) else {}
     if isinstance(data, dict):
         for key, value in EARLIER.items():
             data.setdefault(key, value)

@@ -15,11 +15,11 @@ from ..figures.object_energy import Line
 from ..frames import pd
 from ..runs.contents import UnusableError
 from ..runs.kept_energy import KeptEnergy, read_energy
-from .answers import Result
 from .class_pictures import Drawing
 from .document import Section, Table
 from .finished import Replicate, Run
 from .groups import Group
+from .result import Result
 
 QUESTION = "Does the better network look at better places?"
 
@@ -99,6 +99,25 @@ def looking_section(result: Result, draw: Drawing) -> list[Section]:
     )
     said = [*answer(groups, seen, result), beside, *_coarse(seen), *lacking]
     return [Section("On the objects?", said, [Table(caption, columns, rows)], draw(chart, "object_energy", pictured))]
+
+
+def on_objects(result: Result) -> str:
+    """Return how much of the maps of two groups lies on the objects, as a sentence that follows others, or nothing."""
+    seen = {group.label: found for group in result.test_set.groups if (found := _read(group)[0])}
+    if len(seen) != 2:
+        return ""
+    (one, ours), (other, theirs) = seen.items()
+    lead = leads_by(ours, theirs)
+    if lead is None:
+        return ""
+    beyond = {label: fmean(run.lead for run in found.values()) for label, found in seen.items()}
+    low, high = lead.interval
+    shown = f"{'no ' if not low <= high or low <= 0 <= high else 'a '}difference shown"
+    coarse = " ".join(["", *_coarse(seen)])
+    return (
+        f" Of the maps' positive evidence {_mean(ours):.3f} lies on the object with {one} ({beyond[one]:+.3f} beyond "
+        f"an even map) and {_mean(theirs):.3f} with {other} ({beyond[other]:+.3f}), {lead}: {shown}.{coarse}"
+    )
 
 
 def _read(group: Group) -> tuple[dict[Replicate, Seen], list[str]]:

@@ -21,7 +21,7 @@ from ..frames import pd
 from ..logs import for_screen, visible
 from ..runs.folder import RunFolder
 from ..tables import as_text, screen_width
-from .answers import ANSWERS, Result, chosen_by_test, few_tested
+from .answers import ANSWERS, chosen_by_test, few_tested
 from .chosen import Choice, read_choice
 from .class_pictures import Drawing
 from .crossed_runs import components_table, find_sources
@@ -31,6 +31,7 @@ from .facts import Facts, made_by, study_of
 from .finished import Problem, Run, read_runs
 from .groups import TestSet, group_runs, test_sets
 from .kept_maps import look
+from .result import Result
 from .run_page import PICTURES_OF_ONE, run_page, with_copies
 from .sections import PICTURES, describe, summary_table
 from .single_runs import runs_table

@@ -12,8 +12,10 @@ from ..analysis.tasks import Task
 from ..errors import InputError, RunError, first_line
 from ..frames import pd
 from ..tables import duration, large_number
-from .answers import Result, few_tested
+from .answers import few_tested
+from .by_images import images_section
 from .class_pictures import Drawing
+from .deeper import seconds_chart
 from .difference_shown import p_value, points
 from .disputed import disagreement
 from .document import Picture, Section, Table
@@ -21,13 +23,23 @@ from .groups import Group, TestSet
 from .looking import looking_section
 from .measured_maps import faithfulness_section
 from .measured_shortcuts import shortcuts_section
+from .result import Result
 from .single_runs import single_runs
 from .tasks import parts_of
 from .variance_components import variance_section
 
 PICTURES = (
-    *("class_f1", "confusion_matrices", "costs", "disagreements", "gradcam", "gradcam_epochs", "gradcam_movement"),
-    *("learning_curves", "object_energy", "class_average_precision", "roc", "variance_components"),
+    *(
+        "by_images",
+        "by_seconds",
+        "class_f1",
+        "confusion_matrices",
+        "costs",
+        "disagreements",
+        "gradcam",
+        "gradcam_epochs",
+    ),
+    *("gradcam_movement", "learning_curves", "object_energy", "class_average_precision", "roc", "variance_components"),
 )
 
 
@@ -40,8 +52,9 @@ def describe(result: Result, draw: Drawing, name: str) -> list[Section]:
     notes = [_legend(result), *_machines(groups), *few_tested(result)]
     sections = [
         Section(result.test_set.name, notes, tables, _costs(result, draw)),
+        *images_section(result, draw),
         *variance_section(result.sources, draw),
-        Section("Learning", pictures=_curves(groups, task, draw)),
+        Section("Learning", pictures=[*_curves(groups, task, draw), *seconds_chart(result, draw)]),
         Section(task.classes.capitalize(), pictures=parts_of(task).classes(result.test_set, draw)),
         _disagreements(result, draw),
         *_gradcams(result, draw),

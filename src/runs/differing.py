@@ -22,6 +22,7 @@ SETTINGS_OF_SWEEPS = ("sweep", "name", "resume")
 
 _MARKS = re.compile(r"[\[\](){}'\"]")
 _UNSAFE = re.compile(r"[^\w.+=-]+")
+_REFERENCE = re.compile(r"\$\{[\w.]+\}")
 _DIGITS = re.compile(r"-?[0-9]*\.[0-9]{5,}(?:e[-+]?[0-9]+)?", re.IGNORECASE)
 
 
@@ -89,7 +90,7 @@ def name_of(run: RunFolder) -> str:
 
 
 def _in_short(value: str) -> str:
-    value = value.strip("'\"")
+    value = _REFERENCE.sub("", value.strip("'\""))  # of FOLDER/${model.name}.pth the model is said anyway
     if "/" in value and not re.search(r"[\[{(]", value):
         value = PurePath(value).name or value
     if _DIGITS.fullmatch(value):

@@ -98,6 +98,14 @@ OmegaConf.register_new_resolver(
 OmegaConf.register_new_resolver(
     "with_fast", lambda fast, otherwise, *, _root_: fast if _root_.get("recipe") == "fast" else otherwise, replace=True
 )
+# `${if_named:bottleneck,114,32}`: a setting for networks whose name has a word in it, and for others.
+OmegaConf.register_new_resolver(
+    "if_named",
+    lambda word, named, otherwise, *, _root_: (
+        named if word in str(OmegaConf.select(_root_, "model.name")) else otherwise
+    ),
+    replace=True,
+)
 # `${if_small:1.0,0.5}`: a setting for images of up to 64 pixels a side, and for larger ones.
 OmegaConf.register_new_resolver(
     "if_small",

@@ -24,3 +24,6 @@ def read_defaults(group: str) -> dict[str, Any]:
 
 EARLIER = {"decode": "fast", "resize": "crop", "range": "earlier", "color": "stored"}
 """What the group `data` of runs means, and the preprocessing of checkpoints, from before there was a choice."""
+
+EARLIER_MODELS = {"mini_resnet_": {"width": 32}}
+"""What the group `model` of runs means, from before there was a choice, by how the network's name begins."""

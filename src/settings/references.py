@@ -27,6 +27,7 @@ RESOLVERS = frozenset(
         "hex",
         "hydra",
         "if_mirrored",
+        "if_named",
         "if_small",
         "methods",
         "now",

@@ -191,6 +191,16 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_value_may_refer_to_what_another_one_is_in_each_run(tmp_path: Path) -> None:
+    """As `weights='null,FOLDER/${model.name}.pth'` does; the same command finds its runs again."""
+    words = (*SHORT, "model.width=8,16", "data.batch_size='${model.width}'", "sweep=s")
+    assert sweep(*words, cwd=tmp_path).returncode == 0
+    runs = [RunFolder(of(tmp_path / "outputs" / "sweeps" / "s", number)) for number in (0, 1)]
+    assert [OmegaConf.load(run.hydra / "config.yaml").data.batch_size for run in runs] == [8, 16]
+    assert "'${model.width}'" in (runs[0].hydra / "overrides.yaml").read_text()
+    assert sweep(*words, cwd=tmp_path).stdout.count("finished before") == 2
+
+
 def test_a_cross_validation_is_one_group_over_all_images(folds: Path) -> None:
     runs = folds / "outputs" / "sweeps" / "cv"
     (row,) = pd.read_csv(runs / "report" / "table.csv").to_dict("records")

@@ -85,6 +85,35 @@ def test_parameters(name: str) -> None:
     assert count_parameters(build_network(name, num_classes=25, image_size=64)) == PARAMETERS[name]
 
 
+@pytest.mark.parametrize(("order", "basic", "wide"), [("post", 698_553, 697_563), ("pre", 698_233, 696_423)])
+def test_bottlenecks_of_width_114_have_as_many_parameters_as_basic_blocks(order: str, basic: int, wide: int) -> None:
+    """The study `mini_resnet_blocks` compares them: no other width is nearer."""
+    counts = {
+        width: count_parameters(
+            build_network(f"mini_resnet_bottleneck_{order}", num_classes=25, image_size=64, width=width)
+        )
+        for width in (113, 114, 115)
+    }
+    assert counts[114] == wide
+    assert min(counts, key=lambda width: abs(counts[width] - basic)) == 114
+
+
+def test_the_usual_width_is_that_of_earlier_versions() -> None:
+    networks = []
+    for arguments in ({}, {"width": 32}):
+        torch.manual_seed(0)
+        networks.append(build_network("mini_resnet_bottleneck_pre", num_classes=5, image_size=16, **arguments))
+    one, other = (network.state_dict() for network in networks)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_too_narrow_a_network_is_named_with_the_remedy() -> None:
+    message = "model.width=3 is too small: mini_resnet_basic_pre takes at least 4 channels, 32 by default"
+    with pytest.raises(InputError, match=message):
+        build_network("mini_resnet_basic_pre", num_classes=10, width=3)
+
+
 @pytest.mark.parametrize("name", PARAMETERS)
 @pytest.mark.parametrize(("size", "channels"), [(16, 3), (9, 1)])
 def test_logits_are_those_worked_out_by_hand(name: str, size: int, channels: int) -> None:

@@ -20,7 +20,7 @@ from src.reporting.finished import read_runs
 from src.reporting.groups import group_runs
 from src.reporting.groups import test_sets as make_sets
 from src.reporting.kept_maps import Looks
-from src.reporting.looking import Seen, leads_by, looking_section
+from src.reporting.looking import Seen, leads_by, looking_section, on_objects
 from src.reporting.report import write_report
 from src.reporting.run_page import write_run_page
 from src.runs.folder import RunFolder
@@ -84,6 +84,26 @@ def test_the_other_way_round_and_where_the_lead_is_none(tmp_path: Path, make_run
     assert "on 12 images, one training each" in text
     text = said(runs_of(tmp_path / "b/runs", make_run, {"aa": (38, 0.5), "bb": (10, 0.5)}, seeds=1))
     assert "That isn't shown: aa is better" in text
+
+
+def test_a_study_of_sharpness_says_where_the_evidence_lies(tmp_path: Path, make_run: MakeRun) -> None:
+    folder = runs_of(tmp_path, make_run, {"aa": (38, 0.6), "bb": (10, 0.5)})
+    (test_set,), _ = make_sets(group_runs(read_runs(folder)[0])[0])
+    result = Result(
+        test_set, pd.DataFrame(), compare(test_set)[0], Looks([], test_set.groups[0].runs[0].replicate, {}, [])
+    )
+    told = on_objects(result)
+    assert told.startswith(
+        " Of the maps' positive evidence 0.615 lies on the object with aa (+0.315 beyond an even map) and 0.515 with "
+        "bb (+0.215), +0.100 ± 0.000 "
+    )
+    assert told.endswith(" on 12 images, more in 2 of 2 pairs of trainings: a difference shown.")
+    for number in (1, 2):
+        with_energy(RunFolder(folder / f"bb{number}"), (0.3, 0.35, 0.4, 0.6 + number / 100), cells=4)
+    assert "no difference shown. The maps have cells of different sizes" in on_objects(result)
+    for run in folder.iterdir():
+        (run / "gradcam/objects.npz").unlink()
+    assert on_objects(result) == ""
 
 
 def test_more_networks_are_ranked_and_few_of_them_show_nothing(tmp_path: Path, make_run: MakeRun) -> None:

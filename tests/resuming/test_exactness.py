@@ -109,6 +109,9 @@ KINDS = {
     "accumulation": ["trainer.accumulate_grad_batches=2", "checkpoint_every=1"],
     "limited": ["trainer.limit_train_batches=5"],
     "validation in mid-epoch": ["trainer.val_check_interval=3", "checkpoint_every=1"],
+    "validation whatever the epoch": [
+        "trainer.check_val_every_n_epoch=null", "trainer.val_check_interval=5", "checkpoint_every=1",
+    ],
     "thawed in mid-training": ["freeze=1", "data.augment=null"],
     "balanced": ["data.balance=sampler"],
     "crops of pictures on the disk": ["data.cache=disk", "data.augment.scale=0.35"],

@@ -29,6 +29,7 @@ def test_what_all_runs_have_is_left_out() -> None:
         (["optimizer.lr=1.2345678e-05"], "3_lr=1.235e-05"),
         (["data.root='/photos/Über uns, 2'", "weights=null"], "3_root=Über-uns-2_weights=null"),
         (["data.mean=[0.5,-0.25]", "data.augment={flip:true}"], "3_mean=0.5--0.25_augment=flip-true"),
+        (["weights='/my weights/${model.name}_tiny.pth'"], "3_weights=_tiny.pth"),
         (["~callbacks"], "3_callbacks"),
         (["data.group=../../etc", "name=\x1b[2J\u202e"], "3_group=etc_name=-2J"),
     ],

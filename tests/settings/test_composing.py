@@ -164,6 +164,26 @@ def test_two_sweeps_of_the_same_second_have_two_folders(monkeypatch: pytest.Monk
     assert compose_overrides("train", []).sweep != compose_overrides("train", []).sweep
 
 
+@pytest.mark.parametrize(("model", "width"), [("mini_resnet_bottleneck_pre", 114), ("mini_resnet_basic_pre", 32)])
+def test_a_setting_may_follow_the_networks_name(model: str, width: int) -> None:
+    """Of the study `mini_resnet_blocks`, whose networks have as many parameters as each other."""
+    words = ["experiment=mini_resnet_blocks", f"model={model}"]
+    assert check_overrides("train", words).model.width == width
+    assert check_overrides("train", [*words, "model.width=48"]).model.width == 48
+
+
+def test_weights_may_follow_the_networks_name_in_a_sweep(tmp_path: Path) -> None:
+    """`weights='null,FOLDER/${model.name}_mine.pth'`: a file for each network, or none."""
+    for model in ("resnet18", "resnet50"):
+        (tmp_path / f"{model}_mine.pth").touch()
+    words = quote_paths(["-m", f"weights=null,{tmp_path}/${{model.name}}_mine.pth", "model=resnet18,resnet50"])[1:]
+    with composing.composing("train") as composer:
+        cfg = composer.compose(words, multirun=True)
+        runs = [composer.load_sweep_config(cfg, job) for job in composer.check(cfg) or []]
+    files = [None if run.model.weights is None else (run.model.name, Path(run.weights).name) for run in runs]
+    assert files == [None, None, ("resnet18", "resnet18_mine.pth"), ("resnet50", "resnet50_mine.pth")]
+
+
 @pytest.mark.parametrize(
     ("words", "epochs"),
     [

@@ -15,7 +15,7 @@ from ...errors import InputError
 from .data import Data
 from .kinds import Channels, Classes, Count, Layer, OneOf, Part, Seed, Settings, Share, Takes, setting
 
-ANSWERS = ("best", "cost", "levels", "pretraining", "gap", "sharpness", "depth", "luck")
+ANSWERS = ("best", "cost", "levels", "pretraining", "gap", "sharpness", "depth", "deeper", "crossing", "luck")
 """How a study can be answered: `src.reporting.answers` has the words."""
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
@@ -82,8 +82,8 @@ class Model(Settings):
         "weights tell, else behind"
     )
     width: Annotated[int, Interval(ge=1, le=4096)] = setting(
-        "of simple_cnn: channels of the first convolution; the next ones have 2 and 4 times as many. Of airbench: of "
-        "the first block; the others have 4 times as many"
+        "of simple_cnn: channels of the first convolution; of mini_resnet_…: of the first stage; the next ones have 2 "
+        "and 4 times as many. Of airbench: of the first block; the others have 4 times as many"
     )
     residual: bool = setting("of airbench: the second convolution of a block adds to what it sees")
 
@@ -116,7 +116,9 @@ class Trainer(Settings):
     limit_predict_batches: Any = setting("not used by ResLens")
     overfit_batches: Any = setting("overfit on so many training batches on purpose, the same ones every epoch")
     val_check_interval: Any = setting("validate more often than once an epoch")
-    check_val_every_n_epoch: Count = setting("validate every so many epochs")
+    check_val_every_n_epoch: Count | None = setting(
+        "validate every so many epochs; null: after every val_check_interval steps, whatever epoch they are in"
+    )
     num_sanity_val_steps: Annotated[int, Interval(ge=-1, le=1_000_000)] | None = setting(
         "validation batches to try before training; null: 2"
     )
