@@ -22,8 +22,8 @@ LEAST_CROP = 0.5
 what the network takes: there the network still sees parts in its own resolution."""
 
 PUBLISHED = ClassImageSettings(lr=1.0, tv=0.0, bn=0.0, noise=0.1)
-"""Its rate, in radians, is that of the authors' code; of noise there is as little, in our units. No other priors: jitter,
-scale, rotation, start and decay have no meaning here."""
+"""Its rate, in radians, is that of the authors' code; of noise there is as little, in our units. No other priors:
+jitter, scale, rotation, start and decay have no meaning here."""
 
 
 @dataclass(frozen=True, eq=False)
