@@ -24,7 +24,7 @@ from ..data.processes import file_progress
 from ..errors import InputError
 from ..figures.class_image_sheets import JudgedImages
 from ..figures.trick_sheets import trick_pages
-from ..frames import pd
+from ..files import csv_line, write_text
 from ..networks import row_of
 from ..tables import as_text
 from ..trained.checkpoint import Trained
@@ -173,7 +173,7 @@ def _write(
     title: str,
     judge: str,
 ) -> None:
-    pd.DataFrame(rows).to_csv(folder / "tricks.csv", index=False)
+    write_text(folder / "tricks.csv", "".join(map(csv_line, [list(rows[0]), *(list(row.values()) for row in rows)])))
     for number, page in enumerate(trick_pages(made, class_names, title, judge), start=1):
         figures.save(page, folder / ("tricks.png" if number == 1 else f"tricks_{number}.png"))
     for name, group in made.items():
