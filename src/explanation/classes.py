@@ -55,6 +55,14 @@ class Judging:
     real: torch.Tensor
     targets: NDArray[np.int64]
 
+    @property
+    def weakness(self) -> str | None:
+        """Why the judge can't judge; None where it can. Without a known accuracy, by the real images."""
+        accuracy = self.accuracy
+        if np.isnan(accuracy):
+            accuracy = judged(self.judge.module, self.real, self.targets).share
+        return weakness(accuracy, len(self.judge.class_names))
+
 
 def explain_classes(
     trained: Trained,
@@ -97,8 +105,7 @@ def explain_classes(
         _sheets(folder, trained, trained, shown, title, "the network itself")
         return record
     shown["real images"] = real_images(judging, classes, per_class)
-    share = judged(judging.judge.module, judging.real, judging.targets).share
-    weak = weakness(share if np.isnan(judging.accuracy) else judging.accuracy, len(trained.class_names))
+    weak = judging.weakness
     judgement = Judgement(*_sheets(folder, trained, judging.judge, shown, title, judging.called))
     if weak is not None:
         log.warning("%s", weak)

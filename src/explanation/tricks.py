@@ -29,7 +29,7 @@ from ..networks import row_of
 from ..tables import as_text
 from ..trained.checkpoint import Trained
 from .classes import Judging, find_judge, real_images, sample_of, wanted_classes
-from .judge import judged, statistics_distance, weakness
+from .judge import judged, statistics_distance
 from .request import NO_JUDGE
 
 log = logging.getLogger(__name__)
@@ -105,8 +105,7 @@ def explain_tricks(
         rows.append(_row(way.name, judging, made[way.name]) | _own(float(images.confidences.mean()), seconds))
     made[REAL] = _judged(judging, *real_images(judging, classes, per_class))
     rows.append(_row(REAL, judging, made[REAL]) | _own(None, None))
-    share = judged(judging.judge.module, judging.real, judging.targets).share
-    weak = weakness(share if np.isnan(judging.accuracy) else judging.accuracy, len(trained.class_names))
+    weak = judging.weakness
     title = f"What {trained.name} wants to see, trick by trick"
     _write(folder, made, rows, trained.class_names, title, judging.called)
     if weak is not None:
