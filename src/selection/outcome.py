@@ -5,6 +5,7 @@ from typing import Any
 
 from ..analysis.intervals import LEVEL
 from ..files import csv_line, write_text
+from ..reporting.difference_shown import points
 from ..tables import duration
 from .page import write_page
 from .race import Race
@@ -32,10 +33,10 @@ def answer_of(race: Race) -> list[str]:
     validation, last = found["validation"], race.figures[pick]
     what = "trial" if isinstance(race, Tuning) else "candidate"
     if (optimism := found.get("optimism")) is not None:
-        more = "more" if optimism >= 0 else "less"
+        apart = f"{points(abs(optimism))} points {'more' if optimism > 0 else 'less'} than"
         said.append(
-            f"The validation images that chose it said {validation['accuracy']:.3f}, {abs(100 * optimism):.1f} points "
-            f"{more} than the test images."
+            f"The validation images that chose it said {validation['accuracy']:.3f}, "
+            f"{'as much as' if points(optimism) == '0.0' else apart} the test images."
         )
     said.append(
         f"It rests on {_some(len(race.figures), what)}, {_some(last.steps, 'step')} of this one in the race, and "
@@ -82,8 +83,8 @@ def _beside(race: Race, found: Mapping[str, Any]) -> list[str]:
     uncooled = "" if other["cooled_down"] else ", without a cool-down"
     beside = f"Beside it {name}" if isinstance(race, Tuning) else f"The runner-up, {name}{uncooled}"
     return [
-        f"{beside}: {other['accuracy']:.3f} on the same images, from which the pick differs by "
-        f"{100 * other['difference']:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}): {shown}."
+        f"{beside}: {other['accuracy']:.3f} on the same images, where the pick leads by "
+        f"{points(other['difference'], '+')} points (95 % interval {points(low, '+')} to {points(high, '+')}): {shown}."
     ]
 
 

@@ -1,12 +1,14 @@
 """Does a search find what trying everything would have found? A grid of candidates beside searches of a few minutes.
 
-    python -m tests.benchmarks.bench_search grid ROWS --setting cifar10 --root data --seeds 1 2 3
+    python -m tests.benchmarks.bench_search grid ROWS --setting cifar10 --root data --seeds 1
+    python -m tests.benchmarks.bench_search grid ROWS --setting cifar10 --root data --seeds 2 3 --within 8
     python -m tests.benchmarks.bench_search search ROWS --setting cifar10 --root data --seeds 1 2 3
     python -m tests.benchmarks.bench_search single ROWS --setting cifar10 --root data
     python -m tests.benchmarks.bench_search random ROWS --setting cifar10 --root data
     python -m tests.benchmarks.bench_search table ROWS
 
-`grid` trains each of 12 candidates to its end, `python -m src.train` with one thread each; `search` gives the same
+`grid` trains each of 12 candidates to its end, `python -m src.train` with one thread each (`--within 8`: those whose
+mean so far is at most 8 points below the best: no other can become it; `--epochs N`: longer); `search` gives the same
 candidates to `python -m src.search minutes=5` with all threads; `single` trains one default network for those minutes;
 `random` draws candidates, and stops them epoch by epoch as Optuna's SuccessiveHalvingPruner says (ASHA). All answer on
 test images that nothing was chosen by: 10,000 of CIFAR-10, half of the cats and dogs. A row is written when its run has
@@ -24,7 +26,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -92,6 +94,8 @@ def main() -> None:
     parser.add_argument("--weights", help="a .pth file of a ResNet-18, for catsdogs")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--within", type=float, default=100.0, help="points of accuracy below the grid's best")
+    parser.add_argument("--epochs", type=int, help="of the grid, instead of the setting's own")
     options = parser.parse_args()
     if options.what != "table":
         run_all(options)
@@ -99,20 +103,31 @@ def main() -> None:
 
 
 def run_all(options: argparse.Namespace) -> None:
-    done = {(row["setting"], row["what"], row["candidate"], row["seed"]) for row in read(options.rows)}
-    begun = {(setting, what, seed) for setting, what, _, seed in done}
+    rows_before = read(options.rows)
+    done = {(row["setting"], row["what"], row["candidate"], row["seed"], row["epochs"]) for row in rows_before}
+    begun = {(setting, what, seed) for setting, what, _, seed, _ in done}
     for seed, setting in product(options.seeds, options.setting):
         weights = str(Path(options.weights).absolute()) if setting == "catsdogs" else None
         job = Job(setting, options.what, seed, options.root, weights, options.minutes)
         if options.what != "grid":
             rows = [BESIDE[options.what]] * ((setting, options.what, str(seed)) not in begun)
         else:
-            names = [name for name in job.candidates if (setting, "grid", name, str(seed)) not in done]
-            rows = [partial(whole, candidate=name) for name in names]
+            epochs = options.epochs or SETTINGS[setting].epochs
+            names = promising(job.candidates, rows_before, setting, options.within / 100)
+            names = [name for name in names if (setting, "grid", name, str(seed), str(epochs)) not in done]
+            rows = [partial(whole, candidate=name, epochs=epochs) for name in names]
         for make in rows:
             row = make(job)
             write(options.rows, row, COLUMNS)
             print({name: row[name] for name in COLUMNS[:7]}, flush=True)
+
+
+def promising(candidates: Iterable[str], rows: Sequence[dict[str, str]], setting: str, within: float) -> Iterator[str]:
+    """Yield the candidates that the grid hasn't tried, or that are `within` a share of images of its best mean."""
+    means = {name: mean(some, "test_accuracy") for (name, _), some in grid_of(rows, setting).items()}
+    for name in candidates:
+        if name not in means or means[name] >= max(means.values()) - within:
+            yield name
 
 
 @dataclass(frozen=True)
@@ -142,9 +157,9 @@ class Job:
 # A row each -----------------------------------------------------------------------------------------------------------
 
 
-def whole(job: Job, candidate: str) -> dict[str, Any]:
+def whole(job: Job, candidate: str, epochs: int) -> dict[str, Any]:
     """A candidate of the grid, trained to its end on one thread."""
-    return trained(job, candidate, SETTINGS[job.setting].epochs, threads=1)
+    return trained(job, candidate, epochs, threads=1)
 
 
 def search(job: Job) -> dict[str, Any]:
@@ -223,16 +238,12 @@ def table(rows: Sequence[dict[str, str]]) -> str:
     ]
     for setting in dict.fromkeys(row["setting"] for row in rows):
         own = [row for row in rows if row["setting"] == setting]
-        tried = [row for row in own if row["what"] == "grid"]
-        by_name = {
-            name: [row for row in tried if row["candidate"] == name]
-            for name in dict.fromkeys(row["candidate"] for row in tried)
-        }
-        means = {name: statistics.fmean(column(some, "test_accuracy")) for name, some in by_name.items()}
-        best = max(means.values(), default=float("nan"))
-        total = sum(column(tried, "processor_seconds")) / (len({row["seed"] for row in tried}) or 1)
-        for name, some in sorted(by_name.items(), key=lambda pair: -means[pair[0]]):
-            lines.append(line(setting, name, some, best, total))
+        grid = grid_of(rows, setting)
+        best = max((mean(some, "test_accuracy") for some in grid.values()), default=float("nan"))
+        usual = str(SETTINGS[setting].epochs)
+        total = sum(mean(some, "processor_seconds") for (_, epochs), some in grid.items() if epochs == usual)
+        for (name, epochs), some in sorted(grid.items(), key=lambda pair: -mean(pair[1], "test_accuracy")):
+            lines.append(line(setting, f"{name}, {epochs} epochs", some, best, total))
         for what in BESIDE:
             if some := [row for row in own if row["what"] == what]:
                 picks = ", ".join(row["candidate"].split(",")[0] for row in some)
@@ -240,19 +251,32 @@ def table(rows: Sequence[dict[str, str]]) -> str:
     return "\n".join(lines)
 
 
+def grid_of(rows: Sequence[dict[str, str]], setting: str) -> dict[tuple[str, str], list[dict[str, str]]]:
+    """Return the rows of a grid by candidate and epochs; not each has as many seeds."""
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        if (row["setting"], row["what"]) == (setting, "grid"):
+            found.setdefault((row["candidate"], row["epochs"]), []).append(row)
+    return found
+
+
 def line(setting: str, what: str, some: Sequence[dict[str, str]], best: float, whole: float) -> str:
     accuracy = column(some, "test_accuracy")
     error = statistics.stdev(accuracy) / len(accuracy) ** 0.5 if len(accuracy) > 1 else float("nan")
-    spent = statistics.fmean(column(some, "processor_seconds"))
-    regret = 100 * (best - statistics.fmean(accuracy))
+    spent = mean(some, "processor_seconds")
+    regret = 100 * (best - mean(some, "test_accuracy"))
     return (
-        f"| {setting} | {what} | {statistics.fmean(accuracy):.4f} | {len(some)} | {regret:.1f} ± {100 * error:.1f} "
+        f"| {setting} | {what} | {mean(some, 'test_accuracy'):.4f} | {len(some)} | {regret:.1f} ± {100 * error:.1f} "
         f"| {spent:.0f} | {spent / whole if whole else float('nan'):.2f} |"
     )
 
 
 def column(rows: Sequence[dict[str, str]], name: str) -> list[float]:
     return [float(row[name]) for row in rows]
+
+
+def mean(rows: Sequence[dict[str, str]], name: str) -> float:
+    return statistics.fmean(column(rows, name))
 
 
 if __name__ == "__main__":
