@@ -61,7 +61,8 @@ def test_the_best_at_each_number_and_where_the_order_changes(tmp_path: Path, mak
         "shown), on 100 simple_cnn with 45.5 ± 0.7 % (resnet18 5.0 ± 0.0 points below: a difference shown), on 1,000 "
         "resnet18 with 70.5 ± 0.7 % (simple_cnn 20.0 ± 0.0 points below: a difference shown), on 10,000 resnet18 with "
         "80.5 ± 0.7 % (simple_cnn 29.5 ± 0.0 points below: a difference shown). The order changes: resnet18 "
-        "passes simple_cnn between 100 and 1,000 images, at about 160 (a difference shown on both sides)."
+        "passes simple_cnn between 100 and 1,000 images, at about 160 (a difference shown on both sides). The tests tell "
+        "what other test images would change, not what other seeds would."
     )
 
 
@@ -82,6 +83,45 @@ def test_a_p_value_is_corrected_for_all_changes_of_order(tmp_path: Path, make_ru
     result = result_of(sweep(tmp_path, make_run, right, seeds=1))
     changes = list(changes_of(curves_of(result.test_set), result.test_set))
     assert [tuple(change.shown) for change in changes] == [(False, False)] * 3
+
+
+def test_p_values_are_corrected_for_all_numbers_of_images(tmp_path: Path, make_run: MakeRun) -> None:
+    """7 of 7 images: p = 0.016 alone, 0.062 among four numbers."""
+    right = {"simple_cnn": (87, 97, 107, 117), "resnet18": (80, 90, 100, 110)}
+    said = crossing(result_of(sweep(tmp_path, make_run, right, seeds=1)))
+    assert said.count("(resnet18 3.5 points below: no difference shown)") == 4, said
+
+
+def test_equal_ones_have_no_order_and_hide_none(tmp_path: Path, make_run: MakeRun) -> None:
+    right = {"simple_cnn": (100, 100, 100, 100), "resnet18": (60, 100, 140, 100)}
+    result = result_of(sweep(tmp_path, make_run, right, seeds=1))
+    said = crossing(result)
+    assert said.count("equal: no difference shown") == 2, said
+    assert "resnet18 passes simple_cnn between 10 and 1,000 images, at about 100 (a difference shown on both" in said
+    assert len(list(changes_of(curves_of(result.test_set), result.test_set))) == 1
+
+
+def test_the_seeds_that_both_have_are_told_where_they_say_the_opposite(tmp_path: Path, make_run: MakeRun) -> None:
+    """resnet18's second seed is far better, and simple_cnn has none: its first one is better than the other's."""
+    sweep(tmp_path, make_run, {"simple_cnn": (100, 100, 100)}, seeds=1)
+    sweep(tmp_path, make_run, {"resnet18": (80, 80, 80)}, seeds=1)
+    for place in range(3):
+        words = ("model=resnet18", "seed=2", f"data.train_fraction={('0.001', '0.01', '0.1')[place]}")
+        run = make_run(tmp_path / f"second_{place}", *words, correct=np.arange(200) < 190)
+        edit_json(run.record_file, images={"train": 10 ** (place + 1)}, train_images_measured=10)
+    said = crossing(result_of(tmp_path))
+    told = "(simple_cnn 10.0 points above in the seeds that both have: a difference shown)"
+    assert said.count(told) == 3, said
+
+
+def test_arms_that_are_alone_or_share_no_seed_are_named(tmp_path: Path, make_run: MakeRun) -> None:
+    sweep(tmp_path, make_run, {"simple_cnn": (100, 100, 100, 100), "resnet18": (80, 80, 80)}, seeds=1)
+    run = tmp_path / "resnet18_0_1/.hydra/config.yaml"
+    run.write_text(run.read_text(encoding="utf-8").replace("seed: 1", "seed: 7"), encoding="utf-8")
+    edit_json(tmp_path / "resnet18_0_1/metrics.json", seed=7)
+    said = crossing(result_of(tmp_path))
+    assert "on 10 simple_cnn with 50.0 % (resnet18 40.0 %, without a seed in common)" in said
+    assert "on 10,000 simple_cnn with 50.0 % (no other)" in said
 
 
 def test_numbers_of_images_count_where_all_are_taken(tmp_path: Path, make_run: MakeRun) -> None:
