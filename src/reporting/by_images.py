@@ -14,7 +14,7 @@ from ..figures import Points
 from ..names import natural
 from .arms import without
 from .class_pictures import Drawing
-from .difference_shown import Comparison, compare, points
+from .difference_shown import Comparison, compare
 from .document import Section, Table
 from .groups import Group, TestSet
 from .result import Result

@@ -23,6 +23,8 @@ from .result import Result
 
 QUESTION = "Does the better network look at better places?"
 
+NOT_SHOWN = "That isn't shown"
+
 FEWEST = 5
 """Networks below which no order can be told from chance: 2 of the 24 orders of four agree wholly with any other one,
 or turn it round, which is p = 0.083."""
@@ -171,13 +173,14 @@ def answer(groups: Sequence[Group], seen: Mapping[str, Mapping[Replicate, Seen]]
     leads = {other.label: lead for other in others if (lead := leads_by(seen[best.label], seen[other.label]))}
     if not leads:
         return []
-    shown = {comparison.other for comparison in result.comparisons if comparison.shown}
+    shown = {lead.other for lead in result.comparisons if lead.shown and lead.best == best.label}
     if len(groups) > 2:
         said = [_by_rank(groups, seen, result)]
         return [*said, *(f"{best.label} against {label}: {lead}." for label, lead in leads.items())]
     (label, lead), other = next(iter(leads.items())), others[0]
     low, high = lead.interval
-    verdict = "Yes, of these networks" if low > 0 else "No, these show the opposite" if high < 0 else "That isn't shown"
+    verdict = "Yes, of these networks" if low > 0 else "No, these show the opposite" if high < 0 else NOT_SHOWN
+    verdict = verdict if label in shown else NOT_SHOWN  # neither where it isn't shown which one is better
     score = result.task.score.title
     better = "is better" if label in shown else "is ahead, though no difference is shown,"
     return [
@@ -212,9 +215,7 @@ def _by_rank(groups: Sequence[Group], seen: Mapping[str, Mapping[Replicate, Seen
     told = f"rank correlation {rho:+.2f} between {result.task.score.title} and the share on the objects, {n} networks"
     if n < FEWEST:
         return f"{QUESTION} So few networks can't show it: {told}."
-    verdict = (
-        "That isn't shown" if p >= 0.05 else "Yes, of these networks" if rho > 0 else "No, these show the opposite"
-    )
+    verdict = NOT_SHOWN if p >= 0.05 else "Yes, of these networks" if rho > 0 else "No, these show the opposite"
     return f"{QUESTION} {verdict}: {told}, p = {p:.3f}."
 
 

@@ -243,7 +243,7 @@ def test_what_a_terminal_would_obey_is_not_said(tmp_path: Path, make_run: MakeRu
 
 
 def test_a_study_goes_on_when_what_it_says_has_changed(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
-    """Seeds added a week later have another `earlier` and `cost`: the newest one's count, whatever its folder's name."""
+    """Seeds added a day later have another `earlier`: that of the newest run counts, whatever its folder's name."""
     study = {"question": "How good?", "command": "python -m src.train -m experiment=x", "answer": "levels"}
     for seed, day, earlier in ((1, 2, "98 %"), (2, 1, "nothing")):
         config = {"study": study | {"earlier": earlier}}
