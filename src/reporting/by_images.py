@@ -61,21 +61,32 @@ class Change:
 
 
 def curves_of(test_set: TestSet) -> dict[str, Curve]:
-    """Return a curve for each arm by label; none where groups don't differ in the number of images by three values."""
+    """Return a curve for each arm by label; none where groups don't differ in the number of images by three values.
+
+    Of values that mean as many images, 2,500 and all where there are no more, the one with most runs counts.
+    """
     for key in SETTINGS:
         values = {group.differs[key] for group in test_set.groups if key in group.differs}
         if len(values) < FEWEST:
             continue
-        sizes = {value: _images([g for g in test_set.groups if g.differs[key] == value]) for value in values}
-        if len({*sizes.values()}) < len(values) or 0 in sizes.values():
+        of_value = {value: [g for g in test_set.groups if g.differs[key] == value] for value in values}
+        sizes = {value: _images(groups) for value, groups in of_value.items()}
+        kept: dict[float, str] = {}
+        for value in sorted(sizes, key=lambda value: (-_runs(of_value[value]), natural(value))):
+            kept.setdefault(sizes[value], value)
+        if len(kept) < FEWEST or 0 in kept:
             continue
         arms = without(test_set, key).items()
         curves = {
-            label: {sizes[g.differs[key]]: g for g in sorted(groups, key=lambda g: sizes[g.differs[key]])}
+            label: {size: g for size in sorted(kept) for g in groups if g.differs[key] == kept[size]}
             for label, groups in arms
         }
         return {label: curves[label] for label in sorted(curves, key=natural)}
     return {}
+
+
+def _runs(groups: Sequence[Group]) -> int:
+    return sum(len(group.runs) for group in groups)
 
 
 def _images(groups: Sequence[Group]) -> float:

@@ -130,6 +130,17 @@ def test_numbers_of_images_count_where_all_are_taken(tmp_path: Path, make_run: M
     assert {label: [*curve] for label, curve in curves.items()} == {label: [10, 100, 1000, 10_000] for label in RIGHT}
 
 
+def test_values_that_mean_as_many_images_are_one_point(tmp_path: Path, make_run: MakeRun) -> None:
+    """`data.max_images=2500` of fewer images are all of them, as `null` is, which has more runs here."""
+    sweep(tmp_path, make_run, setting="data.max_images", values=("10", "100", "1000", "null"))
+    for model in RIGHT:
+        run = make_run(tmp_path / f"{model}_all", f"model={model}", "data.max_images=2500", correct=np.arange(200) < 20)
+        edit_json(run.record_file, images={"train": 10_000}, train_images_measured=10)
+    curves = curves_of(result_of(tmp_path).test_set)
+    assert {label: [*curve] for label, curve in curves.items()} == {label: [10, 100, 1000, 10_000] for label in RIGHT}
+    assert [len(curve[10_000].runs) for curve in curves.values()] == [2, 2]
+
+
 def test_two_numbers_and_unknown_ones_are_no_curve(tmp_path: Path, make_run: MakeRun) -> None:
     result = result_of(sweep(tmp_path / "two", make_run, values=("0.1", "1.0"), seeds=1))
     assert crossing(result) is None
