@@ -65,7 +65,7 @@ class Lead:
         spread = f" ± {stdev(self.by_pair):.3f}" if pairs > 1 else ""
         more = sum(one > 0 for one in self.by_pair)
         of = f"more in {more} of {pairs} pairs of trainings" if pairs > 1 else "one training each"
-        return f"{self.difference:+.3f}{spread} {between(*self.interval, '+.3f')} on {self.images} images, {of}"
+        return _minus(f"{self.difference:+.3f}{spread} {between(*self.interval, '+.3f')} on {self.images} images, {of}")
 
 
 def looking_section(result: Result, draw: Drawing) -> list[Section]:
@@ -117,8 +117,9 @@ def on_objects(result: Result) -> str:
     shown = f"{'no ' if not low <= high or low <= 0 <= high else 'a '}difference shown"
     coarse = " ".join(["", *_coarse(seen)])
     return (
-        f" Of the maps' positive evidence {_mean(ours):.3f} lies on the object with {one} ({beyond[one]:+.3f} beyond "
-        f"an even map) and {_mean(theirs):.3f} with {other} ({beyond[other]:+.3f}), {lead}: {shown}.{coarse}"
+        f" Of the maps' positive evidence {_mean(ours):.3f} lies on the object with {one} "
+        f"({_minus(f'{beyond[one]:+.3f}')} beyond an even map) and {_mean(theirs):.3f} with {other} "
+        f"({_minus(f'{beyond[other]:+.3f}')}), {lead}: {shown}.{coarse}"
     )
 
 
@@ -217,6 +218,10 @@ def _by_rank(groups: Sequence[Group], seen: Mapping[str, Mapping[Replicate, Seen
         return f"{QUESTION} So few networks can't show it: {told}."
     verdict = NOT_SHOWN if p >= 0.05 else "Yes, of these networks" if rho > 0 else "No, these show the opposite"
     return f"{QUESTION} {verdict}: {told}, p = {p:.3f}."
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
 
 
 def _mean(found: Mapping[Replicate, Seen]) -> float:
