@@ -50,8 +50,8 @@ def _draw(axes: Axes, spreads: Spreads, right: float) -> None:
             if high > right:
                 axes.plot(right, row, ">", color=GREY, markersize=6, clip_on=False, zorder=1)
         axes.plot(sd, row, "o", color=BLUE, markersize=7, clip_on=False, zorder=2)
-        beside = {"xytext": (4, 5), "ha": "left"} if sd < BESIDE * right else {"xytext": (0, 5), "ha": "center"}
-        axes.annotate(f"{sd:.1f}", (sd, row), textcoords="offset points", size=9, color=INK, **beside)
+        shift, side = (4, "left") if sd < BESIDE * right else (0, "center")
+        axes.annotate(f"{sd:.1f}", (sd, row), (shift, 5), textcoords="offset points", size=9, color=INK, ha=side)
     axes.set_yticks(range(len(spreads)), list(spreads))
     axes.set(ylim=(len(spreads) - 0.5, -0.7), xlim=(-0.03 * right, right))
     axes.grid(axis="x", color="#e5e5e5", linewidth=0.8)
