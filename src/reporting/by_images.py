@@ -141,7 +141,7 @@ def _best(ranked: Sequence[tuple[Group, str]], leads: Sequence[Comparison], *, a
     apart = f"{abs(100 * lead.difference):.1f}{spread} points {side}"
     if abs(lead.difference) < ALIKE:
         apart = f"equal{spread and f',{spread} points from seed to seed'}"
-    fewer = " in the seeds that both have" if lead.replicates < max(len(first.runs), len(second.runs)) else ""
+    fewer = "" if lead.whole else " in the seeds that both have"
     shown = "a difference" if lead.shown else "no difference"
     return f"{reached} ({name} {apart}{fewer}: {shown} shown)"
 
