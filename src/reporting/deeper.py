@@ -18,6 +18,7 @@ from .arms import PRETRAINED, without
 from .class_pictures import Drawing
 from .difference_shown import Comparison, compare, is_shown, p_value, points
 from .document import Picture
+from .finished import Run
 from .groups import Group
 from .result import Result, Row
 
@@ -73,19 +74,27 @@ def _from_shallow_to_deep(first: Row, last: Row, kind: str, p: float, low: float
 def beside_the_paper(result: Result, table: pd.DataFrame) -> str:
     """Say how far the test errors of CIFAR ResNets on CIFAR-10 are from the paper's; nothing of other networks."""
     groups = {group.label: group for group in result.test_set.groups}
-    said = []
+    said, ours = [], dict[str, None]()
     for row in table.sort_values("layers").to_dict("records"):
         group = groups.get(row["label"])
-        on_cifar = group is not None and group.runs[0].config["data"]["name"] == "cifar10"
-        if not on_cifar or not row["model"].startswith("cifar_resnet") or row["layers"] not in PUBLISHED:
+        if group is None or group.runs[0].config["data"]["name"] != "cifar10":
+            continue
+        if not row["model"].startswith("cifar_resnet") or row["layers"] not in PUBLISHED:
             continue
         error, sd = 100 * (1 - row["test_accuracy"]), 100 * row["test_accuracy_sd"]
         spread = "" if np.isnan(sd) else f" ± {sd:.1f}"
         published = PUBLISHED[int(row["layers"])]
         away = f"{abs(error - published):.1f} points {'more' if error > published else 'less'}"
+        ours |= dict.fromkeys(_trained(run) for run in group.runs)
         said.append(f"{error:.1f}{spread} % with {row['layers']:.0f} layers ({published} %: {away})")
-    paper = "He et al. 2015, 64,000 steps on 45,000 images"
+    here = ", ".join(filter(None, ours))
+    paper = f"He et al. 2015, 64,000 steps of 128 on 45,000 images{here and f'; here {here}'}"
     return f" Residual test error beside the paper's ({paper}): {', '.join(said)}." if said else ""
+
+
+def _trained(run: Run) -> str:
+    images, epochs = run.folder.train_images[0], run.metrics["epochs"]
+    return f"{epochs:.0f} epochs of {images:,}" if images else ""
 
 
 def _welch(one: Row, other: Row, column: str) -> tuple[float, float, float]:

@@ -247,9 +247,10 @@ def test_the_distance_to_the_paper_is_of_the_test_error_on_cifar10(tmp_path: Pat
     for model, right in (("cifar_resnet20", 170), ("cifar_resnet56", 190), ("cifar_plain20", 160)):
         run = make_run(tmp_path / "a" / model, f"model={model}", "data=cifar10", correct=np.arange(200) < right)
         edit_json(run.metrics_file, train__accuracy=0.9)
+        edit_json(run.record_file, images={"train": 14_400}, train_images_measured=1000)
     assert ANSWERS["depth"](result_of(tmp_path / "a")).endswith(
-        " Residual test error beside the paper's (He et al. 2015, 64,000 steps on 45,000 images): 15.0 % with 20 "
-        "layers (8.75 %: 6.2 points more), 5.0 % with 56 layers (6.97 %: 2.0 points less)."
+        " Residual test error beside the paper's (He et al. 2015, 64,000 steps of 128 on 45,000 images; here 3 epochs "
+        "of 14,400): 15.0 % with 20 layers (8.75 %: 6.2 points more), 5.0 % with 56 layers (6.97 %: 2.0 points less)."
     )
     for model in ("cifar_resnet20", "cifar_resnet56"):
         make_run(tmp_path / "b" / model, f"model={model}")
