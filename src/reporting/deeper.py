@@ -131,6 +131,7 @@ def deeper(result: Result) -> str | None:
         f"{_of(label)}{leads.get(label) or f'{small.model} and {large.model} have no seed in common: not compared'}"
         for label, (small, large) in pairs.items()
     ]
+    said += [f"{_of(label)}{groups[0].model} alone" for label, groups in arms.items() if len(groups) == 1]
     times = [f"{_of(label)}{ahead}" for label in pairs if (ahead := _ahead(arms[label], result))]
     text = "; ".join(said) + "."
     if times:

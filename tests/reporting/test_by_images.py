@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -222,6 +223,13 @@ def test_a_deeper_network_is_compared_in_each_arm(depths: Path) -> None:
         "tested): pretrained, resnet18 after 20 s, up to 60.0 %, from 3 min 00 s on resnet50, up to 80.0 %; from "
         "scratch, resnet18 after 20 s, up to 60.0 %."
     )
+
+
+def test_an_arm_whose_other_depth_is_missing_is_said_to_be_alone(depths: Path, tmp_path: Path) -> None:
+    folder = copytree(depths, tmp_path / "runs")
+    for run in folder.glob("resnet500*"):
+        edit_json(run / "run.json", status="failed", error="out of memory")
+    assert "): a difference shown; from scratch, resnet18 alone. By seconds" in ANSWERS["deeper"](result_of(folder))
 
 
 def test_accuracy_is_drawn_against_seconds(depths: Path, tmp_path: Path, blank: None) -> None:
