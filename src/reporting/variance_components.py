@@ -50,10 +50,11 @@ def _spreads(sources: Sources) -> dict[str, tuple[float, float, float]]:
 
 def summed_up(sources: Sources) -> str:
     """Say how much varies from run to run, and which part of the variance is of what, the largest first."""
-    mean = f"{points(sources.mean)} points" if sources.minus else f"{100 * sources.mean:.1f} %"
+    mean = f"{points(abs(sources.mean))} points" if sources.minus else f"{100 * sources.mean:.1f} %"
     shares = sorted(sources.shares.items(), key=lambda item: -item[1])
     known = ", ".join(f"{100 * share:.0f} % {LUCK[name]}" for name, share in shares)
-    what = f"{sources.label} leads {sources.minus} by" if sources.minus else f"{sources.label} reaches"
+    does = "leads" if sources.mean >= 0 else "is, on the splits and seeds that both have, behind"
+    what = f"{sources.label} {does} {sources.minus} by" if sources.minus else f"{sources.label} reaches"
     if not any(sources.shares.values()):
         return f"{what} {mean}, and nothing varies: these runs don't tell what luck does."
     return f"{what} {mean} ± {100 * sources.sd:.1f} (sd, another run of each): this variance is {known}."

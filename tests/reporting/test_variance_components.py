@@ -1,6 +1,7 @@
 """What a report says of sweeps that cross splits with seeds, over run folders that RunFolder itself has written."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 
@@ -17,6 +18,7 @@ from src.reporting.finished import Replicate, read_runs
 from src.reporting.kept_maps import Looks
 from src.reporting.report import show, write_report
 from src.reporting.summary import summary
+from src.reporting.variance_components import summed_up
 from tests.reporting.conftest import MakeRun, edit_json
 
 IMAGES = 60
@@ -80,6 +82,13 @@ def test_a_lead_is_of_what_both_have_whatever_each_lacks(tmp_path: Path, make_ru
     rmtree(tmp_path / "11simple_cnn")
     found = [(s.minus, s.splits, s.seeds) for s in sources(tmp_path)]
     assert found == [("", 3, 2), ("", 3, 2), ("simple_cnn", 2, 2)]
+
+
+def test_a_lead_that_the_crossed_part_turns_round_is_none(tmp_path: Path, make_run: MakeRun) -> None:
+    make_sweep(tmp_path, make_run, splits=2)
+    *_, lead = sources(tmp_path)
+    behind = "resnet18 is, on the splits and seeds that both have, behind simple_cnn by 1.0 points ± "
+    assert summed_up(replace(lead, mean=-0.01)).startswith(behind)
 
 
 def told(folder: Path) -> str:
