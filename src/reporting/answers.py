@@ -18,6 +18,7 @@ from .difference_shown import compare, is_shown, p_value, points
 from .groups import Group
 from .kept_maps import sharper
 from .looking import on_objects
+from .pretrained import pretrained_or_scratch
 from .result import Result as Result
 from .result import Row, score_of
 from .variance_components import how_many, summed_up
@@ -161,8 +162,9 @@ def depth_by_arm(result: Result) -> str:
 
 
 def by_number_of_images(result: Result) -> str:
-    """Say which arm is best with how many images to train on, and where the order changes."""
-    return crossing(result) or best(result)
+    """Say which arm is best with how many images, where the order changes, and what pretraining gains."""
+    told = crossing(result)
+    return best(result) if told is None else " ".join(filter(None, (told, pretrained_or_scratch(result))))
 
 
 def luck(result: Result) -> str:

@@ -172,7 +172,7 @@ def changes_of(curves: Mapping[str, Curve], test_set: TestSet) -> Iterator[Chang
             behind, ahead = (one, other) if leads[0] < 0 else (other, one)
             share = leads[0] / (leads[0] - leads[1])
             at = float(np.exp(np.log(before) + share * np.log(after / before)))
-            sides = [_compared(test_set, ours[size], theirs[size]) for size in (before, after)]
+            sides = [compared(test_set, ours[size], theirs[size]) for size in (before, after)]
             found.append((Change(behind, ahead, before, after, at, (False, False)), sides))
     corrected = iter(holm([side.p for _, sides in found for side in sides if side is not None]))
     told = []
@@ -187,7 +187,8 @@ def _is_so(lead: Comparison) -> bool:
     return lead.shown and lead.difference > 0
 
 
-def _compared(test_set: TestSet, one: Group, other: Group) -> Comparison | None:
+def compared(test_set: TestSet, one: Group, other: Group) -> Comparison | None:
+    """Compare two groups alone; None where they have no seed in common."""
     pair = sorted((one, other), key=lambda group: -group.score)
     found = compare(replace(test_set, groups=pair))[0]
     return found[0] if found else None

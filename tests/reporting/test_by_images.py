@@ -125,6 +125,26 @@ def test_arms_that_are_alone_or_share_no_seed_are_named(tmp_path: Path, make_run
     assert "on 10,000 simple_cnn with 50.0 % (no other)" in said
 
 
+def test_pretrained_is_compared_with_scratch_at_each_number(tmp_path: Path, make_run: MakeRun) -> None:
+    """The largest pretrained and the smallest from scratch, which are neither the best nor the worst here."""
+    right = {
+        ("resnet50", True): (100, 120, 140), ("resnet18", False): (60, 119, 160),
+        ("resnet18", True): (190, 190, 190), ("resnet50", False): (20, 20, 20),
+    }  # fmt: skip
+    for (model, pretrained), counts in right.items():
+        for place, count in enumerate(counts):
+            weights = f"weights={model}.pth" if pretrained else "weights=null"
+            words = (f"model={model}", weights, f"data.max_images={10 ** (place + 1)}")
+            run = make_run(tmp_path / f"{model}{pretrained}{place}", *words, correct=np.arange(200) < count)
+            edit_json(run.record_file, images={"train": 10 ** (place + 1)}, train_images_measured=10)
+            edit_json(run.metrics_file, parameters=23 if model == "resnet50" else 11)
+    result = result_of(tmp_path)
+    assert ANSWERS["crossing"](result) == (
+        f"{crossing(result)} resnet50, pretrained compared with resnet18, from scratch: +20.0 points on 10 (a "
+        "difference shown), +0.5 points on 100 (no difference shown), −10.0 points on 1,000 (a difference shown)."
+    )
+
+
 def test_numbers_of_images_count_where_all_are_taken(tmp_path: Path, make_run: MakeRun) -> None:
     folder = sweep(tmp_path, make_run, setting="data.max_images", values=("10", "100", "1000", "null"), seeds=1)
     curves = curves_of(result_of(folder).test_set)
