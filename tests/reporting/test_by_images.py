@@ -115,6 +115,17 @@ def test_the_seeds_that_both_have_are_told_where_they_say_the_opposite(tmp_path:
     assert said.count(told) == 3, said
 
 
+def test_a_change_of_order_that_the_seeds_in_common_deny_is_not_shown(tmp_path: Path, make_run: MakeRun) -> None:
+    """On 100 and 1,000 images resnet18 is ahead by its second seed alone."""
+    sweep(tmp_path, make_run, {"simple_cnn": (100, 100, 100), "resnet18": (60, 80, 80)}, seeds=1)
+    for place, (count, value) in enumerate(((60, "0.001"), (190, "0.01"), (190, "0.1"))):
+        words = ("model=resnet18", "seed=2", f"data.train_fraction={value}")
+        run = make_run(tmp_path / f"second_{place}", *words, correct=np.arange(200) < count)
+        edit_json(run.record_file, images={"train": 10 ** (place + 1)}, train_images_measured=10)
+    test_set = result_of(tmp_path).test_set
+    assert [change.shown for change in changes_of(curves_of(test_set), test_set)] == [(True, False)]
+
+
 def test_arms_that_are_alone_or_share_no_seed_are_named(tmp_path: Path, make_run: MakeRun) -> None:
     sweep(tmp_path, make_run, {"simple_cnn": (100, 100, 100, 100), "resnet18": (80, 80, 80)}, seeds=1)
     run = tmp_path / "resnet18_0_1/.hydra/config.yaml"
