@@ -55,8 +55,9 @@ class Component:
         return sqrt(self.low) if self.low >= 0 else float("nan"), sqrt(self.high) if self.high >= 0 else float("nan")
 
     def without(self, part: float) -> "Component":
-        """Return what is left of it without a part that is known far better."""
-        return Component(self.variance - part, max(0.0, self.low - part), max(0.0, self.high - part))
+        """Return what is left of it without a part that is known far better; the interval still holds the estimate."""
+        left = self.variance - part
+        return Component(left, max(0.0, min(left, self.low - part)), max(0.0, self.high - part))
 
 
 @dataclass(frozen=True)

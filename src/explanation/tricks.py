@@ -50,7 +50,8 @@ class Way:
 def ways(sample: Tensor, steps: int | None = None) -> list[Way]:
     """Return the ways in their order: each with a `+` has all that the one before has.
 
-    The first six climb the same objective. `sample` are images of the data set, uint8 (N, C, S, S).
+    The first six climb the same objective. Waves also start faint, near the mean colour, and pixels in uniform noise:
+    the second step has both changes. `sample` are images of the data set, uint8 (N, C, S, S).
     """
     whole = ClassImageSettings() if steps is None else ClassImageSettings(steps=steps)
     smooth = replace(whole, bn=0.0)

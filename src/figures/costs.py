@@ -123,8 +123,8 @@ def _chart(axes: Axes, rows: pd.DataFrame, cost: str, score: str) -> None:
 def _label(axes: Axes, rows: pd.DataFrame, labels: pd.Series, numbered: bool) -> bool:
     """Write each point's label where it covers nothing; return False where one of them has no such place."""
     taken = _drawn_boxes(axes, rows)
-    for cost, score, label in zip(rows["cost"], rows["score"], labels[rows.index], strict=True):
-        point = axes.transData.transform((cost, score))
+    points = axes.transData.transform(rows[["cost", "score"]].to_numpy())
+    for point, cost, score, label in zip(points, rows["cost"], rows["score"], labels[rows.index], strict=True):
         size = np.array([text_width(label, SIZE) + 4, SIZE * DPI / 72 * 1.25])
         middle = _free_place(point, size, taken, axes.bbox, range(9, 300, 9) if numbered else (9, 18, 30))
         if middle is None and not numbered:
@@ -132,6 +132,8 @@ def _label(axes: Axes, rows: pd.DataFrame, labels: pd.Series, numbered: bool) ->
         offset = np.array([9 + size[0] / 2, 0]) if middle is None else middle - point
         taken.append(Bbox.from_bounds(*(point + offset - size / 2), *size))
         far = np.hypot(*np.maximum(np.abs(offset) - size / 2, 0)) > 16
+        away = np.hypot(*(points - (point + offset)).T)
+        far |= bool(away.min() < np.hypot(*offset) - 1)  # a reader would take it for the nearest point's
         leader = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(
             label, (cost, score), xytext=tuple(offset * 72 / DPI), textcoords="offset points", ha="center",

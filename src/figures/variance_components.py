@@ -10,6 +10,7 @@ from .style import BLUE, DPI, GREY, INK, fit
 
 ACROSS = 3
 WIDTH, HEIGHT, NAMES = 2.9, 1.9, 1.2  # inches of a panel, and of the names beside a row of them
+BESIDE = 0.04  # of the axis: a dot as near to its beginning has its figure beside the line
 FURTHEST = 2.5
 """How far an axis goes, in multiples of the largest dot: intervals of few splits have no end worth drawing."""
 
@@ -49,7 +50,8 @@ def _draw(axes: Axes, spreads: Spreads, right: float) -> None:
             if high > right:
                 axes.plot(right, row, ">", color=GREY, markersize=6, clip_on=False, zorder=1)
         axes.plot(sd, row, "o", color=BLUE, markersize=7, clip_on=False, zorder=2)
-        axes.annotate(f"{sd:.1f}", (sd, row), (0, 5), textcoords="offset points", size=9, color=INK, ha="center")
+        shift, side = (4, "left") if sd < BESIDE * right else (0, "center")
+        axes.annotate(f"{sd:.1f}", (sd, row), (shift, 5), textcoords="offset points", size=9, color=INK, ha=side)
     axes.set_yticks(range(len(spreads)), list(spreads))
     axes.set(ylim=(len(spreads) - 0.5, -0.7), xlim=(-0.03 * right, right))
     axes.grid(axis="x", color="#e5e5e5", linewidth=0.8)

@@ -18,9 +18,13 @@ from .difference_shown import compare, is_shown, p_value, points
 from .groups import Group
 from .kept_maps import sharper
 from .looking import on_objects
+from .pretrained import pretrained_or_scratch
 from .result import Result as Result
 from .result import Row, score_of
 from .variance_components import how_many, summed_up
+
+ALIKE = 1.05
+"""Networks whose parameters differ by less than this factor are equally large."""
 
 TUNED = (
     *("optimizer", "scheduler", "trainer", "model", "label_smoothing", "freeze"),
@@ -45,14 +49,19 @@ def best(result: Result) -> str:
 
 
 def cost(result: Result) -> str:
-    """Say which group is best, what it costs, and what the smallest network reaches at which cost."""
+    """Say which group is best, what it costs, and what the smallest reaches; of equally large ones the fastest."""
     rows = result.table.to_dict("records")
-    first, smallest = rows[0], min(rows, key=itemgetter("parameters"))
+    sizes = [row["parameters"] for row in rows]
+    by, word = "parameters", "smallest"
+    if max(sizes) <= ALIKE * min(sizes) and not any(np.isnan(row["latency_ms"]) for row in rows):
+        by, word = "latency_ms", "fastest"
+    first, cheapest = rows[0], min(rows, key=itemgetter(by))
     text = f"{best(result).rstrip('.')}; {first['label']} has {_costs(first)}"
-    if smallest is first:
+    if cheapest is first:
         return f"{text}."
     return (
-        f"{text}, the smallest, {smallest['label']}, {_costs(smallest)} and reaches {score_of(smallest, result.task)}."
+        f"{text}; {cheapest['label']}, the {word}, has {_costs(cheapest)} and reaches "
+        f"{score_of(cheapest, result.task)}."
     )
 
 
@@ -109,9 +118,9 @@ def gap(result: Result) -> str:
         lead = next(leads, None)  # in the end that on most images
     verdict = f"; {lead}" if lead is not None else ""
     if (told := crossing(result)) is not None:
-        return f"Train {title} is furthest above validation {title} with {', '.join(worst)}. {told}"
+        return f"Train {title} minus validation {title} is largest with {', '.join(worst)}. {told}"
     return (
-        f"Train {title} is furthest above validation {title} with {', '.join(worst)}; best on the test set are "
+        f"Train {title} minus validation {title} is largest with {', '.join(worst)}; best on the test set are "
         f"{', '.join(winners)}{verdict}."
     )
 
@@ -125,8 +134,11 @@ def _sharp(result: Result) -> str:
     text, shares = best(result).rstrip("."), result.looks.shares
     if not shares:
         return f"{text}."
-    said = [f"{100 * share:.0f} % with {label}" for label, share in shares.items()]
-    text = f"{text}; half of a map's energy lies in {', '.join(said)} of the image"
+    said = [
+        f"{100 * share:.0f} %{' of the image' * (not i)} with {label}"
+        for i, (label, share) in enumerate(shares.items())
+    ]
+    text = f"{text}; half of a map's energy lies in {', '.join(said)}"
     found = sharper(*(result.looks.areas[label] for label in shares)) if len(shares) == 2 else None
     if found is None:
         return f"{text}."
@@ -134,7 +146,7 @@ def _sharp(result: Result) -> str:
     verdict = "a difference" if is_shown(p, low, high) else "no difference"
     apart = f"{abs(100 * difference):.1f} points {'more' if difference > 0 else 'less'} with {[*shares][1]}"
     known = f"95 % interval {points(low)} to {points(high)}" if low <= high else "no 95 % interval"
-    interval = f"{known}, {images} image{'s' * (images != 1)}, "
+    interval = f"{known}, {images} validation image{'s' * (images != 1)}, "
     interval += f"Wilcoxon's signed-rank test: p {p_value(p)}"
     return f"{text}, {apart} ({interval}): {verdict} shown."
 
@@ -150,14 +162,17 @@ def depth_by_arm(result: Result) -> str:
 
 
 def by_number_of_images(result: Result) -> str:
-    """Say which arm is best with how many images to train on, and where the order changes."""
-    return crossing(result) or best(result)
+    """Say which arm is best with how many images, where the order changes, and what pretraining gains."""
+    told = crossing(result)
+    return best(result) if told is None else " ".join(filter(None, (told, pretrained_or_scratch(result))))
 
 
 def luck(result: Result) -> str:
     """Say which part of the best one's lead is luck of what, and how many runs show a difference."""
     lead = next((sources for sources in result.sources if sources.minus), None)
-    return best(result) if lead is None else f"{summed_up(lead)} {how_many(lead)}"
+    if lead is not None:
+        return " ".join(filter(None, (summed_up(lead), how_many(lead))))
+    return " ".join([best(result), *map(summed_up, result.sources[:1])])
 
 
 ANSWERS: Mapping[str, Callable[[Result], str]] = {
@@ -197,14 +212,17 @@ def _level(row: Row, task: Task) -> str:
     before, baseline = "", row[f"baseline_{task.first}"]
     if not np.isnan(baseline):
         before = f" after training and {100 * baseline:.1f} % before"
-    macro = {name: 100 * row[f"test_{name}"] for name, metric in task.scores.items() if metric.average == "macro"}
+    macro = {
+        metric.title: 100 * row[f"test_{name}"] for name, metric in task.scores.items() if metric.average == "macro"
+    }
     known = ", ".join(f"{name} {value:.1f}" for name, value in macro.items() if not np.isnan(value))
     return f"{row['label']}: {score_of(row, task)}{task.after}{before} (macro {known} %)"
 
 
 def _costs(row: Row) -> str:
+    macs = "" if np.isnan(row["macs"]) else f", {large_number(row['macs'])} MACs"
     latency = "" if np.isnan(row["latency_ms"]) else f", {row['latency_ms']:.1f} ms an image"
-    return f"{large_number(row['parameters'])} parameters, {large_number(row['macs'])} MACs{latency}"
+    return f"{large_number(row['parameters'])} parameters{macs}{latency}"
 
 
 def _gap(row: Row, task: Task) -> str:

@@ -14,7 +14,7 @@ from ..figures import Points
 from ..names import natural
 from .arms import without
 from .class_pictures import Drawing
-from .difference_shown import Comparison, compare, points
+from .difference_shown import Comparison, compare
 from .document import Section, Table
 from .groups import Group, TestSet
 from .result import Result
@@ -24,6 +24,11 @@ SETTINGS = ("data.train_fraction", "data.max_images")
 
 FEWEST = 3
 """Numbers of images that make a curve."""
+
+TESTED = "The tests tell what other test images would change, not what other seeds would."
+
+ALIKE = 1e-9
+"""A lead below this is rounding: both are equally good."""
 
 Curve = Mapping[float, Group]
 """An arm's group by its number of training images, from few to many."""
@@ -56,21 +61,32 @@ class Change:
 
 
 def curves_of(test_set: TestSet) -> dict[str, Curve]:
-    """Return a curve for each arm by label; none where groups don't differ in the number of images by three values."""
+    """Return a curve for each arm by label; none where groups don't differ in the number of images by three values.
+
+    Of values that mean as many images, 2,500 and all where there are no more, the one with most runs counts.
+    """
     for key in SETTINGS:
         values = {group.differs[key] for group in test_set.groups if key in group.differs}
         if len(values) < FEWEST:
             continue
-        sizes = {value: _images([g for g in test_set.groups if g.differs[key] == value]) for value in values}
-        if len({*sizes.values()}) < len(values) or 0 in sizes.values():
+        of_value = {value: [g for g in test_set.groups if g.differs[key] == value] for value in values}
+        sizes = {value: _images(groups) for value, groups in of_value.items()}
+        kept: dict[float, str] = {}
+        for value in sorted(sizes, key=lambda value: (-_runs(of_value[value]), natural(value))):
+            kept.setdefault(sizes[value], value)
+        if len(kept) < FEWEST or 0 in kept:
             continue
         arms = without(test_set, key).items()
         curves = {
-            label: {sizes[g.differs[key]]: g for g in sorted(groups, key=lambda g: sizes[g.differs[key]])}
+            label: {size: g for size in sorted(kept) for g in groups if g.differs[key] == kept[size]}
             for label, groups in arms
         }
         return {label: curves[label] for label in sorted(curves, key=natural)}
     return {}
+
+
+def _runs(groups: Sequence[Group]) -> int:
+    return sum(len(group.runs) for group in groups)
 
 
 def _images(groups: Sequence[Group]) -> float:
@@ -87,31 +103,47 @@ def crossing(result: Result) -> str | None:
     curves = curves_of(result.test_set)
     if not curves:
         return None
-    sizes = sorted({size for curve in curves.values() for size in curve})
-    best = ", ".join(f"on {size:,.0f} {_best(curves, size, result.test_set)}" for size in sizes)
+    told = _best_of(curves, result.test_set)
+    best = ", ".join(f"on {size:,.0f} {said}" for size, said in told.items())
     if len(curves) == 1:
         return f"By training images: {best}."
     changes = list(changes_of(curves, result.test_set))
     order = f"The order changes: {'; '.join(map(str, changes))}" if changes else "The order doesn't change"
-    return f"Best by training images: {best}. {order}."
+    return f"Best by training images: {best}. {order}. {TESTED}"
 
 
-def _best(curves: Mapping[str, Curve], size: float, test_set: TestSet) -> str:
-    there = sorted(
-        ((curve[size], label) for label, curve in curves.items() if size in curve), key=lambda pair: -pair[0].score
-    )
-    (first, label), *others = there
-    reached = f"{_score(first)} %" if len(curves) == 1 else f"{label} with {_score(first)} %"
+def _best_of(curves: Mapping[str, Curve], test_set: TestSet) -> dict[float, str]:
+    """Return what is said of each number of images; p-values are corrected for all arms at all numbers."""
+    sizes = sorted({size for curve in curves.values() for size in curve})
+    ranked = {
+        size: sorted(
+            ((curve[size], label) for label, curve in curves.items() if size in curve), key=lambda pair: -pair[0].score
+        )
+        for size in sizes
+    }
+    found = {size: compare(replace(test_set, groups=[group for group, _ in ranked[size]]))[0] for size in sizes}
+    corrected = iter(holm([lead.p for leads in found.values() for lead in leads]))
+    found = {size: [replace(lead, p_holm=next(corrected)) for lead in leads] for size, leads in found.items()}
+    return {size: _best(ranked[size], found[size], alone=len(curves) == 1) for size in sizes}
+
+
+def _best(ranked: Sequence[tuple[Group, str]], leads: Sequence[Comparison], *, alone: bool) -> str:
+    (first, label), *others = ranked
+    reached = f"{_score(first)} %" if alone else f"{label} with {_score(first)} %"
     if not others:
-        return reached
+        return reached if alone else f"{reached} (no other)"
     second, name = others[0]
-    found = compare(replace(test_set, groups=[group for group, _ in there]))[0]
-    lead = next((comparison for comparison in found if comparison.other == second.label), None)
+    lead = next((comparison for comparison in leads if comparison.other == second.label), None)
     if lead is None:
-        return reached
+        return f"{reached} ({name} {_score(second)} %, without a seed in common)"
     spread = "" if lead.sd is None else f" ± {100 * lead.sd:.1f}"
+    side = "below" if lead.difference > 0 else "above"
+    apart = f"{abs(100 * lead.difference):.1f}{spread} points {side}"
+    if abs(lead.difference) < ALIKE:
+        apart = f"equal{spread and f',{spread} points from seed to seed'}"
+    fewer = "" if lead.whole else " in the seeds that both have"
     shown = "a difference" if lead.shown else "no difference"
-    return f"{reached} ({name} {points(lead.difference)}{spread} points below: {shown} shown)"
+    return f"{reached} ({name} {apart}{fewer}: {shown} shown)"
 
 
 def _score(group: Group) -> str:
@@ -132,24 +164,31 @@ def changes_of(curves: Mapping[str, Curve], test_set: TestSet) -> Iterator[Chang
     """
     found: list[tuple[Change, list[Comparison | None]]] = []
     for (one, ours), (other, theirs) in combinations(curves.items(), 2):
-        for before, after in pairwise(sorted(ours.keys() & theirs.keys())):
-            leads = [ours[size].score - theirs[size].score for size in (before, after)]
-            if leads[0] * leads[1] >= 0:
+        by_size = {size: ours[size].score - theirs[size].score for size in sorted(ours.keys() & theirs.keys())}
+        for before, after in pairwise(size for size, lead in by_size.items() if abs(lead) > ALIKE):
+            leads = by_size[before], by_size[after]
+            if leads[0] * leads[1] > 0:
                 continue
             behind, ahead = (one, other) if leads[0] < 0 else (other, one)
             share = leads[0] / (leads[0] - leads[1])
             at = float(np.exp(np.log(before) + share * np.log(after / before)))
-            sides = [_compared(test_set, ours[size], theirs[size]) for size in (before, after)]
+            sides = [compared(test_set, ours[size], theirs[size]) for size in (before, after)]
             found.append((Change(behind, ahead, before, after, at, (False, False)), sides))
     corrected = iter(holm([side.p for _, sides in found for side in sides if side is not None]))
     told = []
     for change, sides in found:
-        left, right = (side is not None and replace(side, p_holm=next(corrected)).shown for side in sides)
+        left, right = (side is not None and _is_so(replace(side, p_holm=next(corrected))) for side in sides)
         told.append(replace(change, shown=(left, right)))
     yield from sorted(told, key=lambda change: (change.before, change.at))
 
 
-def _compared(test_set: TestSet, one: Group, other: Group) -> Comparison | None:
+def _is_so(lead: Comparison) -> bool:
+    """Return whether the lead is shown, in the seeds that both have, too: there the other one may be ahead."""
+    return lead.shown and lead.difference > 0
+
+
+def compared(test_set: TestSet, one: Group, other: Group) -> Comparison | None:
+    """Compare two groups alone; None where they have no seed in common."""
     pair = sorted((one, other), key=lambda group: -group.score)
     found = compare(replace(test_set, groups=pair))[0]
     return found[0] if found else None

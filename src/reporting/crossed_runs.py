@@ -112,22 +112,23 @@ def find_sources(test_set: TestSet) -> list[Sources]:
     """Return those of each group with 2 splits × 2 seeds or more, then of the best one's difference to each other."""
     if test_set.task is not ONE_CLASS:
         return []
-    found = {group.label: answers for group in test_set.groups if (answers := _answers(group))}
+    known = {group.label: _answers(group) for group in test_set.groups}
+    found = {label: answers for label, known_of in known.items() if (answers := _whole(known_of))}
     best, *others = found or [""]
-    leads = {other: lead for other in others if (lead := _lead(found[best], found[other]))}
+    leads = {other: lead for other in others if (lead := _lead(known[best], known[other]))}
     alone = [_sources(label, "", answers) for label, answers in found.items()]
     return alone + [_sources(best, other, lead) for other, lead in leads.items()]
 
 
 def _answers(group: Group) -> Answers:
-    """Return whether the runs are right, of splits and seeds that are crossed; nothing where they aren't."""
+    """Return whether the runs are right, of all splits and seeds."""
     columns: dict[Split, dict[int, pd.Series]] = {}
     for run in group.runs:
         seed, fold, split = run.replicate
         if split is not None:
             right = run.predictions.set_index("path")["right"].astype(np.float64)
             columns.setdefault((split, fold), {})[seed] = right
-    return _whole({split: pd.DataFrame(of_seeds) for split, of_seeds in columns.items()})
+    return {split: pd.DataFrame(of_seeds) for split, of_seeds in columns.items()}
 
 
 def _lead(one: Answers, other: Answers) -> Answers:

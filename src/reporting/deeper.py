@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import sqrt
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from .. import figures
+from ..analysis.intervals import LEVEL, NONE
 from ..analysis.significance import holm
 from ..analysis.tasks import ONE_CLASS
 from ..figures import Points
 from ..frames import pd
 from ..tables import duration
-from .arms import without
+from .arms import PRETRAINED, without
 from .class_pictures import Drawing
-from .difference_shown import Comparison, compare, is_shown, p_value
+from .difference_shown import Comparison, compare, is_shown, p_value, points
 from .document import Picture
+from .finished import Run
 from .groups import Group
 from .result import Result, Row
 
@@ -31,60 +35,81 @@ def by_training_error(result: Result) -> str | None:
     """
     if result.task is not ONE_CLASS:  # an mAP has no error that would be its rest
         return None
-    table = result.table.assign(layers=result.table["model"].str.extract(r"(\d+)$", expand=False).astype(float))
-    parts = []
+    layers = result.table["model"].str.extract(r"(?:plain|resnet)(\d+)$", expand=False)
+    table = result.table.assign(layers=layers.astype(float)).dropna(subset="layers")  # not wide_resnet50_2
+    ends: dict[str, tuple[Row, Row]] = {}
     for kind in NAMES:
         rows = table[table["model"].str.contains(kind)].sort_values("layers")
         if rows["layers"].duplicated().any():
             return None
         if len(rows) > 1:
             first, *_, last = rows.to_dict("records")
-            parts.append(_from_shallow_to_deep(first, last, NAMES[kind]))
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}.{beside_the_paper(result, table)}" if parts else None
+            ends[kind] = first, last
+    if not ends:
+        return None
+    tested = {kind: _welch(*pair, "train_accuracy") for kind, pair in ends.items()}
+    corrected = iter(holm([p for p, *_ in tested.values() if p == p]))
+    tested = {kind: (next(corrected) if p == p else p, low, high) for kind, (p, low, high) in tested.items()}
+    text = "; ".join(_from_shallow_to_deep(*ends[kind], NAMES[kind], *tested[kind]) for kind in ends)
+    return f"At the best epoch, {text}.{beside_the_paper(result, table)}"
 
 
-def _from_shallow_to_deep(first: Row, last: Row, kind: str) -> str:
+def _from_shallow_to_deep(first: Row, last: Row, kind: str, p: float, low: float, high: float) -> str:
     shallow, deep = 100 * (1 - first["train_accuracy"]), 100 * (1 - last["train_accuracy"])
-    p = _welch(first, last, "train_accuracy")
-    sure = "of one run each" if np.isnan(p) else f"Welch's t-test over seeds: p {p_value(p)}"
-    word = "is" if not is_shown(p) else "rises from" if deep > shallow else "falls from"
+    if p == p:
+        sure = (
+            f"95 % interval {points(low, '+')} to {points(high, '+')} points, Welch's t-test over seeds: p {p_value(p)}"
+        )
+    else:
+        sure = "no test of a single run" if min(first["n"], last["n"]) == 1 else "no test of runs that don't vary"
+    shown = is_shown(p, low, high)
+    word = "is" if not shown else "rises from" if deep > shallow else "falls from"
     joint = "and" if word == "is" else "to"
-    shown = "" if is_shown(p) else ", no difference shown"
     return (
         f"the training error of {kind} networks {word} {shallow:.1f} % with {first['layers']:.0f} layers {joint} "
-        f"{deep:.1f} % with {last['layers']:.0f} ({sure}{shown})"
+        f"{deep:.1f} % with {last['layers']:.0f} ({sure}{'' if shown else ', no difference shown'})"
     )
 
 
 def beside_the_paper(result: Result, table: pd.DataFrame) -> str:
     """Say how far the test errors of CIFAR ResNets on CIFAR-10 are from the paper's; nothing of other networks."""
     groups = {group.label: group for group in result.test_set.groups}
-    said = []
+    said, ours = [], dict[str, None]()
     for row in table.sort_values("layers").to_dict("records"):
         group = groups.get(row["label"])
-        on_cifar = group is not None and group.runs[0].config["data"]["name"] == "cifar10"
-        if not on_cifar or not row["model"].startswith("cifar_resnet") or row["layers"] not in PUBLISHED:
+        if group is None or group.runs[0].config["data"]["name"] != "cifar10":
+            continue
+        if not row["model"].startswith("cifar_resnet") or row["layers"] not in PUBLISHED:
             continue
         error, sd = 100 * (1 - row["test_accuracy"]), 100 * row["test_accuracy_sd"]
         spread = "" if np.isnan(sd) else f" ± {sd:.1f}"
         published = PUBLISHED[int(row["layers"])]
         away = f"{abs(error - published):.1f} points {'more' if error > published else 'less'}"
+        ours |= dict.fromkeys(_trained(run) for run in group.runs)
         said.append(f"{error:.1f}{spread} % with {row['layers']:.0f} layers ({published} %: {away})")
-    paper = "He et al. 2015, 64,000 steps on 45,000 images"
+    here = ", ".join(filter(None, ours))
+    paper = f"He et al. 2015, 64,000 steps of 128 on 45,000 images{here and f'; here {here}'}"
     return f" Residual test error beside the paper's ({paper}): {', '.join(said)}." if said else ""
 
 
-def _welch(one: Row, other: Row, column: str) -> float:
-    """Return the p-value of Welch's t-test of two groups' means over their runs; NaN where one has a single run."""
-    from scipy.stats import ttest_ind_from_stats  # half a second to import
+def _trained(run: Run) -> str:
+    images, epochs = run.folder.train_images[0], run.metrics["epochs"]
+    return f"{epochs:.0f} epochs of {images:,}" if images else ""
 
-    figures = [(row[column], row[f"{column}_sd"], row["n"]) for row in (one, other)]
-    if any(np.isnan(sd) for _, sd, _ in figures):
-        return float("nan")
-    if not any(sd for _, sd, _ in figures):
-        return float(one[column] == other[column])
-    return float(ttest_ind_from_stats(*figures[0], *figures[1], equal_var=False).pvalue)
+
+def _welch(one: Row, other: Row, column: str) -> tuple[float, float, float]:
+    """Return Welch's p-value of two groups' means over their runs, and the 95 % interval of `one` minus `other`.
+
+    Of errors, 1 − `column`, that is `other` minus `one`. NaN where a group has a single run, or no run differs.
+    """
+    sizes = [(row[f"{column}_sd"] ** 2 / row["n"], row["n"]) for row in (one, other)]
+    variance = sum(part for part, _ in sizes)
+    if not variance > 0:
+        return float("nan"), *NONE
+    freedom = variance**2 / sum(part**2 / (n - 1) for part, n in sizes)
+    difference, error = one[column] - other[column], sqrt(variance)
+    reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
+    return 2 * float(stdtr(freedom, -abs(difference) / error)), difference - reach, difference + reach
 
 
 # One arm after the other ----------------------------------------------------------------------------------------------
@@ -102,13 +127,19 @@ def deeper(result: Result) -> str | None:
     found = {label: _against(result, *pair) for label, pair in pairs.items()}
     corrected = iter(holm([lead.p for lead in found.values() if lead is not None]))
     leads = {label: replace(lead, p_holm=next(corrected)) for label, lead in found.items() if lead is not None}
-    said = [f"{_of(label)}{lead}" for label, lead in leads.items()]
+    said = [
+        f"{_of(label)}{leads.get(label) or f'{small.model} and {large.model} have no seed in common: not compared'}"
+        for label, (small, large) in pairs.items()
+    ]
+    said += [f"{_of(label)}{groups[0].model} alone" for label, groups in arms.items() if len(groups) == 1]
     times = [f"{_of(label)}{ahead}" for label in pairs if (ahead := _ahead(arms[label], result))]
-    text = "; ".join(said) + "." if said else ""
+    text = "; ".join(said) + "."
     if times:
         title = f"validation {result.task.score.title}"
-        text += f" By seconds of training, the best so far in {title} at an epoch's end: {'; '.join(times)}."
-    return f"{text[0].upper()}{text[1:]}".strip() if text else None
+        text += f" By seconds of training, the best so far in {title} at an epoch's end"
+        text += f" (means over the runs, not tested): {'; '.join(times)}."
+    begins = text.startswith(tuple(PRETRAINED.values()))  # a network's name stays as it is
+    return f"{text[0].upper()}{text[1:]}" if begins else text
 
 
 def _of(arm: str) -> str:
@@ -136,7 +167,9 @@ def _against(result: Result, small: Group, large: Group) -> Comparison | None:
 
 
 def _ahead(groups: Sequence[Group], result: Result) -> str:
-    """Return `resnet18 (81.2 % after 1 min), from 5 min on resnet50 (88.0 %)`."""
+    """Return `resnet18 after 20 s, up to 81.2 %, from 5 min on resnet50, up to 88.0 %`; "" without times."""
+    if any("seconds" not in run.history for group in groups for run in group.runs):
+        return ""
     marks = sorted(
         (seconds, score, group.model)
         for group in groups

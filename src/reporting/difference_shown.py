@@ -40,6 +40,7 @@ class Comparison(Difference):
         replicates: how many pairs of runs, of the same seed, fold and split.
         p_holm: `p`, corrected for the number of comparisons in this test set.
         sd: of the differences of single pairs, each that of their test figures, over the pairs (n − 1); None of one.
+        whole: whether all runs of both are in pairs; otherwise the means of both may say something else.
     """
 
     best: str
@@ -47,6 +48,7 @@ class Comparison(Difference):
     replicates: int
     p_holm: float
     sd: float | None = None
+    whole: bool = True
 
     @property
     def shown(self) -> bool:
@@ -63,17 +65,19 @@ class Comparison(Difference):
         spread = "" if self.sd is None else f" ± {100 * self.sd:.1f}"
         apart = f"{abs(100 * self.difference):.1f}{spread} points {side}" if self.difference else "equal to"
         known = f"95 % interval {points(-self.high)} to {points(-self.low)}" if self.bounded else "no 95 % interval"
-        runs = f"{known}, of one seed each"
+        runs = f"{known}, {'of one seed each' if self.whole else 'of the only seed in common'}"
         if self.replicates > 1:
             sd = f"± sd over {self.replicates} pairs of runs; " if spread and self.difference else ""
-            runs = f"{sd}{known}, for these trained networks, not other seeds"
+            common = "" if self.whole else ", in the seeds in common"
+            runs = f"{sd}{known}, for these trained networks, not other seeds{common}"
         return (
             f"{self.other} is {apart} {self.best} ({runs}): {'a difference' if self.shown else 'no difference'} shown"
         )
 
     def row(self) -> dict[str, Any]:
         """Return the columns of comparisons.csv: the lead of the best, and last the same as the report says it."""
-        return asdict(self) | dict(zip(SIGNED, (-self.difference, -self.high, -self.low), strict=True))
+        told = {name: value for name, value in asdict(self).items() if name in COLUMNS}
+        return told | dict(zip(SIGNED, (-self.difference, -self.high, -self.low), strict=True))
 
 
 def points(share: float, sign: str = "") -> str:
@@ -101,14 +105,17 @@ def compare(test_set: TestSet) -> tuple[list[Comparison], list[Problem]]:
     for other in others:
         pairs = _same_replicates(best, other)
         if pairs:
-            found.append((other.label, _sd(pairs, test_set.task.first), len(pairs), judge(pairs)))
+            whole = len(pairs) == len(best.runs) == len(other.runs)
+            found.append((other.label, whole, _sd(pairs, test_set.task.first), len(pairs), judge(pairs)))
         else:
             reason = f"no seed in common with {best.label}, the best of {test_set.name}: not compared with it"
             problems.append(Problem(other.label, reason))
     corrected = holm([difference.p for *_, difference in found])
     comparisons = [
-        Comparison(**asdict(difference), best=best.label, other=label, replicates=replicates, p_holm=p_holm, sd=sd)
-        for (label, sd, replicates, difference), p_holm in zip(found, corrected, strict=True)
+        Comparison(
+            **asdict(difference), best=best.label, other=label, replicates=replicates, p_holm=p_holm, sd=sd, whole=whole
+        )
+        for (label, whole, sd, replicates, difference), p_holm in zip(found, corrected, strict=True)
     ]
     return comparisons, problems
 

@@ -26,9 +26,14 @@ def made_by(records: Sequence[Mapping[str, Any]]) -> Facts:
 
 
 def study_of(runs: Sequence[Run]) -> dict[str, str]:
-    """Return the study that the runs are part of; empty if they have none or several."""
-    studies = [study if isinstance(study := run.config.get("study"), dict) else {} for run in runs]
-    same = all(study == studies[0] for study in studies)
+    """Return the study that the runs are part of, as the newest one has it; empty if they have none or several.
+
+    Runs of one command are of one study, whose other words change with what it has found.
+    """
+    newest = max(runs, key=lambda run: str(run.record.get("start")))
+    studies = [study if isinstance(study := run.config.get("study"), dict) else {} for run in (newest, *runs)]
+    command = studies[0].get("command")
+    same = all(study == studies[0] or (command and study.get("command") == command) for study in studies)
     return {key: str(value) for key, value in studies[0].items() if value is not None} if same else {}
 
 

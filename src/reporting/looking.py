@@ -23,6 +23,8 @@ from .result import Result
 
 QUESTION = "Does the better network look at better places?"
 
+NOT_SHOWN = "That isn't shown"
+
 FEWEST = 5
 """Networks below which no order can be told from chance: 2 of the 24 orders of four agree wholly with any other one,
 or turn it round, which is p = 0.083."""
@@ -63,7 +65,7 @@ class Lead:
         spread = f" ± {stdev(self.by_pair):.3f}" if pairs > 1 else ""
         more = sum(one > 0 for one in self.by_pair)
         of = f"more in {more} of {pairs} pairs of trainings" if pairs > 1 else "one training each"
-        return f"{self.difference:+.3f}{spread} {between(*self.interval, '+.3f')} on {self.images} images, {of}"
+        return _minus(f"{self.difference:+.3f}{spread} {between(*self.interval, '+.3f')} on {self.images} images, {of}")
 
 
 def looking_section(result: Result, draw: Drawing) -> list[Section]:
@@ -115,8 +117,9 @@ def on_objects(result: Result) -> str:
     shown = f"{'no ' if not low <= high or low <= 0 <= high else 'a '}difference shown"
     coarse = " ".join(["", *_coarse(seen)])
     return (
-        f" Of the maps' positive evidence {_mean(ours):.3f} lies on the object with {one} ({beyond[one]:+.3f} beyond "
-        f"an even map) and {_mean(theirs):.3f} with {other} ({beyond[other]:+.3f}), {lead}: {shown}.{coarse}"
+        f" Of the maps' positive evidence {_mean(ours):.3f} lies on the object with {one} "
+        f"({_minus(f'{beyond[one]:+.3f}')} beyond an even map) and {_mean(theirs):.3f} with {other} "
+        f"({_minus(f'{beyond[other]:+.3f}')}), {lead}: {shown}.{coarse}"
     )
 
 
@@ -171,13 +174,14 @@ def answer(groups: Sequence[Group], seen: Mapping[str, Mapping[Replicate, Seen]]
     leads = {other.label: lead for other in others if (lead := leads_by(seen[best.label], seen[other.label]))}
     if not leads:
         return []
-    shown = {comparison.other for comparison in result.comparisons if comparison.shown}
+    shown = {lead.other for lead in result.comparisons if lead.shown and lead.best == best.label}
     if len(groups) > 2:
         said = [_by_rank(groups, seen, result)]
         return [*said, *(f"{best.label} against {label}: {lead}." for label, lead in leads.items())]
     (label, lead), other = next(iter(leads.items())), others[0]
     low, high = lead.interval
-    verdict = "Yes, of these networks" if low > 0 else "No, these show the opposite" if high < 0 else "That isn't shown"
+    verdict = "Yes, of these networks" if low > 0 else "No, these show the opposite" if high < 0 else NOT_SHOWN
+    verdict = verdict if label in shown else NOT_SHOWN  # neither where it isn't shown which one is better
     score = result.task.score.title
     better = "is better" if label in shown else "is ahead, though no difference is shown,"
     return [
@@ -212,10 +216,12 @@ def _by_rank(groups: Sequence[Group], seen: Mapping[str, Mapping[Replicate, Seen
     told = f"rank correlation {rho:+.2f} between {result.task.score.title} and the share on the objects, {n} networks"
     if n < FEWEST:
         return f"{QUESTION} So few networks can't show it: {told}."
-    verdict = (
-        "That isn't shown" if p >= 0.05 else "Yes, of these networks" if rho > 0 else "No, these show the opposite"
-    )
+    verdict = NOT_SHOWN if p >= 0.05 else "Yes, of these networks" if rho > 0 else "No, these show the opposite"
     return f"{QUESTION} {verdict}: {told}, p = {p:.3f}."
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
 
 
 def _mean(found: Mapping[Replicate, Seen]) -> float:

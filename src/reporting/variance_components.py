@@ -28,13 +28,14 @@ def variance_section(found: Sequence[Sources], draw: Drawing) -> list[Section]:
     if not found:
         return []
     leads = [sources for sources in found if sources.minus]
-    words = [summed_up(leads[0]), how_many(leads[0])] if leads else [summed_up(found[0])]
+    words = [summed_up(leads[0]), *filter(None, [how_many(leads[0])])] if leads else [summed_up(found[0])]
     shown = found if len(found) <= PANELS else [*found[: PANELS // 2], *leads[: PANELS // 2]]
     caption = "By how much a run varies from one to another, and by what (dots; lines: 95 % intervals)"
     pictures = draw(
         figures.variance_chart({sources.title: _spreads(sources) for sources in shown}), "variance_components", caption
     )
-    tables = [_parts_table(found), *([_numbers_table(leads)] if leads else [])]
+    varying = [lead for lead in leads if any(lead.shares.values())]
+    tables = [_parts_table(found), *([_numbers_table(varying)] if varying else [])]
     return [Section("Where differences come from", [*words, _method(found[0])], tables, pictures)]
 
 
@@ -49,15 +50,20 @@ def _spreads(sources: Sources) -> dict[str, tuple[float, float, float]]:
 
 def summed_up(sources: Sources) -> str:
     """Say how much varies from run to run, and which part of the variance is of what, the largest first."""
-    mean = f"{points(sources.mean)} points" if sources.minus else f"{100 * sources.mean:.1f} %"
+    mean = f"{points(abs(sources.mean))} points" if sources.minus else f"{100 * sources.mean:.1f} %"
     shares = sorted(sources.shares.items(), key=lambda item: -item[1])
     known = ", ".join(f"{100 * share:.0f} % {LUCK[name]}" for name, share in shares)
-    what = f"{sources.label} leads {sources.minus} by" if sources.minus else f"{sources.label} reaches"
+    does = "leads" if sources.mean >= 0 else "is, on the splits and seeds that both have, behind"
+    what = f"{sources.label} {does} {sources.minus} by" if sources.minus else f"{sources.label} reaches"
+    if not any(sources.shares.values()):
+        return f"{what} {mean}, and nothing varies: these runs don't tell what luck does."
     return f"{what} {mean} ± {100 * sources.sd:.1f} (sd, another run of each): this variance is {known}."
 
 
 def how_many(sources: Sources) -> str:
-    """Answer what n a student needs."""
+    """Answer what n a student needs; "" where nothing varies."""
+    if not any(sources.shares.values()):
+        return ""
     said, alone = [], []
     for difference in POINTS:
         number, *ends = map(_number, sources.pairs(difference))

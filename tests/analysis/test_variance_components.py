@@ -127,6 +127,12 @@ def test_a_part_that_is_known_is_taken_off() -> None:
     assert (left.variance, left.low, left.high) == (3, 0, 7)
 
 
+def test_the_interval_holds_the_estimate_where_the_part_that_is_known_is_negative() -> None:
+    left = Component(-5.0, 0.0, 9.0).without(-2.0)
+    assert left == Component(-3.0, 0.0, 11.0)
+    assert Component(1.0, 0.0, 9.0).without(-2.0) == Component(3.0, 2.0, 11.0)
+
+
 @pytest.mark.parametrize(("effect", "pairs"), [(0.5, 34), (0.8, 15), (1.0, 10), (0.2, 199)])
 def test_numbers_of_pairs_are_those_of_the_tables(effect: float, pairs: int) -> None:
     """Paired t-test, two-sided at 5 %, power 80 %: G*Power's and Cohen's numbers."""

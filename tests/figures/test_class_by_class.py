@@ -127,6 +127,20 @@ class TestCostCharts:
         for i in range(1, 25):
             assert any(text.startswith(f"{i} ") for text in written)
 
+    def test_a_label_nearer_to_another_point_has_a_line_to_its_own(self) -> None:
+        scores = np.repeat(np.linspace(0.9, 0.7, 10), 2) - np.tile([0, 0.004], 10)
+        stacked = pd.DataFrame({"label": [LONG.format(i) for i in range(20)], "score": scores, "parameters": 1e7})
+        figure = figures.cost_charts(stacked)
+        assert figure is not None
+        axes, astray = figure.axes[0], 0
+        points = axes.transData.transform(np.column_stack([stacked["parameters"], scores]))
+        for place, (text, own) in enumerate(zip(axes.texts, points, strict=True)):
+            away = np.hypot(*(points - own - np.array(text.get_position()) * figure.dpi / 72).T)
+            if away.min() < away[place] - 1:
+                astray += 1
+                assert text.arrow_patch is not None, text
+        assert astray > 0
+
     def test_nothing_known_is_no_figure(self) -> None:
         assert figures.cost_charts(self.points[["label", "score", "macs"]]) is None
         assert figures.cost_charts(self.points.assign(score=np.nan)) is None

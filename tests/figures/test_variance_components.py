@@ -31,3 +31,10 @@ def test_an_interval_beyond_the_axis_ends_in_an_arrow() -> None:
 
 def test_nothing_that_varies_and_no_interval() -> None:
     assert to_image(variance_chart({"a": {"seed": (0.0, NAN, NAN), "split": (0.0, 0.0, NAN)}})).std() > 0
+
+
+def test_a_figure_at_the_beginning_stands_beside_the_axis() -> None:
+    figure = variance_chart({"a": {"seed": (0.0, 0.0, 1.0), "split": (1.0, 0.5, 2.0)}})
+    to_image(figure)
+    (axes,) = figure.axes
+    assert min(text.get_window_extent().x0 for text in axes.texts) > axes.bbox.x0 + 5

@@ -64,7 +64,7 @@ def test_levels_say_before_and_after() -> None:
     rows = [{"model": "a", "test_accuracy": 0.975, "test_accuracy_sd": 0.001, "baseline_accuracy": 0.1135}]
     assert ANSWERS["levels"](result(rows)) == (
         "a: 97.5 ± 0.1 % of the test images after training and 11.3 % before "
-        "(macro precision 50.0, recall 50.0, f1 50.0 %)."
+        "(macro precision 50.0, recall 50.0, F1 50.0 %)."
     )
     assert ANSWERS["best"](result(rows)) == ANSWERS["levels"](result(rows))
 
@@ -77,7 +77,7 @@ def test_gaps_by_the_number_of_images() -> None:
     ]
     rows[2]["gap_accuracy_sd"] = 0.02
     said = (
-        "Train accuracy is furthest above validation accuracy with a on 5 % of the images (50.0 ± 2.0 points), b on "
+        "Train accuracy minus validation accuracy is largest with a on 5 % of the images (50.0 ± 2.0 points), b on "
         "100 % of the images (20.0 points); best on the test set are b on 5 % (70.0 %), a on 100 % (90.0 %)"
     )
     assert ANSWERS["gap"](result(rows)) == f"{said}."
@@ -104,22 +104,44 @@ def test_depth_is_told_by_the_training_error() -> None:
     residual = "the training error of residual networks is 7.0 % with 20 layers and 6.0 % with 56"
     # Three values each with these means and deviations, and the test from its samples.
     plain, other = (
-        ttest_ind(*([m - 0.01, m, m + 0.01] for m in pair), equal_var=False).pvalue
+        ttest_ind(*([1 - m - 0.01, 1 - m, 1 - m + 0.01] for m in reversed(pair)), equal_var=False)
         for pair in ((0.92, 0.8), (0.93, 0.94))
     )
-    assert plain < 0.001
+    assert 2 * plain.pvalue < 0.001  # of two tests
+    interval, wider = (
+        " to ".join(f"{100 * end:+.1f}".replace("-", "−") for end in test.confidence_interval())
+        for test in (plain, other)
+    )
     assert ANSWERS["depth"](result(rows)) == (
-        "The training error of plain networks rises from 8.0 % with 20 layers to 20.0 % with 56 (Welch's t-test over "
-        f"seeds: p < 0.001); {residual} (Welch's t-test over seeds: p = {other:.3f}, no difference shown)."
+        "At the best epoch, the training error of plain networks rises from 8.0 % with 20 layers to 20.0 % with 56 "
+        f"(95 % interval {interval} points, Welch's t-test over seeds: p < 0.001); {residual} (95 % interval {wider} "
+        f"points, Welch's t-test over seeds: p = {other.pvalue:.3f}, no difference shown)."
     )
-    for row in rows:
+    for row in rows[1:]:
         row |= {"n": 1, "train_accuracy_sd": math.nan}
-    assert ANSWERS["depth"](result(rows)).endswith(f"; {residual} (of one run each, no difference shown).")
-    for row in rows:
-        row |= {"n": 2, "train_accuracy_sd": 0.0, "train_accuracy": 0.9}
-    assert ANSWERS["depth"](result(rows)).endswith(
-        "is 10.0 % with 20 layers and 10.0 % with 56 (Welch's t-test over seeds: p = 1.000, no difference shown)."
+    alone = "(no test of a single run, no difference shown)"
+    assert ANSWERS["depth"](result(rows)).endswith(f"20.0 % with 56 {alone}; {residual} {alone}.")
+    for row, accuracy in zip(rows, (1.0, 0.999, 0.9, 0.9), strict=True):
+        row |= {"n": 2, "train_accuracy_sd": 0.0, "train_accuracy": accuracy}
+    assert "is 0.0 % with 20 layers and 0.1 % with 56 (no test of runs that don't vary, no diff" in ANSWERS["depth"](
+        result(rows)
     )
+
+
+def test_two_tests_of_depth_are_corrected() -> None:
+    """Plain alone: p = 0.03; with a second test 0.06."""
+    figures = (("plain20", 0.90, 0.01), ("plain56", 0.873, 0.01), ("resnet20", 0.9, 0.02), ("resnet56", 0.88, 0.02))
+    rows = [{"model": f"cifar_{m}", "train_accuracy": a, "train_accuracy_sd": sd, "n": 3} for m, a, sd in figures]
+    rows = [row | {"test_accuracy": 0.5} for row in rows]
+    assert "plain networks rises from" in ANSWERS["depth"](result(rows[:2]))
+    assert "plain networks is" in ANSWERS["depth"](result(rows))
+
+
+def test_networks_without_a_number_of_layers_have_no_depth() -> None:
+    models = ("cifar_resnet20", "mini_resnet_basic_post", "wide_resnet50_2", "cifar_resnet56")
+    rows = [{"model": model, "train_accuracy": 0.9, "test_accuracy": 0.9} for model in models]
+    assert "10.0 % with 20 layers and 10.0 % with 56" in ANSWERS["depth"](result(rows))
+    assert ANSWERS["depth"](result(rows[:3])).startswith("cifar_resnet20 is best")
 
 
 def test_depth_is_not_told_where_something_else_differs_too() -> None:
@@ -142,13 +164,13 @@ def test_sharpness_stands_behind_the_difference() -> None:
     areas = {"stem_pool=false": sharp, "stem_pool=true": {(1, None): {"a": 0.2, "b": 0.3}, (2, None): {"a": 0.4}}}
     # Images a and b: of c the other has no map. All differences are 10 points.
     assert ANSWERS["sharpness"](result(rows, lead, areas=areas)) == (
-        f"{said}; half of a map's energy lies in 22 % with stem_pool=false, 32 % with stem_pool=true of the image, "
-        "10.0 points more with stem_pool=true (no 95 % interval, 2 images, "
+        f"{said}; half of a map's energy lies in 22 % of the image with stem_pool=false, 32 % with stem_pool=true, "
+        "10.0 points more with stem_pool=true (no 95 % interval, 2 validation images, "
         "Wilcoxon's signed-rank test: p = 0.500): no difference shown."
     )
     areas["stem_pool=true"] = {(1, None): {"a": 0.0, "b": 0.3}}
     assert ANSWERS["sharpness"](result(rows, lead, areas=areas)).endswith(
-        "0.0 points less with stem_pool=true (no 95 % interval, 2 images, "
+        "0.0 points less with stem_pool=true (no 95 % interval, 2 validation images, "
         "Wilcoxon's signed-rank test: p = 1.000): no difference shown."
     )
     areas = {
@@ -157,10 +179,10 @@ def test_sharpness_stands_behind_the_difference() -> None:
         "stem_pool=true": {(1, None): {f"{i}": 0.2 + i / 100 for i in range(6)}},
     }
     assert ANSWERS["sharpness"](result(rows, lead, areas=areas)).endswith(  # p = 2 / 2⁶
-        "6 images, Wilcoxon's signed-rank test: p = 0.031): a difference shown."
+        "6 validation images, Wilcoxon's signed-rank test: p = 0.031): a difference shown."
     )
     areas = {"stem_pool=false": sharp, "stem_pool=true": {(3, None): {"a": 0.0}}}
-    assert ANSWERS["sharpness"](result(rows, lead, areas=areas)).endswith("0 % with stem_pool=true of the image.")
+    assert ANSWERS["sharpness"](result(rows, lead, areas=areas)).endswith(", 0 % with stem_pool=true.")
 
 
 def test_what_the_best_costs_and_the_smallest_gives() -> None:
@@ -169,7 +191,16 @@ def test_what_the_best_costs_and_the_smallest_gives() -> None:
     assert ANSWERS["cost"](result(rows)).endswith("; basic has 699 k parameters, 423 M MACs, 9.4 ms an image.")
     rows.append({"model": "bottleneck", "test_accuracy": 0.35, **costs, "parameters": 59_257, "latency_ms": math.nan})
     assert ANSWERS["cost"](result(rows)).endswith(
-        "9.4 ms an image, the smallest, bottleneck, 59.3 k parameters, 423 M MACs and reaches 35.0 %."
+        "9.4 ms an image; bottleneck, the smallest, has 59.3 k parameters, 423 M MACs and reaches 35.0 %."
+    )
+    rows[1] |= {"parameters": 697_000, "latency_ms": 9.1}
+    assert ANSWERS["cost"](result(rows)).endswith(
+        "; bottleneck, the fastest, has 697 k parameters, 423 M MACs, 9.1 ms an image and reaches 35.0 %."
+    )
+    for row in rows:
+        row |= {"macs": math.nan, "latency_ms": math.nan}  # cost=false
+    assert ANSWERS["cost"](result(rows)).endswith(
+        "699 k parameters; bottleneck, the smallest, has 697 k parameters and reaches 35.0 %."
     )
 
 

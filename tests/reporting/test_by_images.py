@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -61,7 +62,8 @@ def test_the_best_at_each_number_and_where_the_order_changes(tmp_path: Path, mak
         "shown), on 100 simple_cnn with 45.5 ± 0.7 % (resnet18 5.0 ± 0.0 points below: a difference shown), on 1,000 "
         "resnet18 with 70.5 ± 0.7 % (simple_cnn 20.0 ± 0.0 points below: a difference shown), on 10,000 resnet18 with "
         "80.5 ± 0.7 % (simple_cnn 29.5 ± 0.0 points below: a difference shown). The order changes: resnet18 "
-        "passes simple_cnn between 100 and 1,000 images, at about 160 (a difference shown on both sides)."
+        "passes simple_cnn between 100 and 1,000 images, at about 160 (a difference shown on both sides). The tests "
+        "tell what other test images would change, not what other seeds would."
     )
 
 
@@ -84,10 +86,91 @@ def test_a_p_value_is_corrected_for_all_changes_of_order(tmp_path: Path, make_ru
     assert [tuple(change.shown) for change in changes] == [(False, False)] * 3
 
 
+def test_p_values_are_corrected_for_all_numbers_of_images(tmp_path: Path, make_run: MakeRun) -> None:
+    """7 of 7 images: p = 0.016 alone, 0.062 among four numbers."""
+    right = {"simple_cnn": (87, 97, 107, 117), "resnet18": (80, 90, 100, 110)}
+    said = crossing(result_of(sweep(tmp_path, make_run, right, seeds=1)))
+    assert said.count("(resnet18 3.5 points below: no difference shown)") == 4, said
+
+
+def test_equal_ones_have_no_order_and_hide_none(tmp_path: Path, make_run: MakeRun) -> None:
+    right = {"simple_cnn": (100, 100, 100, 100), "resnet18": (60, 100, 140, 100)}
+    result = result_of(sweep(tmp_path, make_run, right, seeds=1))
+    said = crossing(result)
+    assert said.count("equal: no difference shown") == 2, said
+    assert "resnet18 passes simple_cnn between 10 and 1,000 images, at about 100 (a difference shown on both" in said
+    assert len(list(changes_of(curves_of(result.test_set), result.test_set))) == 1
+
+
+def test_the_seeds_that_both_have_are_told_where_they_say_the_opposite(tmp_path: Path, make_run: MakeRun) -> None:
+    """resnet18's second seed is far better, and simple_cnn has none: its first one is better than the other's."""
+    sweep(tmp_path, make_run, {"simple_cnn": (100, 100, 100)}, seeds=1)
+    sweep(tmp_path, make_run, {"resnet18": (80, 80, 80)}, seeds=1)
+    for place in range(3):
+        words = ("model=resnet18", "seed=2", f"data.train_fraction={('0.001', '0.01', '0.1')[place]}")
+        run = make_run(tmp_path / f"second_{place}", *words, correct=np.arange(200) < 190)
+        edit_json(run.record_file, images={"train": 10 ** (place + 1)}, train_images_measured=10)
+    said = crossing(result_of(tmp_path))
+    told = "(simple_cnn 10.0 points above in the seeds that both have: a difference shown)"
+    assert said.count(told) == 3, said
+
+
+def test_a_change_of_order_that_the_seeds_in_common_deny_is_not_shown(tmp_path: Path, make_run: MakeRun) -> None:
+    """On 100 and 1,000 images resnet18 is ahead by its second seed alone."""
+    sweep(tmp_path, make_run, {"simple_cnn": (100, 100, 100), "resnet18": (60, 80, 80)}, seeds=1)
+    for place, (count, value) in enumerate(((60, "0.001"), (190, "0.01"), (190, "0.1"))):
+        words = ("model=resnet18", "seed=2", f"data.train_fraction={value}")
+        run = make_run(tmp_path / f"second_{place}", *words, correct=np.arange(200) < count)
+        edit_json(run.record_file, images={"train": 10 ** (place + 1)}, train_images_measured=10)
+    test_set = result_of(tmp_path).test_set
+    assert [change.shown for change in changes_of(curves_of(test_set), test_set)] == [(True, False)]
+
+
+def test_arms_that_are_alone_or_share_no_seed_are_named(tmp_path: Path, make_run: MakeRun) -> None:
+    sweep(tmp_path, make_run, {"simple_cnn": (100, 100, 100, 100), "resnet18": (80, 80, 80)}, seeds=1)
+    run = tmp_path / "resnet18_0_1/.hydra/config.yaml"
+    run.write_text(run.read_text(encoding="utf-8").replace("seed: 1", "seed: 7"), encoding="utf-8")
+    edit_json(tmp_path / "resnet18_0_1/metrics.json", seed=7)
+    said = crossing(result_of(tmp_path))
+    assert "on 10 simple_cnn with 50.0 % (resnet18 40.0 %, without a seed in common)" in said
+    assert "on 10,000 simple_cnn with 50.0 % (no other)" in said
+
+
+def test_pretrained_is_compared_with_scratch_at_each_number(tmp_path: Path, make_run: MakeRun) -> None:
+    """The largest pretrained and the smallest from scratch, which are neither the best nor the worst here."""
+    right = {
+        ("resnet50", True): (100, 120, 140), ("resnet18", False): (60, 119, 160),
+        ("resnet18", True): (190, 190, 190), ("resnet50", False): (20, 20, 20),
+    }  # fmt: skip
+    for (model, pretrained), counts in right.items():
+        for place, count in enumerate(counts):
+            weights = f"weights={model}.pth" if pretrained else "weights=null"
+            words = (f"model={model}", weights, f"data.max_images={10 ** (place + 1)}")
+            run = make_run(tmp_path / f"{model}{pretrained}{place}", *words, correct=np.arange(200) < count)
+            edit_json(run.record_file, images={"train": 10 ** (place + 1)}, train_images_measured=10)
+            edit_json(run.metrics_file, parameters=23 if model == "resnet50" else 11)
+    result = result_of(tmp_path)
+    assert ANSWERS["crossing"](result) == (
+        f"{crossing(result)} resnet50, pretrained compared with resnet18, from scratch: +20.0 points on 10 (a "
+        "difference shown), +0.5 points on 100 (no difference shown), −10.0 points on 1,000 (a difference shown)."
+    )
+
+
 def test_numbers_of_images_count_where_all_are_taken(tmp_path: Path, make_run: MakeRun) -> None:
     folder = sweep(tmp_path, make_run, setting="data.max_images", values=("10", "100", "1000", "null"), seeds=1)
     curves = curves_of(result_of(folder).test_set)
     assert {label: [*curve] for label, curve in curves.items()} == {label: [10, 100, 1000, 10_000] for label in RIGHT}
+
+
+def test_values_that_mean_as_many_images_are_one_point(tmp_path: Path, make_run: MakeRun) -> None:
+    """`data.max_images=2500` of fewer images are all of them, as `null` is, which has more runs here."""
+    sweep(tmp_path, make_run, setting="data.max_images", values=("10", "100", "1000", "null"))
+    for model in RIGHT:
+        run = make_run(tmp_path / f"{model}_all", f"model={model}", "data.max_images=2500", correct=np.arange(200) < 20)
+        edit_json(run.record_file, images={"train": 10_000}, train_images_measured=10)
+    curves = curves_of(result_of(tmp_path).test_set)
+    assert {label: [*curve] for label, curve in curves.items()} == {label: [10, 100, 1000, 10_000] for label in RIGHT}
+    assert [len(curve[10_000].runs) for curve in curves.values()] == [2, 2]
 
 
 def test_two_numbers_and_unknown_ones_are_no_curve(tmp_path: Path, make_run: MakeRun) -> None:
@@ -108,7 +191,7 @@ def test_one_network_is_a_curve_without_an_order(tmp_path: Path, make_run: MakeR
 def test_overfitting_says_the_gaps_first(tmp_path: Path, make_run: MakeRun) -> None:
     result = result_of(sweep(tmp_path, make_run, seeds=1))
     said = ANSWERS["gap"](result)
-    assert said.startswith("Train accuracy is furthest above validation accuracy with ")
+    assert said.startswith("Train accuracy minus validation accuracy is largest with ")
     assert "on 0.1 % of the images (2.0 points)" in said
     assert said.endswith(f". {crossing(result)}")
 
@@ -167,15 +250,29 @@ def test_a_deeper_network_is_compared_in_each_arm(depths: Path) -> None:
     ), scratch
     # Seconds: 20, 40, 60 with 0.5 to 0.6; 60, 120, 180 with 0.4, 0.6, 0.8 (an equal score takes no lead).
     assert said.endswith(
-        " By seconds of training, the best so far in validation accuracy at an epoch's end: pretrained, resnet18 after "
-        "20 s, up to 60.0 %, from 3 min 00 s on resnet50, up to 80.0 %; from scratch, resnet18 after 20 s, up to "
-        "60.0 %."
+        " By seconds of training, the best so far in validation accuracy at an epoch's end (means over the runs, not "
+        "tested): pretrained, resnet18 after 20 s, up to 60.0 %, from 3 min 00 s on resnet50, up to 80.0 %; from "
+        "scratch, resnet18 after 20 s, up to 60.0 %."
     )
+
+
+def test_an_arm_whose_other_depth_is_missing_is_said_to_be_alone(depths: Path, tmp_path: Path) -> None:
+    folder = copytree(depths, tmp_path / "runs")
+    for run in folder.glob("resnet500*"):
+        edit_json(run / "run.json", status="failed", error="out of memory")
+    assert "): a difference shown; from scratch, resnet18 alone. By seconds" in ANSWERS["deeper"](result_of(folder))
 
 
 def test_accuracy_is_drawn_against_seconds(depths: Path, tmp_path: Path, blank: None) -> None:
     write_report(depths, tmp_path / "report")
     assert (tmp_path / "report" / "by_seconds.png").is_file()
+
+
+def test_without_times_or_a_seed_in_common_the_rest_is_told(tmp_path: Path, make_run: MakeRun) -> None:
+    for model, seed, size in (("resnet18", 1, 11), ("resnet50", 2, 23)):
+        edit_json(make_run(tmp_path / model, f"model={model}", f"seed={seed}").metrics_file, parameters=size)
+    told = ANSWERS["deeper"](result_of(tmp_path))  # an early version has no seconds
+    assert told == "resnet18 and resnet50 have no seed in common: not compared."
 
 
 def test_one_depth_is_answered_by_the_best(tmp_path: Path, make_run: MakeRun) -> None:
@@ -189,9 +286,10 @@ def test_the_distance_to_the_paper_is_of_the_test_error_on_cifar10(tmp_path: Pat
     for model, right in (("cifar_resnet20", 170), ("cifar_resnet56", 190), ("cifar_plain20", 160)):
         run = make_run(tmp_path / "a" / model, f"model={model}", "data=cifar10", correct=np.arange(200) < right)
         edit_json(run.metrics_file, train__accuracy=0.9)
+        edit_json(run.record_file, images={"train": 14_400}, train_images_measured=1000)
     assert ANSWERS["depth"](result_of(tmp_path / "a")).endswith(
-        " Residual test error beside the paper's (He et al. 2015, 64,000 steps on 45,000 images): 15.0 % with 20 "
-        "layers (8.75 %: 6.2 points more), 5.0 % with 56 layers (6.97 %: 2.0 points less)."
+        " Residual test error beside the paper's (He et al. 2015, 64,000 steps of 128 on 45,000 images; here 3 epochs "
+        "of 14,400): 15.0 % with 20 layers (8.75 %: 6.2 points more), 5.0 % with 56 layers (6.97 %: 2.0 points less)."
     )
     for model in ("cifar_resnet20", "cifar_resnet56"):
         make_run(tmp_path / "b" / model, f"model={model}")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from src.analysis.intervals import difference_interval, tango
 from src.analysis.tasks import ONE_CLASS
 from src.reporting import groups
-from src.reporting.difference_shown import Comparison, compare
+from src.reporting.difference_shown import COLUMNS, SIGNED, Comparison, compare
 from src.reporting.finished import Problem, read_runs
 from src.runs.folder import RunFolder
 
@@ -122,6 +123,22 @@ def test_without_a_seed_in_common(tmp_path: Path, make_run: MakeRun) -> None:
     assert comparisons == []
     reason = "no seed in common with a, the best of pictures: 2 test images of 2 classes: not compared with it"
     assert problems == [Problem("b", reason)]
+
+
+def test_only_seeds_in_common_are_said_to_be_compared(tmp_path: Path, make_run: MakeRun) -> None:
+    """The best has a seed more, which makes it the best: in the one that both have the other one is ahead."""
+    for model, seed, count in (("a", 1, 10), ("a", 2, 38), ("b", 1, 20)):
+        make_run(tmp_path / f"{model}{seed}", f"model={model}", f"seed={seed}", correct=np.arange(40) < count)
+    ((lead,), _) = compare(read(tmp_path))
+    assert re.search(r"b is 25\.0 points above a \(.*, of the only seed in common\): a difference shown", str(lead))
+    assert {*lead.row()} == {*COLUMNS, *SIGNED}
+    for seed in (2, 3):
+        make_run(tmp_path / f"b{seed}", "model=b", f"seed={seed}", correct=np.arange(40) < 1)
+    ((lead,), _) = compare(read(tmp_path))
+    assert ", not other seeds, in the seeds in common): " in str(lead)
+    make_run(tmp_path / "a3", "model=a", "seed=3", correct=np.arange(40) < 9)
+    ((lead,), _) = compare(read(tmp_path))
+    assert ", not other seeds): " in str(lead)
 
 
 def test_different_test_images_are_refused(tmp_path: Path, make_run: MakeRun) -> None:

@@ -79,11 +79,14 @@ def test_the_better_of_two_looks_at_better_places(tmp_path: Path, make_run: Make
 
 
 def test_the_other_way_round_and_where_the_lead_is_none(tmp_path: Path, make_run: MakeRun) -> None:
-    text = said(runs_of(tmp_path / "a/runs", make_run, {"aa": (21, 0.4), "bb": (20, 0.5)}, seeds=1))
-    assert "No, these show the opposite: aa is ahead, though no difference is shown, in accuracy" in text
+    text = said(runs_of(tmp_path / "a/runs", make_run, {"aa": (38, 0.4), "bb": (10, 0.5)}, seeds=1))
+    assert "No, these show the opposite: aa is better in accuracy" in text
+    assert "is 0.410 against 0.510 (−0.100 [−" in text
     assert "on 12 images, one training each" in text
     text = said(runs_of(tmp_path / "b/runs", make_run, {"aa": (38, 0.5), "bb": (10, 0.5)}, seeds=1))
     assert "That isn't shown: aa is better" in text
+    text = said(runs_of(tmp_path / "c/runs", make_run, {"aa": (21, 0.4), "bb": (20, 0.5)}, seeds=1))
+    assert "That isn't shown: aa is ahead, though no difference is shown, in accuracy" in text, "which one is better?"
 
 
 def test_a_study_of_sharpness_says_where_the_evidence_lies(tmp_path: Path, make_run: MakeRun) -> None:

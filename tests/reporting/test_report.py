@@ -242,6 +242,20 @@ def test_what_a_terminal_would_obey_is_not_said(tmp_path: Path, make_run: MakeRu
     assert "\x1b" not in result.stdout
 
 
+def test_a_study_goes_on_when_what_it_says_has_changed(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
+    """Seeds added a day later have another `earlier`: that of the newest run counts, whatever its folder's name."""
+    study = {"question": "How good?", "command": "python -m src.train -m experiment=x", "answer": "levels"}
+    for seed, day, earlier in ((1, 2, "98 %"), (2, 1, "nothing")):
+        config = {"study": study | {"earlier": earlier}}
+        make_run(tmp_path / f"s/{seed}", f"seed={seed}", config=config, start=f"2026-11-0{day}T10:00:00+00:00")
+    text = (write_report(tmp_path / "s", tmp_path / "r").folder / "report.md").read_text(encoding="utf-8")
+    assert "# Study x" in text
+    assert "**Question:** How good?" in text
+    assert "**Earlier:** 98 %" in text
+    make_run(tmp_path / "s/3", "seed=3", config={"study": study | {"command": "python -m src.train -m experiment=y"}})
+    assert "# Comparison of s" in (write_report(tmp_path / "s", tmp_path / "r").folder / "report.md").read_text()
+
+
 @pytest.mark.parametrize("odd", ["what?", [1], {"gpus": 3, "python": [2]}, 7])
 def test_an_odd_record_costs_its_own_words_alone(odd: object, tmp_path: Path, make_run: MakeRun, blank: None) -> None:
     run = make_run(tmp_path / "s/0")

@@ -1,6 +1,9 @@
 """What a report says of sweeps that cross splits with seeds, over run folders that RunFolder itself has written."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pandas as pd
@@ -8,9 +11,14 @@ import pytest
 
 from src.analysis.variance_components import crossed
 from src.reporting import groups
+from src.reporting.answers import ANSWERS, Result
 from src.reporting.crossed_runs import Sources, find_sources
-from src.reporting.finished import read_runs
+from src.reporting.difference_shown import compare
+from src.reporting.finished import Replicate, read_runs
+from src.reporting.kept_maps import Looks
 from src.reporting.report import show, write_report
+from src.reporting.summary import summary
+from src.reporting.variance_components import summed_up
 from tests.reporting.conftest import MakeRun, edit_json
 
 IMAGES = 60
@@ -65,6 +73,48 @@ def test_networks_and_their_difference(published: bool, tmp_path: Path, make_run
 def test_runs_that_are_missing_leave_the_largest_crossed_part(tmp_path: Path, make_run: MakeRun) -> None:
     make_sweep(tmp_path, make_run, splits=4, seeds=3, most=4)  # the last split lacks two seeds, the one before it one
     assert {(s.splits, s.seeds) for s in sources(tmp_path)} == {(3, 2)}
+
+
+def test_a_lead_is_of_what_both_have_whatever_each_lacks(tmp_path: Path, make_run: MakeRun) -> None:
+    """Alone, one lacks seed 1 and the other seed 2; on two of the splits they have two seeds in common."""
+    make_sweep(tmp_path, make_run, splits=3, seeds=3, published=True)
+    rmtree(tmp_path / "00resnet18")
+    rmtree(tmp_path / "11simple_cnn")
+    found = [(s.minus, s.splits, s.seeds) for s in sources(tmp_path)]
+    assert found == [("", 3, 2), ("", 3, 2), ("simple_cnn", 2, 2)]
+
+
+def test_a_lead_that_the_crossed_part_turns_round_is_none(tmp_path: Path, make_run: MakeRun) -> None:
+    make_sweep(tmp_path, make_run, splits=2)
+    *_, lead = sources(tmp_path)
+    behind = "resnet18 is, on the splits and seeds that both have, behind simple_cnn by 1.0 points ± "
+    assert summed_up(replace(lead, mean=-0.01)).startswith(behind)
+
+
+def told(folder: Path) -> str:
+    (test_set,), _ = groups.test_sets(groups.group_runs(read_runs(folder)[0])[0])
+    looks, found = Looks([], Replicate(1), {}, []), find_sources(test_set)
+    return ANSWERS["luck"](Result(test_set, summary(test_set), compare(test_set)[0], looks, found))
+
+
+def test_one_network_has_no_lead_and_its_luck_is_told(tmp_path: Path, make_run: MakeRun) -> None:
+    make_sweep(tmp_path, make_run)
+    for run in tmp_path.glob("*simple_cnn"):
+        rmtree(run)
+    assert re.search(r"resnet18 reaches \d\d\.\d % ± \d\.\d \(sd, .* % of seed × split", told(tmp_path))
+
+
+def test_where_nothing_varies_no_number_of_runs_is_told(tmp_path: Path, make_run: MakeRun, blank: None) -> None:
+    for split in (1, 2):
+        for seed in (1, 2):
+            for model in MODELS:
+                words = (f"model={model}", f"seed={seed}", f"+data.split_seed={split}")
+                make_run(tmp_path / f"s/{split}{seed}{model}", *words, correct=np.ones(IMAGES, bool))
+    said = "resnet18 leads simple_cnn by 0.0 points, and nothing varies: these runs don't tell what luck does."
+    assert told(tmp_path / "s") == said
+    text = (write_report(tmp_path / "s", tmp_path / "report").folder / "report.md").read_text()
+    assert said in text
+    assert "80 % power" not in text
 
 
 @pytest.mark.parametrize(("splits", "seeds"), [(1, 3), (3, 1)])
