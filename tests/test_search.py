@@ -93,6 +93,8 @@ def test_table_and_page(undisturbed: Path) -> None:
     page = (undisturbed / "search.html").read_text()
     assert content(undisturbed)["answer"][0][:40] in page
     assert page.count("<figure>") == 2
+    assert "with 3 steps in the first round?" in page
+    assert "trained for equally many steps" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
@@ -108,6 +110,10 @@ def test_its_runs_are_ordinary_runs(undisturbed: Path) -> None:
     assert RunFolder(pick).is_whole
     assert "scheduler=trapezoid" in (RunFolder(pick).overrides() or ())
     assert (pick / "report.html").exists()
+    result = run_here(f"resume={pick}", cwd=undisturbed.parent)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "is finished" in result.stdout
+    assert f"resume=found/runs/{pick.name} trainer.max_steps=N" in " ".join(content(undisturbed)["advice"])
 
 
 # Stopped, and gone on ------------------------------------------------------------------------------------------------
@@ -196,7 +202,10 @@ def test_with_weights_there_are_four_ways_and_few_test_images_are_said_to_be_few
 REFUSED = {
     "two budgets": (["minutes=1", "steps=2"], "minutes=1 and steps=2 both say how long"),
     "no network": (["model=resnet81"], "model=resnet81 is unknown; nearest: "),
-    "no size": (["sizes=0"], "sizes"),
+    "no name of a network": (["model="], "models= is not possible: take networks as model=A,B"),
+    "a rate": (["lr=0.1"], "'lr' is not a setting: say space=lr"),
+    "no size": (["sizes=0"], "take at most 3 whole numbers between 4 and 4096"),
+    "no weights": (["weights=nowhere.pth"], "error: weights=nowhere.pth is no file"),
     "four sizes": (["sizes=8,12,16,20"], "take one to 3 sizes"),
     "its own end": (["trainer.max_epochs=3"], "trainer.max_epochs is what a search decides"),
     "no search": (["resume=."], "resume=. is no search that can go on"),

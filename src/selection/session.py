@@ -5,7 +5,7 @@ import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,18 +20,17 @@ from ..data.splits import SPLITS
 from ..errors import InputError, RunError
 from ..files import remove_partial
 from ..logs import say_interrupted
-from ..runs.folder import RunFolder
 from ..runs.named import LAST
 from ..runs.output import grown, output_folder
 from ..runs.provenance import provenance
 from ..runs.reserved import reserved
-from ..runs.saved_settings import run_settings
 from ..settings.composing import composing_beside
 from ..settings.trust import without_hydra
 from ..training.assemble import to_dict
 from ..training.hardware import describe_hardware
 from .candidates import MOST, MOST_NAMED, Candidate, choose_networks, choose_sizes, list_candidates
 from .finish import cheapest, finish, look
+from .origin import origin_of
 from .outcome import write_outcome
 from .race import Race
 from .record import FILE, VERSION, Record
@@ -71,9 +70,8 @@ def run_search(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
     output = output_folder(cfg.output, None, "search")
     with grown(output):
         record = Record(output, {}, began)
-        race = _prepare(cfg, record, words)
         with _interrupted(record):
-            return _run(race)
+            return _run(_prepare(cfg, record, words))
 
 
 def _go_on(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
@@ -93,9 +91,8 @@ def _go_on(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
             log.info("%s is finished already", record.shown)
             return record
         remove_partial(folder)
-        race = _prepare(cfg, record, before)
         with _interrupted(record):
-            return _run(race)
+            return _run(_prepare(cfg, record, before))
 
 
 def _newest() -> Path:
@@ -192,7 +189,7 @@ def _share_to_validate(cfg: DictConfig, data: ImageDataModule, words: Sequence[s
     if _divided(cfg, data, share).size("val") <= data.size("val"):  # a published one stays as it is
         return None
     log.info(
-        "%.3g of the images validate, as they choose among all candidates: data.val_fraction=%g is what else is usual",
+        "%.3g of the images validate, since they choose among all candidates; by default it would be %g",
         share, cfg.data.val_fraction,
     )  # fmt: skip
     return share
@@ -258,23 +255,9 @@ def _begin(
         },
         "candidates": {candidate.name: candidate.described() for candidate in candidates},
         "impossible": dict(impossible),
-        **_origin(cfg),
+        **origin_of(cfg, data),
         "rounds": {},
     }
-
-
-def _origin(cfg: DictConfig) -> dict[str, str]:
-    """Say where the weights come from a run on the same data set, whose images may be tested here."""
-    with suppress(OSError, ValueError, KeyError, AttributeError):
-        before = run_settings(RunFolder(str(cfg.weights)))
-        if (before.data.name, str(before.data.root)) == (cfg.data.name, str(cfg.data.root)):
-            seed = (
-                "with the same seed, and so never saw these test images"
-                if before.seed == cfg.seed
-                else ("with another seed, and so has trained on images that are tested here: the figures are too good")
-            )
-            return {"weights_of_these_images": f"The weights come from a run on the same images, {seed}."}
-    return {}
 
 
 def _check_same(record: Record, data: ImageDataModule, candidates: Sequence[Candidate]) -> None:
@@ -283,17 +266,18 @@ def _check_same(record: Record, data: ImageDataModule, candidates: Sequence[Cand
     for split in SPLITS:
         if before.get(split) != data.census[split]:
             raise InputError(
-                f"resume: the {split} images are not those that the search began with ({before.get(split)}, now "
-                f"{data.census[split]}): put them back, or search anew"
+                f"resume={record.shown}: the {split} images are not those that the search began with "
+                f"({before.get(split)}, now {data.census[split]}): put them back, or search anew"
             )
     if "trials" not in record.content and {one.name for one in candidates} != set(record.content["candidates"]):
-        raise InputError("resume: the candidates are not those that the search began with: search anew")
+        raise InputError(f"resume={record.shown}: the candidates are not those that the search began with: search anew")
 
 
 def _run(race: Race) -> Record:
     """Race, finish, look, and write it all down."""
     record, screen = race.record, race.screen
     with screen:
+        race.recall()
         race.price()
         last = record.recalled("last", race.hold())
         if not last:
@@ -321,11 +305,24 @@ def _interrupted(record: Record) -> Iterator[None]:
     """Write how far the search has come when it is told to stop, and say what it knows and how it goes on."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as error:
-        record.write(status="interrupted")
-        if (so_far := record.content.get("so_far")) is not None:
-            log.info("so far       %s", so_far)
-        say_interrupted(f": {how_to_start('search')} resume={shlex.quote(record.shown)} goes on")
-        if isinstance(error, KeyboardInterrupt):
-            error.args = ("said",)
-        raise
+    except BaseException as error:
+        told = _told(error)
+        if told is None:
+            if isinstance(error, RunError):
+                record.write(status="failed")
+            raise
+        if record.content:  # else there is nothing yet to go on with
+            record.write(status="interrupted")
+            if (so_far := record.content.get("so_far")) is not None:
+                log.info("so far       %s", so_far)
+            say_interrupted(f": {how_to_start('search')} resume={shlex.quote(record.shown)} goes on")
+            if isinstance(told, KeyboardInterrupt):
+                told.args = ("said",)
+        raise told from None
+
+
+def _told(error: BaseException | None) -> BaseException | None:
+    """Return the interruption that an error is or comes from: Hydra's `finally` can fail where a signal stopped it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
+        error = error.__context__
+    return error

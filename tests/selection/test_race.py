@@ -1,5 +1,6 @@
 """How the time of a search is divided."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from src.errors import RunError
 from src.selection.candidates import HEAD, SCRATCH
+from src.selection.outcome import _equals
 from src.selection.race import Race
 from src.selection.record import Measured, Record
+from src.selection.session import _interrupted
 
 
 def race(tmp_path: Path, trained: dict[str, float], minutes: float = 10.0, heads: str = "") -> Race:
@@ -82,3 +86,59 @@ def test_where_all_others_are_out_the_best_head_is_left(tmp_path: Path) -> None:
     found.record.content["candidates"]["a"]["out"] = "no time was left to try it"
     assert found.hold() == ["d", "c"]
     assert found.finalists(["d", "c"]) == ["d"]
+
+
+def test_a_search_that_goes_on_knows_those_that_are_out_in_the_same_order(tmp_path: Path) -> None:
+    found = race(tmp_path, dict.fromkeys("bac", 1.0))
+    before = found.figures
+    for number, name in ((0, "b"), (0, "a"), (0, "c"), (1, "b"), (1, "c")):
+        found.record.keep(number, name, before[name])
+    found.record.leave_out("a", "a step takes 9 s")
+    (tmp_path / "runs" / "c" / "round_1.npz").write_bytes(b"PK\x03\x04 half of it")
+    again = race(tmp_path, {})
+    again.record.content |= found.record.content
+    again.candidates = found.candidates
+    again.recall()
+    assert list(again.figures) == ["b", "a", "c"]
+    assert all(again.figures[name].accuracy == 1 for name in "bac")
+    assert again.record.known(1, "c") is None
+
+
+def stop(error: BaseException, *, hidden: bool) -> None:
+    """Raise the error; `hidden` behind that of a `finally`, as Hydra's fails where it was opening a file."""
+    try:
+        raise error
+    finally:
+        if hidden:
+            raise NameError
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_a_search_that_is_told_to_stop_says_so_whatever_else_fails(
+    kind: type[BaseException], hidden: bool, tmp_path: Path
+) -> None:
+    record = race(tmp_path, {"a": 1.0}).record
+    with pytest.raises(kind), _interrupted(record):
+        stop(kind(), hidden=hidden)
+    assert json.loads((tmp_path / "search.json").read_text())["status"] == "interrupted"
+
+
+def test_a_search_that_fails_says_so(tmp_path: Path) -> None:
+    record = race(tmp_path, {"a": 1.0}).record
+    with pytest.raises(RunError), _interrupted(record):
+        raise RunError("no room")
+    assert json.loads((tmp_path / "search.json").read_text())["status"] == "failed"
+
+
+def test_what_is_interrupted_before_it_began_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit), _interrupted(Record(tmp_path, {})):
+        raise SystemExit(143)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("names", "said"), [("a", "there was none."), ("ab", "no other candidate came as far.")])
+def test_who_was_alone_is_not_said_to_have_lacked_time(names: str, said: str, tmp_path: Path) -> None:
+    found = race(tmp_path, dict.fromkeys(names, 1.0))
+    found.record.content |= {"last": ["a"], "cheapest": "a"}
+    assert _equals(found, {"alike": ["a"]}, "a") == f"It was compared with no other: {said}"

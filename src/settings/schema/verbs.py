@@ -365,7 +365,7 @@ class Search(Settings):
     models: Annotated[Sequence[str] | None, Takes("networks as model=A,B, or null")] = setting(
         "the networks, as model=resnet18,simple_cnn; null: some from cheap to dear"
     )
-    sizes: Annotated[Sequence[Side] | None, Takes("at most 3 numbers, or null")] = setting(
+    sizes: Annotated[Sequence[Side] | None, Takes("at most 3 whole numbers between 4 and 4096, or null")] = setting(
         "image sizes, as sizes=64,128; null: data.image_size, and of photographs smaller ones, too"
     )
     weights: Weights = setting(
