@@ -205,6 +205,7 @@ REFUSED = {
     "no name of a network": (["model="], "models= is not possible: take networks as model=A,B"),
     "a rate": (["lr=0.1"], "'lr' is not a setting: say space=lr"),
     "no size": (["sizes=0"], "take at most 3 whole numbers between 4 and 4096"),
+    "some images": (["trainer=debug"], "trainer.limit_val_batches=2 leaves images out"),
     "no weights": (["weights=nowhere.pth"], "error: weights=nowhere.pth is no file"),
     "four sizes": (["sizes=8,12,16,20"], "take one to 3 sizes"),
     "its own end": (["trainer.max_epochs=3"], "trainer.max_epochs is what a search decides"),

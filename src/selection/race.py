@@ -373,5 +373,5 @@ class Race:
         for name in figures:
             if name not in decision.stay:
                 word = "shown to be worse than" if name in decision.worse else "behind"
-                self.screen.out(name, f"round {number}: {word} {best}")
+                self.screen.out(name, f"round {number}: {word} {self.candidates[best].shown}")
                 self.pictures.forget(name)

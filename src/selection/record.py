@@ -84,7 +84,8 @@ class Record:
             content = read_json(folder, FILE)
             ours = isinstance(content, dict) and content.get("version") == VERSION
         except UnusableError as error:
-            raise InputError(f"resume={folder} is no search that can go on ({error}): name its folder") from None
+            remedy = "restore that file, or search anew" if (folder / FILE).is_file() else "name its folder"
+            raise InputError(f"resume={folder} is no search that can go on ({error}): {remedy}") from None
         if not ours or not all(isinstance(content.get(key), kind) for key, kind in NEEDED.items()):
             raise InputError(f"resume={folder} holds a {FILE} of another hand: name the folder of a search")
         return cls(folder, content, began, float(content.get("seconds", 0.0)))

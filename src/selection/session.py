@@ -52,6 +52,9 @@ TAKEN = ("data.image_size",)
 DECIDED = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.min_epochs", "trainer.min_steps")
 """Settings of a training that the search itself decides."""
 
+PARTIAL = ("fast_dev_run", "limit_val_batches", "limit_test_batches", "overfit_batches")
+"""Settings of the Trainer with which not all images are answered."""
+
 
 def run_search(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
     """Search as the composed configuration says; return what search.json holds, with its folder.
@@ -109,6 +112,12 @@ def _check(cfg: DictConfig, words: Sequence[str]) -> None:
     for name in DECIDED:
         if name in typed:
             raise InputError(f"{name} is what a search decides: say minutes=, or steps=, instead")
+    for name in PARTIAL:
+        if (value := cfg.trainer[name]) not in (None, False, 0) and str(value) != "1.0":
+            raise InputError(
+                f"trainer.{name}={value} leaves images out, and a search compares on all of them: leave it out, and "
+                "say data.max_images=N to train on few"
+            )
     if task_of(to_dict(cfg)["data"]) is MULTILABEL:
         raise InputError("src.search compares by one class an image: several labels an image are not possible here yet")
     if cfg.trainer.devices not in ("auto", 1, "1", [0]) or cfg.trainer.num_nodes != 1:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from src.errors import RunError
+from src.errors import InputError, RunError
 from src.selection.candidates import HEAD, SCRATCH
 from src.selection.outcome import _equals
 from src.selection.race import Race
@@ -142,3 +142,18 @@ def test_who_was_alone_is_not_said_to_have_lacked_time(names: str, said: str, tm
     found = race(tmp_path, dict.fromkeys(names, 1.0))
     found.record.content |= {"last": ["a"], "cheapest": "a"}
     assert _equals(found, {"alike": ["a"]}, "a") == f"It was compared with no other: {said}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, r"search.json is missing\): name its folder"),
+        ('{"version": 1, "wo', "damaged .*: restore that file, or search anew"),
+        ('{"version": 1, "words": [], "rounds": {}}', "of another hand"),
+    ],
+)
+def test_what_is_no_search_cannot_go_on(text: str | None, said: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "search.json").write_text(text)
+    with pytest.raises(InputError, match=said):
+        Record.read(tmp_path, 0.0)
