@@ -209,6 +209,7 @@ REFUSED = {
     "no weights": (["weights=nowhere.pth"], "error: weights=nowhere.pth is no file"),
     "four sizes": (["sizes=8,12,16,20"], "take one to 3 sizes"),
     "its own end": (["trainer.max_epochs=3"], "trainer.max_epochs is what a search decides"),
+    "no name of a search": (["resume="], "resume= names no search: name its folder"),
     "no search": (["resume=."], "resume=. is no search that can go on"),
     "no last search": (["resume=last"], "resume=last: there is no search below outputs/search/"),
     "no time": (["minutes=0.001"], "minutes=0.001 leaves no time to train"),

@@ -92,7 +92,8 @@ def search_page(race: Race, pictures: Sequence[Picture]) -> Page:
     content = race.record.content
     data = content["data"]
     budget = budget_of(race, "in the first round")
-    problems = [(row["shown"], str(row["out"])) for row in content["candidates"].values() if "out" in row]
+    others = (row for name, row in content["candidates"].items() if name != content["pick"])
+    problems = [(row["shown"], str(row["out"])) for row in others if "out" in row]
     return Page(
         title=title_of(race),
         facts=facts_of(race, budget),

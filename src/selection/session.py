@@ -79,6 +79,8 @@ def run_search(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
 
 def _go_on(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
     """Go on with a search in its folder, with the words that it began with."""
+    if not str(cfg.resume).strip():  # of a variable that isn't set
+        raise InputError("resume= names no search: name its folder, or say resume=last")
     folder = _newest() if cfg.resume == LAST else Path(str(cfg.resume)).expanduser()
     more = [word for word in words if word.partition("=")[0] != "resume"]
     if more:

@@ -11,6 +11,7 @@ import pytest
 from src.errors import InputError, RunError
 from src.selection.candidates import HEAD, SCRATCH
 from src.selection.outcome import _equals
+from src.selection.page import search_page
 from src.selection.race import Race
 from src.selection.record import Measured, Record
 from src.selection.session import _interrupted
@@ -157,3 +158,13 @@ def test_what_is_no_search_cannot_go_on(text: str | None, said: str, tmp_path: P
         (tmp_path / "search.json").write_text(text)
     with pytest.raises(InputError, match=said):
         Record.read(tmp_path, 0.0)
+
+
+def test_the_pick_is_no_problem_where_the_time_was_over_before_it_raced(tmp_path: Path) -> None:
+    found = race(tmp_path, dict.fromkeys("ab", 1.0))
+    found.record.content |= {"pick": "a", "answer": [], "advice": [], "minutes": 1.0, "look": {}, "order": ["a", "b"]}
+    found.record.content["data"] |= {"classes": ["x", "y"], "name": "digits"}
+    found.record.content["candidates"] = {name: {"shown": name, "out": "the time was over in round 1"} for name in "ab"}
+    found.figures.clear()
+    found.candidates["a"].parameters = found.candidates["a"].macs = 1
+    assert search_page(found, []).problems == [("b", "the time was over in round 1")]
