@@ -26,8 +26,9 @@ from ..runs.provenance import provenance
 from ..runs.reserved import reserved
 from ..settings.composing import composing_beside
 from ..settings.trust import without_hydra
-from ..training.assemble import to_dict
-from ..training.hardware import describe_hardware
+from ..training.assemble import build_trainer, to_dict
+from ..training.hardware import describe_hardware, uses_cuda
+from ..training.learning_rate import quiet_lightning
 from .candidates import MOST, MOST_NAMED, Candidate, choose_networks, choose_sizes, list_candidates
 from .finish import cheapest, finish, look
 from .origin import origin_of
@@ -126,11 +127,23 @@ def _check(cfg: DictConfig, words: Sequence[str]) -> None:
         raise InputError(f"trainer.devices={cfg.trainer.devices}: a search trains in one process: leave it out")
     if cfg.data.folds is not None:
         raise InputError("data.folds is for a cross-validation of one network: search first, and leave it out here")
+    if not cfg.trainer.enable_checkpointing:
+        raise InputError("trainer.enable_checkpointing=false: a search goes on from checkpoints: leave it out")
+    _check_trainer(to_dict(cfg)["trainer"])
     choose_networks(cfg.models)
     if cfg.get("space") is not None and find_spec("optuna") is None:
         raise InputError("space= needs Optuna, which isn't installed: pip install -e '.[search]'")
     if cfg.get("space") is not None and (len(cfg.models or ()) != 1 or len(cfg.sizes or (0,)) != 1):
         raise InputError("space= tries settings around one network at one size: say model=NAME, and no more than one")
+
+
+def _check_trainer(settings: Mapping[str, Any]) -> None:
+    """Raise `InputError` where no candidate could be trained with these settings."""
+    uses_cuda(settings["accelerator"])
+    found = {"precision": "32-true", "devices": 1}  # a training finds them out by itself
+    settings = {key: found.get(key, value) if value == "auto" else value for key, value in settings.items()}
+    with quiet_lightning():
+        build_trainer(settings, Path(), [], [])
 
 
 def passed_on(words: Sequence[str]) -> list[str]:
@@ -159,8 +172,7 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
     networks, sizes = choose_networks(cfg.models), choose_sizes(cfg.sizes, cfg.data.image_size)
     if cfg.get("space") is not None:
         sizes = list(cfg.sizes or [cfg.data.image_size])
-    devices = [] if any(word.startswith(("trainer=", "trainer.devices=")) for word in words) else ["trainer.devices=1"]
-    words = [*words, *devices]
+    words = [*words, *(["trainer.devices=1"] if cfg.trainer.devices == "auto" else [])]
     models = _models(networks, sizes, words)
     candidates, impossible = list_candidates(
         networks,

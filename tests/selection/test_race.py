@@ -1,6 +1,7 @@
 """How the time of a search is divided."""
 
 import json
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,10 @@ from src.selection.outcome import _equals
 from src.selection.page import search_page
 from src.selection.race import Race
 from src.selection.record import Measured, Record
-from src.selection.session import _interrupted
+from src.selection.session import _check_trainer, _interrupted
+from src.settings.trust import without_hydra
+from src.training.assemble import to_dict
+from tests.support.composed import check_overrides
 
 
 def race(tmp_path: Path, trained: dict[str, float], minutes: float = 10.0, heads: str = "") -> Race:
@@ -168,3 +172,15 @@ def test_the_pick_is_no_problem_where_the_time_was_over_before_it_raced(tmp_path
     found.figures.clear()
     found.candidates["a"].parameters = found.candidates["a"].macs = 1
     assert search_page(found, []).problems == [("b", "the time was over in round 1")]
+
+
+def test_whether_there_can_be_a_trainer_is_looked_at_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    """Lightning would tell stderr by itself which hardware there is."""
+    lightning = logging.getLogger("lightning.pytorch")
+    own = logging.StreamHandler()
+    lightning.addHandler(own)
+    try:
+        _check_trainer(to_dict(without_hydra(check_overrides("search", ["data=digits", "trainer=cpu"])))["trainer"])
+    finally:
+        lightning.removeHandler(own)
+    assert capfd.readouterr() == ("", "")
