@@ -115,6 +115,11 @@ def _wrapped(line: str, width: int) -> str:
     return "\n".join([*lines, pad + rest])
 
 
+def counted(number: int, what: str) -> str:
+    """Return how many there are, in words: `1 step`, `1,000 steps`."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def large_number(count: float) -> str:
     """Counts for people, to three digits: `11.2 M`; a dash where it is unknown (NaN)."""
     if count != count:

@@ -93,6 +93,8 @@ def test_table_and_page(undisturbed: Path) -> None:
     page = (undisturbed / "search.html").read_text()
     assert content(undisturbed)["answer"][0][:40] in page
     assert page.count("<figure>") == 2
+    assert "with 3 steps in the first round?" in page
+    assert "trained for equally many steps" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
@@ -108,6 +110,10 @@ def test_its_runs_are_ordinary_runs(undisturbed: Path) -> None:
     assert RunFolder(pick).is_whole
     assert "scheduler=trapezoid" in (RunFolder(pick).overrides() or ())
     assert (pick / "report.html").exists()
+    result = run_here(f"resume={pick}", cwd=undisturbed.parent)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "is finished" in result.stdout
+    assert f"resume=found/runs/{pick.name} trainer.max_steps=N" in " ".join(content(undisturbed)["advice"])
 
 
 # Stopped, and gone on ------------------------------------------------------------------------------------------------
@@ -196,9 +202,17 @@ def test_with_weights_there_are_four_ways_and_few_test_images_are_said_to_be_few
 REFUSED = {
     "two budgets": (["minutes=1", "steps=2"], "minutes=1 and steps=2 both say how long"),
     "no network": (["model=resnet81"], "model=resnet81 is unknown; nearest: "),
-    "no size": (["sizes=0"], "sizes"),
+    "no name of a network": (["model="], "models= is not possible: take networks as model=A,B"),
+    "a rate": (["lr=0.1"], "'lr' is not a setting: say space=lr"),
+    "no size": (["sizes=0"], "take at most 3 whole numbers between 4 and 4096"),
+    "some images": (["trainer=debug"], "trainer.limit_val_batches=2 leaves images out"),
+    "no checkpoints": (["trainer.enable_checkpointing=false"], "a search goes on from checkpoints"),
+    "no Trainer": (["trainer.profiler=nonsense"], "trainer: When passing string value for the `profiler`"),
+    "no GPU": (["trainer=gpu"], "torch finds no GPU on this machine"),
+    "no weights": (["weights=nowhere.pth"], "error: weights=nowhere.pth is no file"),
     "four sizes": (["sizes=8,12,16,20"], "take one to 3 sizes"),
     "its own end": (["trainer.max_epochs=3"], "trainer.max_epochs is what a search decides"),
+    "no name of a search": (["resume="], "resume= names no search: name its folder"),
     "no search": (["resume=."], "resume=. is no search that can go on"),
     "no last search": (["resume=last"], "resume=last: there is no search below outputs/search/"),
     "no time": (["minutes=0.001"], "minutes=0.001 leaves no time to train"),
@@ -208,6 +222,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_one_line_says_what_is_wrong(name: str, tmp_path: Path) -> None:
+    if name == "no GPU" and torch.cuda.is_available():
+        pytest.skip("there is one")
     words, said = REFUSED[name]
     result = run_here(*([] if "resume" in words[0] else ["data=digits"]), *words, cwd=tmp_path, verb="search")
     assert result.returncode == 2

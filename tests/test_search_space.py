@@ -71,6 +71,8 @@ def test_table_and_page(undisturbed: Path) -> None:
     assert content(undisturbed)["answer"][0][:30] in page
     assert "What varied, and what it gave" in page
     assert page.count("<figure>") == 1
+    assert "with 8 steps a trial?" in page
+    assert "model=simple_cnn data.image_size=8 optimizer=sgd optimizer.lr=" in page
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,7 @@ REFUSED = {
     "no network": (["space=lr"], "space= tries settings around one network"),
     "two networks": (["space=lr", "model=resnet18,resnet34"], "space= tries settings around one network"),
     "two sizes": (["space=lr", "model=resnet18", "sizes=8,16"], "space= tries settings around one network"),
+    "a range without a space": (["space.trials=3"], "say space=lr space.trials=3"),
     "no space": (["space=rl", "model=resnet18"], "space=rl is unknown; nearest: lr"),
 }
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from ..runs.named import find_named
+from ..settings.check import schema_of
 from ..settings.other_names import in_full
-from ..settings.schema.verbs import VERBS
+from ..settings.schema.verbs import VERBS, Search
 
 RUNS = ("checkpoint", "resume", "runs", "weights", "judge", "shuffled")
 """Settings that name a run."""
@@ -23,7 +24,9 @@ def spell_out(verb: str, argv: Sequence[str]) -> list[str]:
 
 def with_folders(cfg: DictConfig) -> DictConfig:
     """Return a configuration that was composed in Python with runs by their folders, as `spell_out` has them."""
-    typed = {key: value for key in RUNS if isinstance(value := OmegaConf.select(cfg, key), str)}
+    verb = schema_of(cfg)
+    keys = [key for key in RUNS if not (key == "resume" and verb is Search)]  # which is the folder of a search
+    typed = {key: value for key in keys if isinstance(value := OmegaConf.select(cfg, key), str)}
     found = {key: folder for key, value in typed.items() if (folder := _folder(value, key)) != value}
     if not found:
         return cfg

@@ -144,7 +144,7 @@ class RunFolder:
         if resumed:
             before = self.record() if self.status else {}  # a record that was cut in half says nothing
             changes = describe_changes(before, record)
-            entry = {"time": _now(), "command": command, "overrides": _typed_overrides(), "changes": changes}
+            entry = {"time": _now(), "command": command, **_typed_overrides(), "changes": changes}
             record |= {key: before.get(key, record[key]) for key in ("command", "start", "processes")}
             record["resumed"] = [*before.get("resumed", []), entry]
         elif self.record_file.exists():
@@ -429,11 +429,17 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]])
         file.writelines(csv_line(row) for row in chain((header,), rows))
 
 
-def _typed_overrides() -> list[str]:
-    """Return the overrides of this process, as Hydra knows them; none outside Hydra."""
+def _typed_overrides() -> dict[str, list[str]]:
+    """Return the `overrides` of this process, as Hydra knows them; an empty list outside Hydra.
+
+    Those of `src.search` are not of a training: its runs say in `.hydra/overrides.yaml` what each was trained with.
+    """
     from hydra.core.hydra_config import HydraConfig
 
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    if not HydraConfig.initialized():
+        return {"overrides": []}
+    hydra = HydraConfig.get()
+    return {} if hydra.job.name == "search" else {"overrides": list(hydra.overrides.task)}
 
 
 def _now() -> str:

@@ -126,8 +126,9 @@ def list_candidates(
     found: list[Candidate] = []
     out: dict[str, str] = {}
     misfits: list[str] = []
+    unread: list[str] = []
     for network in networks:
-        pretrained = _read(weights, network, misfits)
+        pretrained = _read(weights, network, unread)
         for size in sizes:
             model = models[network, size]
             try:
@@ -148,25 +149,28 @@ def list_candidates(
                         found.append(Candidate(network, size, how, words, *fitted))
             words = (f"model={network}", f"data.image_size={size}", *WORDS[SCRATCH])
             found.append(Candidate(network, size, SCRATCH, words, *own))
-    if weights is not None and all(candidate.how == SCRATCH for candidate in found):
-        raise InputError(f"weights={weights} fit none of {', '.join(networks)} ({misfits[0]})")
     if not found:
         raise InputError(next(iter(out.values()), "there is no network to try"))
+    if weights is not None and all(candidate.how == SCRATCH for candidate in found):
+        if len(unread) == len(networks) and len(set(unread)) == 1:  # whatever the network
+            raise InputError(unread[0])
+        raise InputError(f"weights={weights} fit none of {', '.join(networks)} ({[*misfits, *unread][0]})")
     # What is trained already comes first, then what is cheap: where the time ends, the rest is left out.
     found.sort(key=lambda candidate: (candidate.how == SCRATCH, candidate.macs, list(WORDS).index(candidate.how)))
     for candidate in found[most:]:
-        out[candidate.shown] = f"only {most} take part: name them with model= and sizes="
+        remedy = "name both model= and sizes=" if most < MOST_NAMED else "name fewer"
+        out[candidate.shown] = f"only {most} take part: {remedy}"
     return found[:most], out
 
 
-def _read(weights: str | None, network: str, misfits: list[str]) -> Mapping[str, Tensor] | None:
-    """Return the state dict that the weights are for a network; where there is none to be had, say why in `misfits`."""
+def _read(weights: str | None, network: str, unread: list[str]) -> Mapping[str, Tensor] | None:
+    """Return the state dict that the weights are for a network; where there is none to be had, say why in `unread`."""
     if weights is None:
         return None
     try:
         return read_pretrained(weights, network)
     except InputError as error:
-        misfits.append(str(error))
+        unread.append(str(error))
         return None
 
 

@@ -1,12 +1,14 @@
 """What a search leaves to be read: its answer in sentences, and table.csv."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ..analysis.intervals import LEVEL
+from ..command.next_steps import how_to_start
 from ..files import csv_line, write_text
 from ..reporting.difference_shown import points
-from ..tables import duration
+from ..tables import counted, duration
 from .page import write_page
 from .race import Race
 from .record import TABLE
@@ -39,14 +41,10 @@ def answer_of(race: Race) -> list[str]:
             f"{'as much as' if points(optimism) == '0.0' else apart} the test images."
         )
     said.append(
-        f"It rests on {_some(len(race.figures), what)}, {_some(last.steps, 'step')} of this one in the race, and "
-        f"{_some(validation['images'], 'validation image')}; {duration(race.record.spent)} in all."
+        f"It rests on {counted(len(race.figures), what)}, {counted(last.steps, 'step')} of this one in the race, and "
+        f"{counted(validation['images'], 'validation image')}; {duration(race.record.spent)} in all."
     )
     return said
-
-
-def _some(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _tested(race: Race, found: Mapping[str, Any], pick: str) -> list[str]:
@@ -83,7 +81,7 @@ def _beside(race: Race, found: Mapping[str, Any]) -> list[str]:
     uncooled = "" if other["cooled_down"] else ", without a cool-down"
     beside = f"Beside it {name}" if isinstance(race, Tuning) else f"The runner-up, {name}{uncooled}"
     return [
-        f"{beside}: {other['accuracy']:.3f} on the same images, where the pick leads by "
+        f"{beside}: {other['accuracy']:.3f} on the same images. The pick minus that is "
         f"{points(other['difference'], '+')} points (95 % interval {points(low, '+')} to {points(high, '+')}): {shown}."
     ]
 
@@ -93,7 +91,9 @@ def _equals(race: Race, found: Mapping[str, Any], pick: str) -> str:
     others = [name for name in found["alike"] if name != pick]
     cheap = race.record.content["cheapest"]
     if len(race.record.content["last"]) == 1 and not isinstance(race, Tuning):
-        return "There was no time to compare it with another."
+        return "It was compared with no other: " + (
+            "there was none." if len(race.candidates) == 1 else "no other candidate came as far."
+        )
     if not others:
         last = "Of the whole trials" if isinstance(race, Tuning) else "In the last round"
         return f"{last} the validation images showed it better than every other."
@@ -139,7 +139,9 @@ def advice_of(race: Race) -> list[str]:
         said.append(
             "All began from scratch: weights=imagenet, a file or a run adds candidates that know images already."
         )
-    said.append("The pick itself goes on with more epochs where its folder is given to src.train as resume=.")
+    more = "steps=N" if race.minutes is None else "time=DD:HH:MM:SS"
+    run = shlex.quote(race.record.run(content["pick"]).shown)
+    said.append(f"The pick goes on from where it stands: {how_to_start('train')} resume={run} trainer.max_{more}.")
     return said
 
 

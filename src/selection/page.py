@@ -14,7 +14,7 @@ from ..frames import pd
 from ..reporting.document import Page, Picture, Section, Table, render_html
 from ..runs.contents import UnusableError
 from ..tables import duration
-from .page_parts import budget_of, facts_of, how_sure, how_to_use, title_of
+from .page_parts import budget_of, facts_of, how_sure, how_to_use, title_of, within
 from .race import Race
 from .record import PAGE
 from .tuning import Tuning
@@ -78,31 +78,36 @@ def draw(race: Race, folder: Path) -> list[Picture]:
         Picture(
             RACE,
             "Each point is the end of a round, the last one of a finalist that of its cool-down. In a round all are "
-            "trained for equally long; a third goes on.",
+            f"trained for equally many {_unit(race)}; a third goes on.",
         ),
         Picture(COSTS, "Validation accuracy where each candidate was stopped: those that went on had more training."),
     ]
 
 
+def _unit(race: Race) -> str:
+    return "steps" if race.minutes is None else "seconds"
+
+
 def search_page(race: Race, pictures: Sequence[Picture]) -> Page:
     content = race.record.content
     data = content["data"]
-    budget = budget_of(race, "round")
-    problems = [(row["shown"], str(row["out"])) for row in content["candidates"].values() if "out" in row]
+    budget = budget_of(race, "in the first round")
+    others = (row for name, row in content["candidates"].items() if name != content["pick"])
+    problems = [(row["shown"], str(row["out"])) for row in others if "out" in row]
     return Page(
         title=title_of(race),
         facts=facts_of(race, budget),
-        question=f"Which network for these {len(data['classes'])} classes, in {budget}?",
+        question=f"Which network for these {len(data['classes'])} classes, {within(race, budget)}?",
         earlier=None,
         answer=content["answer"],
         sections=[
             Section(
                 "The race",
                 [
-                    "Successive halving: all candidates are trained for equally many seconds, and a third of them goes "
-                    "on from where it stands, until one is left. It is cooled down, as its rate falls to 0. A head "
-                    "alone learns in seconds what it can and stays out of the rounds; the best one is cooled down, "
-                    "too, unless it is shown to be worse.",
+                    f"Successive halving: all candidates are trained for equally many {_unit(race)}, and a third of "
+                    "them goes on from where it stands, until one is left. It is cooled down: its rate falls to 0. A "
+                    "head alone learns in seconds what it can and stays out of the rounds; the best one is cooled "
+                    "down, too, unless it is shown to be worse.",
                 ],
                 [_table(race)],
                 pictures[:1],

@@ -1,8 +1,11 @@
 """What the pages of all searches have."""
 
+import shlex
+
 from ..command.next_steps import how_to_start
 from ..reporting.document import Section
 from ..reporting.facts import made_by
+from ..tables import counted
 from .race import Race
 
 
@@ -11,9 +14,16 @@ def title_of(race: Race) -> str:
 
 
 def budget_of(race: Race, each: str) -> str:
-    """Return the minutes, or the steps of `each` round or trial."""
+    """Return the minutes, or the steps of `each`: the first round, or a trial."""
     content = race.record.content
-    return f"{content['minutes']:g} minutes" if content["minutes"] is not None else f"{content['steps']} steps a {each}"
+    if (minutes := content["minutes"]) is not None:
+        return f"{minutes:g} minute{'s' * (minutes != 1)}"
+    return f"{counted(content['steps'], 'step')} {each}"
+
+
+def within(race: Race, budget: str) -> str:
+    """Return the budget as a question has it: `in 10 minutes`, `with 5 steps a trial`."""
+    return f"{'with' if race.minutes is None else 'in'} {budget}"
 
 
 def facts_of(race: Race, budget: str) -> list[tuple[str, str]]:
@@ -39,7 +49,7 @@ def how_sure(race: Race) -> Section:
 
 def how_to_use(race: Race, *more: str) -> Section:
     """Return what to do with the pick; `more` commands come last."""
-    folder = race.record.shown
+    folder = shlex.quote(race.record.shown)
     return Section(
         "Use it",
         commands=[

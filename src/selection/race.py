@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError, RunError, first_line
-from ..tables import duration
+from ..tables import counted, duration
 from ..training.session import COST_SECONDS
 from .candidates import HEAD, SCRATCH, Candidate
 from .judge import ETA, Cut, alike, cut, ranked, rounds_of
@@ -75,6 +75,13 @@ class Race:
         return 60 * self.minutes if self.minutes is not None else float("inf")
 
     # Phases ----------------------------------------------------------------------------------------------------------
+
+    def recall(self) -> None:
+        """Know what all have come to in earlier sittings, in the same order; those that are out by now, too."""
+        for number in sorted(map(int, self.record.content["rounds"])):
+            for name in self.record.content["rounds"][str(number)]:
+                if name in self.candidates and (measured := self.record.known(number, name)) is not None:
+                    self.figures[name] = measured
 
     def price(self) -> None:
         """Train probes, and each other candidate for a few steps, to know what one costs; leave out what is too dear.
@@ -313,8 +320,8 @@ class Race:
         measured, when = self.figures[best], f"round {number}" if number else "pricing"
         right = f"{measured.right.sum():,} of {len(measured.right):,} validation images right"
         return (
-            f"{self.candidates[best].shown}: {right} in {when}, after {measured.steps:,} steps "
-            f"({duration(measured.seconds)}); no test image has been looked at"
+            f"{self.candidates[best].shown}: {right} in {when}, after "
+            f"{counted(measured.steps, 'step')} ({duration(measured.seconds)}); no test image has been looked at"
         )
 
     def ends_with(self) -> list[str] | None:
@@ -366,5 +373,5 @@ class Race:
         for name in figures:
             if name not in decision.stay:
                 word = "shown to be worse than" if name in decision.worse else "behind"
-                self.screen.out(name, f"round {number}: {word} {best}")
+                self.screen.out(name, f"round {number}: {word} {self.candidates[best].shown}")
                 self.pictures.forget(name)

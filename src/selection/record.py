@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,11 @@ from ..runs.folder import RunFolder
 FILE, TABLE, PAGE, RUNS = "search.json", "table.csv", "search.html", "runs"
 
 VERSION = 1
+
+NEEDED: Mapping[str, Any] = {
+    "words": list, "rounds": dict, "candidates": dict, "data": dict, "seconds": int | float, "loaded": int | float,
+}  # fmt: skip
+"""What a search that goes on reads first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +84,9 @@ class Record:
             content = read_json(folder, FILE)
             ours = isinstance(content, dict) and content.get("version") == VERSION
         except UnusableError as error:
-            raise InputError(f"resume={folder} is no search that can go on ({error}): name its folder") from None
-        if not ours or not isinstance(content.get("words"), list) or not isinstance(content.get("rounds"), dict):
+            remedy = "restore that file, or search anew" if (folder / FILE).is_file() else "name its folder"
+            raise InputError(f"resume={folder} is no search that can go on ({error}): {remedy}") from None
+        if not ours or not all(isinstance(content.get(key), kind) for key, kind in NEEDED.items()):
             raise InputError(f"resume={folder} holds a {FILE} of another hand: name the folder of a search")
         return cls(folder, content, began, float(content.get("seconds", 0.0)))
 
@@ -136,9 +143,9 @@ class Record:
         if row is None:
             return None
         try:
-            with np.load(self._arrays(number, name), allow_pickle=False) as arrays:
+            with self._arrays(number, name).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 right, losses = arrays["right"], arrays["losses"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
         return Measured(
             row["steps"],

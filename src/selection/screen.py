@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..activity import ended
 from ..data import ImageDataModule
-from ..tables import duration
+from ..tables import counted, duration
 from .candidates import Candidate
 from .record import Measured, Record
 
@@ -36,7 +36,7 @@ class Lines:
         self, data: ImageDataModule, impossible: Mapping[str, str], weights: str | None, what: str = ""
     ) -> None:
         """Say what is searched, and among what: without a word for it, the candidates."""
-        what = what or f"{len(self.candidates)} candidates"
+        what = what or counted(len(self.candidates), "candidate")
         sizes = (f"{data.size(split):,}" for split in ("train", "val", "test"))
         log.info(
             "%s for %s train, %s validation and %s test images of %d classes; test images decide nothing",
@@ -66,10 +66,10 @@ class Lines:
             f", {measured.step_seconds * 1000:.0f} ms a step" if measured.step_seconds == measured.step_seconds else ""
         )
         log.info(
-            "  %s  val %.3f after %s steps, %s%s",
+            "  %s  val %.3f after %s, %s%s",
             self.candidates[name].shown,
             measured.accuracy,
-            f"{measured.steps:,}",
+            counted(measured.steps, "step"),
             duration(measured.seconds),
             pace,
         )

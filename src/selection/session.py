@@ -5,7 +5,7 @@ import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,18 +20,18 @@ from ..data.splits import SPLITS
 from ..errors import InputError, RunError
 from ..files import remove_partial
 from ..logs import say_interrupted
-from ..runs.folder import RunFolder
 from ..runs.named import LAST
 from ..runs.output import grown, output_folder
 from ..runs.provenance import provenance
 from ..runs.reserved import reserved
-from ..runs.saved_settings import run_settings
 from ..settings.composing import composing_beside
 from ..settings.trust import without_hydra
-from ..training.assemble import to_dict
-from ..training.hardware import describe_hardware
+from ..training.assemble import build_trainer, to_dict
+from ..training.hardware import describe_hardware, uses_cuda
+from ..training.learning_rate import quiet_lightning
 from .candidates import MOST, MOST_NAMED, Candidate, choose_networks, choose_sizes, list_candidates
 from .finish import cheapest, finish, look
+from .origin import origin_of
 from .outcome import write_outcome
 from .race import Race
 from .record import FILE, VERSION, Record
@@ -53,6 +53,9 @@ TAKEN = ("data.image_size",)
 DECIDED = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.min_epochs", "trainer.min_steps")
 """Settings of a training that the search itself decides."""
 
+PARTIAL = ("fast_dev_run", "limit_val_batches", "limit_test_batches", "overfit_batches")
+"""Settings of the Trainer with which not all images are answered."""
+
 
 def run_search(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
     """Search as the composed configuration says; return what search.json holds, with its folder.
@@ -71,13 +74,14 @@ def run_search(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
     output = output_folder(cfg.output, None, "search")
     with grown(output):
         record = Record(output, {}, began)
-        race = _prepare(cfg, record, words)
         with _interrupted(record):
-            return _run(race)
+            return _run(_prepare(cfg, record, words))
 
 
 def _go_on(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
     """Go on with a search in its folder, with the words that it began with."""
+    if not str(cfg.resume).strip():  # of a variable that isn't set
+        raise InputError("resume= names no search: name its folder, or say resume=last")
     folder = _newest() if cfg.resume == LAST else Path(str(cfg.resume)).expanduser()
     more = [word for word in words if word.partition("=")[0] != "resume"]
     if more:
@@ -93,9 +97,8 @@ def _go_on(cfg: DictConfig, words: Sequence[str], began: float) -> Record:
             log.info("%s is finished already", record.shown)
             return record
         remove_partial(folder)
-        race = _prepare(cfg, record, before)
         with _interrupted(record):
-            return _run(race)
+            return _run(_prepare(cfg, record, before))
 
 
 def _newest() -> Path:
@@ -112,17 +115,35 @@ def _check(cfg: DictConfig, words: Sequence[str]) -> None:
     for name in DECIDED:
         if name in typed:
             raise InputError(f"{name} is what a search decides: say minutes=, or steps=, instead")
+    for name in PARTIAL:
+        if (value := cfg.trainer[name]) not in (None, False, 0) and str(value) != "1.0":
+            raise InputError(
+                f"trainer.{name}={value} leaves images out, and a search compares on all of them: leave it out, and "
+                "say data.max_images=N to train on few"
+            )
     if task_of(to_dict(cfg)["data"]) is MULTILABEL:
         raise InputError("src.search compares by one class an image: several labels an image are not possible here yet")
     if cfg.trainer.devices not in ("auto", 1, "1", [0]) or cfg.trainer.num_nodes != 1:
         raise InputError(f"trainer.devices={cfg.trainer.devices}: a search trains in one process: leave it out")
     if cfg.data.folds is not None:
         raise InputError("data.folds is for a cross-validation of one network: search first, and leave it out here")
+    if not cfg.trainer.enable_checkpointing:
+        raise InputError("trainer.enable_checkpointing=false: a search goes on from checkpoints: leave it out")
+    _check_trainer(to_dict(cfg)["trainer"])
     choose_networks(cfg.models)
     if cfg.get("space") is not None and find_spec("optuna") is None:
         raise InputError("space= needs Optuna, which isn't installed: pip install -e '.[search]'")
     if cfg.get("space") is not None and (len(cfg.models or ()) != 1 or len(cfg.sizes or (0,)) != 1):
         raise InputError("space= tries settings around one network at one size: say model=NAME, and no more than one")
+
+
+def _check_trainer(settings: Mapping[str, Any]) -> None:
+    """Raise `InputError` where no candidate could be trained with these settings."""
+    uses_cuda(settings["accelerator"])
+    found = {"precision": "32-true", "devices": 1}  # a training finds them out by itself
+    settings = {key: found.get(key, value) if value == "auto" else value for key, value in settings.items()}
+    with quiet_lightning():
+        build_trainer(settings, Path(), [], [])
 
 
 def passed_on(words: Sequence[str]) -> list[str]:
@@ -151,8 +172,7 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
     networks, sizes = choose_networks(cfg.models), choose_sizes(cfg.sizes, cfg.data.image_size)
     if cfg.get("space") is not None:
         sizes = list(cfg.sizes or [cfg.data.image_size])
-    devices = [] if any(word.startswith(("trainer=", "trainer.devices=")) for word in words) else ["trainer.devices=1"]
-    words = [*words, *devices]
+    words = [*words, *(["trainer.devices=1"] if cfg.trainer.devices == "auto" else [])]
     models = _models(networks, sizes, words)
     candidates, impossible = list_candidates(
         networks,
@@ -192,7 +212,7 @@ def _share_to_validate(cfg: DictConfig, data: ImageDataModule, words: Sequence[s
     if _divided(cfg, data, share).size("val") <= data.size("val"):  # a published one stays as it is
         return None
     log.info(
-        "%.3g of the images validate, as they choose among all candidates: data.val_fraction=%g is what else is usual",
+        "%.3g of the images validate, since they choose among all candidates; by default it would be %g",
         share, cfg.data.val_fraction,
     )  # fmt: skip
     return share
@@ -258,23 +278,9 @@ def _begin(
         },
         "candidates": {candidate.name: candidate.described() for candidate in candidates},
         "impossible": dict(impossible),
-        **_origin(cfg),
+        **origin_of(cfg, data),
         "rounds": {},
     }
-
-
-def _origin(cfg: DictConfig) -> dict[str, str]:
-    """Say where the weights come from a run on the same data set, whose images may be tested here."""
-    with suppress(OSError, ValueError, KeyError, AttributeError):
-        before = run_settings(RunFolder(str(cfg.weights)))
-        if (before.data.name, str(before.data.root)) == (cfg.data.name, str(cfg.data.root)):
-            seed = (
-                "with the same seed, and so never saw these test images"
-                if before.seed == cfg.seed
-                else ("with another seed, and so has trained on images that are tested here: the figures are too good")
-            )
-            return {"weights_of_these_images": f"The weights come from a run on the same images, {seed}."}
-    return {}
 
 
 def _check_same(record: Record, data: ImageDataModule, candidates: Sequence[Candidate]) -> None:
@@ -283,17 +289,18 @@ def _check_same(record: Record, data: ImageDataModule, candidates: Sequence[Cand
     for split in SPLITS:
         if before.get(split) != data.census[split]:
             raise InputError(
-                f"resume: the {split} images are not those that the search began with ({before.get(split)}, now "
-                f"{data.census[split]}): put them back, or search anew"
+                f"resume={record.shown}: the {split} images are not those that the search began with "
+                f"({before.get(split)}, now {data.census[split]}): put them back, or search anew"
             )
     if "trials" not in record.content and {one.name for one in candidates} != set(record.content["candidates"]):
-        raise InputError("resume: the candidates are not those that the search began with: search anew")
+        raise InputError(f"resume={record.shown}: the candidates are not those that the search began with: search anew")
 
 
 def _run(race: Race) -> Record:
     """Race, finish, look, and write it all down."""
     record, screen = race.record, race.screen
     with screen:
+        race.recall()
         race.price()
         last = record.recalled("last", race.hold())
         if not last:
@@ -321,11 +328,24 @@ def _interrupted(record: Record) -> Iterator[None]:
     """Write how far the search has come when it is told to stop, and say what it knows and how it goes on."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as error:
-        record.write(status="interrupted")
-        if (so_far := record.content.get("so_far")) is not None:
-            log.info("so far       %s", so_far)
-        say_interrupted(f": {how_to_start('search')} resume={shlex.quote(record.shown)} goes on")
-        if isinstance(error, KeyboardInterrupt):
-            error.args = ("said",)
-        raise
+    except BaseException as error:
+        told = _told(error)
+        if told is None:
+            if isinstance(error, RunError):
+                record.write(status="failed")
+            raise
+        if record.content:  # else there is nothing yet to go on with
+            record.write(status="interrupted")
+            if (so_far := record.content.get("so_far")) is not None:
+                log.info("so far       %s", so_far)
+            say_interrupted(f": {how_to_start('search')} resume={shlex.quote(record.shown)} goes on")
+            if isinstance(told, KeyboardInterrupt):
+                told.args = ("said",)
+        raise told from None
+
+
+def _told(error: BaseException | None) -> BaseException | None:
+    """Return the interruption that an error is or comes from: Hydra's `finally` can fail where a signal stopped it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
+        error = error.__context__
+    return error

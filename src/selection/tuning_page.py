@@ -8,8 +8,8 @@ from .. import figures
 from ..command.next_steps import how_to_start
 from ..reporting.document import Page, Picture, Section, Table
 from ..tables import duration
-from .page_parts import budget_of, facts_of, how_sure, how_to_use, title_of
-from .space import SETTINGS, SHORT, Trial
+from .page_parts import budget_of, facts_of, how_sure, how_to_use, title_of, within
+from .space import SHORT, Trial
 from .tuning import WHOLE, Tuning
 
 PANELS = "settings.png"
@@ -18,7 +18,7 @@ TITLES = {name: "Learning rate" if name == "lr" else short.capitalize() for name
 
 def tuning_page(race: Tuning, folder: Path) -> Page:
     """Return the page; its picture is drawn into the folder."""
-    content, budget = race.record.content, budget_of(race, "trial")
+    content, budget = race.record.content, budget_of(race, "a trial")
     assert race.base is not None
     classes = len(content["data"]["classes"])
     _draw(race, folder)
@@ -26,7 +26,7 @@ def tuning_page(race: Tuning, folder: Path) -> Page:
     return Page(
         title=title_of(race),
         facts=facts_of(race, budget),
-        question=f"Which settings for {race.base.network} on these {classes} classes, in {budget}?",
+        question=f"Which settings for {race.base.network} on these {classes} classes, {within(race, budget)}?",
         earlier=None,
         answer=content["answer"],
         sections=[
@@ -96,6 +96,4 @@ def _command(race: Tuning) -> str:
     pick = race.candidates[race.record.content["pick"]]
     assert isinstance(pick, Trial)
     data = [word for word in race.words if word.startswith("data")]
-    settings = [f"{SETTINGS[name]}={value:g}" for name, value in pick.values]
-    words = [f"model={pick.network}", f"optimizer={race.optimizer}", *settings]
-    return " ".join([how_to_start("train"), *map(shlex.quote, [*data, *words])])
+    return " ".join([how_to_start("train"), *map(shlex.quote, [*data, *pick.words])])

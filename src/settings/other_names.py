@@ -46,6 +46,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("pretrained pretrained_path initial_checkpoint", "", "weights={}"),
     ("arch architecture backbone network net", "", "model={}"),
     ("smoothing", "", "label_smoothing={}"),
+    ("lr learning_rate lr0 base_lr wd weight_decay mixup label_smoothing smoothing", "", "space=lr"),
     ("dataset dataset_name datamodule", "", "data={}"),
     ("source input inputs image img file files data_dir path folder", "", "images={}"),
     ("data_dir data_path dataset_path image_dir img_dir root_dir train_dir path folder images", "",
@@ -111,9 +112,12 @@ def in_full(verb: str, words: Sequence[str]) -> list[str]:
 def _as_list(word: str) -> str:
     """Return a word of `src.search` that names several things to try, `model=A,B`, as the list that it sets."""
     name, equals, value = word.partition("=")
-    if not equals or name not in SEVERAL or value in ("", "null"):
+    added = "+" * (len(name) - len(name.lstrip("+")))
+    key = SEVERAL.get(name[len(added) :])
+    if not equals or key is None:
         return word
-    return f"{SEVERAL[name]}=[{value.strip('[]')}]"
+    value = value.strip("[], ")
+    return f"{added}{key}={value if value in ('', 'null') else f'[{value}]'}"
 
 
 def _as_conditions(words: Sequence[str]) -> list[str]:
@@ -145,7 +149,8 @@ def words_for(verb: str, typed: str, others: Sequence[str] = ()) -> str | None:
     name, value = name.replace("-", "_"), re.sub(r"^'(.*)'$", r"\1", value)  # a path is in quotes by now
     known = {*settings_of(VERBS[verb])} | ({"hydra.run.dir"} if verb == "train" else set())
     if name in known:
-        return None
+        without = name.startswith("space.") and not any(word.startswith("space=") for word in others)
+        return f"space=lr {typed}" if without else None
     for given in dict.fromkeys((name, name.rpartition(".")[2])):
         words = _of_others(given, value, known) or _misplaced(given, value, known)
         if words:
@@ -192,6 +197,8 @@ def _misplaced(name: str, value: str, known: Collection[str]) -> list[str] | Non
 
 def option_with(key: str) -> list[str]:
     """Return what has to be chosen for a setting to be there, such as `logger=wandb`; nothing where it always is."""
+    if key.startswith("space."):
+        return ["space=lr"]
     match = re.match(r"(callbacks|logger)\.(\w+)\.", key)
     return [f"{match[1]}={match[2]}"] if match and (CONF / match[1] / f"{match[2]}.yaml").is_file() else []
 

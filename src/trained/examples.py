@@ -203,7 +203,7 @@ def _other(
     else:
         parts = f"only {', '.join(published)}" if len(published) > 1 else "no parts"
         raise InputError(f"split={split}: {data.data_root} has {parts}; take split=all")
-    examples = Examples(data, split, False, None if own is None else _count_trained_on(data, split, own), own)
+    examples = Examples(data, split, False, None if own is None else count_trained_on(data, split, own), own)
     _warn_of_training(trained, examples)
     return examples
 
@@ -256,7 +256,7 @@ def _match_classes(data: ImageDataModule, class_names: Sequence[str], *, multila
     data.collection = replace(found, targets=targets, class_names=list(class_names))
 
 
-def _count_trained_on(data: ImageDataModule, split: str, own: ImageDataModule) -> int:
+def count_trained_on(data: ImageDataModule, split: str, own: ImageDataModule) -> int:
     """Count the images that lie where one of the run's training images does; copies elsewhere are unknown."""
     here, there = (os.fspath(module.data_root.resolve()) for module in (data, own))
     learned = {os.path.join(there, path) for path in own.paths("train")}  # noqa: PTH118  # ten times as fast as Path

@@ -100,7 +100,7 @@ def find_rate(
     usual = module.hparams["optimizer"]["lr"]
     before, data.trainer = data.trainer, None  # which would divide the images among its processes
     try:
-        with isolate_rng(), _quiet(), tempfile.TemporaryDirectory() as folder:
+        with isolate_rng(), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
             torch.manual_seed(module.hparams["seed"])
             tuner = Tuner(_trainer(trainer, settings, folder))
             finder = tuner.lr_find(
@@ -169,7 +169,7 @@ def _trainer(trainer: L.Trainer, settings: Mapping[str, Any], folder: str) -> L.
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's lines about this Trainer from the screen."""
     lightning = logging.getLogger("lightning.pytorch")
     level = lightning.level

@@ -54,6 +54,8 @@ def test_runs_are_found_from_python_too(here: Path) -> None:
     assert with_folders(compose_overrides("report", ["runs=mycats"])).runs == str(RUN)
     untouched = compose_overrides("train", ["weights=imagenet", "resume=auto"])
     assert with_folders(untouched) is untouched
+    search = compose_overrides("search", ["resume=last"])
+    assert with_folders(search) is search, "the last search, not the last run"
 
 
 def test_a_setting_has_one_name_at_a_time() -> None:

@@ -1,5 +1,7 @@
 """How the time of a search is divided."""
 
+import json
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,9 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from src.errors import InputError, RunError
 from src.selection.candidates import HEAD, SCRATCH
+from src.selection.outcome import _equals
+from src.selection.page import search_page
 from src.selection.race import Race
 from src.selection.record import Measured, Record
+from src.selection.session import _check_trainer, _interrupted
+from src.settings.trust import without_hydra
+from src.training.assemble import to_dict
+from tests.support.composed import check_overrides
 
 
 def race(tmp_path: Path, trained: dict[str, float], minutes: float = 10.0, heads: str = "") -> Race:
@@ -82,3 +91,96 @@ def test_where_all_others_are_out_the_best_head_is_left(tmp_path: Path) -> None:
     found.record.content["candidates"]["a"]["out"] = "no time was left to try it"
     assert found.hold() == ["d", "c"]
     assert found.finalists(["d", "c"]) == ["d"]
+
+
+def test_a_search_that_goes_on_knows_those_that_are_out_in_the_same_order(tmp_path: Path) -> None:
+    found = race(tmp_path, dict.fromkeys("bac", 1.0))
+    before = found.figures
+    for number, name in ((0, "b"), (0, "a"), (0, "c"), (1, "b"), (1, "c")):
+        found.record.keep(number, name, before[name])
+    found.record.leave_out("a", "a step takes 9 s")
+    (tmp_path / "runs" / "c" / "round_1.npz").write_bytes(b"PK\x03\x04 half of it")
+    again = race(tmp_path, {})
+    again.record.content |= found.record.content
+    again.candidates = found.candidates
+    again.recall()
+    assert list(again.figures) == ["b", "a", "c"]
+    assert all(again.figures[name].accuracy == 1 for name in "bac")
+    assert again.record.known(1, "c") is None
+
+
+def stop(error: BaseException, *, hidden: bool) -> None:
+    """Raise the error; `hidden` behind that of a `finally`, as Hydra's fails where it was opening a file."""
+    try:
+        raise error
+    finally:
+        if hidden:
+            raise NameError
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_a_search_that_is_told_to_stop_says_so_whatever_else_fails(
+    kind: type[BaseException], hidden: bool, tmp_path: Path
+) -> None:
+    record = race(tmp_path, {"a": 1.0}).record
+    with pytest.raises(kind), _interrupted(record):
+        stop(kind(), hidden=hidden)
+    assert json.loads((tmp_path / "search.json").read_text())["status"] == "interrupted"
+
+
+def test_a_search_that_fails_says_so(tmp_path: Path) -> None:
+    record = race(tmp_path, {"a": 1.0}).record
+    with pytest.raises(RunError), _interrupted(record):
+        raise RunError("no room")
+    assert json.loads((tmp_path / "search.json").read_text())["status"] == "failed"
+
+
+def test_what_is_interrupted_before_it_began_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit), _interrupted(Record(tmp_path, {})):
+        raise SystemExit(143)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("names", "said"), [("a", "there was none."), ("ab", "no other candidate came as far.")])
+def test_who_was_alone_is_not_said_to_have_lacked_time(names: str, said: str, tmp_path: Path) -> None:
+    found = race(tmp_path, dict.fromkeys(names, 1.0))
+    found.record.content |= {"last": ["a"], "cheapest": "a"}
+    assert _equals(found, {"alike": ["a"]}, "a") == f"It was compared with no other: {said}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, r"search.json is missing\): name its folder"),
+        ('{"version": 1, "wo', "damaged .*: restore that file, or search anew"),
+        ('{"version": 1, "words": [], "rounds": {}}', "of another hand"),
+    ],
+)
+def test_what_is_no_search_cannot_go_on(text: str | None, said: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "search.json").write_text(text)
+    with pytest.raises(InputError, match=said):
+        Record.read(tmp_path, 0.0)
+
+
+def test_the_pick_is_no_problem_where_the_time_was_over_before_it_raced(tmp_path: Path) -> None:
+    found = race(tmp_path, dict.fromkeys("ab", 1.0))
+    found.record.content |= {"pick": "a", "answer": [], "advice": [], "minutes": 1.0, "look": {}, "order": ["a", "b"]}
+    found.record.content["data"] |= {"classes": ["x", "y"], "name": "digits"}
+    found.record.content["candidates"] = {name: {"shown": name, "out": "the time was over in round 1"} for name in "ab"}
+    found.figures.clear()
+    found.candidates["a"].parameters = found.candidates["a"].macs = 1
+    assert search_page(found, []).problems == [("b", "the time was over in round 1")]
+
+
+def test_whether_there_can_be_a_trainer_is_looked_at_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    """Lightning would tell stderr by itself which hardware there is."""
+    lightning = logging.getLogger("lightning.pytorch")
+    own = logging.StreamHandler()
+    lightning.addHandler(own)
+    try:
+        _check_trainer(to_dict(without_hydra(check_overrides("search", ["data=digits", "trainer=cpu"])))["trainer"])
+    finally:
+        lightning.removeHandler(own)
+    assert capfd.readouterr() == ("", "")

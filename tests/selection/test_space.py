@@ -79,7 +79,7 @@ def test_the_ranges_of_the_configuration() -> None:
     ("words", "said"),
     [
         (["space.lr.low=20"], "from low=20 to high=10 is empty"),
-        (["space.weight_decay.low=0"], "log=true can't begin at low=0"),
+        (["space.weight_decay.low=0"], "space.weight_decay with log=true can't begin at low=0"),
         (["space.label_smoothing.high=1"], "space.label_smoothing.high=1 is not possible: take at most 0.99"),
         (["space.optimizer=adam"], "space.optimizer=adam is not possible"),
         (["space.trials=1"], "space.trials=1 is not possible"),

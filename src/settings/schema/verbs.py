@@ -323,14 +323,14 @@ class Span(Settings):
     high: Annotated[float, Interval(ge=0, le=1000)] = setting("the highest value")
     log: bool = setting("as many values between 0.01 and 0.1 as between 0.1 and 1; low must then be above 0")
 
-    @model_validator(mode="after")
-    def _rises(self) -> Self:
-        if {"low", "high", "log"} <= self.model_fields_set:
-            if self.low >= self.high:
-                raise InputError(f"a range from low={self.low:g} to high={self.high:g} is empty: take a larger high")
-            if self.log and self.low <= 0:
-                raise InputError(f"a range with log=true can't begin at low={self.low:g}: take a small number")
-        return self
+    def check(self, name: str) -> None:
+        """Raise `InputError` for a range of this name in which nothing lies; what it lacks is not missed."""
+        if not {"low", "high", "log"} <= self.model_fields_set:
+            return
+        if self.low >= self.high:
+            raise InputError(f"{name} from low={self.low:g} to high={self.high:g} is empty: take a larger {name}.high")
+        if self.log and self.low <= 0:
+            raise InputError(f"{name} with log=true can't begin at low={self.low:g}: take a small {name}.low above 0")
 
 
 SPAN = Takes("{low: a number, high: a number, log: true or false}, or null")
@@ -352,9 +352,12 @@ class Space(Settings):
         names = {"lr", "weight_decay", "mixup", "label_smoothing"}
         if names <= self.model_fields_set and all(getattr(self, name) is None for name in names):
             raise InputError("space has no range: leave one of lr, weight_decay, mixup and label_smoothing in")
-        for name, most in (("weight_decay", 100), ("mixup", 100), ("label_smoothing", 0.99)):
+        for name, most in (("lr", 1000), ("weight_decay", 100), ("mixup", 100), ("label_smoothing", 0.99)):
             span = getattr(self, name, None)
-            if span is not None and span.high > most:
+            if span is None:
+                continue
+            span.check(f"space.{name}")
+            if "high" in span.model_fields_set and span.high > most:
                 raise InputError(f"space.{name}.high={span.high:g} is not possible: take at most {most:g}")
         return self
 
@@ -365,7 +368,7 @@ class Search(Settings):
     models: Annotated[Sequence[str] | None, Takes("networks as model=A,B, or null")] = setting(
         "the networks, as model=resnet18,simple_cnn; null: some from cheap to dear"
     )
-    sizes: Annotated[Sequence[Side] | None, Takes("at most 3 numbers, or null")] = setting(
+    sizes: Annotated[Sequence[Side] | None, Takes("at most 3 whole numbers between 4 and 4096, or null")] = setting(
         "image sizes, as sizes=64,128; null: data.image_size, and of photographs smaller ones, too"
     )
     weights: Weights = setting(
@@ -375,8 +378,8 @@ class Search(Settings):
         "the time for all of it, with the test of the pick; null: 10, unless steps are given"
     )
     steps: Annotated[int, Interval(ge=1, le=10_000_000)] | None = setting(
-        "instead of minutes: optimizer steps of each candidate in the first round, three times as many in each one "
-        "after it; with space the steps of each trial; then the same seed has the same answer"
+        "instead of minutes: optimizer steps of each candidate by the end of the first round, three times as many by "
+        "that of each one after it; with space the steps of each trial; then the same seed has the same answer"
     )
     space: Annotated[Space | None, Takes("lr, or null")] = setting(
         "instead of networks try settings around one: learning rate, weight decay, mixup, label smoothing"
