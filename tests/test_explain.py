@@ -157,22 +157,22 @@ def test_tricks_are_added_one_by_one_and_judged(run: Path, tmp_path: Path) -> No
     record = explained(*asked, "tricks=true")
     folder = newest(run)
     assert names(folder) == [
-        "batch_norms.npz", "colour.npz", "explain.json", "fourier.npz", "maco.npz", "maco_batch_norms.npz",
-        "pixel_ascent.npz", "real_images.npz", "total_variation.npz", "transformations.npz",
+        "batch_norms.npz", "colour.npz", "explain.json", "faint_start.npz", "fourier.npz", "maco.npz",
+        "maco_batch_norms.npz", "pixel_ascent.npz", "real_images.npz", "total_variation.npz", "transformations.npz",
         "tricks.csv", "tricks.png",
     ]  # fmt: skip
     table = pd.read_csv(folder / "tricks.csv")
     told = record["tricks"]
     assert isinstance(told, list)
     assert table["way"].tolist() == [row["way"] for row in told]
-    assert table["way"].iloc[[0, 5, 8]].tolist() == ["pixel ascent", "+ batch norms", "real images"]
+    assert table["way"].iloc[[0, 6, 9]].tolist() == ["pixel ascent", "+ batch norms", "real images"]
     assert (table["images"] == 20).all()
     np.testing.assert_array_equal(table["named_right"], [row["named_right"] for row in told])
     assert table["low"].le(table["named_right"]).all()
     assert table["high"].ge(table["named_right"]).all()
     assert table["named_right"].iloc[-1] > 0.8, "real images"
-    assert table["distance"].idxmin() == 8, "nothing is nearer to the training images"
-    assert table["distance"].iloc[0] > table["distance"].iloc[5] > 0
+    assert table["distance"].idxmin() == 9, "nothing is nearer to the training images"
+    assert table["distance"].iloc[0] > table["distance"].iloc[6] > 0
     with np.load(folder / "pixel_ascent.npz") as arrays:
         right = (arrays["predicted"] == arrays["targets"]).mean()
     assert table["named_right"].iloc[0] == right

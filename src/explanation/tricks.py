@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import figures
 from ..analysis.intervals import wilson
 from ..attribution.archive import save_arrays
-from ..attribution.canvas import ClassImageSettings, Pixels, Waves
+from ..attribution.canvas import ClassImageSettings, Pixels, PixelsNearMean, Waves
 from ..attribution.class_image import ClassImages, class_images
 from ..attribution.colour import Colour, measure_colour
 from ..attribution.maco import PUBLISHED, Phases, measure_magnitude
@@ -50,8 +50,8 @@ class Way:
 def ways(sample: Tensor, steps: int | None = None) -> list[Way]:
     """Return the ways in their order: each with a `+` has all that the one before has.
 
-    The first six climb the same objective. Waves also start faint, near the mean colour, and pixels in uniform noise:
-    the second step has both changes. `sample` are images of the data set, uint8 (N, C, S, S).
+    The first seven climb the same objective. Pixel ascent starts in uniform noise, all others near the mean colour, as
+    waves do. `sample` are images of the data set, uint8 (N, C, S, S).
     """
     whole = ClassImageSettings() if steps is None else ClassImageSettings(steps=steps)
     smooth = replace(whole, bn=0.0)
@@ -62,6 +62,7 @@ def ways(sample: Tensor, steps: int | None = None) -> list[Way]:
     maco = replace(PUBLISHED, steps=whole.steps)
     return [
         Way("pixel ascent", Pixels, None, still),
+        Way("+ faint start", PixelsNearMean, None, still),
         Way("+ Fourier", Waves, None, still),
         Way("+ colour", Waves, colour, still),
         Way("+ transformations", Waves, colour, moved),
