@@ -37,7 +37,7 @@ FINISH_SHARE = 0.2
 """Of the time: the cool-down of the winner and the look at the test images."""
 
 FEWEST_STEPS = 20
-"""A first round of fewer tells nothing; from scratch, nor does one that ends in the warm-up."""
+"""A first round of fewer tells nothing; nor does one that ends in the warm-up: before an epoch, or 50 steps."""
 SHORTEST_ROUND = 2.0
 """Seconds of training; what is around it takes as long."""
 
@@ -97,6 +97,10 @@ class Race:
         end = begun + PRICE_SHARE * (self.seconds - begun) if self.minutes is not None else math.inf
         for name in names:
             if self._recall(0, name):
+                continue
+            if name not in probes and (slow := self._foreseen(name)) is not None:
+                network = self.candidates[name].network
+                self._out(name, f"no time for it: a step takes about {slow:.2g} s, by what {network} takes otherwise")
                 continue
             left = end - self.record.spent
             if self.figures and left < self._guess(self.candidates[name]):
@@ -171,25 +175,49 @@ class Race:
     # Decisions --------------------------------------------------------------------------------------------------------
 
     def _choose_entrants(self) -> None:
-        """Leave out, of those that are priced, what would have too few steps in the first round."""
+        """Leave out, of those that are priced, what is in the way of enough steps for all in the first round."""
         while len(entrants := self.entrants) > 1:
-            seconds = self._level(entrants)
-            name, slow = self._dearest(entrants)
-            steps = seconds / slow if slow > 0 else float("inf")
-            if seconds >= SHORTEST_ROUND and steps >= self._fewest(name):
+            level = self._level(entrants)
+            if level >= SHORTEST_ROUND and self._suffices(level, entrants):
                 return
+            name = self._dearest(entrants)
+            slow = self.figures[name].step_seconds
             self._out(name, f"a step takes {slow:.2g} s: its share of the time is too little, or too many take part")
 
-    def _fewest(self, name: str) -> int:
-        """Return the steps that a candidate needs in the first round."""
-        warm_up = min(WARM_UP, max(1, self.record.content["data"]["steps_an_epoch"]))
-        return max(FEWEST_STEPS, warm_up) if self.candidates[name].how == SCRATCH else FEWEST_STEPS
+    def _suffices(self, level: float, entrants: Sequence[str]) -> bool:
+        """Return whether all will have made enough steps after so many seconds."""
+        figures = [self.figures[name] for name in entrants]
+        return all(
+            one.step_seconds <= 0 or one.steps + max(0.0, level - one.seconds) / one.step_seconds >= self._fewest
+            for one in figures
+        )
 
-    def _dearest(self, entrants: Sequence[str]) -> tuple[str, float]:
-        """Return what is left out first: from scratch before what is trained already, then the slowest step."""
-        pace = {name: self.figures[name].step_seconds for name in entrants}
-        name = max(entrants, key=lambda name: (self.candidates[name].how == SCRATCH, pace[name]))
-        return name, pace[name]
+    @property
+    def _fewest(self) -> int:
+        """The steps that the first round must have."""
+        return max(FEWEST_STEPS, min(WARM_UP, int(self.record.content["data"]["steps_an_epoch"])))
+
+    def _dearest(self, entrants: Sequence[str]) -> str:
+        """Return who is left out first: the slowest, of those from scratch where the others have enough without them.
+
+        What is trained already is ahead for as short a time.
+        """
+        scratch = [name for name in entrants if self.candidates[name].how == SCRATCH]
+        others = [name for name in entrants if name not in scratch]
+        lacking = scratch and others and self._suffices(self._level(others), others)
+        return max(scratch if lacking else entrants, key=lambda name: self.figures[name].step_seconds)
+
+    def _foreseen(self, name: str) -> float | None:
+        """Return the seconds of a step where they are so many that pricing it would be in vain; None otherwise.
+
+        The same network has taken so long for each multiply-accumulate, at another size or with another beginning.
+        Half of the steps that are needed must be out of reach, as others may leave.
+        """
+        network, priced = self.candidates[name].network, [one for one in self.entrants if one in self.figures]
+        rates = [self.figures[one].step_seconds / self.candidates[one].macs for one in priced
+                 if self.candidates[one].network == network]  # fmt: skip
+        slow = min(rates, default=0.0) * self.candidates[name].macs
+        return slow if slow > 0 and 2 * self._level(priced) / slow < self._fewest else None
 
     def _first_limit(self, probe: bool, left: float) -> list[str]:
         """Return what ends a probe, or the few steps that give a price."""
