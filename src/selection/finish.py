@@ -18,7 +18,7 @@ from ..runs.folder import RunFolder
 from ..trained.checkpoint import choose_device, load_trained
 from ..trained.logits import predict
 from ..training.session import run_training
-from .judge import alike, corrected
+from .judge import alike, corrected, stacked
 from .race import Race
 from .training import compose, keep_settings, quiet, until
 
@@ -42,8 +42,19 @@ def finish(race: Race, last: Sequence[str]) -> list[str]:
         race.record.write(ends=ends)
     if len(finalists) == 1:
         return list(last)
-    order = sorted(last[:2], key=lambda name: _validated(race, name), reverse=True)
-    return [*order, *last[2:]]
+    return [*_in_order(race, last[:2]), *last[2:]]
+
+
+def _in_order(race: Race, finalists: Sequence[str]) -> list[str]:
+    """Return two finalists, the better first, as `judge.best_of` has it.
+
+    How their answers vary beside each other is known from the race, not from what they came to.
+    """
+    (more, _), (less, _) = values = [_validated(race, name) for name in finalists]
+    right, _ = stacked([race.figures[name] for name in finalists])
+    near = abs(more - less) <= (right[0] - right[1]).std() / np.sqrt(right.shape[1])
+    figure = 1 if near else 0
+    return sorted(finalists, key=lambda name: values[finalists.index(name)][figure], reverse=True)
 
 
 def _validated(race: Race, name: str) -> tuple[float, float]:
@@ -193,7 +204,7 @@ def _answers(race: Race, run: RunFolder, name: str) -> NDArray[np.int64]:
 
 
 def _corrected(race: Race) -> dict[str, Any] | None:
-    found = corrected([one.right for one in race.figures.values()], int(race.record.content["seed"]))
+    found = corrected(list(race.figures.values()), int(race.record.content["seed"]))
     return (
         None if found is None else {"accuracy": found[0], "interval": list(found[1]), "candidates": len(race.figures)}
     )

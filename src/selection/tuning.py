@@ -12,10 +12,11 @@ from omegaconf import OmegaConf
 
 from ..errors import RunError
 from ..tables import duration
+from .budget import FEWEST_STEPS, PRICED_STEPS, SHORTEST_ROUND
 from .candidates import SCRATCH, Candidate
 from .candidates import WHOLE as WHOLE_NETWORK
 from .judge import ranked
-from .race import FEWEST_STEPS, PRICED_STEPS, SHORTEST_ROUND, Race
+from .race import Race
 from .record import Measured
 from .space import SETTINGS, Span, Told, Trial, is_behind, propose, read_spans
 from .training import compose, until

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from src.errors import InputError, RunError
-from src.selection.candidates import HEAD, SCRATCH
+from src.selection.candidates import HEAD, SCRATCH, WHOLE
 from src.selection.outcome import _equals
 from src.selection.page import search_page
 from src.selection.race import Race
@@ -28,12 +29,14 @@ def race(tmp_path: Path, trained: dict[str, float], minutes: float = 10.0, heads
     """
     images = {"train": 100, "val": 10, "test": 10}
     content: dict[str, Any] = {
-        "data": {"images": images},
+        "data": {"images": images, "steps_an_epoch": 38},
         "candidates": {name: {} for name in trained},
         "rounds": {},
         "loaded": 10,
     }
-    candidates: Any = {name: SimpleNamespace(how=HEAD if name in heads else SCRATCH) for name in trained}
+    candidates: Any = {
+        name: SimpleNamespace(how=HEAD if name in heads else SCRATCH, network="resnet18", macs=100) for name in trained
+    }
     figures = {
         name: Measured(10, seconds, np.ones(10, bool), np.ones(10, np.float32), seconds + 2, 2.0, 0.1, 0.0)
         for name, seconds in trained.items()
@@ -52,6 +55,37 @@ def test_the_first_round_gets_its_share_of_the_time(tmp_path: Path) -> None:
 def test_who_was_dear_to_price_waits_for_the_others(tmp_path: Path) -> None:
     found = race(tmp_path, {"a": 0.0, "b": 10.0, "c": 500.0, "d": 0.0})
     assert found._level(list("abcd")) == pytest.approx((240 - 8 + 10) / 3, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "minutes", "enough", "leaves"), [(0.4, 5, True, ""), (0.4, 2, False, "c"), (20, 2, False, "a")]
+)
+def test_the_first_round_has_an_epoch_for_all_and_scratch_makes_room(
+    step_seconds: float, minutes: float, enough: bool, leaves: str, tmp_path: Path
+) -> None:
+    """Ten steps are made; in 5 minutes each gets 28 s more, in 2 minutes 10. No room helps where a step takes 20 s."""
+    found = race(tmp_path, dict.fromkeys("abcd", 4.0), minutes=minutes)
+    for name, slow in (("a", step_seconds), ("b", 0.4), ("c", 0.2), ("d", 0.1)):
+        found.figures[name] = replace(found.figures[name], step_seconds=slow)
+    for name in "ab":
+        found.candidates[name].how = WHOLE  # type: ignore[misc]
+    names = list("abcd")
+    assert found._suffices(found._level(names), names) is enough
+    if leaves:
+        assert found._dearest(names) == leaves
+
+
+@pytest.mark.parametrize(
+    ("network", "macs", "slow"), [("resnet18", 9000, 9.0), ("resnet18", 900, None), ("vgg", 9000, None)]
+)
+def test_what_its_network_shows_to_be_too_slow_is_not_priced(
+    network: str, macs: int, slow: float | None, tmp_path: Path
+) -> None:
+    """`a` takes 0.1 s a step of 100 multiply-accumulates, and 98 s are left for the first round."""
+    found = race(tmp_path, {"a": 4.0, "b": 0.0}, minutes=2)
+    del found.figures["b"]
+    found.candidates["b"].__dict__.update(network=network, macs=macs)
+    assert found._foreseen("b") == (None if slow is None else pytest.approx(slow))
 
 
 def test_as_much_is_kept_for_the_end_as_the_images_need(tmp_path: Path) -> None:
