@@ -44,7 +44,11 @@ def how_sure(race: Race) -> Section:
         if race.record.content["look"].get("test")
         else "There were no test images: what is said of the pick comes from the images that chose it."
     )
-    return Section("How sure this is", [said])
+    rule = (
+        "Of those about as accurate on the validation images, behind the most accurate by no more than a standard "
+        "error of the paired difference, the one with the least log-loss is the best."
+    )
+    return Section("How sure this is", [said, rule])
 
 
 def how_to_use(race: Race, *more: str) -> Section:
