@@ -81,7 +81,7 @@ def _beside(race: Race, found: Mapping[str, Any]) -> list[str]:
     uncooled = "" if other["cooled_down"] else ", without a cool-down"
     beside = f"Beside it {name}" if isinstance(race, Tuning) else f"The runner-up, {name}{uncooled}"
     return [
-        f"{beside}: {other['accuracy']:.3f} on the same images. The pick minus that is "
+        f"{beside}: {other['accuracy']:.3f} on the same images. The pick's lead is "
         f"{points(other['difference'], '+')} points (95 % interval {points(low, '+')} to {points(high, '+')}): {shown}."
     ]
 
