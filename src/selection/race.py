@@ -33,9 +33,7 @@ class Race(Budget):
     """A search at work.
 
     Attributes:
-        minutes, steps: The budget: one of the two.
         words: What the user says to all trainings.
-        figures: The latest of each candidate.
     """
 
     record: Record
