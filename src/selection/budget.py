@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from ..training.session import COST_SECONDS
 from .candidates import HEAD, SCRATCH, Candidate
@@ -16,11 +17,14 @@ DEAREST_PRICE, SHORTEST_PRICE = 0.015, 3.0
 PROBE_SHARE, SHORTEST_PROBE = 0.01, 3.0
 """Of the time, for a head alone, and its seconds at least: hundreds of steps on kept features."""
 
-FINISH_SHARE = 0.2
-"""Of the time: the cool-down of the winner and the look at the test images."""
+FINISH_SHARE = 0.4
+"""Of the time: the cool-down of the winner and the look at the test images. A network that is trained for twice as long
+gains more than it loses by a choice that rests on less (figures: `README.md`)."""
 
 FEWEST_STEPS = 20
 """A first round of fewer tells nothing; nor does one that ends in the warm-up: before an epoch, or 50 steps."""
+EPOCHS_FROM_SCRATCH = 10
+"""Epochs of the first round, without which a network from scratch can't be ahead of what is trained already."""
 SHORTEST_ROUND = 2.0
 """Seconds of training; what is around it takes as long."""
 
@@ -39,7 +43,10 @@ class Budget:
     Attributes:
         minutes, steps: One of the two.
         figures: The latest of each candidate.
+        finish_share: Of the time, for the winner alone.
     """
+
+    finish_share: ClassVar[float] = FINISH_SHARE
 
     record: Record
     candidates: Mapping[str, Candidate]
@@ -72,16 +79,22 @@ class Budget:
 
     def _suffices(self, level: float, entrants: Sequence[str]) -> bool:
         """Return whether all will have made enough steps after so many seconds."""
-        figures = [self.figures[name] for name in entrants]
         return all(
-            not one.step_seconds > 0 or one.steps + max(0.0, level - one.seconds) / one.step_seconds >= self._fewest
-            for one in figures
+            not (one := self.figures[name]).step_seconds > 0
+            or one.steps + max(0.0, level - one.seconds) / one.step_seconds >= self._fewest(name, entrants)
+            for name in entrants
         )
 
-    @property
-    def _fewest(self) -> int:
-        """The steps that the first round must have."""
-        return max(FEWEST_STEPS, min(WARM_UP, int(self.record.content["data"]["steps_an_epoch"])))
+    def _fewest(self, name: str, beside: Sequence[str]) -> int:
+        """Return the steps that the first round must have for a candidate."""
+        epoch = int(self.record.content["data"]["steps_an_epoch"])
+        least = max(FEWEST_STEPS, min(WARM_UP, epoch))
+        return max(least, EPOCHS_FROM_SCRATCH * epoch) if self._begins_behind(name, beside) else least
+
+    def _begins_behind(self, name: str, beside: Sequence[str]) -> bool:
+        """Return whether a candidate begins from scratch, and another one with weights."""
+        hows = {one: self.candidates[one].how for one in (name, *beside)}
+        return hows[name] == SCRATCH and any(how != SCRATCH for how in hows.values())
 
     def _dearest(self, entrants: Sequence[str]) -> str:
         """Return who is left out first: the slowest, of those from scratch where the others have enough without them.
@@ -96,14 +109,20 @@ class Budget:
     def _foreseen(self, name: str) -> float | None:
         """Return the seconds of a step where they are so many that pricing it would be in vain; None otherwise.
 
-        The same network has taken so long for each multiply-accumulate, at another size or with another beginning.
-        Half of the steps that are needed must be out of reach, as others may leave.
+        The same network has taken so long for each multiply-accumulate, at another size or with another beginning; any
+        network, where this one would begin behind others that have enough. Half of the steps that are needed must be
+        out of reach, as others may leave.
         """
-        network, priced = self.candidates[name].network, [one for one in self.entrants if one in self.figures]
-        rates = [self.figures[one].step_seconds / self.candidates[one].macs for one in priced
-                 if self.candidates[one].network == network]  # fmt: skip
+        priced = [one for one in self.entrants if one in self.figures]
+        level = self._level(priced) if priced else 0.0
+        behind = self._begins_behind(name, priced) and self._suffices(level, priced)
+        rates = [
+            self.figures[one].step_seconds / self.candidates[one].macs
+            for one in priced
+            if behind or self.candidates[one].network == self.candidates[name].network
+        ]
         slow = min(rates, default=0.0) * self.candidates[name].macs
-        return slow if slow > 0 and 2 * self._level(priced) / slow < self._fewest else None
+        return slow if slow > 0 and 2 * level / slow < self._fewest(name, priced) else None
 
     # How long ---------------------------------------------------------------------------------------------------------
 
@@ -156,7 +175,7 @@ class Budget:
 
     def _race_ends(self) -> float:
         """Return the second at which no training may begin."""
-        return self.seconds - max(FINISH_SHARE * self.seconds, self.reserve())
+        return self.seconds - max(self.finish_share * self.seconds, self.reserve())
 
     def reserve(self, ends: Sequence[str] = (), beside: Sequence[str] = ()) -> float:
         """Return the seconds that the end takes at least: measuring, drawing, and the look at the test images.

@@ -122,8 +122,9 @@ def advice_of(race: Race) -> list[str]:
     if isinstance(race, Tuning):
         return _advice_on_settings(race)
     content = race.record.content
-    untried = [row["shown"] for row in content["candidates"].values() if "no time" in row.get("out", "")]
-    few = [row["shown"] for row in content["candidates"].values() if "share of the time" in row.get("out", "")]
+    late = [name for name, row in content["candidates"].items() if "no time" in row.get("out", "")]
+    untried = [race.candidates[name].shown for name in late if name not in content["rounds"].get("0", {})]
+    few = [race.candidates[name].shown for name in late if name in content["rounds"].get("0", {})]
     said = []
     if untried:
         said.append(f"Not tried for want of time: {'; '.join(untried)}.")

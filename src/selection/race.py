@@ -71,8 +71,8 @@ class Race(Budget):
             if self._recall(0, name):
                 continue
             if name not in probes and (slow := self._foreseen(name)) is not None:
-                network = self.candidates[name].network
-                self._out(name, f"no time for it: a step takes about {slow:.2g} s, by what {network} takes otherwise")
+                needed = self._fewest(name, self.entrants)
+                self._out(name, f"no time for it: it needs {needed} steps of about {slow:.2g} s, by what others take")
                 continue
             left = end - self.record.spent
             if self.figures and left < self._guess(self.candidates[name]):
@@ -153,8 +153,8 @@ class Race(Budget):
             if level >= SHORTEST_ROUND and self._suffices(level, entrants):
                 return
             name = self._dearest(entrants)
-            slow = self.figures[name].step_seconds
-            self._out(name, f"a step takes {slow:.2g} s: its share of the time is too little, or too many take part")
+            slow, needed = self.figures[name].step_seconds, self._fewest(name, entrants)
+            self._out(name, f"no time for {needed} steps of {slow:.2g} s each: too little of it, or too many take part")
 
     # Doing ------------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ A quarter of a trial's training at a constant rate shows whether it is worth the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import OmegaConf
 
@@ -40,6 +40,8 @@ class Tuning(Race):
         usual: What the settings are by themselves.
         planned: How many trials there are to be.
     """
+
+    finish_share: ClassVar[float] = 0.2  # its trials are cooled down already
 
     base: Candidate | None = None
     optimizer: str = "sgd"
