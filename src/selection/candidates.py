@@ -33,7 +33,7 @@ WORDS: Mapping[str, Sequence[str]] = {
     HEAD: ("freeze=backbone", "data.augment=null"),
     # Kumar et al. 2022, https://arxiv.org/abs/2202.10054; Bao et al. 2021, https://arxiv.org/abs/2106.08254
     TUNED: ("head_first=true", "optimizer.layer_decay=0.8"),
-    WHOLE: (),
+    WHOLE: ("optimizer.lr=0.015",),  # the usual tenth takes more epochs to come as far (figures: `README.md`)
     SCRATCH: (),
 }
 """How a network learns, and what that is to `src.train`; with weights the usual rate is a tenth of that without."""

@@ -5,7 +5,7 @@ A quarter of a trial's training at a constant rate shows whether it is worth the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from omegaconf import OmegaConf
@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from ..errors import RunError
 from ..tables import duration
 from .budget import FEWEST_STEPS, PRICED_STEPS, SHORTEST_ROUND
-from .candidates import SCRATCH, Candidate
+from .candidates import SCRATCH, WORDS, Candidate
 from .candidates import WHOLE as WHOLE_NETWORK
 from .judge import ranked
 from .race import Race
@@ -198,9 +198,10 @@ class Tuning(Race):
 def tuning(bases: Sequence[Candidate], space: Mapping[str, Any], *race: Any) -> Tuning:
     """Return the search among the settings of a `space` around one of these candidates, which are of one network.
 
-    `race` is what `Race` takes. Given weights are trained on whole, as without them.
+    `race` is what `Race` takes. Given weights are trained on whole, as without them, and at the rate of `src.train`.
     """
     base = next((one for one in bases if one.how == WHOLE_NETWORK), None) or next(o for o in bases if o.how == SCRATCH)
+    base = replace(base, words=tuple(word for word in base.words if word not in WORDS[base.how]))
     found = Tuning(*race)
     found.base, found.optimizer, found.planned = base, space["optimizer"], space["trials"]
     cfg = compose([*found.words, *base.words, f"optimizer={found.optimizer}"])
