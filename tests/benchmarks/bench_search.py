@@ -9,7 +9,8 @@
 
 `grid` trains each of 12 candidates to its end, `python -m src.train` with one thread each (`--within 8`: those whose
 mean so far is at most 8 points below the best: no other can become it; `--epochs N`: longer); `search` gives the same
-candidates to `python -m src.search minutes=5` with all threads; `single` trains one default network for those minutes;
+candidates to `python -m src.search minutes=5` with all threads; `single` trains one network for those minutes, as
+`src.train` does by default;
 `random` draws candidates, and stops them epoch by epoch as Optuna's SuccessiveHalvingPruner says (ASHA). All answer on
 test images that nothing was chosen by: 10,000 of CIFAR-10, half of the cats and dogs. A row is written when its run has
 ended, so that what was stopped goes on.
@@ -159,7 +160,7 @@ class Job:
 
 def whole(job: Job, candidate: str, epochs: int) -> dict[str, Any]:
     """A candidate of the grid, trained to its end on one thread."""
-    return trained(job, candidate, epochs, threads=1)
+    return trained(job, candidate, job.candidates[candidate], epochs, threads=1)
 
 
 def search(job: Job) -> dict[str, Any]:
@@ -180,13 +181,14 @@ def search(job: Job) -> dict[str, Any]:
 def single(job: Job) -> dict[str, Any]:
     """One network that a plain user would take, for as many epochs as fit: a first epoch tells how many."""
     name = SETTINGS[job.setting].single
+    own = [word for word in job.candidates[name] if word not in WORDS[WHOLE]]  # at the usual rate
     with TemporaryDirectory(prefix="bench_search_") as folder:
-        words = [*job.words, *job.candidates[name], *ALWAYS, "test=false", "trainer.max_epochs=1"]
+        words = [*job.words, *own, *ALWAYS, "test=false", "trainer.max_epochs=1"]
         spent = call("train", [*words, f"hydra.run.dir={folder}/run"], folder)
         (row,) = csv.DictReader(Path(folder, "run", "metrics.csv").read_text().splitlines())
     epoch = float(row["seconds"])
     epochs = max(1, int((60 * job.minutes - (spent["wall_seconds"] - epoch)) / epoch))
-    return trained(job, name, epochs, minutes=job.minutes)
+    return trained(job, name, own, epochs, minutes=job.minutes)
 
 
 def random(job: Job) -> dict[str, Any]:
@@ -202,9 +204,11 @@ def random(job: Job) -> dict[str, Any]:
 BESIDE: dict[str, Callable[[Job], dict[str, Any]]] = {"search": search, "single": single, "random": random}
 
 
-def trained(job: Job, candidate: str, epochs: int, threads: int | None = None, **more: Any) -> dict[str, Any]:
+def trained(
+    job: Job, candidate: str, own: Sequence[str], epochs: int, threads: int | None = None, **more: Any
+) -> dict[str, Any]:
     with TemporaryDirectory(prefix="bench_search_") as folder:
-        words = [*job.words, *job.candidates[candidate], *ALWAYS, f"trainer.max_epochs={epochs}"]
+        words = [*job.words, *own, *ALWAYS, f"trainer.max_epochs={epochs}"]
         spent = call("train", [*words, f"hydra.run.dir={folder}/run"], folder, threads)
         metrics = json.loads(Path(folder, "run", "metrics.json").read_text())
     return job.row(
