@@ -17,7 +17,7 @@ from ..errors import InputError, RunError, first_line
 from ..tables import counted, duration
 from .budget import SHORTEST_ROUND, Budget
 from .candidates import Candidate
-from .judge import Cut, alike, cut, ranked, rounds_of
+from .judge import Cut, alike, cut, most_promising, ranked, rounds_of
 from .record import Measured, Record
 from .screen import Lines
 from .training import ALWAYS, WARM_UP, Pictures, train_on
@@ -108,13 +108,13 @@ class Race(Budget):
         while True:
             alive = [name for name in alive if name in self._able()]
             if self.minutes is not None and (not self._time_for(number) or (len(alive) == 1 and number == 1)):
-                return ranked({name: self.figures[name] for name in alive})
+                return most_promising({name: self.figures[name] for name in alive})
             figures = self._round(number, alive)
             if not figures:
-                return ranked({name: self.figures[name] for name in alive if name in self.figures})
+                return most_promising({name: self.figures[name] for name in alive if name in self.figures})
             decision = self._decide(number, figures)
             if len(decision.stay) <= 1:
-                return ranked(figures)
+                return most_promising(figures)
             alive, number = decision.stay, number + 1
 
     def _round(self, number: int, alive: Sequence[str]) -> dict[str, Measured]:
@@ -224,7 +224,7 @@ class Race(Budget):
 
     def _note(self, number: int, figures: Mapping[str, Measured], decision: Cut) -> None:
         """Write what a round has decided, and the pick as far as it is known."""
-        best = ranked(figures)[0]
+        best = decision.stay[0]
         row: dict[str, Any] = {"best": best, "stay": decision.stay, "worse": decision.worse, "p": decision.p}
         decisions = self.record.content.setdefault("decisions", {})
         decisions[str(number)] = row

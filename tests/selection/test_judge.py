@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from src.selection.judge import alike, corrected, cut, ranked, rounds_of
+from src.selection.judge import alike, corrected, cut, most_promising, ranked, rounds_of
 from src.selection.record import Measured
 
 
@@ -32,6 +32,18 @@ def test_of_those_about_as_accurate_the_least_loss_is_the_best() -> None:
     assert ranked({"first": first, "far": far}) == ["first", "far"]
     unknown = replace(other, losses=np.full(200, np.nan, np.float32))
     assert ranked({"unknown": unknown, "first": first}) == ["first", "unknown"], "a loss that isn't finite"
+
+
+def test_who_came_as_far_in_fewer_steps_is_the_most_promising() -> None:
+    """`slow` is about as accurate after half of the steps; `far` isn't; a tenth fewer steps are about as few."""
+    quick = measured(160, loss=0.5)
+    slow = replace(measured(158, loss=0.6), right=quick.right ^ (np.arange(200) >= 154) & (np.arange(200) < 164))
+    far = measured(100, loss=0.4)
+    steps = {"quick": replace(quick, steps=100), "slow": replace(slow, steps=50), "far": replace(far, steps=10)}
+    assert most_promising(steps) == ["slow", "quick", "far"]
+    assert ranked(steps) == ["quick", "slow", "far"]
+    assert most_promising(steps | {"slow": replace(slow, steps=90)}) == ["quick", "slow", "far"]
+    assert cut(steps, tested=True).stay == ["slow"]
 
 
 def test_of_three_one_stays() -> None:
