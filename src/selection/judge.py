@@ -63,7 +63,8 @@ def best_of(right: Floats, losses: Floats) -> int:
         right, losses: (C, N).
     """
     near = about_as_accurate(right, losses)
-    return int(near[_by_loss(right[near], losses[near])[0]])
+    accuracy, loss = _means(right, losses)
+    return int(near[np.lexsort((-accuracy[near], loss[near]))[0]])
 
 
 def about_as_accurate(right: Floats, losses: Floats) -> NDArray[np.intp]:
@@ -72,13 +73,13 @@ def about_as_accurate(right: Floats, losses: Floats) -> NDArray[np.intp]:
     Args:
         right, losses: (C, N).
     """
-    accuracy, loss = right.mean(axis=1), np.nan_to_num(losses.mean(axis=1), nan=np.inf)
+    accuracy, loss = _means(right, losses)
     apart = right[np.lexsort((loss, -accuracy))[0]] - right
     return np.flatnonzero(apart.mean(axis=1) <= apart.std(axis=1) / np.sqrt(right.shape[1]))
 
 
-def _by_loss(right: Floats, losses: Floats) -> NDArray[np.intp]:
-    return np.lexsort((-right.mean(axis=1), np.nan_to_num(losses.mean(axis=1), nan=np.inf)))
+def _means(right: Floats, losses: Floats) -> tuple[Floats, Floats]:
+    return right.mean(axis=1), np.nan_to_num(losses.mean(axis=1), nan=np.inf)
 
 
 def p_values(figures: Mapping[str, Measured], best: str) -> dict[str, float]:
