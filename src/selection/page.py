@@ -113,7 +113,7 @@ def search_page(race: Race, pictures: Sequence[Picture]) -> Page:
                 pictures[:1],
             ),
             Section("What they cost", [_cost(race)], pictures=pictures[1:]),
-            how_sure(race),
+            how_sure(race, "a round prefers whoever has made clearly fewer steps; otherwise "),
             Section("What more time would try", content["advice"]),
             how_to_use(race),
         ],

@@ -36,8 +36,8 @@ def facts_of(race: Race, budget: str) -> list[tuple[str, str]]:
     ]
 
 
-def how_sure(race: Race) -> Section:
-    """Return what the answer rests on."""
+def how_sure(race: Race, sooner: str = "") -> Section:
+    """Return what the answer rests on; `sooner` says what comes before log-loss."""
     said = (
         "The test images were set apart before anything was trained, and looked at once, when the pick was made. "
         "Intervals are about other images of the same kind; another seed may rank close candidates otherwise."
@@ -46,7 +46,7 @@ def how_sure(race: Race) -> Section:
     )
     rule = (
         "Of those about as accurate on the validation images, behind the most accurate by no more than a standard "
-        "error of the paired difference, the one with the least log-loss is the best."
+        f"error of the paired difference, {sooner}the one with the least log-loss is the best."
     )
     return Section("How sure this is", [said, rule])
 

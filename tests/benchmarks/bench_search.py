@@ -10,10 +10,9 @@
 `grid` trains each of 12 candidates to its end, `python -m src.train` with one thread each (`--within 8`: those whose
 mean so far is at most 8 points below the best: no other can become it; `--epochs N`: longer); `search` gives the same
 candidates to `python -m src.search minutes=5` with all threads; `single` trains one network for those minutes, as
-`src.train` does by default;
-`random` draws candidates, and stops them epoch by epoch as Optuna's SuccessiveHalvingPruner says (ASHA). All answer on
-test images that nothing was chosen by: 10,000 of CIFAR-10, half of the cats and dogs. A row is written when its run has
-ended, so that what was stopped goes on.
+`src.train` does by default; `random` draws candidates, and stops them epoch by epoch as SuccessiveHalvingPruner of
+Optuna says (ASHA). All answer on test images that nothing was chosen by: 10,000 of CIFAR-10, half of the cats and dogs.
+A row is written when its run has ended, so that what was stopped goes on.
 
 The table: accuracy of each pick, and its regret: the best candidate's *mean* over the seeds of the grid, less the
 pick's accuracy. The best of noisy runs would be an oracle that nobody can follow.
