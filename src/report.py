@@ -18,7 +18,7 @@ def report(cfg: "DictConfig") -> "Report":
     from .reporting.report import show, write_report  # pandas and matplotlib, only now
 
     activity.show("comparing runs and drawing")
-    written = write_report(Path(cfg.runs).expanduser(), Path(cfg.output).expanduser())
+    written = write_report(Path(cfg.runs).expanduser(), Path(cfg.output).expanduser(), archive=cfg.archive)
     activity.clear()
     show(written)
     return written

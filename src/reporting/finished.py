@@ -22,6 +22,7 @@ from ..settings import composing  # noqa: F401  # the resolvers that a configura
 from ..settings.check import problem
 from ..settings.defaults import EARLIER, EARLIER_MODELS
 from .found import REMEDY, find_runs
+from .kept_runs import unpack_runs
 from .tested import Tested, read_tested
 
 
@@ -103,19 +104,29 @@ class Problem:
     reason: str
 
 
-def read_runs(folder: Path) -> tuple[list[Run], list[Problem]]:
+def read_runs(folder: Path, unpacked: Path | None = None) -> tuple[list[Run], list[Problem]]:
     """Return the finished runs in `folder` and below, in natural order (2 before 10), and all others as problems.
+
+    Archives of runs are unpacked in `unpacked`, if there is one: their files are read as long as a report is made.
 
     Raises:
         InputError: there is no such folder, or no finished run in it.
     """
     if not folder.is_dir():
         raise InputError(f"runs={folder} is no folder: {REMEDY}")
-    paths, empty = find_runs(folder)
+    paths, empty, archives = find_runs(folder)
     runs = []
     problems = [Problem(_name(path, folder), reason) for path, reason in empty]
-    for path in paths:
-        name = _name(path, folder)
+    named = [(_name(path, folder), path) for path in paths]
+    if unpacked is not None:
+        for number, file in enumerate(archives):
+            name, place = _name(file, folder), unpacked / f"{number}"
+            try:
+                unpack_runs(file, place)
+                named += [(f"{name}/{_name(path, place)}", path) for path in find_runs(place)[0]]
+            except UnusableError as error:
+                problems.append(Problem(name, str(error)))
+    for name, path in named:
         try:
             run, remarks = read_run(name, RunFolder(path))
             runs.append(run)

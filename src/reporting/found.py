@@ -11,12 +11,16 @@ MOST, DEEPEST = 20_000, 50
 
 REMEDY = "name a folder of finished runs, such as outputs/sweeps/NAME"
 
+KEPT = "runs.tar.xz"
+"""What `kept_runs` makes of runs: figures, without weights and images."""
+
 RUN_FILES = {"metrics.json", "metrics.csv", "checkpoints"}
 """Any of them marks a run that has lost its run.json, unless there are runs below the folder."""
 
 
-def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Return all run folders in `root` and below, and with reasons the topmost folders without any or that are closed.
+def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]], list[Path]]:
+    """Return all run folders in `root` and below, with reasons the topmost folders without any or that are closed, and
+    archives of runs (`KEPT`).
 
     Run folders, hidden ones and those called `report` are not searched. A link is followed only if it leads out of
     `root`: what is inside is found anyway. Raises `InputError` where there are many more folders than runs have.
@@ -25,6 +29,7 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     doubtful: list[Path] = []
     others: list[tuple[Path, bool]] = []
     closed: list[tuple[Path, str]] = []
+    archives: list[Path] = []
     known = {root.resolve()}
     waiting = [root]
     while waiting:
@@ -42,6 +47,7 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
             continue
         if RUN_FILES & {entry.name for entry in entries}:
             doubtful.append(folder)
+        archives += [folder / KEPT for entry in entries if entry.name == KEPT]
         others.append((folder, not entries))
         for entry in entries:
             if entry.name == "report" or entry.name.startswith(".") or not _is_folder(entry):
@@ -56,13 +62,13 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     lost = {path for path in doubtful if path not in above}
     runs += [path for path in doubtful if path in lost and lost.isdisjoint(path.parents)]
     others = [(path, nothing) for path, nothing in others if lost.isdisjoint((path, *path.parents))]
-    holders = {parent for path in [*runs, *(path for path, _ in closed)] for parent in path.parents}
+    holders = {parent for path in [*runs, *archives, *(path for path, _ in closed)] for parent in path.parents}
     empty = [
         (path, "empty folder: no run in it" if nothing else "no run in it")
         for path, nothing in others
         if path != root and path not in holders and (path.parent == root or path.parent in holders)
     ]
-    return runs, closed + empty
+    return runs, closed + empty, sorted(archives)
 
 
 def _is_run(folder: Path, names: set[str]) -> bool:

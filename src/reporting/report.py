@@ -29,8 +29,10 @@ from .difference_shown import COLUMNS, SIGNED, compare
 from .document import Page, Table, render_html, render_markdown
 from .facts import Facts, made_by, study_of
 from .finished import Problem, Run, read_runs
+from .found import KEPT
 from .groups import TestSet, group_runs, test_sets
 from .kept_maps import look
+from .kept_runs import Packed, pack_runs
 from .result import Result
 from .run_page import PICTURES_OF_ONE, run_page, with_copies
 from .sections import PICTURES, describe, summary_table
@@ -63,8 +65,10 @@ class Report:
     problems: Sequence[Problem]
 
 
-def write_report(runs: Path, output: Path) -> Report:
+def write_report(runs: Path, output: Path, *, archive: bool = False) -> Report:
     """Read the run folders in `runs` and write report.html, report.md, the three CSVs and the PNGs.
+
+    With `archive` also `runs.tar.xz`, of which `runs` may hold some itself.
 
     It loads no network: Grad-CAMs come from the arrays that the runs have kept, test images from the data set if that
     is still there. An earlier report in `output` is replaced once the new one is complete.
@@ -75,7 +79,12 @@ def write_report(runs: Path, output: Path) -> Report:
     if output.is_relative_to(runs):  # runs/report came with the runs, perhaps
         refuse_links(runs, output)
     _refuse_other(output)
-    found, problems = read_runs(runs)
+    with tempfile.TemporaryDirectory(prefix="reslens_") as unpacked:
+        return _write(runs, output, Path(unpacked), archive)
+
+
+def _write(runs: Path, output: Path, unpacked: Path, archive: bool) -> Report:
+    found, problems = read_runs(runs, unpacked)
     groups, doubles = group_runs(found)
     sets, separate = test_sets(groups)
     try:
@@ -98,6 +107,9 @@ def write_report(runs: Path, output: Path) -> Report:
         components = components_table({result.test_set.name: result.sources for result in results})
         if components is not None:
             components.to_csv(folder / COMPONENTS, index=False)
+        if archive:
+            compared = (run for test_set in sets for group in test_set.groups for run in group.runs)
+            pack_runs(map(_packed, compared), folder / KEPT)
         write_text(folder / "report.html", render_html(page, folder))
         write_text(folder / "report.md", render_markdown(page))
         _replace(output, folder)
@@ -156,6 +168,8 @@ def show(report: Report) -> None:
     for problem in report.problems:
         say(visible(f"left out: {problem.name}: {problem.reason}"))
     say(f"\nreport  {RunFolder(report.folder).shown}/{FILES[0]}")
+    if (report.folder / KEPT).is_file():
+        say(f"runs    {RunFolder(report.folder).shown}/{KEPT}  in a folder of other runs it counts as they do")
 
 
 def plain_table(table: Table) -> RichTable:
@@ -186,12 +200,17 @@ def _refuse_other(output: Path) -> None:
 def _replace(output: Path, folder: Path) -> None:
     """Move the files of `folder` into `output`, and remove what only an earlier report had."""
     written = move_files(folder, output)
-    if COMPONENTS not in written:
-        (output / COMPONENTS).unlink(missing_ok=True)
+    for name in {COMPONENTS, KEPT} - written:
+        (output / name).unlink(missing_ok=True)
     for path in (*output.glob("*.png"), *output.glob("*.webp")):
         ours = path.stem.lstrip("0123456789_") in PICTURES or PICTURES_OF_ONE.fullmatch(path.name)
         if ours and path.name not in written:
             path.unlink()
+
+
+def _packed(run: Run) -> Packed:
+    name = "run" if run.name == "." else run.name
+    return Packed(name, run.folder.path, int(run.metrics["best_epoch"]))
 
 
 def _names(sets: Sequence[TestSet]) -> list[str]:

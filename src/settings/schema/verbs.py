@@ -242,6 +242,9 @@ class Report(Settings):
         "a folder with run folders in it, at any depth"
     )
     output: Output = setting("a new or empty folder, or an earlier report, which is replaced")
+    archive: bool = setting(
+        "also write runs.tar.xz, the runs without weights and images: a report on another machine counts them, too"
+    )
 
 
 class Runs(Settings):
