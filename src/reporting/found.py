@@ -47,7 +47,7 @@ def find_runs(root: Path) -> tuple[list[Path], list[tuple[Path, str]], list[Path
             continue
         if RUN_FILES & {entry.name for entry in entries}:
             doubtful.append(folder)
-        archives += [folder / KEPT for entry in entries if entry.name == KEPT]
+        archives += [folder / KEPT for entry in entries if entry.name == KEPT and not _is_folder(entry)]
         others.append((folder, not entries))
         for entry in entries:
             if entry.name == "report" or entry.name.startswith(".") or not _is_folder(entry):
