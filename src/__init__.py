@@ -4,7 +4,13 @@ In Python, `from reslens import train, load`: `train` is the verb's file, which 
 one of them is.
 """
 
+import signal
+import sys
 from typing import TYPE_CHECKING
+
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # A verb: until it answers Ctrl-C itself (`command.signals`), which takes a second of imports, it just ends by it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from time import sleep
@@ -75,3 +77,16 @@ def test_elsewhere_a_signal_ends_at_once() -> None:
     with pytest.raises(SystemExit) as left:
         os.kill(os.getpid(), signal.SIGTERM)
     assert left.value.code == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("library", ["omegaconf", "hydra.types"])
+def test_ctrl_c_while_a_verb_is_imported_ends_it_without_a_traceback(library: str) -> None:
+    words = [sys.executable, "-X", "importtime", "-m", "src.train", "--version"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not (line := process.stderr.readline()).endswith(f" {library}\n"):
+            assert line, "it is never imported"
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == -signal.SIGINT
+    assert "Traceback" not in said
