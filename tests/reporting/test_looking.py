@@ -77,6 +77,7 @@ def test_the_better_of_two_looks_at_better_places(tmp_path: Path, make_run: Make
     assert "Of a map that is the same everywhere 0.300 would lie there, of a centre blob 0.400." in text
     assert (tmp_path / "report/object_energy.png").exists()
 
+
 @pytest.mark.usefixtures("blank")
 def test_an_archive_of_the_runs_says_the_same(tmp_path: Path, make_run: MakeRun) -> None:
     runs = runs_of(tmp_path / "runs", make_run, {"aa": (38, 0.6), "bb": (10, 0.5)})
@@ -86,7 +87,6 @@ def test_an_archive_of_the_runs_says_the_same(tmp_path: Path, make_run: MakeRun)
     (runs / "report" / "runs.tar.xz").rename(tmp_path / "there" / "runs.tar.xz")
     assert len(section) > 500
     assert report(tmp_path / "there").partition("## On the objects?")[2].partition("\n## ")[0] == section
-
 
 
 def test_the_other_way_round_and_where_the_lead_is_none(tmp_path: Path, make_run: MakeRun) -> None:
