@@ -6,10 +6,14 @@ one of them is.
 
 import signal
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # A verb: until it answers Ctrl-C itself (`command.signals`), which takes a second of imports, it just ends by it.
+_is_verb = sys.argv[:1] == ["-m"] and any(
+    word == "-m" and f"{name}.".startswith(f"{__name__}.") for word, name in pairwise(sys.orig_argv)
+)
+if _is_verb and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Until it answers Ctrl-C itself (`command.signals`), which takes a second of imports, it just ends by it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +65,7 @@ class Run:
         per_class: class, support, precision, recall, f1, in the order of the classes.
         settings: `config` without `IGNORED`, resolved as if these were the same in all runs; None if unknown.
         at_once: how many runs of its sweep the launcher trained at the same time.
+        kept: it comes from an archive, and has neither weights nor images.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Run:
     cost: dict[str, Any] | None
     settings: dict[str, Any] | None = None
     at_once: int = 1
+    kept: bool = False
 
     @property
     def replicate(self) -> Replicate:
@@ -104,10 +106,13 @@ class Problem:
     reason: str
 
 
-def read_runs(folder: Path, unpacked: Path | None = None) -> tuple[list[Run], list[Problem]]:
+def read_runs(
+    folder: Path, unpacked: Path | None = None, output: Path | None = None
+) -> tuple[list[Run], list[Problem]]:
     """Return the finished runs in `folder` and below, in natural order (2 before 10), and all others as problems.
 
-    Archives of runs are unpacked in `unpacked`, if there is one: their files are read as long as a report is made.
+    Archives of runs are unpacked in `unpacked`, if there is one: their files are read as long as a report is made. That
+    of an earlier report in `output` isn't: it holds these runs.
 
     Raises:
         InputError: there is no such folder, or no finished run in it.
@@ -118,17 +123,23 @@ def read_runs(folder: Path, unpacked: Path | None = None) -> tuple[list[Run], li
     runs = []
     problems = [Problem(_name(path, folder), reason) for path, reason in empty]
     named = [(_name(path, folder), path) for path in paths]
+    if output is not None and output.resolve() != folder.resolve():
+        archives = [file for file in archives if file.parent.resolve() != output.resolve()]
     if unpacked is not None:
         for number, file in enumerate(archives):
             name, place = _name(file, folder), unpacked / f"{number}"
+            place.mkdir()
             try:
                 unpack_runs(file, place)
-                named += [(f"{name}/{_name(path, place)}", path) for path in find_runs(place)[0]]
-            except UnusableError as error:
-                problems.append(Problem(name, str(error)))
+                inside = [(f"{name}/{_name(path, place)}", path) for path in find_runs(place)[0]]
+                problems += [] if inside else [Problem(name, "no run in it")]
+                named += inside
+            except InputError as error:
+                problems.append(Problem(name, first_line(error)))
     for name, path in named:
         try:
             run, remarks = read_run(name, RunFolder(path))
+            run = replace(run, kept=unpacked is not None and path.is_relative_to(unpacked))
             runs.append(run)
             problems += remarks
         except UnusableError as error:

@@ -83,16 +83,19 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[Problem]]:
         for run in sorted(members, key=_age):
             replaced = newest.pop(run.replicate, None)
             if replaced is not None:
-                problems.append((replaced.name, run.replicate, newest))
+                problems.append((replaced, run.replicate, newest))
             newest[run.replicate] = run
         kept.append(sorted(newest.values(), key=lambda run: [part or 0 for part in run.replicate]))
     named = label_groups(kept)
     groups = [Group(label, differs, members) for (label, differs), members in zip(named, kept, strict=True)]
-    older = [
-        Problem(name, f"the same settings and seed as {newest[replicate].name}, which is newer: left out")
-        for name, replicate, newest in problems
-    ]
+    older = [Problem(run.name, _replaced(run, newest[replicate])) for run, replicate, newest in problems]
     return groups, [*sorted(older, key=lambda problem: natural(problem.name)), *_missing_folds(groups)]
+
+
+def _replaced(run: Run, by: Run) -> str:
+    if run.kept and run.record.get("start") == by.record.get("start"):
+        return f"the same run as {by.name}: counted once"
+    return f"the same settings and seed as {by.name}, which is newer: left out"
 
 
 def _missing_folds(groups: Sequence[Group]) -> Iterator[Problem]:
@@ -108,13 +111,16 @@ def _missing_folds(groups: Sequence[Group]) -> Iterator[Problem]:
                 yield Problem(group.label, reason)
 
 
-def _age(run: Run) -> tuple[float, Key]:
-    """Return a key that sorts runs by when they began, then by name; runs that don't say are the oldest."""
+def _age(run: Run) -> tuple[float, bool, Key]:
+    """Return a key that sorts runs by when they began, then by name; runs that don't say are the oldest.
+
+    Of the same run in an archive and in a folder the second is the newer one: it has more.
+    """
     try:
         start = datetime.fromisoformat(str(run.record.get("start"))).timestamp()
     except (ValueError, OverflowError, OSError):
         start = 0.0
-    return start, natural(run.name)
+    return start, not run.kept, natural(run.name)
 
 
 # Test sets ------------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def read_maps(label: str, run: Run) -> Maps | None:
     # Not attribution.archive: it imports torch, which takes longer than making a report.
     folder = run.folder.gradcam
     files = sorted(folder.glob("epoch_*.npz"))
-    if not files:
+    if run.kept or not files:
         return None
     several = run.task is MULTILABEL
     wanted = ("images", "targets", "paths", "class_names")

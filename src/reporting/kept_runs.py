@@ -1,6 +1,5 @@
 """What a report needs of runs in one small file: to mail, or to keep with a study that another machine goes on with."""
 
-import lzma
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -21,8 +20,8 @@ FILES = (
 """Figures and what was typed; no weights, no images. The maps where it is known how much of them lies on the objects,
 before training and at the best epoch."""
 
-MOST = 2**30
-"""Bytes that an archive may unpack to: 10,000 runs of 1,000 test images have as many."""
+MOST = 2**28
+"""Bytes that an archive may unpack to: 600 runs of 10,000 test images have as many."""
 
 
 class Packed(NamedTuple):
@@ -35,8 +34,14 @@ class Packed(NamedTuple):
     @property
     def files(self) -> list[str]:
         """The names of what a report reads of it."""
-        maps = [f"gradcam/epoch_{epoch:03d}.npz" for epoch in sorted({0, self.best_epoch})]
-        names = (*FILES, *(maps if (self.folder / "gradcam" / OBJECTS).is_file() else ()))
+        maps = sorted(path.name for path in (self.folder / "gradcam").glob("epoch_*.npz"))
+        best = f"epoch_{self.best_epoch:03d}.npz"
+        kept = (
+            {maps[0], best if best in maps else maps[-1]}
+            if maps and (self.folder / "gradcam" / OBJECTS).is_file()
+            else ()
+        )
+        names = (*FILES, *(f"gradcam/{name}" for name in sorted(kept)))
         return [name for name in names if (self.folder / name).is_file()]
 
 
@@ -45,7 +50,11 @@ def pack_runs(runs: Iterable[Packed], file: Path) -> None:
     entries = [(run, name) for run in runs for name in run.files]
     with replacing(file) as temporary, tarfile.open(temporary, "w:xz", preset=9) as archive:
         for run, name in sorted(entries, key=itemgetter(1)):  # alike beside alike: what they share takes no room
-            with open_inside(run.folder, name) as content:
+            try:
+                content = open_inside(run.folder, name)
+            except OSError:  # a link: the report has left it out, too
+                continue
+            with content:
                 entry = tarfile.TarInfo(f"{run.name}/{name}")
                 entry.size = content.seek(0, os.SEEK_END)
                 content.seek(0)
@@ -62,10 +71,12 @@ def unpack_runs(file: Path, folder: Path) -> None:
         with open_inside(file.parent, file.name) as content, tarfile.open(fileobj=content, mode="r|xz") as archive:
             for entry in _checked(archive):
                 archive.extract(entry, folder, filter="data")
-    except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError) as error:
-        raise UnusableError(f"{KEPT} is damaged ({first_line(error)[:120]})") from None
+    except UnusableError:
+        raise
     except OSError as error:
         raise UnusableError(f"{KEPT} can't be read ({error.strerror or first_line(error)})") from None
+    except Exception as error:  # tarfile raises nearly anything on a stranger's headers
+        raise UnusableError(f"{KEPT} is damaged ({first_line(error)[:120]})") from None
 
 
 def _checked(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -79,4 +90,5 @@ def _checked(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         left -= entry.size
         if left < 0:
             raise UnusableError(f"{KEPT} would unpack to more than {MOST >> 20:,} MiB")
+        entry.mtime = 0  # may be of any size
         yield entry

@@ -2,7 +2,8 @@
 
 import itertools
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -84,7 +85,7 @@ def write_report(runs: Path, output: Path, *, archive: bool = False) -> Report:
 
 
 def _write(runs: Path, output: Path, unpacked: Path, archive: bool) -> Report:
-    found, problems = read_runs(runs, unpacked)
+    found, problems = read_runs(runs, unpacked, output)
     groups, doubles = group_runs(found)
     sets, separate = test_sets(groups)
     try:
@@ -108,8 +109,7 @@ def _write(runs: Path, output: Path, unpacked: Path, archive: bool) -> Report:
         if components is not None:
             components.to_csv(folder / COMPONENTS, index=False)
         if archive:
-            compared = (run for test_set in sets for group in test_set.groups for run in group.runs)
-            pack_runs(map(_packed, compared), folder / KEPT)
+            pack_runs(_packed(sets), folder / KEPT)
         write_text(folder / "report.html", render_html(page, folder))
         write_text(folder / "report.md", render_markdown(page))
         _replace(output, folder)
@@ -200,17 +200,25 @@ def _refuse_other(output: Path) -> None:
 def _replace(output: Path, folder: Path) -> None:
     """Move the files of `folder` into `output`, and remove what only an earlier report had."""
     written = move_files(folder, output)
-    for name in {COMPONENTS, KEPT} - written:
-        (output / name).unlink(missing_ok=True)
+    if COMPONENTS not in written:
+        (output / COMPONENTS).unlink(missing_ok=True)
     for path in (*output.glob("*.png"), *output.glob("*.webp")):
         ours = path.stem.lstrip("0123456789_") in PICTURES or PICTURES_OF_ONE.fullmatch(path.name)
         if ours and path.name not in written:
             path.unlink()
 
 
-def _packed(run: Run) -> Packed:
-    name = "run" if run.name == "." else run.name
-    return Packed(name, run.folder.path, int(run.metrics["best_epoch"]))
+def _packed(sets: Sequence[TestSet]) -> Iterator[Packed]:
+    """Yield the runs in the tables, each with a name of its own: of names that aren't UTF-8 two may be alike."""
+    taken: Counter[str] = Counter()
+    for run in (run for test_set in sets for group in test_set.groups for run in group.runs):
+        taken[run.name] += 1
+        name = "run" if run.name == "." else run.name
+        yield Packed(
+            f"{name}_{taken[run.name]}" if taken[run.name] > 1 else name,
+            run.folder.path,
+            int(run.metrics["best_epoch"]),
+        )
 
 
 def _names(sets: Sequence[TestSet]) -> list[str]:

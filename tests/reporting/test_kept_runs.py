@@ -76,9 +76,46 @@ def test_the_same_runs_make_the_same_bytes_without_weights_and_images(sweep: Pat
         assert "resnet18_1/predictions.csv" in archive.getnames()
 
 
-def test_a_report_without_one_takes_an_earlier_one_away(sweep: Path) -> None:
-    write_report(sweep, sweep / "report")
-    assert not (sweep / "report" / NAME).exists()
+def test_a_report_into_the_folder_of_an_archive_keeps_it(sweep: Path, tmp_path: Path) -> None:
+    there = shutil.copytree(sweep / "report", tmp_path / "there")
+    for _ in range(2):
+        write_report(there, there)
+        assert (there / NAME).read_bytes() == (sweep / "report" / NAME).read_bytes()
+        assert pd.read_csv(there / "table.csv")["n"].tolist() == [2, 2]
+
+
+def test_the_archive_of_an_earlier_report_does_not_count_in_the_next(sweep: Path) -> None:
+    for _ in range(2):
+        report = write_report(sweep, sweep / "elsewhere", archive=True)
+        assert [problem.name for problem in report.problems] == []
+    shutil.rmtree(sweep / "resnet18_2")
+    write_report(sweep, sweep / "elsewhere", archive=True)
+    assert sorted(pd.read_csv(sweep / "elsewhere" / "table.csv")["n"]) == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["0", "z"])
+def test_a_run_beside_its_archive_counts_once_and_is_the_one_that_is_used(
+    name: str, sweep: Path, tmp_path: Path
+) -> None:
+    there = elsewhere(sweep, tmp_path / "there")
+    shutil.copytree(sweep / "simple_cnn_1", there / name)
+    report = write_report(there, there / "report")
+    (problem,) = report.problems
+    assert problem.name == f"{NAME}/simple_cnn_1"
+    assert problem.reason == f"the same run as {name}: counted once"
+    assert pd.read_csv(there / "report" / "table.csv")["n"].tolist() == [2, 2]
+
+
+def test_what_cannot_be_packed_is_left_out(sweep: Path, tmp_path: Path) -> None:
+    cost = sweep / "resnet18_1" / "cost.json"
+    cost.unlink(missing_ok=True)
+    cost.symlink_to(tmp_path / "mine.json")
+    (tmp_path / "mine.json").write_text("{}")
+    write_report(sweep, sweep / "report", archive=True)
+    with tarfile.open(sweep / "report" / NAME) as archive:
+        names = archive.getnames()
+    assert "resnet18_1/cost.json" not in names
+    assert "resnet18_1/run.json" in names
 
 
 def archive_of(*members: tuple[str, bytes, bytes], link: str | None = None) -> bytes:
@@ -100,7 +137,9 @@ def archive_of(*members: tuple[str, bytes, bytes], link: str | None = None) -> b
         (archive_of(("a/b.exe", tarfile.REGTYPE, b"x")), "holds 'a/b.exe', which no run has"),
         (archive_of(("a/run.json", tarfile.SYMTYPE, b""), link="/etc/passwd"), "which no run has"),
         (archive_of(("../a/run.json", tarfile.REGTYPE, b"{}")), "damaged"),
-        (archive_of(("a/run.json", tarfile.REGTYPE, b"{}" * 600)), "would unpack to more than"),
+        (archive_of(("a/run.json", tarfile.REGTYPE, b"{}" * 600)), f"{NAME} would unpack to more than"),
+        (archive_of(("a/" * 60 + "run.json", tarfile.REGTYPE, b"{}")), "is no folder of runs"),
+        (archive_of(), "no run in it"),
     ],
 )
 def test_what_is_no_such_archive_is_named_and_leaves_nothing(
@@ -113,7 +152,25 @@ def test_what_is_no_such_archive_is_named_and_leaves_nothing(
     (problem,) = report.problems
     assert problem.name == NAME
     assert said in problem.reason
+    assert "\n" not in problem.reason
     assert {path for path in tmp_path.rglob("*") if "report" not in path.parts} - before == {sweep / NAME}
+
+
+def test_a_time_of_any_size_is_none(sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[int] = []
+
+    class Entry(tarfile.TarInfo):
+        def __init__(self, name: str = "") -> None:
+            super().__init__(name)
+            self.mtime = 2**70
+            times.append(self.mtime)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile, "TarInfo", Entry)
+        write_report(sweep, sweep / "report", archive=True)
+    assert times
+    there = elsewhere(sweep, tmp_path / "there")
+    assert not write_report(there, there / "report").problems
 
 
 def test_half_of_one_is_damaged_and_no_run_of_it_counts(sweep: Path, tmp_path: Path) -> None:

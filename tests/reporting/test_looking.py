@@ -79,8 +79,11 @@ def test_the_better_of_two_looks_at_better_places(tmp_path: Path, make_run: Make
 
 
 @pytest.mark.usefixtures("blank")
-def test_an_archive_of_the_runs_says_the_same(tmp_path: Path, make_run: MakeRun) -> None:
+@pytest.mark.parametrize("best", [3, 9])
+def test_an_archive_of_the_runs_says_the_same(best: int, tmp_path: Path, make_run: MakeRun) -> None:
     runs = runs_of(tmp_path / "runs", make_run, {"aa": (38, 0.6), "bb": (10, 0.5)})
+    for run in runs.iterdir():
+        edit_json(run / "metrics.json", best_epoch=best)
     section = report(runs).partition("## On the objects?")[2].partition("\n## ")[0]
     write_report(runs, runs / "report", archive=True)
     (tmp_path / "there").mkdir()
