@@ -58,12 +58,16 @@ FILES = ("report.html", "report.md", "table.csv", "comparisons.csv")
 
 @dataclass(frozen=True)
 class Report:
-    """Where a report is, and what the screen shows of it: its answer, its tables, and what is missing from it."""
+    """Where a report is, and what the screen shows of it: its answer, its tables, and what is missing from it.
+
+    `archive`: it has written `runs.tar.xz`.
+    """
 
     folder: Path
     answer: Sequence[str]
     results: Sequence[Result]
     problems: Sequence[Problem]
+    archive: bool = False
 
 
 def write_report(runs: Path, output: Path, *, archive: bool = False) -> Report:
@@ -113,7 +117,7 @@ def _write(runs: Path, output: Path, unpacked: Path, archive: bool) -> Report:
         write_text(folder / "report.html", render_html(page, folder))
         write_text(folder / "report.md", render_markdown(page))
         _replace(output, folder)
-    return Report(output, page.answer, results, problems)
+    return Report(output, page.answer, results, problems, archive)
 
 
 def _compared(
@@ -168,7 +172,7 @@ def show(report: Report) -> None:
     for problem in report.problems:
         say(visible(f"left out: {problem.name}: {problem.reason}"))
     say(f"\nreport  {RunFolder(report.folder).shown}/{FILES[0]}")
-    if (report.folder / KEPT).is_file():
+    if report.archive:
         say(f"runs    {RunFolder(report.folder).shown}/{KEPT}  in a folder of other runs it counts as they do")
 
 

@@ -187,6 +187,8 @@ def test_half_of_one_is_damaged_and_no_run_of_it_counts(sweep: Path, tmp_path: P
 def test_the_screen_says_where_it_is(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     show(write_report(sweep, sweep / "report", archive=True))
     assert f"report/{NAME}" in capsys.readouterr().out
+    show(write_report(sweep, sweep / "report"))  # that of an earlier report is still there
+    assert NAME not in capsys.readouterr().out
 
 
 def test_the_verb_reads_and_writes_it(sweep: Path, tmp_path: Path) -> None:
