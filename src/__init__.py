@@ -4,13 +4,15 @@ In Python, `from reslens import train, load`: `train` is the verb's file, which 
 one of them is.
 """
 
+import os
 import signal
 import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-_is_verb = sys.argv[:1] == ["-m"] and any(
-    word == "-m" and f"{name}.".startswith(f"{__name__}.") for word, name in pairwise(sys.orig_argv)
+_is_verb = "".join(sys.argv[:1]).rpartition(os.sep)[2] == "reslens" or (
+    sys.argv[:1] == ["-m"]
+    and any(word == "-m" and f"{name}.".startswith(f"{__name__}.") for word, name in pairwise(sys.orig_argv))
 )
 if _is_verb and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # Until it answers Ctrl-C itself (`command.signals`), which takes a second of imports, it just ends by it.

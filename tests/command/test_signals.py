@@ -6,12 +6,15 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import sleep
 
 import pytest
 
 from src.command.signals import answer_signals
 from tests.support.command_line import ANSWERED
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +83,17 @@ def test_elsewhere_a_signal_ends_at_once() -> None:
 
 
 @pytest.mark.parametrize("library", ["omegaconf", "hydra.types"])
-def test_ctrl_c_while_a_verb_is_imported_ends_it_without_a_traceback(library: str) -> None:
-    words = [sys.executable, "-X", "importtime", "-m", "src.train", "--version"]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize("command", [["-m", "src.train"], ["bin/reslens", "train"]], ids=" ".join)
+def test_ctrl_c_while_a_verb_is_imported_ends_it_without_a_traceback(
+    tmp_path: Path, command: list[str], library: str
+) -> None:
+    for name, place in {"reslens": "src", "src": "src", "conf": "conf"}.items():
+        (tmp_path / name).symlink_to(ROOT / place)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/reslens").write_text("from reslens.command.console import main; main()")  # as pip installs it
+    words = [sys.executable, "-X", "importtime", *command, "--version"]
+    here = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(tmp_path)}}
+    with subprocess.Popen(words, **here, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         while not (line := process.stderr.readline()).endswith(f" {library}\n"):
             assert line, "it is never imported"
