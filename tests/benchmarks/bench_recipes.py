@@ -59,7 +59,7 @@ WORKS = {
         ("data=cifar10", "model=cifar_resnet20", "data.val_fraction=0.04"),
         10,
         None,
-        ALL | {"ema": ("ema=0.998",), "fast at full size": (*FAST, "progressive_size=1.0")},
+        ALL | {"ema": ("ema=0.998",), "CutMix, TrivialAugment": ("cutmix=1.0", "data.augment.policy=trivialaugment")},
     ),
     "tinyimagenet": Work(
         ("data=tinyimagenet", "data.classes=25", "model=mini_resnet_basic_post", "data.num_workers=1"),
@@ -76,7 +76,6 @@ WORKS = {
             "plain, rate from scratch": (*PLAIN, "optimizer.lr=0.05"),
             "head first, layer decay": ("head_first=true", "optimizer.layer_decay=0.7"),
             "fast": FAST,
-            "fast at full size": (*FAST, "progressive_size=1.0"),
             "strong": STRONG,
         },
     ),
