@@ -56,7 +56,7 @@ ALL: dict[str, tuple[str, ...]] = {"plain": PLAIN, "fast": FAST, "strong": STRON
 
 WORKS = {
     "cifar10": Work(
-        ("data=cifar10", "model=cifar_resnet20", "data.val_fraction=0.04"),
+        ("data=cifar10", "model=cifar_resnet20", "data.val_fraction=0.04", "trainer.precision=32-true"),
         10,
         None,
         ALL | {"ema": ("ema=0.998",), "CutMix, TrivialAugment": ("cutmix=1.0", "data.augment.policy=trivialaugment")},
