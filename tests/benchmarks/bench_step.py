@@ -139,11 +139,11 @@ def main() -> None:
             seconds[name].append(time.process_time() - begun)
     print(f"{chosen.network} {chosen.size}², batch {chosen.batch}, {chosen.threads} threads, n = {chosen.turns},")
     print(f"torch {torch.__version__}, {describe_hardware()['cpu']}\n")
-    print("| arm | processor seconds | faster by, median | range |\n|---|---|---|---|")
+    print("| arm | processor seconds | faster by, median | 10th to 90th percentile |\n|---|---|---|---|")
     for name, took in seconds.items():
         ratios = [usual / arm for usual, arm in zip(seconds["mixed"], took, strict=True)]
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        print(f"| {name} | {statistics.median(took):.3f} | {statistics.median(ratios):.2f} | {spread} |")
+        low, *_, high = statistics.quantiles(ratios, n=10, method="inclusive")
+        print(f"| {name} | {statistics.median(took):.3f} | {statistics.median(ratios):.2f} | {low:.2f} to {high:.2f} |")
 
 
 if __name__ == "__main__":
