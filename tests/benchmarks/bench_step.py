@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,10 +32,10 @@ class Work:
 
     network: str
     images: Tensor
-    targets: Tensor = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "targets", torch.arange(len(self.images)) % 2)
+    @property
+    def targets(self) -> Tensor:
+        return torch.arange(len(self.images)) % 2
 
     def build(self) -> nn.Module:
         torch.manual_seed(0)
