@@ -185,7 +185,7 @@ def _finish_grid(grid: Any, used: int) -> None:
 
 
 def _scale(row: Sequence[Axes], quantity: str) -> None:
-    """End shares at 1; use a logarithmic scale where a first epoch of loss 30, say, would press the curves flat."""
+    """End shares at 1; use a logarithmic scale where one seed's first epoch of loss 30, say, would press all flat."""
     values = np.concatenate(
         [np.full(1, np.nan)] + [np.asarray(line.get_ydata(), float) for axes in row for line in axes.lines]
     )
@@ -193,8 +193,11 @@ def _scale(row: Sequence[Axes], quantity: str) -> None:
     if quantity != "loss" and len(values):
         for axes in row:
             end_at_one(axes, values)
-    if quantity == "loss" and len(values) and values.min() > 0 and values.max() > 30 * values.min():
-        row[0].set_yscale("log")  # the others share it
+    if quantity == "loss" and len(values):
+        ends = np.array([axes.dataLim.intervaly for axes in row])  # of lines and bands
+        ends = ends[np.isfinite(ends)]
+        if ends.min() > 0 and ends.max() > 30 * ends.min():
+            row[0].set_yscale("log")  # the others share it
 
 
 def _group_styles(labels: Iterable[str]) -> dict[str, Style]:
