@@ -185,7 +185,7 @@ def _finish_grid(grid: Any, used: int) -> None:
 
 
 def _scale(row: Sequence[Axes], quantity: str) -> None:
-    """End shares at 1; use a logarithmic scale where one seed's first epoch of loss 30, say, would press all flat."""
+    """End shares at 1; use a logarithmic scale where one seed's loss of 30, say, would flatten all curves."""
     values = np.concatenate(
         [np.full(1, np.nan)] + [np.asarray(line.get_ydata(), float) for axes in row for line in axes.lines]
     )
@@ -194,9 +194,8 @@ def _scale(row: Sequence[Axes], quantity: str) -> None:
         for axes in row:
             end_at_one(axes, values)
     if quantity == "loss" and len(values):
-        ends = np.array([axes.dataLim.intervaly for axes in row])  # of lines and bands
-        ends = ends[np.isfinite(ends)]
-        if ends.min() > 0 and ends.max() > 30 * ends.min():
+        highest = max(axes.dataLim.y1 for axes in row)  # of lines and bands
+        if values.min() > 0 and highest > 30 * values.min():
             row[0].set_yscale("log")  # the others share it
 
 

@@ -3,13 +3,15 @@
     python -m tests.benchmarks.bench_heap [--threads 1 2] [--turns 6] [--seconds 4] [--only mini_resnet_basic_post …]
 
 Both train the same random batch, channels_last and in bf16-mixed or fp32 (--fp32); one of them keeps its heap as the
-processes of the verbs do. Ratios are of neighbouring turns, above 1 where keeping it is faster: images/s by the clock,
-and images per second of processor time, which other programs disturb less. Pages are those that a step asks for anew.
+processes of the verbs do. ResNets have the 7×7 stem. Ratios are of neighbouring turns, above 1 where keeping it is
+faster: images/s by the clock, and images per second of processor time, which other programs disturb less. Pages are
+those that a step asks for anew, memory is PSS; both kept and usual.
 """
 
 import argparse
 import os
 import resource
+import signal
 import statistics
 import sys
 import time
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from src.heap import keep_heap
+from src.heap import is_kept, keep_heap
 from src.training.hardware import describe_hardware
 from tests.benchmarks.bench_step import Work, fp32, mixed
 from tests.benchmarks.turns import Program
@@ -38,6 +40,8 @@ def child(network: str, threads: int, precision: str, heap: str) -> None:
     """Train until killed, a line a step: images, seconds by the clock and of the processor, new pages."""
     if heap == "kept":
         keep_heap()
+        if not is_kept():
+            raise SystemExit("the environment chooses the heap: unset MALLOC_…, GLIBC_TUNABLES and LD_PRELOAD")
     torch.set_num_threads(threads)
     size, batch = NETWORKS[network]
     images = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
@@ -58,6 +62,7 @@ def main() -> None:
     options.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     options.add_argument("--fp32", action="store_true")
     chosen = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or its children would live on
     precision = "fp32" if chosen.fp32 else "mixed"
     print(f"{precision}, n = {chosen.turns} turns of {chosen.seconds:g} s, load {os.getloadavg()[0]:.1f},")
     print(f"torch {torch.__version__}, {describe_hardware()['cpu']}\n")
@@ -75,8 +80,9 @@ def compare(network: str, threads: int, precision: str, turns: int, seconds: flo
     try:
         for program in programs:
             steps_of(program, seconds)  # imports, first steps
-        for _ in range(turns):
-            for program, found in zip(programs, rates, strict=True):
+        for turn in range(turns):
+            pairs = list(zip(programs, rates, strict=True))
+            for program, found in reversed(pairs) if turn % 2 else pairs:
                 found.append(rates_of(steps_of(program, seconds)))
     finally:
         for program in programs:
@@ -94,13 +100,12 @@ def steps_of(program: Program, seconds: float) -> list[list[float]]:
     """Let it run for so long, or for three steps, and return what it said of each."""
     steps: list[list[float]] = []
     while len(steps) < 3:
-        known = len(program.said)
+        known, begun = len(program.said), time.monotonic()
         program.turn(seconds)
         if program.code is not None:
             raise SystemExit("\n".join(program.said[-15:]))
-        steps += [
-            [float(word) for word in line.split()[1:]] for line in program.said[known:] if line.startswith("step")
-        ]
+        said = [line.split()[1:] for line in program.said[known:] if line.startswith("step")]
+        steps += [[float(word) for word in words] for words in said if float(words[1]) >= begun]
     return steps
 
 

@@ -64,10 +64,12 @@ class TestLearningCurves:
         np.testing.assert_array_equal(figure.axes[3].lines[0].get_ydata(), [1e9, 1])
         assert figure.axes[3].get_yscale() == "log"
 
-    def test_one_seed_that_began_badly_does_not_press_the_others_flat(self) -> None:
+    def test_one_seed_that_began_badly_does_not_flatten_the_others(self) -> None:
         seeds = [history(3, **{"val/loss": [value, 0.6, 0.5]}) for value in (2.0, 19.0)]
         assert figures.learning_curves({"a": seeds}).axes[3].get_yscale() == "log"  # their means end at 10.5
         assert figures.learning_curves({"a": seeds[:1]}).axes[3].get_yscale() == "linear"
+        seeds.append(history(3, **{"val/loss": [2.0, 0.6, 0.0]}))
+        assert figures.learning_curves({"a": seeds}).axes[3].get_yscale() == "log"
 
     def test_one_epoch(self, legible: Legible) -> None:
         figure = figures.learning_curves({"a$x_1$": [history(1)]})
