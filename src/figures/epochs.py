@@ -190,13 +190,13 @@ def _scale(row: Sequence[Axes], quantity: str) -> None:
         [np.full(1, np.nan)] + [np.asarray(line.get_ydata(), float) for axes in row for line in axes.lines]
     )
     values = values[np.isfinite(values)]
-    if quantity != "loss" and len(values):
+    if not len(values):
+        return
+    if quantity != "loss":
         for axes in row:
             end_at_one(axes, values)
-    if quantity == "loss" and len(values):
-        highest = max(axes.dataLim.y1 for axes in row)  # of lines and bands
-        if values.min() > 0 and highest > 30 * values.min():
-            row[0].set_yscale("log")  # the others share it
+    elif 0 < values.min() < max(axes.dataLim.y1 for axes in row) / 30:  # the limits are of lines and bands
+        row[0].set_yscale("log")  # the others share it
 
 
 def _group_styles(labels: Iterable[str]) -> dict[str, Style]:
