@@ -107,6 +107,7 @@ def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Plan]":
             scheduler=constant,
             label_smoothing=cfg.label_smoothing,
             freeze=cfg.freeze,
+            convolutions="auto",
         )
     return module, plan
 

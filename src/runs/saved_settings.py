@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 GROUPS = ("seed", "model", "data", "trainer", "optimizer", "scheduler")
 
 OTHERS = (
-    *("monitor", "mode", "checkpoint_every", "label_smoothing", "memory_format", "compile"),
+    *("monitor", "mode", "checkpoint_every", "label_smoothing", "memory_format", "convolutions", "compile"),
     *("mixup", "cutmix", "ema", "progressive_size", "test_flip", "head_first"),
 )
 """What a measurement or a training beside the run takes over, besides."""

@@ -28,7 +28,7 @@ GROUPS = {
 }
 """The groups of hyper-parameters, and where their settings stand in the schema."""
 
-ALONE = {"label_smoothing", "freeze", "mixup", "cutmix", "progressive_size", "test_flip", "seed"}
+ALONE = {"label_smoothing", "freeze", "mixup", "cutmix", "progressive_size", "test_flip", "convolutions", "seed"}
 
 
 def check_hyperparameters(settings: Any) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -23,6 +24,7 @@ from .class_figures import MeanLoss, class_figures
 from .mixing import Mixing
 from .optimizers import build_optimizer, build_schedule
 from .progressive import resized, share_done, side_at
+from .small_maps import SmallMaps
 
 STEPS_BETWEEN_CHECKS = 32
 """On a GPU the loss is checked every so many steps, because each check waits for the device.
@@ -46,7 +48,8 @@ class ImageClassifier(L.LightningModule):
 
     `mixup` and `cutmix` mix training images (`src.training.mixing`, drawn from `seed`), `progressive_size` is the share
     of their side that they begin with (`src.training.progressive`). With `test_flip` an answer is the mean of the
-    logits of an image and of its mirror image.
+    logits of an image and of its mirror image. `convolutions` says how the training computes small ones
+    (`src.training.small_maps`): `auto`, or all by the `library`.
     """
 
     task: ClassVar[Task] = ONE_CLASS
@@ -69,6 +72,7 @@ class ImageClassifier(L.LightningModule):
         cutmix: float = 0.0,
         progressive_size: float = 1.0,
         test_flip: bool = False,
+        convolutions: str = "library",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -114,7 +118,9 @@ class ImageClassifier(L.LightningModule):
 
     def answer(self, inputs: Tensor) -> Tensor:
         """Return the logits (N, classes) of normalised images (N, C, H, W)."""
-        logits = cast(Tensor, self.network(inputs))
+        by_products = self.training and self.hparams["convolutions"] == "auto"
+        with SmallMaps() if by_products else nullcontext():
+            logits = cast(Tensor, self.network(inputs))
         if self.hparams["test_flip"] and not self.training:
             logits = (logits + self.network(inputs.flip(-1))) / 2
         return logits

@@ -100,6 +100,7 @@ def _dependencies(
         "weights": [(name, [*weight.shape], weight.requires_grad) for name, weight in weights],
         "task": module.task.name,
         "optimizer": module.hparams["optimizer"],
+        "convolutions": module.hparams["convolutions"],
         "batch_sizes": [batch_size, training_batch_size],
         "budget": budget,
         "machine": [socket.gethostname(), hardware["cpu"], hardware["cores"]],

@@ -11,8 +11,8 @@ kept heap of our commands, set GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.mall
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy
 
 from src.networks import build_network
 from src.training.hardware import describe_hardware
+from src.training.small_maps import SmallMaps
 
 Step = Callable[[], None]
 
@@ -86,6 +87,21 @@ def compiled(work: Work) -> Step:
     return plain_step(work, network, half)
 
 
+def products(work: Work) -> Step:
+    """Convolutions of small feature maps as matrix products (`convolutions=auto`)."""
+
+    @contextmanager
+    def half_by_products() -> Iterator[None]:
+        with half(), SmallMaps():
+            yield
+
+    return plain_step(work, work.build(), half_by_products)
+
+
+def fp32_products(work: Work) -> Step:
+    return plain_step(work, work.build(), SmallMaps)
+
+
 def masters(work: Work) -> Step:
     """Convolutions and heads in bf16; the optimizer changes fp32 copies of their weights."""
     network = work.build()
@@ -112,7 +128,9 @@ def masters(work: Work) -> Step:
     return step
 
 
-ARMS: dict[str, Callable[[Work], Step]] = {arm.__name__: arm for arm in (mixed, fp32, contiguous, masters, compiled)}
+ARMS: dict[str, Callable[[Work], Step]] = {
+    arm.__name__: arm for arm in (mixed, products, fp32, fp32_products, contiguous, masters, compiled)
+}
 
 
 def main() -> None:
@@ -120,7 +138,7 @@ def main() -> None:
     options.add_argument("--network", default="resnet18")
     options.add_argument("--size", type=int, default=128)
     options.add_argument("--batch", type=int, default=32)
-    options.add_argument("--arms", nargs="+", choices=[name for name in ARMS if name != "mixed"], default=["masters"])
+    options.add_argument("--arms", nargs="+", choices=[name for name in ARMS if name != "mixed"], default=["products"])
     options.add_argument("--turns", type=int, default=15)
     options.add_argument("--threads", type=int, default=1)
     chosen = options.parse_args()

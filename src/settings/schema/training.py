@@ -38,6 +38,7 @@ Steps = Annotated[int, Interval(ge=1, le=1_000_000_000)] | Literal[-1]
 Limit = Annotated[float | None, Takes("a number, or null")]
 Batches = Annotated[float, Interval(gt=0, le=1e9)] | None
 MemoryFormat = Literal["auto", "channels_last", "contiguous"]
+Convolutions = Literal["auto", "library"]
 LabelSmoothing = Annotated[float, Interval(ge=0, le=0.99)]
 Alpha = Annotated[float, Interval(ge=0, le=100)]
 Decay = Annotated[float, Interval(gt=0, lt=1)]
@@ -344,6 +345,10 @@ class Train(Settings):
         "with weights: fit the head to the features of the pretrained network before all layers are trained"
     )
     memory_format: MemoryFormat = setting("order of channels in memory; auto: what is fast on this hardware")
+    convolutions: Convolutions = setting(
+        "of small feature maps, while training on a CPU; auto: as matrix products, up to twice as fast; library: by "
+        "torch as all others, and as in runs from before this setting"
+    )
     compile: bool = setting("torch.compile: pays on a GPU, not on a CPU")
     quick: bool = setting("run a study (experiment=NAME) in minutes: fewer images, epochs and seeds")
     study: Annotated[Study | None, Takes(f"null, or a question and its answer: {', '.join(ANSWERS)}")] = setting(
