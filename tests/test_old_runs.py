@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from src.runs.folder import RunFolder
@@ -58,6 +59,8 @@ def test_an_interrupted_run_goes_on_in_the_middle_of_its_epoch(old: Path) -> Non
         assert list(history[key]) == pytest.approx([row[key] for row in expected["history"]], abs=CLOSE), key
     assert sorted(path.name for path in folder.gradcam.glob("epoch_*.npz")) == [f"epoch_00{n}.npz" for n in range(4)]
     assert json.loads((folder.path / "run.json").read_text())["status"] == "finished"
+    settings = torch.load(folder.last_checkpoint, weights_only=True)["hyper_parameters"]
+    assert settings["convolutions"] == "library"  # there was no other way
 
 
 def test_a_run_keeps_its_way_of_decoding(old: Path) -> None:

@@ -178,7 +178,8 @@ def assemble(
         label_smoothing=cfg.label_smoothing,
         class_weights=data.class_weights(),
         freeze=cfg.model.freeze,
-        **{name: cfg[name] for name in (*LEVERS, "convolutions") if name in cfg},  # earlier runs have none
+        **{name: cfg[name] for name in LEVERS if name in cfg},  # earlier runs have none
+        convolutions="library" if cfg.compile else cfg.get("convolutions", "library"),  # earlier runs had no other
         seed=cfg.seed,
     )
     if checkpoint is not None:
