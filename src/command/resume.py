@@ -165,7 +165,7 @@ def merge_words(run: RunFolder, typed: Sequence[str]) -> list[str]:
         raise InputError(f"{run.shown} was begun with more overrides than anybody types: train a new run")
     kept = [_again(word) for word in before if _setting(word) not in now and not _is_hydras(run, word)]
     known = now | {_setting(word) for word in kept}
-    earlier = [f"data.{key}={value}" for key, value in unsaid_by(run).items() if f"data.{key}" not in known]
+    earlier = [f"{key}={value}" for key, value in unsaid_by(run).items() if key not in known]
     # Where steps or a time are given, the usual number of epochs is any; this run was begun with another.
     epochs = _settings_of(run).get("trainer.max_epochs")
     if not known.isdisjoint(f"trainer.{key}" for key in LIMITS) and isinstance(epochs, int) and epochs > 0:
@@ -176,9 +176,13 @@ def merge_words(run: RunFolder, typed: Sequence[str]) -> list[str]:
 
 
 def unsaid_by(run: RunFolder) -> dict[str, Any]:
-    """Return the settings of the data that `run` was begun with without naming them."""
-    data = {key[5:]: value for key, value in _settings_of(run).items() if key.startswith("data.")}
-    return unsaid(data) if data else {}  # of a run that kept none, which was killed early
+    """Return the settings that `run` was begun with without naming them, as its version knew no other way."""
+    settings = _settings_of(run)
+    data = {key[5:]: value for key, value in settings.items() if key.startswith("data.")}
+    if not data:  # of a run that kept none, which was killed early
+        return {}
+    found = {f"data.{key}": value for key, value in unsaid(data).items()}
+    return found if "convolutions" in settings else found | {"convolutions": "library"}
 
 
 def rate_before_recipes(run: RunFolder) -> Any:

@@ -199,7 +199,8 @@ class Sweep:
         began = time.monotonic()
         try:
             if resume:
-                cfg.data.update(unsaid_by(run))
+                for key, value in unsaid_by(run).items():
+                    OmegaConf.update(cfg, key, value)
                 if (rate := rate_before_recipes(run)) is not None and not any(
                     word.startswith("optimizer.lr=") for word in hydra.overrides.task
                 ):

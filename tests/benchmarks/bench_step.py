@@ -1,10 +1,10 @@
 """What makes a training step faster? Arms in turns, in one process, by processor seconds.
 
-    python -m tests.benchmarks.bench_step [--network resnet18 --size 128 --batch 32] [--arms masters compiled …]
-        [--turns 15] [--threads 1]
+    python -m tests.benchmarks.bench_step [--network resnet18 --size 128 --batch 32] [--base mixed]
+        [--arms products masters compiled …] [--turns 15] [--threads 1]
 
 Each arm trains its own copy of the network on the same random batch, channels_last and in bf16-mixed unless it says
-otherwise. A ratio is the seconds of `mixed` over those of the arm, turn by turn: above 1 the arm is faster. For the
+otherwise. A ratio is the seconds of the base over those of the arm, turn by turn: above 1 the arm is faster. For the
 kept heap of our commands, set GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=100000000000.
 """
 
@@ -138,14 +138,15 @@ def main() -> None:
     options.add_argument("--network", default="resnet18")
     options.add_argument("--size", type=int, default=128)
     options.add_argument("--batch", type=int, default=32)
-    options.add_argument("--arms", nargs="+", choices=[name for name in ARMS if name != "mixed"], default=["products"])
+    options.add_argument("--base", choices=list(ARMS), default="mixed")
+    options.add_argument("--arms", nargs="+", choices=list(ARMS), default=["products"])
     options.add_argument("--turns", type=int, default=15)
     options.add_argument("--threads", type=int, default=1)
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     images = torch.rand(chosen.batch, 3, chosen.size, chosen.size).to(memory_format=torch.channels_last)
     work = Work(chosen.network, images)
-    steps = {name: ARMS[name](work) for name in ("mixed", *chosen.arms)}
+    steps = {name: ARMS[name](work) for name in (chosen.base, *chosen.arms)}
     for step in steps.values():
         step()  # compiles, allocates
         step()
@@ -159,7 +160,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, {describe_hardware()['cpu']}\n")
     print("| arm | processor seconds | faster by, median | 10th to 90th percentile |\n|---|---|---|---|")
     for name, took in seconds.items():
-        ratios = [usual / arm for usual, arm in zip(seconds["mixed"], took, strict=True)]
+        ratios = [usual / arm for usual, arm in zip(seconds[chosen.base], took, strict=True)]
         low, *_, high = statistics.quantiles(ratios, n=10, method="inclusive")
         print(f"| {name} | {statistics.median(took):.3f} | {statistics.median(ratios):.2f} | {low:.2f} to {high:.2f} |")
 
