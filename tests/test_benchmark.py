@@ -26,7 +26,7 @@ KEYS = {
     "batch_size", "batch_latency_ms_mean", "batch_latency_ms_median", "batch_latency_ms_p95", "batch_latency_passes",
     "inference_images_per_second", "inference_peak_memory_mib", "training_batch_size", "training_images_per_second",
     "training_peak_memory_mib", "image_size", "in_channels", "num_classes", "device", "threads", "precision",
-    "memory_format", "torch",
+    "memory_format", "convolutions", "torch",
 }  # fmt: skip
 
 

@@ -160,6 +160,22 @@ def test_it_goes_on_where_it_was_stopped(phase: str, undisturbed: Path, tmp_path
     assert digest(tmp_path / "found") == digest(undisturbed)
 
 
+def test_a_search_from_before_small_maps_goes_on_without(tmp_path: Path) -> None:
+    process = start(*SMALL, cwd=tmp_path, log=tmp_path / "log", verb="search")
+    wait_for(tmp_path / "found" / "search.json", '"running"')
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    begun = content(tmp_path / "found")
+    assert begun.pop("convolutions") == "auto"
+    (tmp_path / "found" / "search.json").write_text(json.dumps(begun))
+    result = run_here("resume=found", cwd=tmp_path, verb="search")
+    assert result.returncode == 0, result.stderr
+    for run in (tmp_path / "found" / "runs").iterdir():
+        settings = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["hyper_parameters"]
+        assert settings["convolutions"] == "library"
+
+
 def test_a_search_that_has_ended_is_left_as_it_is(undisturbed: Path) -> None:
     before = content(undisturbed)
     result = run_here("resume=found", cwd=undisturbed.parent, verb="search")

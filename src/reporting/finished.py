@@ -267,6 +267,7 @@ def _resolve(content: dict[str, Any], *, without: bool = False) -> dict[str, Any
         resolved: Any = OmegaConf.to_container(OmegaConf.create(content), resolve=True)
     except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         raise UnusableError(f".hydra/config.yaml can't be resolved ({first_line(error)})") from None
+    resolved.setdefault("convolutions", "auto")  # an earlier version's differ by rounding
     data, model = resolved.get("data"), resolved.get("model")
     if isinstance(model, dict):
         for name, settings in EARLIER_MODELS.items():

@@ -173,6 +173,8 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
     if cfg.get("space") is not None:
         sizes = list(cfg.sizes or [cfg.data.image_size])
     words = [*words, *(["trainer.devices=1"] if cfg.trainer.devices == "auto" else [])]
+    if record.content and "convolutions" not in record.content:  # begun when there was no other way
+        words.append("convolutions=library")
     models = _models(networks, sizes, words)
     candidates, impossible = list_candidates(
         networks,
@@ -193,7 +195,7 @@ def _prepare(cfg: DictConfig, record: Record, typed: Sequence[str]) -> Race:
         record.spent_before = float(record.content["seconds"])
     else:
         _look_at_time(minutes, record.spent)
-        begun = {"words": list(typed), "loaded": round(record.spent, 2), "val_fraction": share}
+        begun = {"words": list(typed), "loaded": round(record.spent, 2), "val_fraction": share, "convolutions": "auto"}
         record.content = _begin(cfg, data, candidates, impossible, minutes) | begun
     record.write(status="running")
     by_name = {candidate.name: candidate for candidate in candidates}

@@ -118,8 +118,9 @@ class ImageClassifier(L.LightningModule):
 
     def answer(self, inputs: Tensor) -> Tensor:
         """Return the logits (N, classes) of normalised images (N, C, H, W)."""
-        by_products = self.training and self.hparams["convolutions"] == "auto"
-        with SmallMaps() if by_products else nullcontext():
+        wanted = self.training and self.hparams["convolutions"] == "auto"
+        fits = inputs.device.type == "cpu" and self.memory_format is torch.channels_last
+        with SmallMaps() if wanted and fits else nullcontext():
             logits = cast(Tensor, self.network(inputs))
         if self.hparams["test_flip"] and not self.training:
             logits = (logits + self.network(inputs.flip(-1))) / 2

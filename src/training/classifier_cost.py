@@ -86,6 +86,7 @@ def _circumstances(module: ImageClassifier, device: torch.device, precision: str
         "threads": torch.get_num_threads(),
         "precision": precision,
         "memory_format": str(module.memory_format).removeprefix("torch.").removesuffix("_format"),
+        "convolutions": module.hparams["convolutions"],
         "torch": torch.__version__,
     }
 
@@ -100,7 +101,6 @@ def _dependencies(
         "weights": [(name, [*weight.shape], weight.requires_grad) for name, weight in weights],
         "task": module.task.name,
         "optimizer": module.hparams["optimizer"],
-        "convolutions": module.hparams["convolutions"],
         "batch_sizes": [batch_size, training_batch_size],
         "budget": budget,
         "machine": [socket.gethostname(), hardware["cpu"], hardware["cores"]],

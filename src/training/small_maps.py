@@ -23,52 +23,51 @@ from torch.overrides import TorchFunctionMode
 # 4×4, 1.2 on 8×8 and 16×16. fp32 gains half as much by all, and nothing by the gradient alone (torch 2.15).
 
 CHANNELS_FOR_ALL = 32
-"""Channels for each place of a kernel from which all is computed by products."""
+"""Channels for each place of a kernel from which all is computed by products; of 1×1, which needs no windows, one."""
 
 CHANNELS_FOR_WEIGHTS = 4
 """More channels than this for each place: the gradient of the weight is, in bf16."""
 
-MOST_PIXELS = 256
 LEAST_WEIGHTS = 64 * 256
-"""Kernels of one pixel need no windows: all is computed by products up to so many places, from so many weights on."""
+"""Smaller layers take no time that could be saved."""
+
+DTYPES = (torch.bfloat16, torch.float32)
 
 Pair = tuple[int, int]
 
 
 class SmallMaps(TorchFunctionMode):
-    """Within it `torch.conv2d` uses products where that is faster and gradients are asked for."""
+    """Within it the layers of a network, `nn.Conv2d`, use products where that is faster and gradients are asked for."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        return (convolve if func is torch.conv2d else func)(*args, **(kwargs or {}))
+        if func is torch.conv2d and len(args) == 7 and not kwargs:  # as nn.Conv2d calls it
+            return convolve(*args)
+        return func(*args, **(kwargs or {}))
 
 
 def convolve(
     images: Tensor,
     weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] | str = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
+    bias: Tensor | None,
+    stride: Pair,
+    padding: Pair | str,
+    dilation: Pair,
+    groups: int,
 ) -> Tensor:
     """Return what `torch.conv2d` does, up to rounding."""
-    usual = groups == 1 and as_pair(dilation) == (1, 1) and images.ndim == 4
+    usual = groups == 1 and dilation == (1, 1) and isinstance(padding, tuple) and images.ndim == 4 and len(images)
     learns = torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad)
-    if usual and learns and images.device.type == "cpu" and not isinstance(padding, str):
+    if usual and learns and images.device.type == "cpu" and {images.dtype, weight.dtype} <= {*DTYPES}:
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
-        windows = Windows(images.shape, as_pair(weight.shape[2:]), as_pair(stride), as_pair(padding))
+        high, wide = weight.shape[2:]
+        windows = Windows(images.shape, (high, wide), stride, padding)  # type: ignore[arg-type]
         which = what_gains(images, weight, windows, dtype)
         if which.weight:
             found: Tensor = Convolution.apply(images.to(dtype), weight.to(dtype), windows, which)
             return found if bias is None else found + bias.to(dtype)[:, None, None]
     return torch.conv2d(images, weight, bias, stride, padding, dilation, groups)
-
-
-def as_pair(numbers: int | Sequence[int]) -> Pair:
-    first, second = (numbers, numbers) if isinstance(numbers, int) else numbers
-    return first, second
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Windows:
         images, channels, height, width = self.shape
         (high, wide), (above, left) = self.kernel, self.padding
         if self.kernel == self.stride == (1, 1) and self.padding == (0, 0):
-            return self.maps(rows)
+            return rows.view(images, height, width, channels).permute(0, 3, 1, 2)
         # In fp32: each of nine additions in bf16 would round.
         padded = rows.new_zeros(images, height + 2 * above, width + 2 * left, channels, dtype=torch.float32)
         windows = self._of(padded.permute(0, 3, 1, 2)).permute(0, 2, 3, 4, 5, 1)
@@ -108,10 +107,6 @@ class Windows:
             windows[:, :, :, y, x] += parts[:, :, :, y, x]
         inside = padded[:, above : above + height, left : left + width]
         return inside.to(rows.dtype).contiguous().permute(0, 3, 1, 2)
-
-    def maps(self, rows: Tensor) -> Tensor:
-        """Return maps (N, C, places down, places across) of which each place has a row."""
-        return rows.view(self.shape[0], *self.places, -1).permute(0, 3, 1, 2)
 
     def _of(self, padded: Tensor) -> Tensor:
         """Return a view (N, C, places down, places across, kernel's height, its width)."""
@@ -127,13 +122,12 @@ class Which(NamedTuple):
 
 def what_gains(images: Tensor, weight: Tensor, windows: Windows, dtype: torch.dtype) -> Which:
     last = all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in (images, weight))
-    if not last or dtype not in (torch.bfloat16, torch.float32):
+    if not last or dtype not in DTYPES:
         return Which(False, False)
     places, channels = windows.places[0] * windows.places[1], min(weight.shape[:2])
-    if windows.kernel == (1, 1):
-        gains = places <= MOST_PIXELS and weight.numel() >= LEAST_WEIGHTS
-    else:
-        gains = channels >= CHANNELS_FOR_ALL * places
+    if min(windows.places) < 1 or weight.numel() < LEAST_WEIGHTS:
+        return Which(False, False)
+    gains = channels >= (1 if windows.kernel == (1, 1) else CHANNELS_FOR_ALL) * places
     return Which(gains or (dtype == torch.bfloat16 and channels > CHANNELS_FOR_WEIGHTS * places), gains)
 
 
@@ -146,7 +140,11 @@ class Convolution(torch.autograd.Function):
         ctx.windows, ctx.which = windows, which
         if not which.rest:
             return torch.conv2d(images, weight, None, windows.stride, windows.padding)
-        return windows.maps(windows.rows(images) @ as_rows(weight).t())
+        size = (len(images), len(weight), *windows.places)
+        found = torch.empty(size, dtype=images.dtype, memory_format=torch.channels_last)
+        # Written in place: torch lets nobody change a view that a function returns, such as a ReLU that follows.
+        torch.mm(windows.rows(images), as_rows(weight).t(), out=as_rows(found, 3))
+        return found
 
     @staticmethod
     @once_differentiable

@@ -65,6 +65,14 @@ def test_an_earlier_run_decoded_fast(tmp_path: Path, make_run: MakeRun) -> None:
     assert labels(tmp_path) == ["decode=fast", "decode=exact"]
 
 
+def test_runs_from_before_small_maps_count_with_those_of_today(tmp_path: Path, make_run: MakeRun) -> None:
+    make_run(tmp_path / "0", "seed=1")
+    make_run(tmp_path / "1", "seed=2", config={"convolutions": "auto"})
+    assert labels(tmp_path) == ["resnet18"]
+    make_run(tmp_path / "2", "seed=1", config={"convolutions": "library"})
+    assert labels(tmp_path) == ["convolutions=auto", "convolutions=library"]
+
+
 def test_a_run_that_got_more_epochs_is_of_another_group(tmp_path: Path, make_run: MakeRun) -> None:
     """Its configuration, written once, does not tell."""
     for name in ("0", "1", "2"):

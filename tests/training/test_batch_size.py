@@ -58,6 +58,17 @@ def test_fake_tensors_weigh_what_real_ones_do(precision: str, freeze: str | int,
     assert found == pytest.approx(real, rel=0.005)
 
 
+def test_the_windows_of_small_maps_are_weighed_too() -> None:
+    deep = {"name": "resnet18", "num_classes": 3, "in_channels": 3, "image_size": 64, "stem": "imagenet"}
+    module = classifier(architecture=deep, convolutions="auto")
+    module.memory_format = torch.channels_last
+    found = step_memory(module, device=CPU, precision="bf16-mixed", batch_size=32)
+    real = peak_memory(
+        lambda: _work(private_copy(module, CPU, "bf16-mixed"), CPU, "bf16-mixed", 32), lambda work: work(), CPU
+    )
+    assert found == pytest.approx(real, rel=0.005)
+
+
 def test_what_thaws_later_and_the_larger_batches_of_validation_have_to_fit_too() -> None:
     thawing, free, frozen = (
         step_memory(classifier(freeze=freeze), device=CPU, precision="32-true", batch_size=16)

@@ -37,16 +37,7 @@ def computed(convolution: nn.Conv2d, images: Tensor, precision: torch.dtype) -> 
     return [found, images.grad, *(weight.grad for weight in convolution.parameters())], found.grad_fn.name()  # type: ignore[list-item]
 
 
-SHAPES = [
-    (2, 3, 1, 1),
-    (4, 3, 2, 1),
-    (1, 3, 1, 1),
-    (3, 2, 1, 0),
-    (4, 4, 3, 2),
-    (7, 1, 1, 0),
-    (8, 1, 2, 0),
-    (4, 3, 1, 1),
-]
+SHAPES = [(2, 3, 1, 1), (4, 3, 2, 1), (1, 3, 1, 1), (4, 4, 3, 2), (7, 1, 1, 0), (8, 1, 2, 0), (4, 3, 1, 1)]
 """Size of the maps, of the kernel, stride, padding. Of the last one, the gradient of the weight alone is a product."""
 
 
@@ -78,6 +69,28 @@ def test_others_are_left_to_the_library(what: str, size: int, more: dict[str, An
         found, name = computed(convolution, images, torch.bfloat16)
     assert name.startswith("ConvolutionBackward0"), what
     assert all(map(torch.equal, usual, found))
+
+
+def test_what_follows_may_change_the_maps_in_place() -> None:
+    convolution, images = layer(2, 3, 1, 1, bias=False)
+    with SmallMaps():
+        convolution(images).relu_().sum().backward()
+    weight = convolution.weight.grad
+    convolution.zero_grad()
+    convolution(images).relu().sum().backward()
+    torch.testing.assert_close(weight, convolution.weight.grad, rtol=1e-4, atol=1e-3)
+
+
+def test_what_the_library_refuses_is_refused_as_it_does() -> None:
+    convolution, images = layer(2, 5, 1, 1)  # wider than the padded maps
+    with pytest.raises(RuntimeError, match="Kernel size can't be greater") as usual:
+        convolution(images)
+    with SmallMaps(), pytest.raises(RuntimeError) as found:
+        convolution(images)
+    assert str(found.value) == str(usual.value)
+    convolution, images = layer(2, 3, 1, 1)
+    with SmallMaps():
+        assert convolution(images[:0]).shape == (0, 130, 2, 2)
 
 
 def test_without_gradients_or_channels_last_the_bits_are_the_library_s() -> None:
