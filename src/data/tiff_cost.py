@@ -22,7 +22,7 @@ MOST_VALUES = 100_000
 SPARE = 2**24
 """Pixels outside of the image that tiles may cover, beside a quarter of those within."""
 
-MOST_SEGMENTS = 2_000_000
+MOST_SEGMENTS = 1_000_000
 """Of the JPEGs in all tiles; each has three to eight, and looking at one takes 2 µs."""
 
 MOST_JPEG_SCANS = 100  # libtiff 4.7, tif_jpeg.c: max_allowed_scan_number

@@ -1,7 +1,7 @@
 """What makes a training step faster? Arms in turns, in one process, by processor seconds.
 
-    python -m tests.benchmarks.bench_step [--network resnet18 --size 128 --batch 32] [--base mixed]
-        [--arms products masters compiled …] [--turns 15] [--threads 1]
+    python -m tests.benchmarks.bench_step [--network resnet18 --stem imagenet --size 128 --batch 32]
+        [--base mixed] [--arms products masters compiled …] [--turns 15] [--threads 1]
 
 Each arm trains its own copy of the network on the same random batch, channels_last and in bf16-mixed unless it says
 otherwise. A ratio is the seconds of the base over those of the arm, turn by turn: above 1 the arm is faster. For the
@@ -32,6 +32,7 @@ class Work:
     """The network and batch that all arms train."""
 
     network: str
+    stem: str
     images: Tensor
 
     @property
@@ -40,7 +41,7 @@ class Work:
 
     def build(self) -> nn.Module:
         torch.manual_seed(0)
-        stem: dict[str, Any] = {"stem": "imagenet"} if self.network.startswith("resnet") else {}
+        stem: dict[str, Any] = {"stem": self.stem} if self.network.startswith("resnet") else {}
         size = self.images.shape[-1]
         network: nn.Module = build_network(self.network, num_classes=2, image_size=size, **stem)
         return network.to(memory_format=torch.channels_last).train()
@@ -78,7 +79,7 @@ def fp32(work: Work) -> Step:
 def contiguous(work: Work) -> Step:
     network = work.build().to(memory_format=torch.contiguous_format)
     images = work.images.contiguous(memory_format=torch.contiguous_format)
-    return plain_step(Work(work.network, images), network, half)
+    return plain_step(Work(work.network, work.stem, images), network, half)
 
 
 def compiled(work: Work) -> Step:
@@ -136,6 +137,7 @@ ARMS: dict[str, Callable[[Work], Step]] = {
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--network", default="resnet18")
+    options.add_argument("--stem", default="imagenet", help="of a ResNet")
     options.add_argument("--size", type=int, default=128)
     options.add_argument("--batch", type=int, default=32)
     options.add_argument("--base", choices=list(ARMS), default="mixed")
@@ -145,7 +147,7 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     images = torch.rand(chosen.batch, 3, chosen.size, chosen.size).to(memory_format=torch.channels_last)
-    work = Work(chosen.network, images)
+    work = Work(chosen.network, chosen.stem, images)
     steps = {name: ARMS[name](work) for name in (chosen.base, *chosen.arms)}
     for step in steps.values():
         step()  # compiles, allocates
