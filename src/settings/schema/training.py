@@ -346,8 +346,8 @@ class Train(Settings):
     )
     memory_format: MemoryFormat = setting("order of channels in memory; auto: what is fast on this hardware")
     convolutions: Convolutions = setting(
-        "of small feature maps, while training on a CPU; auto: as matrix products, up to twice as fast; library: by "
-        "torch as all others, and as in runs from before this setting"
+        "how training on a CPU computes convolutions of small feature maps; auto: as matrix products, where these are "
+        "faster; library: by torch, as all others, and as in runs from before this setting"
     )
     compile: bool = setting("torch.compile: pays on a GPU, not on a CPU")
     quick: bool = setting("run a study (experiment=NAME) in minutes: fewer images, epochs and seeds")
