@@ -28,9 +28,9 @@ def gradcam_comparison(
 ) -> Figure:
     """Draw each image (row) under the map of each model (column), all on one colour scale.
 
-    `images` (N, C, H, W); `maps` raw (N, h, w) by label, each model's on its own grid, in logits a cell; `predicted`,
-    `true` and `explained` (what a map is of, where it may not be the predicted class) are class names. Five models
-    stand side by side, more below them; at most the first eight images are shown, with many models fewer.
+    `images` (N, C, H, W); `maps` raw (N, h, w) by label, each model's on its own grid; `predicted`, `true` and
+    `explained` (what a map is of, where it may not be the predicted class) are class names. Five models stand side by
+    side, more below them; at most the first eight images are shown, with many models fewer.
     """
     count = min(len(images), IMAGES, max(2, PANELS // len(maps)))
     size = panel_size(images.shape[2:], PANEL)
@@ -113,8 +113,12 @@ def _evenly(epochs: Sequence[int], best: int | None) -> list[int]:
 
 
 def _heat(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.floating]:
-    """Return the positive evidence (N, H, W) at each pixel, in the maps' own unit."""
-    return upsample(np.maximum(np.where(np.isfinite(maps), maps, 0), 0), size)
+    """Return the positive evidence (N, H, W) at each pixel, in logits of an image that is like it all over.
+
+    A cell of a finer grid holds less, so that cells themselves can't be compared.
+    """
+    cells = maps.shape[1] * maps.shape[2]
+    return cells * upsample(np.maximum(np.where(np.isfinite(maps), maps, 0), 0), size)
 
 
 def _top(heats: Iterable[NDArray[np.floating]]) -> float:
@@ -124,7 +128,7 @@ def _top(heats: Iterable[NDArray[np.floating]]) -> float:
 
 
 def _logits(value: float) -> str:
-    return f"{value:.2g} logits a cell" if value == 0 or 1e-3 <= value < 100 else f"{value:.1e} logits a cell"
+    return f"{value:.2g} logits an image" if value == 0 or 1e-3 <= value < 100 else f"{value:.1e} logits an image"
 
 
 def _images(

@@ -256,7 +256,7 @@ def _gradcams(result: Result, draw: Drawing) -> list[Section]:
     of = f"seed {result.looks.replicate}"
     text = f"Grad-CAM of the same validation images at each model's best epoch, {of}.{note}"
     pictures = [
-        *draw(comparison, "gradcam", "Grad-CAM of the same images, raw maps on one colour scale"),
+        *draw(comparison, "gradcam", "Grad-CAM on one scale: the logits of an image that is like a place all over"),
         *draw(epochs, "gradcam_epochs", "How the maps moved over the epochs"),
         *draw(movement, "gradcam_movement", "How like the maps of an epoch are to those of the last one"),
     ]

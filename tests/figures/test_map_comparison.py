@@ -41,8 +41,8 @@ class TestComparison:
         )
 
     def test_one_scale_for_all_models_and_grids(self, legible: Legible) -> None:
-        """The weaker model is darker, its map is not stretched; the strongest value has the top of the colour bar."""
-        figure = self.draw({"strong": maps(0.4), "weak": maps(0.1, cells=6)})
+        """The weaker model is darker, its map isn't stretched, and the cell of a finer grid counts for less."""
+        figure = self.draw({"strong": maps(0.4), "weak": maps(0.1 * 16 / 36, cells=6)})
         canvas = overlays(figure)
         side = heat_maps.panel_size((32, 32), PANEL)[0]
         row = canvas[100]
@@ -50,7 +50,7 @@ class TestComparison:
         expected = [brightness(share) for share in (1, 0.25)]
         assert (first, second) == (pytest.approx(expected[0], abs=2), pytest.approx(expected[1], abs=2))
         words = legible(figure)
-        assert {"0.4 logits a cell", "4×4 cells", "6×6 cells"} <= set(words)
+        assert {"6.4 logits an image", "4×4 cells", "6×6 cells"} <= set(words)
         assert any("99 %" in word for word in words)
 
     def test_values_above_the_top_are_as_bright_as_the_top(self) -> None:
@@ -69,7 +69,7 @@ class TestComparison:
         assert words.count("✓ cat") == words.count("✗ cat") == 2
 
     def test_nothing_at_all(self, legible: Legible) -> None:
-        assert "0 logits a cell" in legible(self.draw({"a": -maps(1) * 0 - 1}))
+        assert "0 logits an image" in legible(self.draw({"a": -maps(1) * 0 - 1}))
 
     @pytest.mark.parametrize("models", [1, 6, 24])
     def test_many_models_with_long_names(self, models: int, legible: Legible) -> None:
@@ -102,7 +102,7 @@ class TestEpochs:
     def test_a_scale_for_each_model(self, legible: Legible) -> None:
         series = {"a": self.series(4, 1), "b": [(epoch, 100 * raw) for epoch, raw in self.series(4, 1)]}
         figure = figures.gradcam_epochs(self.images, series)
-        assert {"top 0.03 logits a cell", "top 3 logits a cell"} <= set(legible(figure))
+        assert {"top 0.48 logits an image", "top 48 logits an image"} <= set(legible(figure))
         canvas = overlays(figure)
         side, cell = 112, 112 + LINE + 4
         block = LINE + 6 + 2 * cell + MARGIN
