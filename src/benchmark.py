@@ -96,7 +96,7 @@ def _build(cfg: "DictConfig") -> "tuple[ImageClassifier, Plan]":
     with all_settings_needed():
         settings, constant = to_dict(cfg), {"name": "constant"}
         check_optimization(settings["optimizer"], constant)
-        plan = plan_training(cfg.model, cfg.data, cfg.trainer, cfg.memory_format)
+        plan = plan_training(cfg.model, cfg.data, cfg.trainer, cfg.memory_format, "auto")
         data = ImageDataModule(**settings["data"])
         module = build_module(
             plan,

@@ -63,6 +63,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def config() -> Callable[..., DictConfig]:
     """`config("model=simple_cnn", …)`: the composed train configuration."""
+    from src.settings import composing as composing  # registers what conf/ refers to
 
     def composed(*overrides: str) -> DictConfig:
         with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):

@@ -39,18 +39,24 @@ def count_macs(network: nn.Module, in_channels: int, image_size: int) -> int:
     Norms, ReLU and pooling don't count, as in the papers. The network runs on the meta device, where shapes are all
     there is, and costs neither memory nor time.
     """
+    with FlopCounterMode(display=False) as counter:
+        pass_shapes(network, in_channels, image_size)
+    return int(counter.get_total_flops()) // 2  # torch counts the multiplication and the addition
+
+
+def pass_shapes(network: nn.Module, in_channels: int, image_size: int) -> None:
+    """Let one image pass the network on the meta device, for whoever watches its operations."""
     shape = (1, in_channels, image_size, image_size)
     meta = {name: tensor.to("meta") for name, tensor in network.state_dict().items()}
     image = torch.empty(shape, device="meta", dtype=next(network.parameters()).dtype)
     modes = [(module, module.training) for module in network.modules()]
     network.eval()  # batch norm would refuse a single value a channel, and count its batches
     try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
+        with torch.no_grad():
             torch.func.functional_call(network, meta, (image,))
     finally:
         for module, training in modes:  # each its own: a frozen part is in eval mode while the rest trains
             module.training = training
-    return int(counter.get_total_flops()) // 2  # torch counts the multiplication and the addition
 
 
 def measure_cost(

@@ -22,7 +22,7 @@ from ..runs.folder import RunFolder
 from ..runs.saved_settings import known_settings
 from ..trained.checkpoint import Trained
 from ..training.assemble import build_trainer
-from ..training.precision import choose_memory_format, choose_precision, weight_uses
+from ..training.precision import choose_memory_format, choose_precision, worth_converting
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,13 @@ class Meter:
         settings = known_settings(trained.run)
         trainer: Mapping[str, Any] = settings.get("trainer", {})
         module, geometry, cuda = trained.module, trained.geometry, self.device.type == "cuda"
-        uses = weight_uses(module.network, geometry.in_channels, geometry.image_size)
-        self.precision = choose_precision(str(trainer.get("precision", "auto")), cuda=cuda, uses=uses)
+        by = module.hparams["convolutions"]
+        worth = worth_converting(module.network, geometry.in_channels, geometry.image_size, by)
+        self.precision = choose_precision(str(trainer.get("precision", "auto")), cuda=cuda, worth=worth)
         self.settings = {key: trainer[key] for key in AS_TRAINED if trainer.get(key) is not None}
         self.limit = trainer.get("limit_test_batches")
         self.threads = _threads_of(trained.run)
-        layout = choose_memory_format(settings.get("memory_format", "auto"), cuda=cuda, uses=uses)
+        layout = choose_memory_format(settings.get("memory_format", "auto"), cuda=cuda, worth=worth)
         module.memory_format = layout
         module.network.to(memory_format=layout)
         if settings.get("compile"):

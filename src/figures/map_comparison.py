@@ -118,7 +118,7 @@ def _heat(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.floati
     A cell of a finer grid holds less, so that cells themselves can't be compared.
     """
     cells = maps.shape[1] * maps.shape[2]
-    return cells * upsample(np.maximum(np.where(np.isfinite(maps), maps, 0), 0), size)
+    return upsample(cells * np.maximum(np.where(np.isfinite(maps), maps, 0), 0), size)
 
 
 def _top(heats: Iterable[NDArray[np.floating]]) -> float:

@@ -17,7 +17,7 @@ from ..runs.folder import ADOPTED, RunFolder
 from ..runs.named import find_named
 from ..settings.defaults import EARLIER
 from ..training.classifier import ImageClassifier
-from ..training.precision import choose_memory_format, choose_precision, weight_uses
+from ..training.precision import choose_memory_format, choose_precision, worth_converting
 from ..training.tasks import parts_of
 from .hyperparameters import check_hyperparameters, check_shapes
 
@@ -89,11 +89,12 @@ def load_trained(
     if module.task is MULTILABEL and not multilabel:
         raise InputError(f"{word}={path} gives an image several labels, which isn't possible here: name another run")
     geometry = _geometry(module)
-    uses = weight_uses(module.network, geometry.in_channels, geometry.image_size)
+    by = module.hparams["convolutions"]
+    worth = worth_converting(module.network, geometry.in_channels, geometry.image_size, by)
     cuda = torch.device(device).type == "cuda"
-    module.memory_format = choose_memory_format("auto", cuda=cuda, uses=uses)
+    module.memory_format = choose_memory_format("auto", cuda=cuda, worth=worth)
     module.network.to(memory_format=module.memory_format)
-    return Trained(module, path, run, choose_precision("auto", cuda=cuda, uses=uses))
+    return Trained(module, path, run, choose_precision("auto", cuda=cuda, worth=worth))
 
 
 def find_checkpoint(checkpoint: Path | str, word: str = "checkpoint") -> tuple[Path, RunFolder | None]:

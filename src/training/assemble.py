@@ -46,7 +46,7 @@ from .configured import run_callbacks, run_loggers
 from .free_memory import free_memory
 from .hardware import uses_cuda
 from .optimizers import check_optimization, plan_optimization
-from .precision import choose_memory_format, choose_precision, weight_uses
+from .precision import choose_memory_format, choose_precision, worth_converting
 from .processes import keep_global_batch, leave_signals_to_us, settle_processes
 from .progressive import check_sides
 from .tasks import parts_of
@@ -136,7 +136,9 @@ def assemble(
     """
     settings = to_dict(cfg)
     layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
-    plan = plan_training(as_begun(cfg.model, checkpoint), cfg.data, cfg.trainer, cfg.memory_format, layer)
+    convolutions = "library" if cfg.compile else cfg.get("convolutions", "library")  # earlier runs had no other
+    begun = as_begun(cfg.model, checkpoint)
+    plan = plan_training(begun, cfg.data, cfg.trainer, cfg.memory_format, convolutions, layer)
     found_rate = None
     if settings["optimizer"]["lr"] == AUTO:
         found_rate = None if checkpoint is None else rate_in(checkpoint)
@@ -179,7 +181,7 @@ def assemble(
         class_weights=data.class_weights(),
         freeze=cfg.model.freeze,
         **{name: cfg[name] for name in LEVERS if name in cfg},  # earlier runs have none
-        convolutions="library" if cfg.compile else cfg.get("convolutions", "library"),  # earlier runs had no other
+        convolutions=convolutions,
         seed=cfg.seed,
     )
     if checkpoint is not None:
@@ -223,6 +225,7 @@ def plan_training(
     data: Mapping[str, Any],
     trainer: Mapping[str, Any],
     memory_format: str = "auto",
+    convolutions: str = "library",
     layer: str | None = None,
 ) -> Plan:
     """Return what these groups of settings come to on this machine.
@@ -245,9 +248,9 @@ def plan_training(
         check_fit(network, pretrained, weights)
     if layer is not None:
         find_layer(network, layer)
-    uses = weight_uses(network, in_channels, image_size)
-    precision = choose_precision(trainer["precision"], cuda=cuda, uses=uses)
-    memory = choose_memory_format(memory_format, cuda=cuda, uses=uses)
+    worth = worth_converting(network, in_channels, image_size, convolutions)
+    precision = choose_precision(trainer["precision"], cuda=cuda, worth=worth)
+    memory = choose_memory_format(memory_format, cuda=cuda, worth=worth)
     return Plan(architecture, pretrained, cuda, precision, memory)
 
 

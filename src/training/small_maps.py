@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
+
+from ..cost.network import count_parameters, pass_shapes
 
 # Seconds of a layer, forward and backward, by oneDNN over those by products, in bf16 with AMX, batches of 32. 3×3 and
 # 512 channels on 2×2 pixels 6.7, 4×4 2.8, 7×7 1.5, 8×8 1.0; 256 channels 3.4, 1.8, 0.8, 0.7; 128 channels 1.8, 1.0.
@@ -57,14 +59,12 @@ def convolve(
     groups: int,
 ) -> Tensor:
     """Return what `torch.conv2d` does, up to rounding."""
-    usual = groups == 1 and dilation == (1, 1) and isinstance(padding, tuple) and images.ndim == 4 and len(images)
+    windows = windows_of(images, weight, stride, padding, dilation, groups)
     learns = torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad)
-    if usual and learns and images.device.type == "cpu" and {images.dtype, weight.dtype} <= {*DTYPES}:
+    if windows and learns and images.device.type == "cpu" and {images.dtype, weight.dtype} <= {*DTYPES}:
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
-        high, wide = weight.shape[2:]
-        windows = Windows(images.shape, (high, wide), stride, padding)  # type: ignore[arg-type]
-        which = what_gains(images, weight, windows, dtype)
-        if which.weight:
+        which = what_gains(weight, windows, dtype)
+        if which.weight and all(t.is_contiguous(memory_format=torch.channels_last) for t in (images, weight)):
             found: Tensor = Convolution.apply(images.to(dtype), weight.to(dtype), windows, which)
             return found if bias is None else found + bias.to(dtype)[:, None, None]
     return torch.conv2d(images, weight, bias, stride, padding, dilation, groups)
@@ -113,6 +113,16 @@ class Windows:
         return padded.unfold(2, self.kernel[0], self.stride[0]).unfold(3, self.kernel[1], self.stride[1])
 
 
+def windows_of(
+    images: Tensor, weight: Tensor, stride: Pair, padding: Pair | str, dilation: Pair, groups: int
+) -> Windows | None:
+    """Return the windows of a convolution as most are: without dilation and groups, its padding in pixels."""
+    if groups > 1 or dilation != (1, 1) or isinstance(padding, str) or images.ndim != 4 or not len(images):
+        return None
+    high, wide = weight.shape[2:]
+    return Windows(images.shape, (high, wide), stride, padding)
+
+
 class Which(NamedTuple):
     """What is computed by products: the gradient of the weight, and all else."""
 
@@ -120,15 +130,32 @@ class Which(NamedTuple):
     rest: bool
 
 
-def what_gains(images: Tensor, weight: Tensor, windows: Windows, dtype: torch.dtype) -> Which:
-    last = all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in (images, weight))
-    if not last or dtype not in DTYPES:
+def what_gains(weight: Tensor, windows: Windows, dtype: torch.dtype) -> Which:
+    if dtype not in DTYPES:
         return Which(False, False)
     places, channels = windows.places[0] * windows.places[1], min(weight.shape[:2])
     if min(windows.places) < 1 or weight.numel() < LEAST_WEIGHTS:
         return Which(False, False)
     gains = channels >= (1 if windows.kernel == (1, 1) else CHANNELS_FOR_ALL) * places
     return Which(gains or (dtype == torch.bfloat16 and channels > CHANNELS_FOR_WEIGHTS * places), gains)
+
+
+def share_by_products(network: nn.Module, in_channels: int, image_size: int) -> float:
+    """Return which share of a network's weights, in [0, 1], belongs to layers of which all is computed by products."""
+    by_products: dict[int, int] = {}
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.conv2d and len(args) == 7:
+                images, weight, _, *how = args
+                windows = windows_of(images, weight, *how)
+                if windows and what_gains(weight, windows, torch.float32).rest:
+                    by_products[id(weight)] = weight.numel()
+            return func(*args, **(kwargs or {}))
+
+    with Watch():
+        pass_shapes(network, in_channels, image_size)
+    return sum(by_products.values()) / max(1, count_parameters(network))
 
 
 class Convolution(torch.autograd.Function):

@@ -5,7 +5,9 @@ import torch
 
 from src.networks import build_network
 from src.training import precision
-from src.training.precision import choose_memory_format, choose_precision, weight_uses
+from src.training.precision import choose_memory_format, choose_precision, weight_uses, worth_converting
+
+BOTH = ("auto", "library")
 
 
 def test_weight_uses_by_hand() -> None:
@@ -16,27 +18,33 @@ def test_weight_uses_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "stem", "bf16"),
-    [("resnet18", 224, "auto", True), ("resnet50", 128, "auto", True), ("resnet18", 28, "small", True),
-     ("resnet18", 28, "imagenet", False), ("resnet18", 8, "small", False)],
-)  # fmt: skip
+    ("name", "size", "words", "convolutions", "bf16"),
+    [
+        *(("resnet18", 224, {}, by, True) for by in BOTH),
+        *(("resnet50", 128, {}, by, True) for by in BOTH),
+        *(("resnet18", 28, {"stem": "small"}, by, True) for by in BOTH),
+        *(("resnet18", 28, {"stem": "imagenet"}, by, by == "auto") for by in BOTH),
+        *(("resnet18", 8, {"stem": "small"}, by, by == "auto") for by in BOTH),
+        *(("simple_cnn", 8, {}, by, False) for by in BOTH),
+    ],
+)
 def test_small_images_are_not_slowed_down(
-    name: str, size: int, stem: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, size: int, words: dict[str, str], convolutions: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "cpu_gains_from_bf16", lambda: True)
-    network = build_network(name, num_classes=10, image_size=size, stem=stem)
-    uses = weight_uses(network, 3, size)
-    assert choose_precision("auto", cuda=False, uses=uses) == ("bf16-mixed" if bf16 else "32-true")
+    network = build_network(name, num_classes=10, image_size=size, **words)
+    worth = worth_converting(network, 3, size, convolutions)
+    assert choose_precision("auto", cuda=False, worth=worth) == ("bf16-mixed" if bf16 else "32-true")
     expected = torch.channels_last if bf16 else torch.contiguous_format
-    assert choose_memory_format("auto", cuda=False, uses=uses) == expected
+    assert choose_memory_format("auto", cuda=False, worth=worth) == expected
 
 
 def test_what_the_user_says_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "cpu_gains_from_bf16", lambda: False)
-    assert choose_precision("auto", cuda=False, uses=100) == "32-true"
-    assert choose_precision("bf16-true", cuda=False, uses=1) == "bf16-true"
-    assert choose_memory_format("channels_last", cuda=False, uses=1) == torch.channels_last
-    assert choose_memory_format("contiguous", cuda=True, uses=100) == torch.contiguous_format
+    assert choose_precision("auto", cuda=False, worth=True) == "32-true"
+    assert choose_precision("bf16-true", cuda=False, worth=False) == "bf16-true"
+    assert choose_memory_format("channels_last", cuda=False, worth=False) == torch.channels_last
+    assert choose_memory_format("contiguous", cuda=True, worth=True) == torch.contiguous_format
 
 
 @pytest.mark.parametrize(
