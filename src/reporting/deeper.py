@@ -205,13 +205,14 @@ def seconds_chart(result: Result, draw: Drawing) -> list[Picture]:
     if len(groups) < 2 or any("seconds" not in run.history for group in groups for run in group.runs):
         return []
     title = f"Validation {result.task.score.title}"
+    names = {group.label: arm for arm, groups in without(result.test_set).items() for group in groups}
     lines: dict[str, Points] = {}
     for group in groups:
         line = _by_seconds(group, result.task.first)
         known = np.isfinite(line.mean) & (line.x > 0)
         if not known.any():
             return []
-        lines[group.label] = Points(*(values[known] for values in line))
+        lines[names[group.label]] = Points(*(values[known] for values in line))
     chart = figures.line_charts({title: lines}, "seconds of training", [title])
     caption = (
         f"{title} against seconds of training, at each epoch's end (bars: ± sd). A shorter training, whose rate falls "

@@ -63,7 +63,7 @@ class Comparison(Difference):
         """`resnet50 is 0.4 points below resnet18 (95 % interval −1.1 to 0.3, …): no difference shown`."""
         side = "below" if self.difference > 0 else "above"
         spread = "" if self.sd is None else f" ± {100 * self.sd:.1f}"
-        apart = f"{abs(100 * self.difference):.1f}{spread} points {side}" if self.difference else "equal to"
+        apart = f"{abs(100 * self.difference):.1f}{spread} points {side}" if self.difference else "0.0 points from"
         known = f"95 % interval {points(-self.high)} to {points(-self.low)}" if self.bounded else "no 95 % interval"
         runs = f"{known}, {'of one seed each' if self.whole else 'of the only seed in common'}"
         if self.replicates > 1:
