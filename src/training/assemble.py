@@ -136,7 +136,8 @@ def assemble(
     """
     settings = to_dict(cfg)
     layer = OmegaConf.select(cfg, "callbacks.gradcam.layer")
-    convolutions = "library" if cfg.compile else cfg.get("convolutions", "library")  # earlier runs had no other
+    gains_nothing = cfg.compile or cfg.model.freeze == "backbone"
+    convolutions = "library" if gains_nothing else cfg.get("convolutions", "library")  # earlier runs had no other
     begun = as_begun(cfg.model, checkpoint)
     plan = plan_training(begun, cfg.data, cfg.trainer, cfg.memory_format, convolutions, layer)
     found_rate = None

@@ -104,10 +104,14 @@ def test_without_gradients_or_channels_last_the_bits_are_the_library_s() -> None
         assert convolution(images.contiguous()).grad_fn.name().startswith("ConvolutionBackward0")
 
 
-def test_a_compiled_network_is_left_to_its_compiler(config: Callable[..., DictConfig], tmp_path: Path) -> None:
-    for compiles, expected in ((False, "auto"), (True, "library")):
-        parts = assemble(config(f"compile={compiles}", "logger=none"), RunFolder(tmp_path))
-        assert parts.module.hparams["convolutions"] == expected
+@pytest.mark.parametrize(
+    ("words", "expected"), [("compile=false", "auto"), ("compile=true", "library"), ("freeze=backbone", "library")]
+)
+def test_compiled_and_frozen_networks_are_left_to_the_library(
+    words: str, expected: str, config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    parts = assemble(config(words, "logger=none"), RunFolder(tmp_path))
+    assert parts.module.hparams["convolutions"] == expected
 
 
 def classifier(convolutions: str) -> ImageClassifier:
