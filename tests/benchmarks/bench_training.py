@@ -20,6 +20,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,7 +127,7 @@ def rows(work: Work, ran: dict[str, Program]) -> list[dict[str, object]]:
             {
                 "work": str(work),
                 "program": name,
-                "images/s": statistics.median(rate for rate in program.rates if rate),
+                "images/s": statistics.median(known) if (known := [rate for rate in program.rates if rate]) else nan,
                 "ResLens's": "" if name == OURS else in_words(ratios),
                 "seconds": round(program.seconds, 1),
                 "ResLens's seconds": "" if name == OURS else f"{ran[OURS].seconds / program.seconds:.2f} times",
