@@ -157,7 +157,8 @@ def test_sharpness_stands_behind_the_difference() -> None:
     rows = [{"model": "r", "label": label, "test_accuracy": 0.9} for label in ("stem_pool=false", "stem_pool=true")]
     lead = comparison("stem_pool=false", "stem_pool=true", 0.0, -0.01, 0.01, 1.0)
     said = (
-        "stem_pool=true is 0.0 points from stem_pool=false (95 % interval −1.0 to 1.0, of one seed each): no difference shown"
+        "stem_pool=true is 0.0 points from stem_pool=false (95 % interval −1.0 to 1.0, of one seed each): "
+        "no difference shown"
     )
     assert ANSWERS["sharpness"](result(rows, lead)) == f"{said}."
     sharp = {(1, None): {"a": 0.1, "b": 0.2}, (2, None): {"a": 0.3, "c": 0.3}}
