@@ -213,7 +213,8 @@ def _by_rank(groups: Sequence[Group], seen: Mapping[str, Mapping[Replicate, Seen
     (rho, p), n = p_of_order(scores, leads), len(groups)
     if not np.isfinite(rho):
         return f"{QUESTION} That can't be told: the figures don't differ."
-    told = f"rank correlation {rho:+.2f} between {result.task.score.title} and the share on the objects, {n} networks"
+    score = result.task.score.title
+    told = f"rank correlation {_minus(f'{rho:+.2f}')} between {score} and the share on the objects, {n} networks"
     if n < FEWEST:
         return f"{QUESTION} So few networks can't show it: {told}."
     verdict = NOT_SHOWN if p >= 0.05 else "Yes, of these networks" if rho > 0 else "No, these show the opposite"

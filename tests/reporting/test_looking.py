@@ -132,6 +132,9 @@ def test_more_networks_are_ranked_and_few_of_them_show_nothing(tmp_path: Path, m
     text = said(runs_of(tmp_path / "all/runs", make_run, models, seeds=1))
     assert "Yes, of these networks: rank correlation +1.00" in text
     assert "5 networks, p = 0.017." in text, "2 of 120 orders"
+    opposite = {name: (38 - 6 * place, 0.4 + place / 20) for place, name in enumerate(models)}
+    text = said(runs_of(tmp_path / "opposite/runs", make_run, opposite, seeds=1))
+    assert "No, these show the opposite: rank correlation −1.00" in text
 
 
 def test_runs_without_places_have_no_section_and_damaged_ones_are_named(tmp_path: Path, make_run: MakeRun) -> None:
